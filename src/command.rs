@@ -1,0 +1,295 @@
+//! A call on one session as Redis commands, and Redis's replies as the answer to the call.
+
+use std::time::Instant;
+
+use redis::{Cmd, Pipeline, Value};
+
+use crate::error::StoreError;
+use crate::expiry::put_true_expiry;
+
+/// When a key is to expire.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Expiry {
+    /// After so many milliseconds, at least 1.
+    In(i64),
+    /// Never.
+    Never,
+    /// It has already: the key is to be deleted.
+    Past,
+}
+
+/// What `get` does with the key's real time of expiry.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TrueExpiry {
+    /// Not asked for: it does not follow the cookie (`ttl` function, `disableTTL`).
+    Unasked,
+    /// Put into the JSON text.
+    InText,
+    /// Told beside the text, which only a custom serializer can read.
+    Beside,
+}
+
+/// What one call asks of Redis.
+pub enum Command {
+    /// GET, and PTTL where the true expiry is wanted.
+    Get {
+        key: Vec<u8>,
+        expiry: TrueExpiry,
+        /// `Date.now()` at the call, by the app's own clock.
+        now: f64,
+        called: Instant,
+    },
+    /// SET with PX; with XX where only a key that is still there may be written.
+    Set {
+        key: Vec<u8>,
+        value: Vec<u8>,
+        expiry: Expiry,
+        only_existing: bool,
+    },
+    /// PEXPIRE, PERSIST or DEL, by the expiry.
+    Touch { key: Vec<u8>, expiry: Expiry },
+    /// DEL.
+    Destroy { key: Vec<u8> },
+    /// Commands whose replies are handed back as they are.
+    Raw(Vec<Cmd>),
+}
+
+/// What a call is answered with.
+#[derive(Debug, PartialEq)]
+pub enum Reply {
+    /// `null`: done, or no such session.
+    Null,
+    /// The stored text, and the key's expiry in milliseconds since the epoch where it was asked
+    /// for [`TrueExpiry::Beside`] the text and the key has one.
+    Session { text: Vec<u8>, expires: Option<f64> },
+    /// `set` found its key gone and wrote nothing.
+    Discarded,
+    /// The replies to [`Command::Raw`].
+    Raw(Vec<Value>),
+}
+
+impl Command {
+    /// Adds the call's Redis commands to a pipeline.
+    pub fn add_to(&self, pipeline: &mut Pipeline) {
+        match self {
+            Command::Get { key, expiry, .. } => {
+                pipeline.add_command(command("GET", 1, key));
+                if *expiry != TrueExpiry::Unasked {
+                    pipeline.add_command(command("PTTL", 1, key));
+                }
+            }
+            Command::Set {
+                key,
+                value,
+                expiry,
+                only_existing,
+            } => {
+                // A session that has expired is no longer there (as connect-redis does).
+                if *expiry == Expiry::Past {
+                    pipeline.add_command(command("DEL", 1, key));
+                    return;
+                }
+                let mut set = Cmd::with_capacity(6, key.len() + value.len() + 64);
+                set.arg("SET").arg(key).arg(value);
+                if let Expiry::In(ms) = expiry {
+                    set.arg("PX").arg(ms);
+                }
+                if *only_existing {
+                    set.arg("XX");
+                }
+                pipeline.add_command(set);
+            }
+            Command::Touch { key, expiry } => {
+                pipeline.add_command(match expiry {
+                    Expiry::In(ms) => {
+                        let mut pexpire = command("PEXPIRE", 2, key);
+                        pexpire.arg(ms);
+                        pexpire
+                    }
+                    Expiry::Never => command("PERSIST", 1, key),
+                    Expiry::Past => command("DEL", 1, key),
+                });
+            }
+            Command::Destroy { key } => {
+                pipeline.add_command(command("DEL", 1, key));
+            }
+            Command::Raw(commands) => {
+                for command in commands {
+                    pipeline.add_command(command.clone());
+                }
+            }
+        }
+    }
+
+    /// Reads the call's answer off the replies of its pipeline, consuming as many as
+    /// [`Command::add_to`] added commands. `call` and `server` name both in errors.
+    pub fn read(
+        &self,
+        replies: &mut impl Iterator<Item = Value>,
+        call: &str,
+        server: &str,
+    ) -> Result<Reply, StoreError> {
+        let mut next = || replies.next().unwrap_or(Value::Nil);
+        let checked = |value| match value {
+            Value::ServerError(error) => Err(StoreError::server(call, server, &error)),
+            value => Ok(value),
+        };
+        match self {
+            Command::Get {
+                expiry,
+                now,
+                called,
+                ..
+            } => {
+                let text = next();
+                // The PTTL is taken off the replies in any case, or the next call would get it.
+                let ttl = (*expiry != TrueExpiry::Unasked).then(next);
+                let mut text = match checked(text)? {
+                    Value::BulkString(text) => text,
+                    Value::SimpleString(text) => text.into_bytes(),
+                    Value::Okay => b"OK".to_vec(),
+                    Value::Nil => return Ok(Reply::Null),
+                    _ => return Err(StoreError::unexpected(call, server)),
+                };
+                // An empty value is no session (as connect-redis does).
+                if text.is_empty() {
+                    return Ok(Reply::Null);
+                }
+                let expires = match ttl {
+                    // PTTL answers -1 for a key without expiry, -2 for one that is just gone.
+                    Some(Value::Int(ttl)) if ttl >= 0 => {
+                        let elapsed = called.elapsed().as_millis() as f64;
+                        Some(now + elapsed + ttl as f64)
+                    }
+                    _ => None,
+                };
+                match (expires, expiry) {
+                    (Some(expires), TrueExpiry::InText) => {
+                        put_true_expiry(&mut text, expires);
+                        Ok(Reply::Session {
+                            text,
+                            expires: None,
+                        })
+                    }
+                    _ => Ok(Reply::Session { text, expires }),
+                }
+            }
+            Command::Set { expiry, .. } => match checked(next())? {
+                Value::Nil if *expiry != Expiry::Past => Ok(Reply::Discarded),
+                _ => Ok(Reply::Null),
+            },
+            Command::Touch { .. } | Command::Destroy { .. } => {
+                checked(next())?;
+                Ok(Reply::Null)
+            }
+            Command::Raw(commands) => {
+                let values: Vec<Value> = commands.iter().map(|_| next()).collect();
+                values
+                    .into_iter()
+                    .map(checked)
+                    .collect::<Result<_, _>>()
+                    .map(Reply::Raw)
+            }
+        }
+    }
+}
+
+/// A command on one key, with room for `args` arguments in all.
+fn command(name: &str, args: usize, key: &[u8]) -> Cmd {
+    let mut command = Cmd::with_capacity(1 + args, name.len() + key.len() + 24);
+    command.arg(name).arg(key);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed(command: &Command) -> String {
+        let mut pipeline = Pipeline::new();
+        command.add_to(&mut pipeline);
+        String::from_utf8(pipeline.get_packed_pipeline())
+            .unwrap()
+            .split("\r\n")
+            .filter(|part| !part.starts_with(['*', '$']) && !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    fn set(expiry: Expiry, only_existing: bool) -> Command {
+        Command::Set {
+            key: b"k".to_vec(),
+            value: b"v".to_vec(),
+            expiry,
+            only_existing,
+        }
+    }
+
+    fn get(expiry: TrueExpiry) -> Command {
+        Command::Get {
+            key: b"k".to_vec(),
+            expiry,
+            now: 1_767_268_800_000.0,
+            called: Instant::now(),
+        }
+    }
+
+    fn read(command: &Command, replies: Vec<Value>) -> Result<Reply, StoreError> {
+        let mut replies = replies.into_iter();
+        let reply = command.read(&mut replies, "get", "here");
+        assert_eq!(replies.next(), None, "a reply was left for the next call");
+        reply
+    }
+
+    #[test]
+    fn set_says_expiry_and_condition() {
+        assert_eq!(packed(&set(Expiry::In(5), false)), "SET k v PX 5");
+        assert_eq!(packed(&set(Expiry::In(5), true)), "SET k v PX 5 XX");
+        assert_eq!(packed(&set(Expiry::Never, false)), "SET k v");
+        assert_eq!(packed(&set(Expiry::Past, true)), "DEL k");
+    }
+
+    #[test]
+    fn touch_moves_or_ends_the_expiry() {
+        let touch = |expiry| {
+            packed(&Command::Touch {
+                key: b"k".to_vec(),
+                expiry,
+            })
+        };
+        assert_eq!(touch(Expiry::In(5)), "PEXPIRE k 5");
+        assert_eq!(touch(Expiry::Never), "PERSIST k");
+        assert_eq!(touch(Expiry::Past), "DEL k");
+    }
+
+    #[test]
+    fn a_missing_or_empty_session_is_null() {
+        for value in [Value::Nil, Value::BulkString(vec![])] {
+            let reply = read(&get(TrueExpiry::InText), vec![value, Value::Int(-2)]);
+            assert_eq!(reply, Ok(Reply::Null));
+        }
+    }
+
+    #[test]
+    fn a_key_without_expiry_keeps_its_text() {
+        let text = br#"{"cookie":{"originalMaxAge":5,"expires":"x"}}"#.to_vec();
+        let replies = vec![Value::BulkString(text.clone()), Value::Int(-1)];
+        let expected = Reply::Session {
+            text,
+            expires: None,
+        };
+        assert_eq!(read(&get(TrueExpiry::InText), replies), Ok(expected));
+    }
+
+    #[test]
+    fn only_a_missed_xx_is_discarded() {
+        assert_eq!(
+            read(&set(Expiry::In(5), true), vec![Value::Nil]),
+            Ok(Reply::Discarded)
+        );
+        assert_eq!(
+            read(&set(Expiry::In(5), true), vec![Value::Okay]),
+            Ok(Reply::Null)
+        );
+    }
+}

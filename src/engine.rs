@@ -1,0 +1,379 @@
+//! Batches between the JS thread and the I/O thread: a queue and one wake in each direction.
+//!
+//! Crossing threads per call is what makes native addons slow. Here the calls that one run of JS
+//! makes are queued and wake the I/O thread once, which sends them as one pipeline; replies are
+//! queued the other way, and the JS thread is woken once for as many as there are when it looks.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::{Cmd, Value};
+use tokio::runtime;
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
+
+use crate::command::{Command, Reply};
+use crate::error::{ServerName, StoreError};
+use crate::js::Doorbell;
+use crate::keyspace::Sweep;
+use crate::supervisor;
+use crate::transport::Transport;
+
+/// The fewest news the JS thread takes at once, where there are so many.
+const SHARE: usize = 32;
+/// Queued calls that wake the I/O thread at once; fewer wait until the JS that made them has run.
+const FULL: usize = 64;
+
+/// The number under which the JS thread keeps a call's promise.
+pub type CallId = u32;
+
+/// How long things may take.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// From a call to its answer.
+    pub command: Duration,
+    /// For one attempt to connect and log in.
+    pub connect: Duration,
+}
+
+/// The state of a store's connection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(u8)]
+pub enum Status {
+    /// No connection has been made yet.
+    Connecting,
+    Ready,
+    /// There was a connection; a new one is being made.
+    Reconnecting,
+    /// By `close()`; for good.
+    Closed,
+}
+
+/// A call on its way from the JS thread to Redis.
+pub struct Call {
+    /// The store's method, for messages.
+    pub name: &'static str,
+    pub command: Command,
+    pub deadline: Instant,
+    /// Whether it has been sent on a connection that then broke: it is sent twice at most.
+    pub retried: bool,
+    asker: Option<Asker>,
+}
+
+/// Who waits for the answer.
+enum Asker {
+    /// A promise of the JS thread.
+    Js(CallId, Arc<Outbox>),
+    /// A task of the I/O thread that makes several calls.
+    Task(oneshot::Sender<Result<Reply, StoreError>>),
+}
+
+impl Call {
+    /// Whether somebody still waits for the answer.
+    pub fn is_open(&self) -> bool {
+        self.asker.is_some()
+    }
+
+    /// Answers the call. Answers to JS are collected in `news`, for one wake a batch.
+    pub fn answer(&mut self, answer: Result<Reply, StoreError>, news: &mut Vec<News>) {
+        match self.asker.take() {
+            Some(Asker::Js(id, _)) => news.push(News::Answer(id, answer)),
+            Some(Asker::Task(sender)) => {
+                let _ = sender.send(answer); // The task may be gone: then nobody waits.
+            }
+            None => {}
+        }
+    }
+}
+
+impl Drop for Call {
+    /// No call is ever left without an answer, not even by a panic on the I/O thread.
+    fn drop(&mut self) {
+        if let Some(Asker::Js(id, outbox)) = self.asker.take() {
+            outbox.push([News::Answer(id, Err(StoreError::internal(self.name)))]);
+        }
+    }
+}
+
+/// What the I/O thread tells the JS thread.
+pub enum News {
+    Answer(CallId, Result<Reply, StoreError>),
+    /// A part of the answer to a sweep over the keyspace.
+    Part(CallId, Part),
+    /// The sweep's last word, after all its parts.
+    Swept(CallId, Result<u64, StoreError>),
+    Status(Status),
+    /// The connection is closed and no more news will come.
+    End,
+}
+
+/// A part of a sweep's result. The JS thread drops it when it has taken it in, which lets the
+/// I/O thread send another: so a slow reader holds up the scan and not the memory.
+pub struct Part {
+    pub records: Vec<Record>,
+    pub _credit: OwnedSemaphorePermit,
+}
+
+/// One key of a sweep.
+pub struct Record {
+    /// The key without the prefix.
+    pub id: Vec<u8>,
+    /// The stored text, where the sweep reads it.
+    pub text: Vec<u8>,
+    /// The key's expiry, as in [`Reply::Session`].
+    pub expires: Option<f64>,
+}
+
+/// News waiting for the JS thread.
+pub struct Outbox {
+    news: Mutex<Vec<News>>,
+    bell: Arc<Doorbell>,
+}
+
+impl Outbox {
+    pub fn new(bell: Arc<Doorbell>) -> Arc<Outbox> {
+        Arc::new(Outbox {
+            news: Mutex::new(Vec::new()),
+            bell,
+        })
+    }
+
+    /// Queues news and wakes the JS thread.
+    pub fn push(&self, news: impl IntoIterator<Item = News>) {
+        lock(&self.news).extend(news);
+        self.bell.ring();
+    }
+
+    /// Takes a share of what is queued, and rings again where something is left. The JS thread
+    /// works on the calls that the share brings forth before it takes the next, so that these are
+    /// on their way meanwhile and neither thread waits for the other.
+    pub fn take_share(&self) -> Vec<News> {
+        let mut news = lock(&self.news);
+        let share = (news.len() / 2).max(SHARE);
+        if news.len() <= share {
+            return std::mem::take(&mut *news);
+        }
+        let rest = news.split_off(share);
+        let share = std::mem::replace(&mut *news, rest);
+        drop(news);
+        self.bell.ring();
+        share
+    }
+}
+
+/// What the JS thread and a store's supervisor share.
+pub struct Shared {
+    inbox: Mutex<Inbox>,
+    pub wake: Notify,
+    pub outbox: Arc<Outbox>,
+    pub server: ServerName,
+    pub limits: Limits,
+    status: AtomicU8,
+}
+
+#[derive(Default)]
+struct Inbox {
+    calls: Vec<Call>,
+    sweeps: Vec<Sweep>,
+    closing: Option<Closing>,
+}
+
+/// How a store ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Closing {
+    /// Nobody can call it any more: what is under way is finished first.
+    WhenIdle,
+    /// At once.
+    Now,
+}
+
+/// What came in since the supervisor last looked.
+pub struct Arrivals {
+    pub calls: Vec<Call>,
+    pub sweeps: Vec<Sweep>,
+    pub closing: Option<Closing>,
+}
+
+impl Shared {
+    /// Takes what has come in.
+    pub fn arrivals(&self) -> Arrivals {
+        let mut inbox = lock(&self.inbox);
+        Arrivals {
+            calls: std::mem::take(&mut inbox.calls),
+            sweeps: std::mem::take(&mut inbox.sweeps),
+            closing: inbox.closing,
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        match self.status.load(Ordering::Acquire) {
+            0 => Status::Connecting,
+            1 => Status::Ready,
+            2 => Status::Reconnecting,
+            _ => Status::Closed,
+        }
+    }
+
+    /// Sets the status and tells JS; a closed store stays closed.
+    pub fn set_status(&self, status: Status) {
+        if self.status() != Status::Closed && self.status() != status {
+            self.status.store(status as u8, Ordering::Release);
+            self.outbox.push([News::Status(status)]);
+        }
+    }
+
+    /// Queues a call and says how many are queued; hands it back where the store is closed.
+    fn enqueue(&self, call: Call) -> Result<usize, Call> {
+        let mut inbox = lock(&self.inbox);
+        if inbox.closing == Some(Closing::Now) {
+            return Err(call);
+        }
+        inbox.calls.push(call);
+        let queued = inbox.calls.len();
+        drop(inbox);
+        Ok(queued)
+    }
+
+    /// Sends commands for a task of the I/O thread, within `commandTimeout`; one value a command.
+    pub async fn ask(
+        &self,
+        name: &'static str,
+        commands: Vec<Cmd>,
+    ) -> Result<Vec<Value>, StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        let call = Call {
+            name,
+            command: Command::Raw(commands),
+            deadline: Instant::now() + self.limits.command,
+            retried: false,
+            asker: Some(Asker::Task(sender)),
+        };
+        if self.enqueue(call).is_err() {
+            return Err(StoreError::closed(name));
+        }
+        self.wake.notify_one();
+        match receiver.await {
+            Ok(Ok(Reply::Raw(values))) => Ok(values),
+            Ok(Ok(_)) => Err(StoreError::unexpected(name, &self.server)),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(StoreError::closed(name)),
+        }
+    }
+
+    /// Marks the store closed: from here on calls are refused.
+    pub fn shut(&self, closing: Closing) {
+        let mut inbox = lock(&self.inbox);
+        if inbox.closing != Some(Closing::Now) {
+            inbox.closing = Some(closing);
+        }
+        drop(inbox);
+        if closing == Closing::Now {
+            self.status.store(Status::Closed as u8, Ordering::Release);
+        }
+        self.wake.notify_one();
+    }
+}
+
+/// The JS thread's end of a store's connection.
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// Starts to connect, on the I/O thread. The error says why that thread cannot run.
+    pub fn start(
+        transport: Transport,
+        limits: Limits,
+        outbox: Arc<Outbox>,
+    ) -> Result<Engine, String> {
+        let shared = Arc::new(Shared {
+            inbox: Mutex::default(),
+            wake: Notify::new(),
+            outbox,
+            server: transport.server_name(),
+            limits,
+            status: AtomicU8::new(Status::Connecting as u8),
+        });
+        io_thread()?.spawn(supervisor::run(shared.clone(), transport));
+        Ok(Engine { shared })
+    }
+
+    /// Queues a call; its answer comes back as [`News::Answer`]. True says that it is the first
+    /// of a batch, which the caller has to [`Engine::flush`] once the JS that runs now has run:
+    /// the calls it makes until then go with it, for one wake and one write.
+    pub fn send(
+        &self,
+        id: CallId,
+        name: &'static str,
+        command: Command,
+        called: Instant,
+    ) -> Result<bool, StoreError> {
+        let call = Call {
+            name,
+            command,
+            deadline: called + self.shared.limits.command,
+            retried: false,
+            asker: Some(Asker::Js(id, self.shared.outbox.clone())),
+        };
+        let queued = self.shared.enqueue(call).map_err(|mut call| {
+            call.asker = None; // The caller answers it.
+            StoreError::closed(name)
+        })?;
+        if queued == FULL {
+            self.flush();
+        }
+        Ok(queued == 1)
+    }
+
+    /// Wakes the I/O thread for what is queued.
+    pub fn flush(&self) {
+        self.shared.wake.notify_one();
+    }
+
+    /// Starts a sweep over the keyspace; it answers with [`News::Part`] and [`News::Swept`].
+    pub fn sweep(&self, sweep: Sweep) -> Result<(), StoreError> {
+        let mut inbox = lock(&self.shared.inbox);
+        if inbox.closing == Some(Closing::Now) {
+            return Err(StoreError::closed(sweep.name));
+        }
+        inbox.sweeps.push(sweep);
+        drop(inbox);
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+
+    pub fn status(&self) -> Status {
+        self.shared.status()
+    }
+
+    /// Ends the store: see [`Closing`]. [`News::End`] follows. Doing it again does nothing.
+    pub fn close(&self, closing: Closing) {
+        self.shared.shut(closing);
+    }
+}
+
+/// The one I/O thread of the process, shared by every store and worker thread; it runs for as
+/// long as the process does.
+fn io_thread() -> Result<&'static runtime::Handle, String> {
+    static HANDLE: OnceLock<Result<runtime::Handle, String>> = OnceLock::new();
+    HANDLE
+        .get_or_init(|| {
+            let runtime = runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| format!("cannot start the I/O thread: {error}"))?;
+            let handle = runtime.handle().clone();
+            std::thread::Builder::new()
+                .name("connect-redis".into())
+                .spawn(move || runtime.block_on(std::future::pending::<()>()))
+                .map_err(|error| format!("cannot start the I/O thread: {error}"))?;
+            Ok(handle)
+        })
+        .as_ref()
+        .map_err(Clone::clone)
+}
+
+/// Locks, also after a panic elsewhere: every critical section here leaves the data whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

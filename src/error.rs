@@ -1,0 +1,254 @@
+//! The one error type of the crate: what a call rejects with, in terms an operator can act on.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{ErrorKind, RedisError, ServerError};
+
+/// Why a call failed. In JS it becomes a `RedisStoreError` (or a `TypeError` for a bad argument)
+/// with `code`, `message` and, where a deeper error is known, `cause`.
+/// Neither text ever holds a password or a session id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreError {
+    /// The server's own word (`WRONGTYPE`, `NOAUTH`, `OOM` …), or `ECONNREFUSED`, `ETIMEDOUT`,
+    /// `ECLOSED`, `ERR_INVALID_ARG_VALUE`. Never `ENOENT`, which express-session takes for
+    /// "no such session".
+    pub code: Arc<str>,
+    /// What was tried, on which server, and what to do about it.
+    pub message: String,
+    /// The message of the error underneath.
+    pub cause: Option<Arc<str>>,
+}
+
+/// Where a connection goes, as messages name it: `127.0.0.1:6379` or a socket's path.
+pub type ServerName = Arc<str>;
+
+/// Why there is no connection at this moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectError {
+    /// As in [`StoreError::code`].
+    pub code: Arc<str>,
+    /// The system's or the server's own words.
+    pub reason: Arc<str>,
+}
+
+impl StoreError {
+    /// An argument or option that cannot be used. It becomes a `TypeError` in JS.
+    pub fn invalid(message: impl Into<String>) -> StoreError {
+        StoreError {
+            code: INVALID.into(),
+            message: message.into(),
+            cause: None,
+        }
+    }
+
+    /// Whether JS gets a `TypeError` for this.
+    pub fn is_invalid_argument(&self) -> bool {
+        &*self.code == INVALID
+    }
+
+    /// The store was closed before the call was answered.
+    pub fn closed(call: &str) -> StoreError {
+        StoreError {
+            code: "ECLOSED".into(),
+            message: format!("{call}: the store is closed; make a new RedisStore to go on"),
+            cause: None,
+        }
+    }
+
+    /// The server took longer than `commandTimeout`.
+    pub fn timeout(call: &str, server: &str, limit: Duration) -> StoreError {
+        StoreError {
+            code: "ETIMEDOUT".into(),
+            message: format!(
+                "{call}: Redis at {server} did not answer within {} ms (commandTimeout)",
+                limit.as_millis()
+            ),
+            cause: None,
+        }
+    }
+
+    /// There was no connection for the whole of `commandTimeout`.
+    pub fn unreachable(
+        call: &str,
+        server: &str,
+        limit: Duration,
+        last: Option<&ConnectError>,
+    ) -> StoreError {
+        let limit = limit.as_millis();
+        match last {
+            Some(ConnectError { code, reason }) => StoreError {
+                code: code.clone(),
+                message: format!(
+                    "{call}: no connection to Redis at {server} within {limit} ms \
+                     (commandTimeout): {reason}{}",
+                    advice(code)
+                ),
+                cause: Some(reason.clone()),
+            },
+            None => StoreError {
+                code: "ETIMEDOUT".into(),
+                message: format!(
+                    "{call}: no connection to Redis at {server} within {limit} ms (commandTimeout)"
+                ),
+                cause: None,
+            },
+        }
+    }
+
+    /// The connection broke twice under the same call.
+    pub fn lost(call: &str, server: &str, error: &RedisError) -> StoreError {
+        let ConnectError { code, reason } = ConnectError::from(error);
+        StoreError {
+            message: format!("{call}: the connection to Redis at {server} was lost: {reason}"),
+            cause: Some(reason),
+            code,
+        }
+    }
+
+    /// The server answered with an error.
+    pub fn server(call: &str, server: &str, error: &ServerError) -> StoreError {
+        let code = error.code();
+        // Redis repeats the arguments of a command it does not know, the key among them.
+        let details = error
+            .details()
+            .unwrap_or_default()
+            .split(", with args beginning with")
+            .next()
+            .unwrap_or_default();
+        StoreError {
+            code: code.into(),
+            message: format!(
+                "{call}: Redis at {server} answered {code} {details}{}",
+                advice(code)
+            ),
+            cause: Some(format!("{code} {details}").into()),
+        }
+    }
+
+    /// The server's answer is not one the command can have.
+    pub fn unexpected(call: &str, server: &str) -> StoreError {
+        StoreError {
+            code: "EPROTO".into(),
+            message: format!(
+                "{call}: Redis at {server} gave an answer of a kind the command does not have"
+            ),
+            cause: None,
+        }
+    }
+
+    /// A bug of this library; the call is answered all the same.
+    pub fn internal(call: &str) -> StoreError {
+        StoreError {
+            code: "EINTERNAL".into(),
+            message: format!("{call}: internal error of connect-redis-rs, please report it"),
+            cause: None,
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> ConnectError {
+        ConnectError {
+            code: io_code(error.kind()).into(),
+            reason: error.to_string().into(),
+        }
+    }
+}
+
+impl From<&RedisError> for ConnectError {
+    fn from(error: &RedisError) -> ConnectError {
+        let reason = match (error.detail(), error.source()) {
+            (Some(detail), _) => detail.to_string(),
+            (None, Some(source)) => source.to_string(),
+            (None, None) => error.to_string(),
+        };
+        let code: &str = match error.kind() {
+            ErrorKind::Server(_) | ErrorKind::Extension => error.code().unwrap_or("ERR"),
+            // The crate puts the server's word into the text here.
+            ErrorKind::AuthenticationFailed => ["WRONGPASS", "NOAUTH", "NOPERM"]
+                .into_iter()
+                .find(|code| reason.contains(code))
+                .unwrap_or("WRONGPASS"),
+            _ if error.is_timeout() => "ETIMEDOUT",
+            _ if error.is_connection_refusal() => "ECONNREFUSED",
+            _ => "ECONNRESET",
+        };
+        ConnectError {
+            code: code.into(),
+            reason: reason.into(),
+        }
+    }
+}
+
+const INVALID: &str = "ERR_INVALID_ARG_VALUE";
+
+/// Node's name for a kind of I/O error. A missing Unix socket counts as refused (see
+/// [`StoreError::code`] for why it is not `ENOENT`).
+fn io_code(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => "ECONNREFUSED",
+        io::ErrorKind::TimedOut => "ETIMEDOUT",
+        io::ErrorKind::PermissionDenied => "EACCES",
+        io::ErrorKind::HostUnreachable => "EHOSTUNREACH",
+        io::ErrorKind::NetworkUnreachable => "ENETUNREACH",
+        _ => "ECONNRESET",
+    }
+}
+
+/// What to do about an error, for the codes where it is known.
+fn advice(code: &str) -> &'static str {
+    match code {
+        "ECONNREFUSED" => " (is Redis running there, and is the url right?)",
+        "ENOTFOUND" => " (check the host name in the url)",
+        "NOAUTH" => " (give user and password in the url)",
+        "WRONGPASS" => " (check user and password in the url)",
+        "NOPERM" => " (the Redis user needs more rights: see the README, \"Redis rights\")",
+        "OOM" => " (Redis is at its maxmemory: raise it or set an eviction policy)",
+        "READONLY" => " (this server is a replica: connect to its master)",
+        "WRONGTYPE" => " (something else than a session is stored at this key)",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_socket_is_refused_and_never_enoent() {
+        let error = ConnectError::from(io::Error::from(io::ErrorKind::NotFound));
+        assert_eq!(&*error.code, "ECONNREFUSED");
+    }
+
+    #[test]
+    fn an_unreachable_server_is_named_with_reason_and_advice() {
+        let last = ConnectError::from(io::Error::from(io::ErrorKind::ConnectionRefused));
+        let error = StoreError::unreachable(
+            "get",
+            "127.0.0.1:6379",
+            Duration::from_millis(5000),
+            Some(&last),
+        );
+        assert_eq!(&*error.code, "ECONNREFUSED");
+        assert!(error.message.starts_with(
+            "get: no connection to Redis at 127.0.0.1:6379 within 5000 ms (commandTimeout): "
+        ));
+        assert!(error.message.ends_with("(is Redis running there, and is the url right?)"));
+    }
+
+    #[test]
+    fn bad_arguments_are_type_errors() {
+        assert!(StoreError::invalid("x").is_invalid_argument());
+        assert!(!StoreError::closed("get").is_invalid_argument());
+    }
+}

@@ -1,0 +1,232 @@
+//! True expiry: puts the key's real time of expiry into the session text that is read back.
+//!
+//! `touch` moves the key's expiry but not the text, so the `cookie.expires` that connect-redis
+//! reads back goes stale, and a later `save` of that session deletes it (connect-redis #259, #412).
+
+use std::fmt;
+use std::ops::Range;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+#[derive(serde::Deserialize)]
+struct Cookie<'a> {
+    #[serde(borrow, rename = "originalMaxAge")]
+    original_max_age: Option<&'a RawValue>,
+    #[serde(borrow)]
+    expires: Option<&'a RawValue>,
+}
+
+/// Milliseconds since the epoch from which on an ISO string needs more than four digits a year.
+const YEAR_10000: f64 = 253_402_300_800_000.0;
+
+/// Replaces `cookie.expires` in the JSON text of a session by `expires` (milliseconds since the
+/// epoch), in the notation that stands there: an ISO string or a number. Every other byte stays.
+///
+/// Nothing changes where the expiry does not follow the cookie's age (`cookie.originalMaxAge` is
+/// not a number), where there is no `cookie.expires` or more than one, where the text is no JSON
+/// object, or where `expires` lies outside the years an ISO string has four digits for. Text that
+/// `JSON.parse` refuses, it refuses afterwards too.
+/// Returns whether the text was changed.
+pub fn put_true_expiry(text: &mut Vec<u8>, expires: f64) -> bool {
+    if !(0.0..YEAR_10000).contains(&expires) {
+        return false;
+    }
+    let Some(place) = find_expires(text) else {
+        return false;
+    };
+    let new = if text[place.start] == b'"' {
+        let time = UNIX_EPOCH + Duration::from_millis(expires as u64);
+        // As `Date.prototype.toISOString` writes it.
+        format!("\"{}\"", humantime::format_rfc3339_millis(time))
+    } else {
+        format!("{expires:.0}")
+    };
+    if new.len() == place.len() {
+        text[place].copy_from_slice(new.as_bytes());
+    } else {
+        text.splice(place, new.into_bytes());
+    }
+    true
+}
+
+/// Whether [`put_true_expiry`] would change this text: asked before a PTTL is spent on it.
+pub fn has_cookie_expiry(text: &[u8]) -> bool {
+    find_expires(text).is_some()
+}
+
+/// Where the value of `cookie.expires` stands, if it is one to replace.
+fn find_expires(text: &[u8]) -> Option<Range<usize>> {
+    let cookie = find_cookie(text)?.get().as_bytes();
+    // serde would also take an array, member by member.
+    if cookie.first() != Some(&b'{') {
+        return None;
+    }
+    let Cookie {
+        original_max_age,
+        expires,
+    } = serde_json::from_slice(cookie).ok()?;
+    let is_number =
+        |raw: &RawValue| raw.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());
+    if !original_max_age.is_some_and(is_number) {
+        return None;
+    }
+    let expires = expires?;
+    if !is_number(expires) && !expires.get().starts_with('"') {
+        return None;
+    }
+    // `expires` borrows from `text`, so its address tells its place.
+    let start = expires.get().as_ptr() as usize - text.as_ptr() as usize;
+    Some(start..start + expires.get().len())
+}
+
+/// The value of the first member `cookie`. What follows it is not read: express-session writes the
+/// cookie first, and a session may be long.
+fn find_cookie(text: &[u8]) -> Option<&RawValue> {
+    struct Finder<'a, 'f>(&'f mut Option<&'a RawValue>);
+
+    impl<'a> Visitor<'a> for Finder<'a, '_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("an object with a cookie")
+        }
+
+        fn visit_map<M: MapAccess<'a>>(self, mut members: M) -> Result<(), M::Error> {
+            while let Some(IsCookie(is_cookie)) = members.next_key()? {
+                if is_cookie {
+                    *self.0 = Some(members.next_value()?);
+                    return Ok(());
+                }
+                members.next_value::<IgnoredAny>()?;
+            }
+            Ok(())
+        }
+    }
+
+    let mut found = None;
+    // Left in the middle of the object it reports an error, which says nothing about the cookie.
+    let _ = serde_json::Deserializer::from_slice(text).deserialize_map(Finder(&mut found));
+    found
+}
+
+/// A member's name, compared without being kept.
+struct IsCookie(bool);
+
+impl<'a> Deserialize<'a> for IsCookie {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<IsCookie, D::Error> {
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = IsCookie;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a member's name")
+            }
+            fn visit_str<E>(self, name: &str) -> Result<IsCookie, E> {
+                Ok(IsCookie(name == "cookie"))
+            }
+        }
+        deserializer.deserialize_str(Name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: f64 = 1_767_268_800_123.0; // 2026-01-01T12:00:00.123Z
+
+    fn changed(text: &str) -> Option<String> {
+        let mut bytes = text.as_bytes().to_vec();
+        let changed = put_true_expiry(&mut bytes, NOON);
+        assert_eq!(changed, has_cookie_expiry(text.as_bytes()));
+        let after = String::from_utf8(bytes).unwrap();
+        if !changed {
+            assert_eq!(after, text, "said unchanged, but changed");
+        }
+        changed.then_some(after)
+    }
+
+    #[test]
+    fn the_expiry_is_replaced_and_every_other_byte_stays() {
+        let text = r#" {"a":-0, "cookie" : {"originalMaxAge":1000,"expires":"2020-01-01T00:00:00.000Z","path":"/"},"n":1e400,"s":"\ud800"} "#;
+        assert_eq!(
+            changed(text).unwrap(),
+            text.replace("2020-01-01T00:00:00.000Z", "2026-01-01T12:00:00.123Z")
+        );
+    }
+
+    #[test]
+    fn a_date_of_another_length_is_replaced_too() {
+        assert_eq!(
+            changed(r#"{"cookie":{"expires":"Thu, 01 Jan 2020 00:00:00 GMT","originalMaxAge":5}}"#)
+                .unwrap(),
+            r#"{"cookie":{"expires":"2026-01-01T12:00:00.123Z","originalMaxAge":5}}"#
+        );
+    }
+
+    #[test]
+    fn a_number_stays_a_number() {
+        assert_eq!(
+            changed(r#"{"cookie":{"expires":5,"originalMaxAge":5}}"#).unwrap(),
+            r#"{"cookie":{"expires":1767268800123,"originalMaxAge":5}}"#
+        );
+    }
+
+    #[test]
+    fn escaped_member_names_are_seen_as_json_sees_them() {
+        assert!(changed(r#"{"\u0063ookie":{"expires":"x","originalMaxAge":5}}"#).is_some());
+    }
+
+    #[test]
+    fn nothing_changes_where_the_expiry_is_not_the_cookies() {
+        for text in [
+            "",
+            "null",
+            "[]",
+            "5",
+            "\"x\"",
+            "{}",
+            r#"{"cookie":null}"#,
+            r#"{"cookie":5}"#,
+            r#"{"cookie":[1,"x"]}"#,
+            r#"{"cookie":{}}"#,
+            r#"{"cookie":{"expires":"x"}}"#,
+            r#"{"cookie":{"expires":"x","originalMaxAge":null}}"#,
+            r#"{"cookie":{"expires":"x","originalMaxAge":"5"}}"#,
+            r#"{"cookie":{"expires":null,"originalMaxAge":5}}"#,
+            r#"{"cookie":{"expires":{},"originalMaxAge":5}}"#,
+            r#"{"cookie":{"expires":"x","expires":"y","originalMaxAge":5}}"#,
+            r#"{"user":{"cookie":{"expires":"x","originalMaxAge":5}}}"#,
+            r#"[{"expires":"x","originalMaxAge":5}]"#,
+            r#"{"cookie":{"expires":"x","originalMaxAge":5"#,
+            r#"{"cookie" {"expires":"x","originalMaxAge":5}}"#,
+        ] {
+            assert_eq!(changed(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_passed_over_without_recursion() {
+        let deep = format!(
+            r#"{{"d":{}{},"cookie":{{"expires":"x","originalMaxAge":5}}}}"#,
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
+        assert!(changed(&deep).is_some());
+    }
+
+    #[test]
+    fn a_time_no_iso_string_can_hold_changes_nothing() {
+        for expires in [-1.0, 253_402_300_800_000.0, f64::INFINITY, f64::NAN] {
+            for text in [
+                r#"{"cookie":{"expires":"x","originalMaxAge":5}}"#,
+                r#"{"cookie":{"expires":7,"originalMaxAge":5}}"#,
+            ] {
+                let mut bytes = text.as_bytes().to_vec();
+                assert!(!put_true_expiry(&mut bytes, expires));
+                assert_eq!(bytes, text.as_bytes());
+            }
+        }
+    }
+}

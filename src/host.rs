@@ -1,0 +1,123 @@
+//! What the JS face lends the native side: functions of the app's own realm, so that what they
+//! make is an instance of the app's `Error`, `Date` and `Object` (under jest these are not Node's).
+
+use napi::{Env, Unknown};
+
+use crate::error::StoreError;
+use crate::js::{self, Held, Try};
+
+/// Held functions of the face.
+pub struct Host {
+    parse: Held,
+    stringify: Held,
+    error: Held,
+    date: Held,
+    emit: Held,
+    later: Held,
+    soon: Held,
+    warn: Held,
+}
+
+impl Host {
+    /// Takes the functions off the object that the face passes to the constructor.
+    pub fn new<'e>(env: &'e Env, face: &Unknown<'e>) -> Try<'e, Host> {
+        let held = |name| Held::new(env, &js::get(env, face, name)?);
+        Ok(Host {
+            parse: held(c"parse")?,
+            stringify: held(c"stringify")?,
+            error: held(c"error")?,
+            date: held(c"date")?,
+            emit: held(c"emit")?,
+            later: held(c"later")?,
+            soon: held(c"soon")?,
+            warn: held(c"warn")?,
+        })
+    }
+
+    /// `JSON.parse`.
+    pub fn parse<'e>(&self, env: &'e Env, text: &[u8]) -> Try<'e> {
+        let text = js::string(env, text)?;
+        js::call(env, &self.parse.get(env), &js::undefined(env), [text])
+    }
+
+    /// `JSON.stringify`.
+    pub fn stringify<'e>(&self, env: &'e Env, value: &Unknown<'e>) -> Try<'e> {
+        js::call(
+            env,
+            &self.stringify.get(env),
+            &js::undefined(env),
+            [*value],
+        )
+    }
+
+    /// The JS error for `error`: a `TypeError` for a bad argument, else a `RedisStoreError`.
+    pub fn error<'e>(&self, env: &'e Env, error: &StoreError) -> Unknown<'e> {
+        let text = |text: &str| js::string(env, text.as_bytes());
+        let make = || -> Try<'e> {
+            let cause = match &error.cause {
+                Some(cause) => text(cause)?,
+                None => js::undefined(env),
+            };
+            js::call(
+                env,
+                &self.error.get(env),
+                &js::undefined(env),
+                [
+                    js::value(env, error.is_invalid_argument()),
+                    text(&error.message)?,
+                    text(&error.code)?,
+                    cause,
+                ],
+            )
+        };
+        make().unwrap_or_else(|thrown| thrown)
+    }
+
+    /// `Number(new Date(value))`: NaN where it is no date.
+    pub fn date<'e>(&self, env: &'e Env, value: &Unknown<'e>) -> Try<'e, f64> {
+        let time = js::call(env, &self.date.get(env), &js::undefined(env), [*value])?;
+        Ok(js::number(&time))
+    }
+
+    /// Has the store emit an event, outside of what is running now.
+    pub fn emit<'e>(&self, env: &'e Env, event: &str, args: [Unknown<'e>; 2]) {
+        let [first, second] = args;
+        let args = [js::value(env, event), first, second];
+        // The face only schedules the event here, which cannot throw.
+        let _ = js::call(env, &self.emit.get(env), &js::undefined(env), args);
+    }
+
+    /// `process.emitWarning`.
+    pub fn warn<'e>(&self, env: &'e Env, message: &str) -> Try<'e, ()> {
+        let message = js::string(env, message.as_bytes())?;
+        js::call(env, &self.warn.get(env), &js::undefined(env), [message])?;
+        Ok(())
+    }
+
+    /// The error for a record that parses, but to no object.
+    pub fn not_a_session<'e>(&self, env: &'e Env) -> Unknown<'e> {
+        let message = "all: a record holds JSON that is no session object".into();
+        let error = StoreError {
+            code: "ECORRUPT".into(),
+            message,
+            cause: None,
+        };
+        self.error(env, &error)
+    }
+
+    /// `queueMicrotask(function)`: it runs once the JS that is running now has run.
+    pub fn soon(&self, env: &Env, function: &Held) {
+        self.schedule(env, &self.soon, function);
+    }
+
+    /// `setImmediate(function)`: it runs once the event loop has turned.
+    pub fn later(&self, env: &Env, function: &Held) {
+        self.schedule(env, &self.later, function);
+    }
+
+    fn schedule(&self, env: &Env, schedule: &Held, function: &Held) {
+        // Both only queue the function, which cannot throw.
+        let function = function.get(env);
+        let _ = js::call(env, &schedule.get(env), &js::undefined(env), [function]);
+    }
+}

@@ -1,0 +1,274 @@
+//! SCAN, and what is built on it: `length`, `ids`, `all` and `clear`.
+//!
+//! A sweep works in small steps, so that neither Redis nor Node's event loop is ever held for
+//! long; the next SCAN is under way while the keys of the last one are worked on. It sees string
+//! keys only (SCAN's TYPE, Redis 6), and has SCAN's guarantee: a key that is there from start to
+//! end is seen, a key written or removed meanwhile may be or not.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Instant;
+
+use redis::{Cmd, Value};
+use tokio::sync::Semaphore;
+
+use crate::command::TrueExpiry;
+use crate::engine::{CallId, News, Part, Record, Shared};
+use crate::error::StoreError;
+use crate::expiry::{has_cookie_expiry, put_true_expiry};
+
+/// SCAN's COUNT where the app has not set `scanCount`: measured to keep Redis busy for about half
+/// a millisecond a step.
+const SCAN_STEP: u32 = 1000;
+/// Keys a command that reads or unlinks them names at once.
+const KEYS_AT_ONCE: usize = 128;
+/// Parts the JS thread may have waiting before the sweep waits for it.
+const PARTS_AHEAD: usize = 4;
+
+/// What a sweep does with the keys it finds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Purpose {
+    Length,
+    Ids,
+    All,
+    Clear,
+}
+
+/// A pass over all keys of a store's prefix.
+pub struct Sweep {
+    pub id: CallId,
+    /// The store's method, for messages.
+    pub name: &'static str,
+    pub purpose: Purpose,
+    pub prefix: Vec<u8>,
+    /// `scanCount`, where the app has set it.
+    pub count: Option<u32>,
+    /// For [`Purpose::All`].
+    pub expiry: TrueExpiry,
+    /// `Date.now()` at the call, by the app's own clock.
+    pub now: f64,
+    pub called: Instant,
+}
+
+impl Sweep {
+    /// Runs the sweep and tells JS its parts and its end.
+    pub async fn run(self, shared: Arc<Shared>) {
+        let swept = self.sweep(&shared).await;
+        shared.outbox.push([News::Swept(self.id, swept)]);
+    }
+
+    /// Returns the number of keys seen.
+    async fn sweep(&self, shared: &Shared) -> Result<u64, StoreError> {
+        let credits = Arc::new(Semaphore::new(PARTS_AHEAD));
+        let mut seen = Seen::default();
+        let mut cursor = Vec::from(b"0");
+        let mut keys = Vec::new();
+        loop {
+            let (scanned, worked) = tokio::join!(
+                self.scan(shared, &cursor),
+                self.work(shared, &credits, std::mem::take(&mut keys))
+            );
+            worked?;
+            (cursor, keys) = scanned?;
+            keys.retain(|key| key.starts_with(&self.prefix) && seen.is_new(key));
+            if cursor == b"0" {
+                self.work(shared, &credits, keys).await?;
+                return Ok(seen.0.len() as u64);
+            }
+        }
+    }
+
+    /// One step of SCAN: the next cursor and the keys found.
+    async fn scan(
+        &self,
+        shared: &Shared,
+        cursor: &[u8],
+    ) -> Result<(Vec<u8>, Vec<Vec<u8>>), StoreError> {
+        let mut scan = Cmd::new();
+        scan.arg("SCAN")
+            .arg(cursor)
+            .arg("MATCH")
+            .arg(pattern(&self.prefix))
+            .arg("COUNT")
+            .arg(self.count.unwrap_or(SCAN_STEP))
+            .arg("TYPE")
+            .arg("string");
+        let reply = shared.ask(self.name, vec![scan]).await?.pop();
+        let unexpected = || StoreError::unexpected(self.name, &shared.server);
+        let Some(Value::Array(reply)) = reply else {
+            return Err(unexpected());
+        };
+        let Ok([Value::BulkString(cursor), Value::Array(keys)]) = <[Value; 2]>::try_from(reply)
+        else {
+            return Err(unexpected());
+        };
+        Ok((cursor, keys.into_iter().filter_map(bytes).collect()))
+    }
+
+    /// Does to one step's keys what the sweep is for.
+    async fn work(
+        &self,
+        shared: &Shared,
+        credits: &Arc<Semaphore>,
+        keys: Vec<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        match self.purpose {
+            Purpose::Length => {}
+            Purpose::Clear => {
+                for keys in keys.chunks(KEYS_AT_ONCE) {
+                    shared.ask(self.name, vec![many("UNLINK", keys)]).await?;
+                }
+            }
+            Purpose::Ids => {
+                let records = keys.iter().map(|key| self.record(key, Vec::new(), None));
+                self.tell(shared, credits, records.collect()).await;
+            }
+            Purpose::All => {
+                for keys in keys.chunks(KEYS_AT_ONCE) {
+                    let records = self.read(shared, keys).await?;
+                    self.tell(shared, credits, records).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the sessions at `keys`, with their true expiry; keys that are gone are left out.
+    async fn read(&self, shared: &Shared, keys: &[Vec<u8>]) -> Result<Vec<Record>, StoreError> {
+        let reply = shared.ask(self.name, vec![many("MGET", keys)]).await?.pop();
+        let Some(Value::Array(texts)) = reply else {
+            return Err(StoreError::unexpected(self.name, &shared.server));
+        };
+        let mut found: Vec<(&Vec<u8>, Vec<u8>)> = keys
+            .iter()
+            .zip(texts)
+            .filter_map(|(key, text)| Some((key, bytes(text)?)))
+            .filter(|(_, text)| !text.is_empty())
+            .collect();
+        // A PTTL is spent only where it can change what is read.
+        let asked: Vec<usize> = match self.expiry {
+            TrueExpiry::Unasked => Vec::new(),
+            TrueExpiry::InText => (0..found.len())
+                .filter(|&place| has_cookie_expiry(&found[place].1))
+                .collect(),
+            TrueExpiry::Beside => (0..found.len()).collect(),
+        };
+        let mut expires = vec![None; found.len()];
+        if !asked.is_empty() {
+            let pttls = asked
+                .iter()
+                .map(|&place| many("PTTL", &[found[place].0]))
+                .collect();
+            let ttls = shared.ask(self.name, pttls).await?;
+            let now = self.now + self.called.elapsed().as_millis() as f64;
+            for (&place, ttl) in asked.iter().zip(ttls) {
+                // -1: no expiry; -2: gone since the MGET.
+                if let Value::Int(ttl @ 0..) = ttl {
+                    expires[place] = Some(now + ttl as f64);
+                }
+            }
+        }
+        if self.expiry == TrueExpiry::InText {
+            for ((_, text), expires) in found.iter_mut().zip(&mut expires) {
+                if let Some(expires) = expires.take() {
+                    put_true_expiry(text, expires);
+                }
+            }
+        }
+        Ok(found
+            .into_iter()
+            .zip(expires)
+            .map(|((key, text), expires)| self.record(key, text, expires))
+            .collect())
+    }
+
+    fn record(&self, key: &[u8], text: Vec<u8>, expires: Option<f64>) -> Record {
+        Record {
+            id: key[self.prefix.len()..].to_vec(),
+            text,
+            expires,
+        }
+    }
+
+    /// Hands records to the JS thread, once it has room for them.
+    async fn tell(&self, shared: &Shared, credits: &Arc<Semaphore>, records: Vec<Record>) {
+        // The semaphore is never closed, so there is always a permit in the end.
+        if let Ok(credit) = credits.clone().acquire_owned().await {
+            let part = Part {
+                records,
+                _credit: credit,
+            };
+            shared.outbox.push([News::Part(self.id, part)]);
+        }
+    }
+}
+
+/// The keys seen so far, as SCAN may return a key twice. A key is kept as a 128-bit fingerprint
+/// under secret random seeds: a tenth of the memory, and two of a million keys fall together with
+/// a probability of 2⁻⁸⁹.
+#[derive(Default)]
+struct Seen(HashSet<u128>, RandomState, RandomState);
+
+impl Seen {
+    fn is_new(&mut self, key: &[u8]) -> bool {
+        let high = u128::from(self.1.hash_one(key));
+        let low = u128::from(self.2.hash_one(key));
+        self.0.insert(high << 64 | low)
+    }
+}
+
+/// A command on many keys.
+fn many(name: &str, keys: &[impl AsRef<[u8]>]) -> Cmd {
+    let size = keys.iter().map(|key| key.as_ref().len()).sum::<usize>();
+    let mut command = Cmd::with_capacity(1 + keys.len(), name.len() + size);
+    command.arg(name);
+    for key in keys {
+        command.arg(key.as_ref());
+    }
+    command
+}
+
+fn bytes(value: Value) -> Option<Vec<u8>> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) => Some(text.into_bytes()),
+        _ => None,
+    }
+}
+
+/// SCAN's MATCH for all keys that begin with `prefix`, taken literally.
+fn pattern(prefix: &[u8]) -> Vec<u8> {
+    let mut pattern = Vec::with_capacity(prefix.len() + 8);
+    for &byte in prefix {
+        if matches!(byte, b'*' | b'?' | b'[' | b']' | b'\\' | b'^' | b'-') {
+            pattern.push(b'\\');
+        }
+        pattern.push(byte);
+    }
+    pattern.push(b'*');
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_matched_literally() {
+        assert_eq!(pattern(b"sess:"), b"sess:*");
+        assert_eq!(pattern(b"a*b?[c]\\"), b"a\\*b\\?\\[c\\]\\\\*");
+        assert_eq!(pattern(b""), b"*");
+    }
+
+    #[test]
+    fn a_key_seen_twice_is_counted_once() {
+        let mut seen = Seen::default();
+        assert!(seen.is_new(b"a"));
+        assert!(seen.is_new(b"b"));
+        assert!(!seen.is_new(b"a"));
+    }
+}

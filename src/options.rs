@@ -1,0 +1,376 @@
+//! The options of `new RedisStore(options)`, checked once and made into one configuration.
+
+use std::ffi::CString;
+use std::time::Duration;
+
+use napi::{Env, Unknown, ValueType};
+
+use crate::engine::Limits;
+use crate::error::StoreError;
+use crate::host::Host;
+use crate::js::{self, Held, Try};
+use crate::session;
+use crate::transport::{Server, Transport};
+
+/// Every option there is; [`unknown_options`] looks here.
+const KNOWN: [&str; 11] = [
+    "client",
+    "prefix",
+    "scanCount",
+    "serializer",
+    "ttl",
+    "disableTTL",
+    "disableTouch",
+    "url",
+    "commandTimeout",
+    "connectTimeout",
+    "resurrect",
+];
+
+const DEFAULT_URL: &str = "redis://localhost:6379";
+const DEFAULT_COMMAND_TIMEOUT: f64 = 5000.0;
+const DEFAULT_CONNECT_TIMEOUT: f64 = 5000.0;
+/// Node's own bound for timers; beyond it a `setTimeout` would fire at once.
+const MOST_MS: f64 = 2_147_483_647.0;
+
+/// What is fixed when a store is made.
+pub struct Config {
+    pub transport: Transport,
+    pub limits: Limits,
+    /// Whether a session whose key is gone is written all the same, as connect-redis does.
+    pub resurrect: bool,
+}
+
+/// What an app may change on a living store: connect-redis's public fields.
+pub struct Settings {
+    /// `"sess:"` where it is not given.
+    pub prefix: Vec<u8>,
+    /// `None` while the app has not set it.
+    pub scan_count: Option<u32>,
+    pub serializer: Serializer,
+    /// Whether `ttl` is a function of the session.
+    pub ttl_is_function: bool,
+    pub disable_ttl: bool,
+    pub disable_touch: bool,
+}
+
+/// How sessions become text and back.
+pub enum Serializer {
+    /// V8's own JSON.
+    Json,
+    /// The app's, through an adapter of the face.
+    Custom(Custom),
+}
+
+/// The functions of the face's adapter for an app's own serializer.
+pub struct Custom {
+    parse: Held,
+    record: Held,
+    stringify: Held,
+}
+
+impl Custom {
+    /// The session for `text`, or a promise of it; `expires` is the key's true expiry.
+    pub fn parse<'e>(&self, env: &'e Env, text: &[u8], expires: Option<f64>) -> Try<'e> {
+        let text = js::string(env, text)?;
+        let args = [text, optional(env, expires)];
+        js::call(env, &self.parse.get(env), &js::undefined(env), args)
+    }
+
+    /// As `parse` for one record of `all()`: with its `id`; undefined where it is corrupt.
+    pub fn record<'e>(
+        &self,
+        env: &'e Env,
+        text: &[u8],
+        id: &[u8],
+        expires: Option<f64>,
+    ) -> Try<'e> {
+        let (text, id) = (js::string(env, text)?, js::string(env, id)?);
+        let args = [text, id, optional(env, expires)];
+        js::call(env, &self.record.get(env), &js::undefined(env), args)
+    }
+
+    /// The text or the bytes for a session.
+    pub fn stringify<'e>(&self, env: &'e Env, session: &Unknown<'e>) -> Try<'e> {
+        js::call(
+            env,
+            &self.stringify.get(env),
+            &js::undefined(env),
+            [*session],
+        )
+    }
+}
+
+fn optional(env: &Env, number: Option<f64>) -> Unknown<'_> {
+    match number {
+        Some(number) => js::value(env, number),
+        None => js::undefined(env),
+    }
+}
+
+impl Config {
+    /// Reads what is fixed for the life of the store.
+    pub fn read<'e>(env: &'e Env, host: &Host, options: &Unknown<'e>) -> Try<'e, Config> {
+        let reader = Reader { env, host };
+        let client = reader.option(options, "client")?;
+        if js::kind(&client) != ValueType::Undefined {
+            return Err(reader.refuse(
+                "the option client is not supported by this version: give the server as \
+                 url: \"redis://user:password@host:6379/0\" instead"
+                    .into(),
+            ));
+        }
+        let url = reader.option(options, "url")?;
+        let url = match js::kind(&url) {
+            ValueType::Undefined => DEFAULT_URL.to_string(),
+            ValueType::String => reader.text(&url)?,
+            ValueType::Object => {
+                let href = js::get(env, &url, c"href")?;
+                if js::kind(&href) != ValueType::String {
+                    return Err(reader.wrong("url", "a string or a URL", &url));
+                }
+                reader.text(&href)?
+            }
+            _ => return Err(reader.wrong("url", "a string or a URL", &url)),
+        };
+        let server = Server::from_url(&url)
+            .map_err(|reason| reader.refuse(format!("the option url cannot be used: {reason}")))?;
+        Ok(Config {
+            transport: Transport::standalone(server),
+            limits: Limits {
+                command: reader.timeout(options, "commandTimeout", DEFAULT_COMMAND_TIMEOUT)?,
+                connect: reader.timeout(options, "connectTimeout", DEFAULT_CONNECT_TIMEOUT)?,
+            },
+            resurrect: reader.flag(options, "resurrect")?,
+        })
+    }
+}
+
+impl Settings {
+    /// Reads the changeable fields. The face has put connect-redis's defaults in already.
+    pub fn read<'e>(env: &'e Env, host: &Host, fields: &Unknown<'e>) -> Try<'e, Settings> {
+        let reader = Reader { env, host };
+        let prefix = js::get(env, fields, c"prefix")?;
+        if js::kind(&prefix) != ValueType::String {
+            return Err(reader.wrong("prefix", "a string", &prefix));
+        }
+        let scan_count = js::get(env, fields, c"scanCount")?;
+        let scan_count = match js::kind(&scan_count) {
+            ValueType::Undefined => None,
+            ValueType::Number if (1.0..=f64::from(u32::MAX)).contains(&js::number(&scan_count)) => {
+                Some(js::number(&scan_count) as u32)
+            }
+            _ => return Err(reader.wrong("scanCount", "a positive number", &scan_count)),
+        };
+        let ttl = js::get(env, fields, c"ttl")?;
+        let ttl_is_function = js::kind(&ttl) == ValueType::Function;
+        if !ttl_is_function && session::seconds(env, &ttl)?.is_none() {
+            return Err(reader.wrong("ttl", "a number of seconds or a function", &ttl));
+        }
+        let serializer = js::get(env, fields, c"serializer")?;
+        let serializer = match js::kind(&serializer) {
+            ValueType::Undefined => Serializer::Json,
+            _ => Serializer::Custom(Custom {
+                parse: Held::new(env, &js::get(env, &serializer, c"parse")?)?,
+                record: Held::new(env, &js::get(env, &serializer, c"record")?)?,
+                stringify: Held::new(env, &js::get(env, &serializer, c"stringify")?)?,
+            }),
+        };
+        Ok(Settings {
+            prefix: js::string_bytes(env, &prefix, 32)?,
+            scan_count,
+            serializer,
+            ttl_is_function,
+            disable_ttl: reader.flag(fields, "disableTTL")?,
+            disable_touch: reader.flag(fields, "disableTouch")?,
+        })
+    }
+}
+
+/// Reads options and words the complaints about them.
+struct Reader<'e, 'h> {
+    env: &'e Env,
+    host: &'h Host,
+}
+
+impl<'e> Reader<'e, '_> {
+    /// An option; null counts as not given.
+    fn option(&self, options: &Unknown<'e>, name: &str) -> Try<'e> {
+        let name = CString::new(name).unwrap_or_default();
+        let value = js::get(self.env, options, &name)?;
+        Ok(match js::kind(&value) {
+            ValueType::Null => js::undefined(self.env),
+            _ => value,
+        })
+    }
+
+    fn text(&self, value: &Unknown<'e>) -> Try<'e, String> {
+        let bytes = js::string_bytes(self.env, value, 128)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn flag(&self, options: &Unknown<'e>, name: &str) -> Try<'e, bool> {
+        let value = self.option(options, name)?;
+        match (js::kind(&value), js::boolean(&value)) {
+            (ValueType::Undefined, _) => Ok(false),
+            (_, Some(flag)) => Ok(flag),
+            _ => Err(self.wrong(name, "true or false", &value)),
+        }
+    }
+
+    fn timeout(&self, options: &Unknown<'e>, name: &str, default: f64) -> Try<'e, Duration> {
+        let value = self.option(options, name)?;
+        let ms = match js::kind(&value) {
+            ValueType::Undefined => default,
+            ValueType::Number => js::number(&value),
+            _ => f64::NAN,
+        };
+        if !(1.0..=MOST_MS).contains(&ms) {
+            return Err(self.wrong(name, "a number of milliseconds from 1 to 2147483647", &value));
+        }
+        Ok(Duration::from_millis(ms as u64))
+    }
+
+    fn wrong(&self, option: &str, wanted: &str, got: &Unknown<'e>) -> Unknown<'e> {
+        // A url of the wrong type may still hold a password.
+        let got = describe(self.env, got);
+        self.refuse(format!("the option {option} must be {wanted}, got {got}"))
+    }
+
+    fn refuse(&self, message: String) -> Unknown<'e> {
+        self.host
+            .error(self.env, &StoreError::invalid(format!("RedisStore: {message}")))
+    }
+}
+
+/// A value as a message shows it: short values themselves, others by their kind.
+pub fn describe<'e>(env: &'e Env, value: &Unknown<'e>) -> String {
+    const MOST_CHARS: usize = 40;
+    let text = || -> String {
+        js::to_string(env, value)
+            .and_then(|text| js::string_bytes(env, &text, 64))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    };
+    match js::kind(value) {
+        ValueType::Undefined => "undefined".into(),
+        ValueType::Null => "null".into(),
+        ValueType::Boolean | ValueType::Number => text(),
+        ValueType::BigInt => format!("{}n", text()),
+        ValueType::String => {
+            let text = text();
+            match text.char_indices().nth(MOST_CHARS) {
+                Some((end, _)) => format!("{:?} …", &text[..end]),
+                None => format!("{text:?}"),
+            }
+        }
+        ValueType::Function => "a function".into(),
+        ValueType::Symbol => "a symbol".into(),
+        _ => match js::date(env, value) {
+            Some(time) if time.is_nan() => "an invalid Date".into(),
+            Some(_) => "a Date".into(),
+            None => describe_object(env, value),
+        },
+    }
+}
+
+/// An object by the name of its constructor (`a Promise`), where it has one.
+fn describe_object<'e>(env: &'e Env, value: &Unknown<'e>) -> String {
+    let name = js::get(env, value, c"constructor")
+        .and_then(|constructor| js::get(env, &constructor, c"name"))
+        .ok()
+        .filter(|name| js::kind(name) == ValueType::String)
+        .and_then(|name| js::string_bytes(env, &name, 32).ok())
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    match name.as_deref() {
+        None | Some("" | "Object") => "an object".into(),
+        Some("Array") => "an array".into(),
+        Some(name) => format!("a {name}"),
+    }
+}
+
+/// What to say about options that do not exist, if there are any: people write `logErrors`, `tll`
+/// or `host`, and connect-redis ignores it without a word.
+pub fn unknown_options(names: &[String]) -> Option<String> {
+    let unknown: Vec<String> = names
+        .iter()
+        .filter(|name| !KNOWN.contains(&name.as_str()))
+        .map(|name| match nearest(name) {
+            Some(known) => format!("{name} (did you mean {known}?)"),
+            None => name.clone(),
+        })
+        .collect();
+    let (these, do_nothing) = match unknown.len() {
+        0 => return None,
+        1 => ("option", "does"),
+        _ => ("options", "do"),
+    };
+    Some(format!(
+        "RedisStore: unknown {these} {}: {do_nothing} nothing. Known are {}.",
+        unknown.join(", "),
+        KNOWN.join(", ")
+    ))
+}
+
+/// The known option that somebody may have meant.
+fn nearest(name: &str) -> Option<&'static str> {
+    match name.to_ascii_lowercase().as_str() {
+        "host" | "port" | "socket" | "path" | "db" | "database" | "pass" | "password"
+        | "username" | "user" | "auth" | "auth_pass" => return Some("url"),
+        "redis" | "redisclient" | "connection" => return Some("client"),
+        "expires" | "maxage" | "expiration" => return Some("ttl"),
+        "timeout" => return Some("commandTimeout"),
+        _ => {}
+    }
+    KNOWN
+        .into_iter()
+        .map(|known| (distance(name, known), known))
+        .filter(|(distance, known)| *distance <= known.len().div_ceil(3))
+        .min()
+        .map(|(_, known)| known)
+}
+
+fn distance(a: &str, b: &str) -> usize {
+    strsim::damerau_levenshtein(&a.to_ascii_lowercase(), &b.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warning(names: &[&str]) -> Option<String> {
+        unknown_options(&names.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn known_options_are_not_warned_about() {
+        assert_eq!(warning(&KNOWN), None);
+        assert_eq!(warning(&[]), None);
+    }
+
+    #[test]
+    fn the_nearest_known_option_is_named() {
+        for (written, meant) in [
+            ("tll", "ttl"),
+            ("TTL", "ttl"),
+            ("disableTtl", "disableTTL"),
+            ("host", "url"),
+            ("perfix", "prefix"),
+            ("scancount", "scanCount"),
+            ("commandTimeOut", "commandTimeout"),
+        ] {
+            let warning = warning(&[written]).unwrap();
+            assert!(
+                warning.contains(&format!("{written} (did you mean {meant}?)")),
+                "{warning}"
+            );
+        }
+        assert!(warning(&["logErrors"]).unwrap().contains("option logErrors: does nothing"));
+    }
+
+    #[test]
+    fn several_unknown_options_make_one_warning() {
+        let warning = warning(&["logErrors", "tll", "prefix"]).unwrap();
+        assert!(warning.contains("options logErrors, tll (did you mean ttl?): do nothing"));
+    }
+}

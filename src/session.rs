@@ -1,0 +1,186 @@
+//! The rules of a session on its way in: its key, its time to live, its payload.
+
+use std::time::UNIX_EPOCH;
+
+use napi::{Env, Unknown, ValueType};
+
+use crate::command::Expiry;
+use crate::error::StoreError;
+use crate::host::Host;
+use crate::js::{self, Try};
+use crate::options::{Serializer, describe};
+
+/// The key of a session: prefix + sid, the sid turned to a string as `+` does in JS (`undefined`
+/// becomes `"undefined"`), its bytes not looked at.
+pub fn key<'e>(env: &'e Env, prefix: &[u8], sid: &Unknown<'e>) -> Try<'e, Vec<u8>> {
+    const USUAL_SID: usize = 48; // express-session's have 32 characters
+    let mut key = Vec::with_capacity(prefix.len() + USUAL_SID);
+    key.extend_from_slice(prefix);
+    if js::kind(sid) == ValueType::String {
+        js::append_string(env, sid, &mut key)?;
+    } else {
+        js::append_string(env, &js::to_string(env, sid)?, &mut key)?;
+    }
+    Ok(key)
+}
+
+/// When a session's key is to expire (connect-redis's `getTTL`, to the millisecond): at `expires`,
+/// the session's `cookie.expires`, where that is set, else after `ttl` seconds. `now` is
+/// `Date.now()` by the app's own clock. A time that is no time is a `TypeError`; connect-redis
+/// deletes the session for it without a word.
+pub fn expiry<'e>(
+    env: &'e Env,
+    host: &Host,
+    expires: &Unknown<'e>,
+    ttl: &Unknown<'e>,
+    now: f64,
+) -> Try<'e, Expiry> {
+    if is_truthy(expires) {
+        let at = match js::kind(expires) {
+            ValueType::Number => js::number(expires),
+            ValueType::String => string_date(env, host, expires)?,
+            ValueType::Object => match js::date(env, expires) {
+                Some(at) => at,
+                None => host.date(env, expires)?,
+            },
+            _ => f64::NAN,
+        };
+        if at.is_nan() {
+            let got = describe(env, expires);
+            return Err(host.error(
+                env,
+                &StoreError::invalid(format!(
+                    "cookie.expires must be a Date, an ISO date string or milliseconds since \
+                     the epoch, got {got}"
+                )),
+            ));
+        }
+        return Ok(after((at - now).ceil()));
+    }
+    match seconds(env, ttl)? {
+        // connect-redis gives Redis whole seconds, so a fraction is rounded up to one.
+        Some(seconds) => Ok(after(seconds.ceil() * 1000.0)),
+        None => Err(host.error(
+            env,
+            &StoreError::invalid(format!(
+                "ttl must be, or return, a number of seconds, got {}",
+                describe(env, ttl)
+            )),
+        )),
+    }
+}
+
+/// The time of a date string: read here where it is what `toISOString` writes, else by `Date`.
+fn string_date<'e>(env: &'e Env, host: &Host, text: &Unknown<'e>) -> Try<'e, f64> {
+    let bytes = js::string_bytes(env, text, 32)?;
+    match iso_date(&bytes) {
+        Some(time) => Ok(time),
+        None => host.date(env, text),
+    }
+}
+
+/// `2026-01-01T12:00:00.123Z` in milliseconds since the epoch; `None` for any other notation.
+fn iso_date(text: &[u8]) -> Option<f64> {
+    const LENGTH: usize = "2026-01-01T12:00:00.123Z".len();
+    let text = std::str::from_utf8(text).ok()?;
+    // A leap second is a date to humantime, and none to JS.
+    if text.len() != LENGTH || text.get(17..19) == Some("60") {
+        return None;
+    }
+    let time = humantime::parse_rfc3339(text).ok()?;
+    Some(time.duration_since(UNIX_EPOCH).ok()?.as_millis() as f64)
+}
+
+/// Seconds, from a number, a numeric string or a bigint; `None` for anything else.
+pub fn seconds<'e>(env: &'e Env, ttl: &Unknown<'e>) -> Try<'e, Option<f64>> {
+    let seconds = match js::kind(ttl) {
+        ValueType::Number => js::number(ttl),
+        ValueType::String | ValueType::BigInt => {
+            let text = js::string_bytes(env, &js::to_string(env, ttl)?, 24)?;
+            let text = String::from_utf8_lossy(&text);
+            text.trim().parse().unwrap_or(f64::NAN)
+        }
+        _ => f64::NAN,
+    };
+    Ok((!seconds.is_nan()).then_some(seconds))
+}
+
+/// What is stored for a session: its JSON, or what the app's serializer makes of it.
+pub fn payload<'e>(
+    env: &'e Env,
+    host: &Host,
+    serializer: &Serializer,
+    session: &Unknown<'e>,
+) -> Try<'e, Vec<u8>> {
+    const USUAL_PAYLOAD: usize = 1024;
+    let text = match serializer {
+        Serializer::Json => host.stringify(env, session)?,
+        Serializer::Custom(custom) => custom.stringify(env, session)?,
+    };
+    if js::kind(&text) == ValueType::String {
+        return js::string_bytes(env, &text, USUAL_PAYLOAD);
+    }
+    js::buffer_bytes(env, &text).ok_or_else(|| {
+        let got = describe(env, &text);
+        host.error(
+            env,
+            &StoreError::invalid(format!(
+                "the session cannot be stored: serializer.stringify must return a string or a \
+                 Buffer, got {got}"
+            )),
+        )
+    })
+}
+
+/// Whether JS takes the value for true.
+fn is_truthy(value: &Unknown) -> bool {
+    match js::kind(value) {
+        ValueType::Undefined | ValueType::Null => false,
+        ValueType::Boolean => js::boolean(value) == Some(true),
+        // NaN is no time: it goes on to be refused.
+        ValueType::Number => js::number(value) != 0.0,
+        _ => true,
+    }
+}
+
+fn after(ms: f64) -> Expiry {
+    if ms <= 0.0 {
+        Expiry::Past
+    } else if ms.is_infinite() {
+        Expiry::Never
+    } else {
+        // Saturates; Redis refuses what is beyond its own range with an error.
+        Expiry::In(ms as i64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_runs_from_the_past_to_never() {
+        assert_eq!(after(f64::NEG_INFINITY), Expiry::Past);
+        assert_eq!(after(0.0), Expiry::Past);
+        assert_eq!(after(1.0), Expiry::In(1));
+        assert_eq!(after(1e300), Expiry::In(i64::MAX));
+        assert_eq!(after(f64::INFINITY), Expiry::Never);
+    }
+
+    #[test]
+    fn an_iso_date_is_read_and_any_other_left_to_js() {
+        assert_eq!(iso_date(b"2026-01-01T12:00:00.123Z"), Some(1_767_268_800_123.0));
+        for other in [
+            "",
+            "2026-01-01",
+            "2026-01-01T12:00:00Z",
+            "2016-12-31T23:59:60.000Z",
+            "2026-13-01T12:00:00.123Z",
+            "2026-01-01T12:00:00.123+",
+            "1969-01-01T12:00:00.123Z",
+            "2026-01-01 12:00:00.123Z ",
+        ] {
+            assert_eq!(iso_date(other.as_bytes()), None, "{other}");
+        }
+    }
+}

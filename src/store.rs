@@ -1,0 +1,511 @@
+//! The native RedisStore: on the JS thread, calls become commands and replies settle promises.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Instant;
+
+use napi::{Env, Unknown};
+use napi_derive::napi;
+
+use crate::command::{Command, Expiry, Reply, TrueExpiry};
+use crate::engine::{CallId, Closing, Engine, News, Outbox, Part, Status};
+use crate::error::StoreError;
+use crate::host::Host;
+use crate::js::{self, Deferred, Doorbell, Held, Try};
+use crate::keyspace::{Purpose, Sweep};
+use crate::options::{Config, Serializer, Settings, unknown_options};
+use crate::pending::{Collected, Pending, Waiter};
+use crate::session;
+
+/// The store behind the face (`index.js`), with connect-redis's methods. Every method answers
+/// with a promise; the face adds the callbacks.
+#[napi]
+pub struct RedisStore {
+    inner: Rc<Inner>,
+}
+
+/// The JS thread's side of a store. The doorbell shares it, so that calls are answered also after
+/// the app has let go of the store.
+///
+/// No borrow of a cell is held while JS runs: a getter or a serializer may call the store.
+struct Inner {
+    host: Host,
+    settings: RefCell<Rc<Settings>>,
+    resurrect: bool,
+    engine: Engine,
+    outbox: Arc<Outbox>,
+    bell: Arc<Doorbell>,
+    pending: RefCell<Pending>,
+    /// JS functions that call [`Engine::flush`] and [`Inner::turn`].
+    flush: Held,
+    turn: Held,
+    /// Whether `turn` is scheduled.
+    turn_scheduled: Cell<bool>,
+    /// How often the bell was heard since the event loop turned.
+    heard: Cell<u32>,
+    /// Set by the last news there is.
+    ended: Cell<bool>,
+}
+
+/// How often the bell is heard before the event loop must turn. Node goes on calling for as long
+/// as the bell rings, so under load nothing else would be served.
+const HEARD_A_TURN: u32 = 16;
+/// How often it is heard before a turn is asked for; seldom enough to cost nothing.
+const HEARD_BEFORE_ASKING: u32 = 4;
+
+#[napi]
+impl RedisStore {
+    /// Checks the options and starts to connect, without waiting for it. `face` lends functions
+    /// (see `host.rs`); `fields` are connect-redis's public fields with the defaults put in.
+    /// Throws a TypeError that names the option and what was given.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(
+        env: &Env,
+        options: Unknown,
+        fields: Unknown,
+        face: Unknown,
+    ) -> napi::Result<RedisStore> {
+        RedisStore::build(env, &options, &fields, &face).map_err(napi::Error::from)
+    }
+
+    fn build<'e>(
+        env: &'e Env,
+        options: &Unknown<'e>,
+        fields: &Unknown<'e>,
+        face: &Unknown<'e>,
+    ) -> Try<'e, RedisStore> {
+        let host = Host::new(env, face)?;
+        let config = Config::read(env, &host, options)?;
+        let settings = Settings::read(env, &host, fields)?;
+        if let Some(warning) = unknown_options(&js::keys(env, options)?) {
+            host.warn(env, &warning)?;
+        }
+        let internal = |reason: String| {
+            let error = StoreError {
+                message: format!("RedisStore: {reason}"),
+                ..StoreError::internal("RedisStore")
+            };
+            host.error(env, &error)
+        };
+        // Listener and functions are needed before there is a store that they call. The listener
+        // keeps the store until the bell is removed; the functions must not, as the store has them.
+        let listener: Rc<OnceCell<Rc<Inner>>> = Rc::default();
+        let called: Rc<OnceCell<Weak<Inner>>> = Rc::default();
+        let calling = |name: &str, call: fn(&Inner, &Env)| {
+            let called = called.clone();
+            js::function(env, name, move |env| {
+                if let Some(inner) = called.get().and_then(Weak::upgrade) {
+                    call(&inner, env);
+                }
+            })
+        };
+        let functions = calling("flush", |inner, _| inner.engine.flush())
+            .and_then(|flush| Ok((flush, calling("turn", Inner::turn)?)));
+        let (flush, turn) = functions.map_err(|error| internal(error.reason.clone()))?;
+        let listening = listener.clone();
+        let on_ring = Box::new(move |env: &Env| {
+            if let Some(inner) = listening.get() {
+                inner.hear(env);
+            }
+        });
+        let bell = Doorbell::new(env, on_ring).map_err(|error| internal(error.reason.clone()))?;
+        let outbox = Outbox::new(bell.clone());
+        let engine = Engine::start(config.transport, config.limits, outbox.clone())
+            .inspect_err(|_| bell.remove())
+            .map_err(internal)?;
+        let inner = Rc::new(Inner {
+            settings: RefCell::new(Rc::new(settings)),
+            resurrect: config.resurrect,
+            host,
+            engine,
+            outbox,
+            bell,
+            pending: RefCell::default(),
+            flush,
+            turn,
+            turn_scheduled: Cell::new(false),
+            heard: Cell::new(0),
+            ended: Cell::new(false),
+        });
+        let _ = listener.set(inner.clone());
+        let _ = called.set(Rc::downgrade(&inner));
+        Ok(RedisStore { inner })
+    }
+
+    /// Takes over fields that the app has changed. Throws as the constructor does.
+    #[napi(catch_unwind)]
+    pub fn configure(&self, env: &Env, fields: Unknown) -> napi::Result<()> {
+        let settings = Settings::read(env, &self.inner.host, &fields).map_err(napi::Error::from)?;
+        self.inner.settings.replace(Rc::new(settings));
+        Ok(())
+    }
+
+    /// The session of `sid`, or null where there is none. `now` is `Date.now()`.
+    #[napi(catch_unwind)]
+    pub fn get<'e>(&self, env: &'e Env, sid: Unknown<'e>, now: f64) -> napi::Result<Unknown<'e>> {
+        self.inner.call(env, "get", |settings, called| {
+            let key = session::key(env, &settings.prefix, &sid)?;
+            Ok(Some(Command::Get {
+                key,
+                expiry: settings.true_expiry(),
+                now,
+                called,
+            }))
+        })
+    }
+
+    /// Stores a session. `expires` is its `cookie.expires`, undefined where it does not count;
+    /// `ttl` is the `ttl` field, or what it returned for this session where it is a function;
+    /// `loaded` says that express-session loaded the session from this store, so that it is not
+    /// written where its key is gone.
+    #[napi(catch_unwind)]
+    pub fn set<'e>(
+        &self,
+        env: &'e Env,
+        sid: Unknown<'e>,
+        session: Unknown<'e>,
+        now: f64,
+        expires: Unknown<'e>,
+        ttl: Unknown<'e>,
+        loaded: bool,
+    ) -> napi::Result<Unknown<'e>> {
+        self.inner.call(env, "set", |settings, _| {
+            let key = session::key(env, &settings.prefix, &sid)?;
+            let host = &self.inner.host;
+            let mut expiry = session::expiry(env, host, &expires, &ttl, now)?;
+            if expiry == Expiry::Past {
+                return Ok(Some(Command::Destroy { key }));
+            }
+            if settings.disable_ttl {
+                expiry = Expiry::Never;
+            }
+            let value = session::payload(env, host, &settings.serializer, &session)?;
+            Ok(Some(Command::Set {
+                key,
+                value,
+                expiry,
+                only_existing: loaded && !self.inner.resurrect,
+            }))
+        })
+    }
+
+    /// Moves the expiry of a session. `expires` and `ttl` as for `set`.
+    #[napi(catch_unwind)]
+    pub fn touch<'e>(
+        &self,
+        env: &'e Env,
+        sid: Unknown<'e>,
+        now: f64,
+        expires: Unknown<'e>,
+        ttl: Unknown<'e>,
+    ) -> napi::Result<Unknown<'e>> {
+        self.inner.call(env, "touch", |settings, _| {
+            if settings.disable_touch || settings.disable_ttl {
+                return Ok(None);
+            }
+            let key = session::key(env, &settings.prefix, &sid)?;
+            let host = &self.inner.host;
+            let expiry = session::expiry(env, host, &expires, &ttl, now)?;
+            Ok(Some(Command::Touch { key, expiry }))
+        })
+    }
+
+    /// Deletes a session; no error where there is none.
+    #[napi(catch_unwind)]
+    pub fn destroy<'e>(&self, env: &'e Env, sid: Unknown<'e>) -> napi::Result<Unknown<'e>> {
+        self.inner.call(env, "destroy", |settings, _| {
+            let key = session::key(env, &settings.prefix, &sid)?;
+            Ok(Some(Command::Destroy { key }))
+        })
+    }
+
+    /// Deletes all sessions of the prefix.
+    #[napi(catch_unwind)]
+    pub fn clear<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
+        self.inner.sweep(env, "clear", Purpose::Clear, 0.0)
+    }
+
+    /// The number of sessions of the prefix.
+    #[napi(catch_unwind)]
+    pub fn length<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
+        self.inner.sweep(env, "length", Purpose::Length, 0.0)
+    }
+
+    /// The sids of all sessions of the prefix, in no order.
+    #[napi(catch_unwind)]
+    pub fn ids<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
+        self.inner.sweep(env, "ids", Purpose::Ids, 0.0)
+    }
+
+    /// All sessions of the prefix, each with its sid as `id`, in no order. With a serializer of
+    /// the app's, elements may be promises, and undefined where a record is corrupt.
+    #[napi(catch_unwind)]
+    pub fn all<'e>(&self, env: &'e Env, now: f64) -> napi::Result<Unknown<'e>> {
+        self.inner.sweep(env, "all", Purpose::All, now)
+    }
+
+    /// Closes the connection. Pending calls reject with `ECLOSED`. Resolves to null when it is
+    /// done, at once where it was done before.
+    #[napi(catch_unwind)]
+    pub fn close<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
+        let (deferred, promise) = Deferred::new(env)?;
+        if self.inner.ended.get() {
+            deferred.settle(env, Ok(js::null(env)));
+        } else {
+            self.inner.wait(env, |pending| pending.add_closer(deferred));
+            self.inner.engine.close(Closing::Now);
+        }
+        Ok(promise)
+    }
+
+    /// `connecting`, `ready`, `reconnecting` or `closed`.
+    #[napi(getter, catch_unwind)]
+    pub fn status(&self) -> &'static str {
+        match self.inner.engine.status() {
+            Status::Connecting => "connecting",
+            Status::Ready => "ready",
+            Status::Reconnecting => "reconnecting",
+            Status::Closed => "closed",
+        }
+    }
+
+    /// Whose connection carries the commands: always `native`, the store's own.
+    #[napi(getter, catch_unwind)]
+    pub fn transport(&self) -> &'static str {
+        "native"
+    }
+}
+
+impl Drop for RedisStore {
+    /// Nobody can call the store any more; what is pending is still answered.
+    fn drop(&mut self) {
+        self.inner.engine.close(Closing::WhenIdle);
+    }
+}
+
+impl Inner {
+    /// Makes a promise, and sends the command that `build` makes. With no command the promise is
+    /// null at once; with an error it rejects.
+    fn call<'e>(
+        &self,
+        env: &'e Env,
+        name: &'static str,
+        build: impl FnOnce(&Settings, Instant) -> Try<'e, Option<Command>>,
+    ) -> napi::Result<Unknown<'e>> {
+        let called = Instant::now();
+        let (deferred, promise) = Deferred::new(env)?;
+        let settings = self.settings.borrow().clone();
+        match build(&settings, called) {
+            Ok(Some(command)) => {
+                let id = self.wait(env, |pending| pending.add(Waiter::new(name, deferred)));
+                match self.engine.send(id, name, command, called) {
+                    Ok(true) => self.host.soon(env, &self.flush),
+                    Ok(false) => {}
+                    Err(error) => self.answer(env, id, Err(error)),
+                }
+            }
+            Ok(None) => deferred.settle(env, Ok(js::null(env))),
+            Err(error) => deferred.settle(env, Err(error)),
+        }
+        Ok(promise)
+    }
+
+    /// Makes a promise and starts a sweep for it.
+    fn sweep<'e>(
+        &self,
+        env: &'e Env,
+        name: &'static str,
+        purpose: Purpose,
+        now: f64,
+    ) -> napi::Result<Unknown<'e>> {
+        let (deferred, promise) = Deferred::new(env)?;
+        let settings = self.settings.borrow().clone();
+        let mut waiter = Waiter::new(name, deferred);
+        if matches!(purpose, Purpose::Ids | Purpose::All) {
+            match Collected::new(env, purpose == Purpose::All) {
+                Ok(collected) => waiter.collected = Some(collected),
+                Err(error) => {
+                    waiter.deferred.settle(env, Err(error));
+                    return Ok(promise);
+                }
+            }
+        }
+        let id = self.wait(env, |pending| pending.add(waiter));
+        let sweep = Sweep {
+            id,
+            name,
+            purpose,
+            prefix: settings.prefix.clone(),
+            count: settings.scan_count,
+            expiry: settings.true_expiry(),
+            now,
+            called: Instant::now(),
+        };
+        if let Err(error) = self.engine.sweep(sweep) {
+            self.answer(env, id, Err(error));
+        }
+        Ok(promise)
+    }
+
+    /// Adds something to wait for; the first of it keeps the process alive.
+    fn wait<T>(&self, env: &Env, add: impl FnOnce(&mut Pending) -> T) -> T {
+        let mut pending = self.pending.borrow_mut();
+        if pending.is_empty() {
+            self.bell.hold_process(env, true);
+        }
+        add(&mut pending)
+    }
+
+    /// Lets the process go where nothing is pending any more.
+    fn rest(&self, env: &Env) {
+        if self.pending.borrow().is_empty() {
+            self.bell.hold_process(env, false);
+        }
+    }
+
+    /// Takes in what the I/O thread has to tell, a batch at once.
+    fn hear(&self, env: &Env) {
+        let heard = self.heard.get() + 1;
+        self.heard.set(heard);
+        if heard >= HEARD_BEFORE_ASKING {
+            self.ask_for_turn(env);
+        }
+        if heard > HEARD_A_TURN {
+            return; // `turn` goes on.
+        }
+        for news in self.outbox.take_share() {
+            match news {
+                News::Answer(id, answer) => self.answer(env, id, answer),
+                News::Part(..) | News::Swept(..) => {
+                    self.pending.borrow_mut().put_off(news);
+                    self.ask_for_turn(env);
+                }
+                News::Status(Status::Ready) => self.emit(env, "ready"),
+                News::Status(Status::Reconnecting) => self.emit(env, "reconnecting"),
+                News::Status(_) => {}
+                News::End => self.end(env),
+            }
+        }
+        self.rest(env);
+    }
+
+    /// Has [`Inner::turn`] called when the event loop has turned.
+    fn ask_for_turn(&self, env: &Env) {
+        if !self.turn_scheduled.replace(true) {
+            self.host.later(env, &self.turn);
+        }
+    }
+
+    /// The event loop has turned: takes in one part of a sweep, and what was left unheard.
+    fn turn(&self, env: &Env) {
+        self.turn_scheduled.set(false);
+        let paused = self.heard.replace(0) > HEARD_A_TURN;
+        let put_off = self.pending.borrow_mut().next_put_off();
+        match put_off {
+            Some(News::Part(id, part)) => self.collect(env, id, &part),
+            Some(News::Swept(id, swept)) => self.swept(env, id, swept),
+            _ => {}
+        }
+        if self.pending.borrow().has_put_off() {
+            self.ask_for_turn(env);
+        }
+        if paused {
+            self.hear(env);
+        } else {
+            self.rest(env);
+        }
+    }
+
+    /// Settles one promise. Nothing that goes wrong here reaches its neighbours.
+    fn answer(&self, env: &Env, id: CallId, answer: Result<Reply, StoreError>) {
+        let Some(waiter) = self.pending.borrow_mut().take(id) else {
+            return;
+        };
+        js::scoped(env, || {
+            let value = catch_unwind(AssertUnwindSafe(|| match answer {
+                Ok(Reply::Session { text, expires }) => self.parse(env, &text, expires),
+                // The face emits `discarded`: it knows the sid.
+                Ok(Reply::Discarded) => Ok(js::value(env, false)),
+                Ok(Reply::Null | Reply::Raw(_)) => Ok(js::null(env)),
+                Err(error) => Err(self.host.error(env, &error)),
+            }))
+            .unwrap_or_else(|_| {
+                Err(self.host.error(env, &StoreError::internal(waiter.name)))
+            });
+            waiter.deferred.settle(env, value);
+        });
+    }
+
+    fn parse<'e>(&self, env: &'e Env, text: &[u8], expires: Option<f64>) -> Try<'e> {
+        let settings = self.settings.borrow().clone();
+        match &settings.serializer {
+            Serializer::Json => self.host.parse(env, text),
+            Serializer::Custom(custom) => custom.parse(env, text, expires),
+        }
+    }
+
+    /// Takes in one part of a sweep.
+    fn collect(&self, env: &Env, id: CallId, part: &Part) {
+        let Some(mut collected) = self.pending.borrow_mut().lend(id) else {
+            return;
+        };
+        let settings = self.settings.borrow().clone();
+        for record in &part.records {
+            js::scoped(env, || {
+                collected.take_in(env, &self.host, &settings.serializer, record);
+            });
+        }
+        self.pending.borrow_mut().give_back(id, collected);
+    }
+
+    fn swept(&self, env: &Env, id: CallId, swept: Result<u64, StoreError>) {
+        let Some(waiter) = self.pending.borrow_mut().take(id) else {
+            return;
+        };
+        js::scoped(env, || {
+            let value = match (swept, &waiter.collected) {
+                (Err(error), _) => Err(self.host.error(env, &error)),
+                (Ok(_), Some(collected)) => Ok(collected.array(env)),
+                (Ok(count), None) if waiter.name == "length" => Ok(js::value(env, count as f64)),
+                (Ok(_), None) => Ok(js::null(env)),
+            };
+            waiter.deferred.settle(env, value);
+        });
+    }
+
+    /// The I/O thread is done with this store: nothing pending can be answered any more.
+    fn end(&self, env: &Env) {
+        self.ended.set(true);
+        let (waiters, closers) = self.pending.borrow_mut().drain();
+        for waiter in waiters {
+            let error = self.host.error(env, &StoreError::closed(waiter.name));
+            waiter.deferred.settle(env, Err(error));
+        }
+        for closer in closers {
+            closer.settle(env, Ok(js::null(env)));
+        }
+        self.emit(env, "end");
+        self.bell.remove();
+    }
+
+    fn emit(&self, env: &Env, event: &str) {
+        let none = js::undefined(env);
+        self.host.emit(env, event, [none, none]);
+    }
+}
+
+impl Settings {
+    /// Whether `get` and `all` ask for the key's true expiry: only where it follows the cookie.
+    fn true_expiry(&self) -> TrueExpiry {
+        if self.ttl_is_function || self.disable_ttl {
+            TrueExpiry::Unasked
+        } else {
+            match self.serializer {
+                Serializer::Json => TrueExpiry::InText,
+                Serializer::Custom(_) => TrueExpiry::Beside,
+            }
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Keeps a store connected, and carries its calls over the connection it has.
+//!
+//! The promises it keeps: a call is answered within `commandTimeout` whatever happens to the
+//! server; it waits for a connection that is away; on a connection that breaks it is sent once
+//! more, which is safe because every command the store uses may be repeated.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use redis::{Pipeline, RedisError, Value};
+use tokio::time::{sleep, sleep_until, timeout, timeout_at};
+
+use crate::engine::{Call, Closing, News, Shared, Status};
+use crate::error::{ConnectError, StoreError};
+use crate::transport::{Connection, Sender, Transport};
+
+/// Calls that go out as one pipeline. More than this and the first waits for the last.
+const BATCH: usize = 1024;
+/// The wait before the second attempt to connect; it doubles with each further one …
+const BACKOFF_FIRST: Duration = Duration::from_millis(25);
+/// … up to this.
+const BACKOFF_MOST: Duration = Duration::from_millis(800);
+/// So many batches in a row that time out, with no reply at all between them, and the connection
+/// is taken for dead: a peer that vanished behind a firewall never says so.
+const SILENCES: u32 = 2;
+
+type Connecting = Pin<Box<dyn Future<Output = Result<Connection, ConnectError>> + Send>>;
+
+/// Whether there is a connection.
+enum Link {
+    Up(Connection),
+    Down(Connecting),
+}
+
+/// What became of a batch that was sent.
+enum Landing {
+    /// A reply for each command.
+    Replied(Vec<Call>, Vec<Value>),
+    /// The connection broke; these calls have no answer yet.
+    Lost(Vec<Call>, RedisError),
+    /// Every call of the batch ran into its deadline.
+    Silent,
+}
+
+/// Serves a store until it is closed.
+pub async fn run(shared: Arc<Shared>, transport: Transport) {
+    let _end = AnnounceEnd(shared.clone());
+    let mut supervisor = Supervisor {
+        link: Link::Down(connecting(&transport, shared.limits.connect, 0)),
+        transport,
+        shared,
+        waiting: VecDeque::new(),
+        attempts: 0,
+        silences: 0,
+        last_error: None,
+    };
+    supervisor.serve().await;
+}
+
+/// Tells JS the end, also where a panic is it.
+struct AnnounceEnd(Arc<Shared>);
+
+impl Drop for AnnounceEnd {
+    fn drop(&mut self) {
+        self.0.shut(Closing::Now);
+        // A call may have slipped in before the shutting; dropping it answers it.
+        let arrivals = self.0.arrivals();
+        for mut call in arrivals.calls {
+            let closed = StoreError::closed(call.name);
+            tell(&self.0, |news| call.answer(Err(closed), news));
+        }
+        for sweep in arrivals.sweeps {
+            let closed = StoreError::closed(sweep.name);
+            self.0.outbox.push([News::Swept(sweep.id, Err(closed))]);
+        }
+        self.0.outbox.push([News::End]);
+    }
+}
+
+struct Supervisor {
+    shared: Arc<Shared>,
+    transport: Transport,
+    link: Link,
+    /// Calls not sent yet, the oldest first, so the first deadline is the front's.
+    waiting: VecDeque<Call>,
+    /// Failed attempts to connect since there last was a connection.
+    attempts: u32,
+    /// See [`SILENCES`].
+    silences: u32,
+    last_error: Option<ConnectError>,
+}
+
+impl Supervisor {
+    async fn serve(&mut self) {
+        let mut flights = FuturesUnordered::new();
+        let mut sweeps = FuturesUnordered::new();
+        loop {
+            let arrivals = self.shared.arrivals();
+            self.waiting.extend(arrivals.calls);
+            for sweep in arrivals.sweeps {
+                sweeps.push(sweep.run(self.shared.clone()));
+            }
+            match arrivals.closing {
+                Some(Closing::Now) => break,
+                Some(Closing::WhenIdle)
+                    if self.waiting.is_empty() && flights.is_empty() && sweeps.is_empty() =>
+                {
+                    break;
+                }
+                _ => {}
+            }
+            if let Link::Up(connection) = &self.link {
+                while !self.waiting.is_empty() {
+                    let most = self.waiting.len().min(BATCH);
+                    let batch = self.waiting.drain(..most).collect();
+                    flights.push(fly(connection.sender(), batch, self.shared.clone()));
+                }
+            }
+            let deadline = self.waiting.front().map(|call| call.deadline);
+            tokio::select! {
+                () = self.shared.wake.notified() => {}
+                Some(landing) = flights.next() => self.land(landing),
+                Some(()) = sweeps.next() => {}
+                event = self.link.next_event() => self.on_link(event),
+                () = until(deadline) => self.expire_waiting(),
+            }
+        }
+        // Whatever is left is told why before it is dropped.
+        let mut orphans: Vec<Call> = self.waiting.drain(..).collect();
+        self.link = Link::Down(Box::pin(std::future::pending()));
+        while let Some(landing) = flights.next().await {
+            match landing {
+                // A reply that made it is still the truth about its call.
+                Landing::Replied(calls, values) => self.deliver(calls, values),
+                Landing::Lost(calls, _) => orphans.extend(calls),
+                Landing::Silent => {}
+            }
+        }
+        tell(&self.shared, |news| {
+            for call in &mut orphans {
+                call.answer(Err(StoreError::closed(call.name)), news);
+            }
+        });
+        // The sweeps see the store closed at their next step.
+        while sweeps.next().await.is_some() {}
+    }
+
+    fn on_link(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Connected(connection) => {
+                self.link = Link::Up(connection);
+                self.attempts = 0;
+                self.silences = 0;
+                self.last_error = None;
+                self.shared.set_status(Status::Ready);
+            }
+            LinkEvent::Failed(error) => {
+                self.last_error = Some(error);
+                self.attempts += 1;
+                self.link = Link::Down(connecting(
+                    &self.transport,
+                    self.shared.limits.connect,
+                    self.attempts,
+                ));
+            }
+            LinkEvent::Lost => self.reconnect(),
+        }
+    }
+
+    /// Drops the connection, and with it all that is in flight there, and starts a new one.
+    fn reconnect(&mut self) {
+        self.silences = 0;
+        self.shared.set_status(Status::Reconnecting);
+        self.link = Link::Down(connecting(&self.transport, self.shared.limits.connect, 0));
+    }
+
+    fn land(&mut self, landing: Landing) {
+        match landing {
+            Landing::Replied(calls, values) => {
+                self.silences = 0;
+                self.deliver(calls, values);
+            }
+            Landing::Lost(calls, error) => self.send_again(calls, &error),
+            Landing::Silent => {
+                self.silences += 1;
+                if self.silences >= SILENCES && matches!(self.link, Link::Up(_)) {
+                    self.reconnect();
+                }
+            }
+        }
+    }
+
+    /// Gives each call its replies.
+    fn deliver(&self, mut calls: Vec<Call>, values: Vec<Value>) {
+        let mut values = values.into_iter();
+        tell(&self.shared, |news| {
+            for call in &mut calls {
+                let answer = call.command.read(&mut values, call.name, &self.shared.server);
+                call.answer(answer, news);
+            }
+        });
+    }
+
+    /// Puts calls whose connection broke back in front of the queue, once.
+    fn send_again(&mut self, calls: Vec<Call>, error: &RedisError) {
+        let shared = self.shared.clone();
+        tell(&shared, |news| {
+            for mut call in calls.into_iter().rev().filter(Call::is_open) {
+                if call.retried {
+                    let lost = StoreError::lost(call.name, &shared.server, error);
+                    call.answer(Err(lost), news);
+                } else {
+                    call.retried = true;
+                    self.waiting.push_front(call);
+                }
+            }
+        });
+    }
+
+    /// Rejects the calls that have waited for a connection as long as they may.
+    fn expire_waiting(&mut self) {
+        let now = Instant::now();
+        let shared = self.shared.clone();
+        tell(&shared, |news| {
+            while let Some(call) = self.waiting.front_mut().filter(|c| c.deadline <= now) {
+                let error = StoreError::unreachable(
+                    call.name,
+                    &shared.server,
+                    shared.limits.command,
+                    self.last_error.as_ref(),
+                );
+                call.answer(Err(error), news);
+                self.waiting.pop_front();
+            }
+        });
+    }
+}
+
+/// What happens to a link.
+enum LinkEvent {
+    Connected(Connection),
+    Failed(ConnectError),
+    Lost,
+}
+
+impl Link {
+    /// Waits for the next change. Cancel-safe: the attempt lives in the link, not in this call.
+    async fn next_event(&mut self) -> LinkEvent {
+        match self {
+            Link::Up(connection) => {
+                connection.lost().await;
+                LinkEvent::Lost
+            }
+            Link::Down(attempt) => match attempt.await {
+                Ok(connection) => LinkEvent::Connected(connection),
+                Err(error) => LinkEvent::Failed(error),
+            },
+        }
+    }
+}
+
+/// One attempt to connect, after the wait that the attempts before it call for.
+fn connecting(transport: &Transport, limit: Duration, attempts: u32) -> Connecting {
+    let transport = transport.clone();
+    Box::pin(async move {
+        if attempts > 0 {
+            sleep(backoff(attempts, RandomState::new().hash_one(attempts))).await;
+        }
+        match timeout(limit, transport.connect()).await {
+            Ok(result) => result,
+            Err(_) => Err(ConnectError {
+                code: "ETIMEDOUT".into(),
+                reason: format!("no answer within {} ms (connectTimeout)", limit.as_millis())
+                    .into(),
+            }),
+        }
+    })
+}
+
+/// Doubles with each attempt up to a bound; between half and the whole of that, by `random`, so
+/// that a thousand processes do not come back in the same millisecond.
+fn backoff(attempts: u32, random: u64) -> Duration {
+    let doublings = attempts.saturating_sub(1).min(16);
+    let whole = BACKOFF_FIRST
+        .saturating_mul(1 << doublings)
+        .min(BACKOFF_MOST);
+    let half = whole / 2;
+    half + half.mul_f64((random % 1024) as f64 / 1024.0)
+}
+
+/// Sends a batch as one pipeline and waits for its replies. Calls whose deadline comes first are
+/// rejected then; the others go on waiting.
+async fn fly(mut sender: Sender, mut batch: Vec<Call>, shared: Arc<Shared>) -> Landing {
+    let mut pipeline = Pipeline::with_capacity(2 * batch.len());
+    for call in &batch {
+        call.command.add_to(&mut pipeline);
+    }
+    let mut response = std::pin::pin!(sender.send(&pipeline));
+    loop {
+        let Some(deadline) = batch
+            .iter()
+            .filter(|call| call.is_open())
+            .map(|call| call.deadline)
+            .min()
+        else {
+            return Landing::Silent;
+        };
+        match timeout_at(deadline.into(), &mut response).await {
+            Ok(Ok(values)) => return Landing::Replied(batch, values),
+            Ok(Err(error)) => return Landing::Lost(batch, error),
+            Err(_) => {
+                let now = Instant::now();
+                tell(&shared, |news| {
+                    for call in batch.iter_mut().filter(|call| call.deadline <= now) {
+                        let timeout =
+                            StoreError::timeout(call.name, &shared.server, shared.limits.command);
+                        call.answer(Err(timeout), news);
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Collects the answers that `answer` gives and wakes the JS thread once for all of them.
+fn tell(shared: &Shared, answer: impl FnOnce(&mut Vec<News>)) {
+    let mut news = Vec::new();
+    answer(&mut news);
+    if !news.is_empty() {
+        shared.outbox.push(news);
+    }
+}
+
+/// Resolves at `deadline`; never where there is none.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_grows_to_its_bound_and_no_further() {
+        assert!(backoff(1, 0) >= BACKOFF_FIRST / 2);
+        assert!(backoff(1, u64::MAX) <= BACKOFF_FIRST);
+        assert!(backoff(3, 0) > backoff(1, u64::MAX));
+        for attempts in [10, 100, u32::MAX] {
+            assert!(backoff(attempts, u64::MAX) <= BACKOFF_MOST);
+            assert!(backoff(attempts, 0) >= BACKOFF_MOST / 2);
+        }
+    }
+}
