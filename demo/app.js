@@ -1,0 +1,69 @@
+"use strict";
+
+const express = require("express");
+const session = require("express-session");
+const { renderPage } = require("./page.js");
+
+const MAX_AGE_MS = 30 * 60 * 1000;
+
+/**
+ * The demo's Express app: sign in, count visits, sign out.
+ * @param {session.Store} store where sessions are kept
+ * @param {(sid: string) => Promise<{key: string, json: string, ttl: number} | null>} inspect
+ *   shows what Redis holds for a session
+ */
+function createApp(store, inspect) {
+  const app = express();
+  app.use(express.urlencoded({ extended: false }));
+  app.use(
+    session({
+      store,
+      secret: "only for the demo",
+      resave: false,
+      saveUninitialized: false,
+      rolling: true,
+      cookie: { maxAge: MAX_AGE_MS, sameSite: "lax" },
+    }),
+  );
+
+  app.get("/", async (req, res) => {
+    if (!req.session.user) return res.send(renderPage({}));
+    req.session.visits += 1;
+    await save(req.session);
+    const { user, visits, cookie } = req.session;
+    const stored = await inspect(req.sessionID);
+    res.send(renderPage({ user, visits, expires: cookie.expires, stored }));
+  });
+
+  app.post("/login", (req, res, next) => {
+    const user = String(req.body?.user ?? "").trim();
+    if (!user) return res.status(400).send(renderPage({ error: "Please enter a name." }));
+    // A new sid at sign-in, so that one planted before is worth nothing.
+    req.session.regenerate((error) => {
+      if (error) return next(error);
+      Object.assign(req.session, { user: user.slice(0, 80), visits: 0 });
+      res.redirect("/");
+    });
+  });
+
+  app.post("/logout", (req, res, next) => {
+    req.session.destroy((error) => {
+      if (error) return next(error);
+      res.redirect("/");
+    });
+  });
+
+  app.use((error, _req, res, _next) => {
+    console.error(error.message);
+    res.status(500).send(renderPage({ error: `No session: ${error.message}` }));
+  });
+  return app;
+}
+
+function save(sess) {
+  return new Promise((resolve, reject) => {
+    sess.save((error) => (error ? reject(error) : resolve()));
+  });
+}
+
+module.exports = { createApp };

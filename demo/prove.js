@@ -1,0 +1,48 @@
+"use strict";
+
+/**
+ * Signs in over HTTP, visits three times, and signs out, and shows after each step what Redis
+ * holds. Throws where something is not as it must be.
+ * @param {string} address where the app listens
+ * @param {(sid: string) => Promise<object | null>} inspect as in app.js
+ */
+async function prove(address, inspect) {
+  console.log("\nSigning in over HTTP …");
+  const login = await request("POST", "/login", { body: "user=Ada" });
+  const cookie = login.headers.get("set-cookie")?.split(";")[0];
+  const sid = cookie && decodeURIComponent(cookie).match(/=s:([^.]+)\./)?.[1];
+  check(sid, "signing in sets a session cookie");
+
+  for (let visit = 1; visit <= 3; visit += 1) {
+    const page = await (await request("GET", "/", { cookie })).text();
+    check(page.includes(`<dd id="visits">${visit}</dd>`), `visit ${visit} is counted`);
+  }
+
+  const stored = await inspect(sid);
+  check(stored, "Redis holds the session");
+  console.log(`\n  key   ${stored.key}\n  JSON  ${stored.json}\n  TTL   ${stored.ttl} ms\n`);
+  check(JSON.parse(stored.json).visits === 3, "the stored JSON has the three visits");
+  check(stored.ttl > 0, "the key expires");
+
+  await request("POST", "/logout", { cookie });
+  check((await inspect(sid)) === null, "after signing out the key is gone");
+  const page = await (await request("GET", "/", { cookie })).text();
+  check(page.includes("Nobody is signed in"), "the old cookie opens nothing");
+
+  async function request(method, path, { cookie: sent, body } = {}) {
+    const headers = { ...(sent && { cookie: sent }) };
+    if (body) headers["content-type"] = "application/x-www-form-urlencoded";
+    const response = await fetch(address + path, { method, headers, body, redirect: "manual" });
+    if (response.status >= 400) {
+      throw new Error(`${method} ${path} answered ${response.status}: ${await response.text()}`);
+    }
+    return response;
+  }
+}
+
+function check(holds, claim) {
+  if (!holds) throw new Error(`It does not hold that ${claim}.`);
+  console.log(`  ✓ ${claim}`);
+}
+
+module.exports = { prove };

@@ -1,0 +1,112 @@
+"use strict";
+
+// A private redis-server on a free port, for the demo, the tests and the benchmark.
+
+const { spawn, spawnSync } = require("node:child_process");
+const { mkdtempSync, rmSync } = require("node:fs");
+const net = require("node:net");
+const { tmpdir } = require("node:os");
+const path = require("node:path");
+
+const START_TIMEOUT_MS = 10_000;
+
+/** The redis-server to run: REDIS_SERVER, else the one on the PATH; undefined where neither runs. */
+function findRedisServer() {
+  const command = process.env.REDIS_SERVER || "redis-server";
+  return spawnSync(command, ["--version"]).status === 0 ? command : undefined;
+}
+
+/**
+ * Starts a redis-server without persistence and waits until it answers.
+ * @param {object} [options]
+ * @param {string[]} [options.args] more arguments for redis-server, such as ["--requirepass", "x"]
+ * @param {number} [options.port] a port to use again; else a free one
+ * @returns {Promise<{port: number, url: string, pid: number, socket: string,
+ *   stop: () => Promise<void>}>} `stop` ends the server and removes its folder; `socket` is the
+ *   path of its Unix socket.
+ */
+async function startRedisServer({ args = [], port } = {}) {
+  const command = findRedisServer();
+  if (!command) throw new Error("no redis-server found: run npm run setup");
+  // Somebody else may take a free port before the server does: then another is tried.
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await start(command, args, port ?? (await freePort()));
+    } catch (error) {
+      if (attempt === 3 || port !== undefined) throw error;
+    }
+  }
+}
+
+async function start(command, args, port) {
+  const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-"));
+  const socket = path.join(folder, "redis.sock");
+  const fixed = ["--port", port, "--bind", "127.0.0.1", "--unixsocket", socket, "--dir", folder];
+  const server = spawn(command, [...fixed, "--save", "", "--appendonly", "no", ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  // A parent that is killed must not leave its server behind.
+  const kill = () => {
+    server.kill("SIGKILL");
+    rmSync(folder, { recursive: true, force: true });
+  };
+  process.once("exit", kill);
+  const ended = new Promise((resolve) => {
+    server.once("error", resolve);
+    server.once("exit", resolve);
+  });
+  const stop = async () => {
+    process.off("exit", kill);
+    server.kill("SIGCONT"); // a stopped process would not end
+    server.kill("SIGTERM");
+    const giveUp = setTimeout(() => server.kill("SIGKILL"), 5_000);
+    await ended;
+    clearTimeout(giveUp);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  let log = "";
+  server.stdout.setEncoding("utf8").on("data", (text) => {
+    log = (log + text).slice(-4000);
+  });
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (!(await answersPing(port, server.pid))) {
+    const alive = await Promise.race([ended.then(() => false), wait(10, true)]);
+    if (!alive || Date.now() > deadline) {
+      await stop();
+      throw new Error(`redis-server did not start on port ${port}:\n${log}`);
+    }
+  }
+  return { port, url: `redis://127.0.0.1:${port}`, pid: server.pid, socket, stop };
+}
+
+/** Whether a Redis listens there: any answer to PING will do, also that it asks for a password. */
+function answersPing(port) {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, "127.0.0.1");
+    const end = (answer) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.setTimeout(1_000, () => end(false));
+    socket.once("error", () => end(false));
+    socket.once("connect", () => socket.write("PING\r\n"));
+    socket.once("data", (data) => end(/^[+-]/.test(data.toString())));
+  });
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function wait(ms, value) {
+  return new Promise((resolve) => setTimeout(resolve, ms, value));
+}
+
+module.exports = { findRedisServer, freePort, startRedisServer };

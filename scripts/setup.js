@@ -1,0 +1,138 @@
+"use strict";
+
+// Makes a bare machine ready: npm packages, the addon, redis-server. Needs Node alone, can be run
+// again at any time, and does only what is missing.
+
+const { spawnSync } = require("node:child_process");
+const { existsSync, readdirSync, statSync } = require("node:fs");
+const path = require("node:path");
+const { findRedisServer } = require("./redis-server.js");
+
+const ROOT = path.join(__dirname, "..");
+const OLDEST_NODE = 20;
+
+/** How each system's package manager installs redis-server. */
+const INSTALLERS = [
+  {
+    command: "apt-get",
+    steps: [
+      ["apt-get", "update"],
+      ["apt-get", "install", "-y", "redis-server"],
+    ],
+  },
+  { command: "dnf", steps: [["dnf", "install", "-y", "redis"]] },
+  { command: "yum", steps: [["yum", "install", "-y", "redis"]] },
+  { command: "apk", steps: [["apk", "add", "redis"]] },
+  { command: "pacman", steps: [["pacman", "-Sy", "--noconfirm", "redis"]] },
+  { command: "zypper", steps: [["zypper", "--non-interactive", "install", "redis"]] },
+];
+
+main();
+
+function main() {
+  checkNode();
+  installPackages();
+  buildAddon();
+  installRedis();
+}
+
+function checkNode() {
+  const major = Number(process.versions.node.split(".")[0]);
+  if (major < OLDEST_NODE) {
+    fail(`Node ${process.version} is too old: install Node ${OLDEST_NODE} or newer.`);
+  }
+}
+
+function installPackages() {
+  const done = modified("node_modules/.package-lock.json");
+  if (done >= modified("package-lock.json") && done >= modified("package.json")) return;
+  say("installing npm packages (npm ci) …");
+  run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+}
+
+function buildAddon() {
+  const built = Math.min(modified(addonFile()), modified("binding.js"), modified("binding.d.ts"));
+  const inputs = ["Cargo.toml", "Cargo.lock", "build.rs", "package.json", ...files("src")];
+  if (inputs.every((file) => modified(file) <= built)) return;
+  if (!runs("cargo", ["--version"])) {
+    fail(
+      "The addon has to be built, and cargo is not on the PATH.",
+      "Install Rust (1.88 or newer) with rustup, open a new shell and run this again.",
+    );
+  }
+  say("building the addon (cargo, release; about two minutes the first time) …");
+  run("npm", ["run", "--silent", "build"]);
+}
+
+function installRedis() {
+  const { REDIS_SERVER, REDIS_URL } = process.env;
+  if (findRedisServer()) return;
+  if (REDIS_SERVER) {
+    fail(`REDIS_SERVER is ${REDIS_SERVER}, which does not run as a redis-server.`);
+  }
+  // The demo can use that Redis; the tests start their own servers and will ask again.
+  if (REDIS_URL && process.env.npm_lifecycle_event !== "pretest") {
+    say("no redis-server here; the demo uses REDIS_URL.");
+    return;
+  }
+  const installer = INSTALLERS.find(({ command }) => runs("which", [command]));
+  const asRoot = process.getuid?.() === 0 ? [] : ["sudo", "-n"];
+  const steps = installer?.steps.map((step) => [...asRoot, ...step]) ?? [];
+  const help = [
+    "redis-server is needed for the tests and the demo, and is not installed.",
+    steps.length > 0
+      ? `Run: ${installer.steps.map((step) => `sudo ${step.join(" ")}`).join(" && ")}`
+      : "Install Redis 6.2 or newer with your system's package manager.",
+    "Or set REDIS_SERVER to the path of a redis-server, or (for the demo) REDIS_URL to a Redis.",
+  ];
+  if (steps.length === 0) fail(...help);
+  if (asRoot.length > 0 && !runs("sudo", ["-n", "true"])) fail(...help);
+  say(`installing redis-server (${installer.command}) …`);
+  for (const [command, ...args] of steps) {
+    const { status } = spawnSync(command, args, {
+      stdio: ["ignore", "ignore", "inherit"],
+      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+    });
+    if (status !== 0) fail(`${command} ${args.join(" ")} has failed.`, ...help);
+  }
+  if (!findRedisServer()) fail(...help);
+}
+
+/** The file `npm run build` makes for this machine. */
+function addonFile() {
+  const libc = process.report?.getReport().header.glibcVersionRuntime ? "gnu" : "musl";
+  const suffix = process.platform === "linux" ? `-${libc}` : "";
+  return `connect-redis-rs.${process.platform}-${process.arch}${suffix}.node`;
+}
+
+/** The time a file was last modified; 0 where there is none. */
+function modified(file) {
+  const full = path.join(ROOT, file);
+  return existsSync(full) ? statSync(full).mtimeMs : 0;
+}
+
+function files(folder) {
+  return readdirSync(path.join(ROOT, folder), { recursive: true }).map((file) =>
+    path.join(folder, file),
+  );
+}
+
+/** Runs a command of the project with its output shown; ends the set-up where it fails. */
+function run(command, args) {
+  const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: "inherit" });
+  if (error) fail(`${command} cannot be run: ${error.message}`);
+  if (status !== 0) fail(`${command} ${args.join(" ")} has failed; see above.`);
+}
+
+function runs(command, args) {
+  return spawnSync(command, args, { stdio: "ignore" }).status === 0;
+}
+
+function say(line) {
+  console.log(`setup: ${line}`);
+}
+
+function fail(...lines) {
+  for (const line of lines) console.error(`setup: ${line}`);
+  process.exit(1);
+}
