@@ -1,0 +1,756 @@
+"use strict";
+
+// What the store does call by call, run against this store and against connect-redis itself: a
+// `same` row must hold for both, an `ours` row is a deliberate difference.
+
+const { AsyncLocalStorage } = require("node:async_hooks");
+const { startRedisServer } = require("../scripts/redis-server.js");
+const { kinds } = require("./support/kinds.js");
+const { openWitness } = require("./support/witness.js");
+
+let server;
+let witness;
+
+beforeAll(async () => {
+  server = await startRedisServer();
+  witness = await openWitness(server);
+});
+
+afterAll(async () => {
+  await witness?.close();
+  await server?.stop();
+});
+
+describe.each(kinds)("$name", (kind) => {
+  const same = test;
+  const ours = kind.ours ? test : test.skip;
+  let opened;
+
+  /** A store of this kind, closed after the test. */
+  async function make(options) {
+    const made = await kind.make(server, options);
+    opened.push(made);
+    return made.store;
+  }
+
+  beforeEach(async () => {
+    opened = [];
+    await witness.flushDb();
+  });
+
+  afterEach(async () => {
+    for (const { close } of opened) await close();
+  });
+
+  /** Calls with a callback; resolves to the arguments it got. */
+  function calledBack(call) {
+    return new Promise((resolve) => call((...args) => resolve(args)));
+  }
+
+  const inMs = (ms) => ({
+    cookie: { originalMaxAge: ms, expires: new Date(Date.now() + ms), path: "/" },
+  });
+
+  describe("get, set, destroy", () => {
+    same("a session comes back as JSON would give it back", async () => {
+      const store = await make();
+      const session = {
+        user: "Ada",
+        deep: { list: [1, -0, 1e300, null, true, { "": 0 }], date: new Date(0) },
+        text: "ascii, é, 日本, 👩‍🚀, \u0000, \u2028, lone \ud800",
+        2: "number keys first",
+        undefined: undefined,
+        toJSON: undefined,
+      };
+      await store.set("a", session);
+      const read = await store.get("a");
+      expect(read).toEqual(JSON.parse(JSON.stringify(session)));
+      expect(Object.keys(read)).toEqual(Object.keys(JSON.parse(JSON.stringify(session))));
+    });
+
+    same("what is stored is the JSON, at prefix + sid", async () => {
+      const store = await make({ prefix: "p:" });
+      const session = { b: 1, a: [2], ...inMs(60_000) };
+      await store.set("sid", session);
+      expect(await witness.get("p:sid")).toBe(JSON.stringify(session));
+    });
+
+    same("the default prefix is sess:, and an empty one is allowed", async () => {
+      await (await make()).set("a", { n: 1 });
+      await (await make({ prefix: null })).set("b", { n: 1 });
+      await (await make({ prefix: "" })).set("c", { n: 1 });
+      expect((await witness.keys("*")).sort()).toEqual(["c", "sess:a", "sess:b"]);
+    });
+
+    same("a missing session is null", async () => {
+      const store = await make();
+      expect(await store.get("missing")).toBeNull();
+      expect(await store.get("")).toBeNull();
+      expect(await calledBack((cb) => store.get("missing", cb))).toEqual([null, null]);
+    });
+
+    same("an empty value is no session", async () => {
+      const store = await make();
+      await witness.set("sess:a", "");
+      expect(await store.get("a")).toBeNull();
+    });
+
+    same("set, touch, destroy and clear answer null", async () => {
+      const store = await make();
+      const session = inMs(60_000);
+      for (const call of [
+        (cb) => store.set("a", session, cb),
+        (cb) => store.touch("a", session, cb),
+        (cb) => store.destroy("a", cb),
+        (cb) => store.clear(cb),
+      ]) {
+        expect(await call()).toBeNull();
+        expect(await calledBack(call)).toEqual([null, null]);
+      }
+    });
+
+    same("a call with a callback also returns a promise of what the callback returns", async () => {
+      const store = await make();
+      await store.set("a", { n: 1 });
+      expect(await store.get("a", (error, session) => [error, session.n])).toEqual([null, 1]);
+    });
+
+    same("an error goes to the callback, and the promise does not reject", async () => {
+      const store = await make();
+      await witness.lPush("sess:list", "x");
+      let got;
+      const returned = await store.get("list", (...args) => {
+        got = args;
+        return "returned";
+      });
+      expect(returned).toBe("returned");
+      expect(got).toHaveLength(2);
+      expect(got[0]).toBeInstanceOf(Error);
+      expect(got[1]).toBeNull();
+    });
+
+    ours("a callback that throws is called once, and its error rejects the promise", async () => {
+      const store = await make();
+      const thrown = new Error("mine");
+      const callback = jest.fn(() => {
+        throw thrown;
+      });
+      await expect(store.get("a", callback)).rejects.toBe(thrown);
+      await expect(store.set("a", {}, callback)).rejects.toBe(thrown);
+      await expect(store.length(callback)).rejects.toBe(thrown);
+      expect(callback).toHaveBeenCalledTimes(3);
+    });
+
+    same("the async context of a call is that of its callback", async () => {
+      const store = await make();
+      const storage = new AsyncLocalStorage();
+      const seen = await Promise.all(
+        [1, 2, 3].map((n) =>
+          storage.run(n, () => calledBack((cb) => store.get("a", () => cb(storage.getStore())))),
+        ),
+      );
+      expect(seen).toEqual([[1], [2], [3]]);
+    });
+
+    same("bad JSON rejects", async () => {
+      const store = await make();
+      await witness.set("sess:a", "{bad");
+      await expect(store.get("a")).rejects.toThrow(SyntaxError);
+      expect((await calledBack((cb) => store.get("a", cb)))[0].name).toBe("SyntaxError");
+    });
+
+    same("what cannot be serialised rejects, and nothing is lost", async () => {
+      const store = await make();
+      await store.set("a", { n: 1 });
+      const circular = {};
+      circular.self = circular;
+      const throwing = {
+        toJSON() {
+          throw new RangeError("mine");
+        },
+      };
+      await expect(store.set("a", circular)).rejects.toThrow(TypeError);
+      await expect(store.set("a", { big: 1n })).rejects.toThrow(TypeError);
+      await expect(store.set("a", throwing)).rejects.toThrow("mine");
+      await expect(store.set("a", undefined)).rejects.toThrow(TypeError);
+      expect(await store.get("a")).toEqual({ n: 1 });
+    });
+
+    same("sids are turned to strings", async () => {
+      const store = await make();
+      await store.set(undefined, { n: 1 });
+      await store.set(5, { n: 2 });
+      await store.set("", { n: 3 });
+      expect((await witness.keys("*")).sort()).toEqual(["sess:", "sess:5", "sess:undefined"]);
+      expect(await store.get(5)).toEqual({ n: 2 });
+      expect(await store.get("")).toEqual({ n: 3 });
+    });
+
+    same("a sid may hold anything", async () => {
+      const store = await make();
+      const sids = ["a b", "a\r\nDEL b\r\n", "*?[a]\\", "\u0000", "日本", "x".repeat(5000)];
+      for (const sid of sids) await store.set(sid, { sid });
+      for (const sid of sids) expect(await store.get(sid)).toEqual({ sid });
+      expect((await store.ids()).sort()).toEqual([...sids].sort());
+      for (const sid of sids) await store.destroy(sid);
+      expect(await witness.dbSize()).toBe(0);
+    });
+
+    same("a payload may be 10 MB of any Unicode", async () => {
+      const store = await make();
+      for (const text of ["x".repeat(10_000_000), "é日👩".repeat(1_000_000)]) {
+        await store.set("a", { text });
+        expect((await store.get("a")).text === text).toBe(true);
+      }
+    });
+
+    same("__proto__ in a payload is an own property and pollutes nothing", async () => {
+      const store = await make();
+      await witness.set("sess:a", '{"__proto__":{"polluted":true}}');
+      const session = await store.get("a");
+      expect(Object.hasOwn(session, "__proto__")).toBe(true);
+      expect({}.polluted).toBeUndefined();
+      expect(session.polluted).toBeUndefined();
+    });
+
+    same("a key of another type rejects, and stays", async () => {
+      const store = await make();
+      await witness.lPush("sess:a", "x");
+      await expect(store.get("a")).rejects.toThrow("WRONGTYPE");
+      expect(await witness.lLen("sess:a")).toBe(1);
+    });
+
+    same("calls made together are done in their order", async () => {
+      const store = await make();
+      const answers = await Promise.all([
+        store.set("a", { n: 1 }),
+        store.get("a"),
+        store.set("a", { n: 2 }),
+        store.get("a"),
+        store.destroy("a"),
+        store.get("a"),
+      ]);
+      expect(answers).toEqual([null, { n: 1 }, null, { n: 2 }, null, null]);
+    });
+
+    same("a thousand calls at once each get their own answer", async () => {
+      const store = await make();
+      const sids = Array.from({ length: 1000 }, (_, n) => `s${n}`);
+      await Promise.all(sids.map((sid, n) => store.set(sid, { n })));
+      const sessions = await Promise.all(sids.map((sid) => store.get(sid)));
+      expect(sessions.map(({ n }) => n)).toEqual(sids.map((_, n) => n));
+    });
+  });
+
+  describe("a serializer of the app's", () => {
+    same("is called as a method, with the session and with the text", async () => {
+      const serializer = {
+        mark: "<",
+        stringify(session) {
+          return this.mark + JSON.stringify(session);
+        },
+        parse(text) {
+          return JSON.parse(text.slice(this.mark.length));
+        },
+      };
+      const store = await make({ serializer });
+      await store.set("a", { n: 1 });
+      expect(await witness.get("sess:a")).toBe('<{"n":1}');
+      expect(await store.get("a")).toEqual({ n: 1 });
+      expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
+    });
+
+    same("may parse asynchronously and store a Buffer", async () => {
+      const serializer = {
+        stringify: (session) => Buffer.from(JSON.stringify(session)),
+        parse: async (text) => JSON.parse(text),
+      };
+      const store = await make({ serializer });
+      await store.set("a", { n: 1 });
+      expect(await store.get("a")).toEqual({ n: 1 });
+      expect(await calledBack((cb) => store.get("a", cb))).toEqual([null, { n: 1 }]);
+    });
+
+    ours("that parses asynchronously gives sessions in all(), too", async () => {
+      const corrupt = jest.fn();
+      const serializer = {
+        stringify: JSON.stringify,
+        parse: async (text) => JSON.parse(text),
+      };
+      const store = await make({ serializer });
+      store.on("corrupt", corrupt);
+      await store.set("a", { n: 1 });
+      await witness.set("sess:bad", "{");
+      expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
+      await new Promise(setImmediate);
+      expect(corrupt).toHaveBeenCalledWith("bad", expect.any(SyntaxError));
+    });
+
+    same("that throws rejects", async () => {
+      const fail = () => {
+        throw new Error("mine");
+      };
+      const store = await make({ serializer: { parse: fail, stringify: fail } });
+      await witness.set("sess:a", "x");
+      await expect(store.get("a")).rejects.toThrow("mine");
+      await expect(store.set("a", {})).rejects.toThrow("mine");
+      expect(await witness.get("sess:a")).toBe("x");
+    });
+
+    ours("gets the true expiry into the parsed object, in the type it has there", async () => {
+      for (const [revive, type] of [
+        [(expires) => expires, String],
+        [(expires) => new Date(expires), Date],
+        [(expires) => Date.parse(expires), Number],
+      ]) {
+        const serializer = {
+          stringify: JSON.stringify,
+          parse(text) {
+            const session = JSON.parse(text);
+            session.cookie.expires = revive(session.cookie.expires);
+            return session;
+          },
+        };
+        const store = await make({ serializer });
+        await store.set("a", inMs(60_000));
+        await store.touch("a", inMs(600_000));
+        const { cookie } = await store.get("a");
+        expect(Object(cookie.expires)).toBeInstanceOf(type);
+        expect(new Date(cookie.expires) - Date.now()).toBeGreaterThan(590_000);
+        expect(cookie.originalMaxAge).toBe(60_000);
+      }
+    });
+  });
+
+  describe("time to live", () => {
+    const near = async (key, ms) => {
+      const ttl = await witness.pTTL(key);
+      expect(ttl).toBeLessThanOrEqual(ms);
+      expect(ttl).toBeGreaterThan(ms - 5_000);
+    };
+
+    same("follows cookie.expires: a Date, an ISO string or a number", async () => {
+      const store = await make();
+      const at = Date.now() + 100_000;
+      for (const expires of [new Date(at), new Date(at).toISOString(), at]) {
+        await store.set("a", { cookie: { expires } });
+        await near("sess:a", 100_000);
+        await store.touch("a", { cookie: { expires: new Date(Date.now() + 50_000) } });
+        await near("sess:a", 50_000);
+      }
+    });
+
+    same("follows any date that Date can read", async () => {
+      const store = await make();
+      await store.set("a", { cookie: { expires: new Date(Date.now() + 100_000).toUTCString() } });
+      await near("sess:a", 100_000);
+      await store.set("a", { cookie: { expires: { valueOf: () => Date.now() + 50_000 } } });
+      await near("sess:a", 50_000);
+    });
+
+    ours("is kept to the millisecond", async () => {
+      const store = await make();
+      await store.set("a", inMs(700));
+      const ttl = await witness.pTTL("sess:a");
+      expect(ttl).toBeLessThanOrEqual(700);
+      expect(ttl).toBeGreaterThan(0);
+      await store.touch("a", inMs(1500));
+      expect(await witness.pTTL("sess:a")).toBeLessThanOrEqual(1500);
+    });
+
+    same("is a day where neither cookie nor option says otherwise", async () => {
+      for (const ttl of [undefined, 0, Number.NaN, null]) {
+        const store = await make({ ttl });
+        expect(store.ttl).toBe(86_400);
+        for (const session of [{}, { cookie: {} }, { cookie: null }, { cookie: { expires: null } }]) {
+          await store.set("a", session);
+          await near("sess:a", 86_400_000);
+        }
+      }
+    });
+
+    same("is the ttl option, in seconds, and touch sets it anew", async () => {
+      const store = await make({ ttl: 100 });
+      await store.set("a", { n: 1 });
+      await near("sess:a", 100_000);
+      await witness.pExpire("sess:a", 10);
+      await store.touch("a", { n: 1 });
+      await near("sess:a", 100_000);
+    });
+
+    same("is what a ttl function returns, before the cookie, with the store as this", async () => {
+      const seen = [];
+      const store = await make({
+        ttl(session) {
+          seen.push([this, session]);
+          return session.seconds;
+        },
+      });
+      const session = { seconds: 50, ...inMs(1_000_000) };
+      await store.set("a", session);
+      await near("sess:a", 50_000);
+      await store.touch("a", { seconds: 30 });
+      await near("sess:a", 30_000);
+      expect(seen).toHaveLength(2);
+      expect(seen[0][0] === store).toBe(true);
+      expect(seen[0][1] === session).toBe(true);
+    });
+
+    ours("may be a numeric string or a bigint, and a fraction is rounded up", async () => {
+      for (const [ttl, seconds] of [
+        ["100", 100],
+        [100n, 100],
+        [99.1, 100],
+        [0.5, 1],
+      ]) {
+        const store = await make({ ttl });
+        await store.set("a", {});
+        await near("sess:a", seconds * 1000);
+      }
+    });
+
+    same("that is over deletes the session, in set and in touch", async () => {
+      const past = { cookie: { expires: new Date(Date.now() - 1000) } };
+      for (const [options, session] of [
+        [{}, past],
+        [{ ttl: -1 }, {}],
+        [{ ttl: () => 0 }, {}],
+        [{ disableTTL: true }, past],
+      ]) {
+        const store = await make(options);
+        await witness.set("sess:a", "{}");
+        expect(await store.set("a", session)).toBeNull();
+        expect(await witness.exists("sess:a")).toBe(0);
+        await witness.set("sess:a", "{}");
+        expect(await store.touch("a", session)).toBeNull();
+        expect(await witness.exists("sess:a")).toBe(options.disableTTL ? 1 : 0);
+      }
+    });
+
+    same("is not set with disableTTL, and touch does nothing", async () => {
+      const store = await make({ disableTTL: true });
+      await store.set("a", inMs(10_000));
+      expect(await witness.ttl("sess:a")).toBe(-1);
+      expect(await store.touch("a", inMs(10_000))).toBeNull();
+      expect(await witness.ttl("sess:a")).toBe(-1);
+    });
+
+    same("is left alone by touch with disableTouch", async () => {
+      const store = await make({ disableTouch: true });
+      await store.set("a", inMs(10_000));
+      expect(await store.touch("a", inMs(100_000))).toBeNull();
+      expect(await witness.pTTL("sess:a")).toBeLessThanOrEqual(10_000);
+    });
+
+    same("of a missing session is no error to touch, and makes none", async () => {
+      const store = await make();
+      expect(await store.touch("missing", inMs(10_000))).toBeNull();
+      expect(await witness.dbSize()).toBe(0);
+    });
+
+    ours("that is no time rejects with a TypeError that says so; nothing is deleted", async () => {
+      const bad = [
+        [{ ttl: () => Number.NaN }, {}, "NaN"],
+        [{ ttl: () => undefined }, {}, "undefined"],
+        [{ ttl: () => null }, {}, "null"],
+        [{ ttl: () => "soon" }, {}, '"soon"'],
+        [{ ttl: async () => 5 }, {}, "a Promise"],
+        [{ ttl: () => ({}) }, {}, "an object"],
+        [{}, { cookie: { expires: new Date(Number.NaN) } }, "an invalid Date"],
+        [{}, { cookie: { expires: "soon" } }, '"soon"'],
+        [{}, { cookie: { expires: true } }, "true"],
+        [{}, { cookie: { expires: Number.NaN } }, "NaN"],
+      ];
+      for (const [options, session, named] of bad) {
+        const store = await make(options);
+        await witness.set("sess:a", "{}");
+        for (const method of ["set", "touch"]) {
+          const error = await store[method]("a", session).catch((thrown) => thrown);
+          expect(error).toBeInstanceOf(TypeError);
+          expect(error.message).toContain(`got ${named}`);
+          expect(error.code).toBe("ERR_INVALID_ARG_VALUE");
+          expect((await calledBack((cb) => store[method]("a", session, cb)))[0]).toBeInstanceOf(TypeError);
+        }
+        expect(await witness.get("sess:a")).toBe("{}");
+        expect(await witness.ttl("sess:a")).toBe(-1);
+      }
+    });
+
+    ours("function that throws goes to the callback", async () => {
+      const thrown = new Error("mine");
+      const store = await make({
+        ttl() {
+          throw thrown;
+        },
+      });
+      for (const method of ["set", "touch"]) {
+        await expect(store[method]("a", {})).rejects.toBe(thrown);
+        expect(await calledBack((cb) => store[method]("a", {}, cb))).toEqual([thrown, null]);
+      }
+    });
+
+    ours("of Infinity is none", async () => {
+      const store = await make({ ttl: Number.POSITIVE_INFINITY });
+      await store.set("a", {});
+      expect(await witness.ttl("sess:a")).toBe(-1);
+      await witness.expire("sess:a", 10);
+      await store.touch("a", {});
+      expect(await witness.ttl("sess:a")).toBe(-1);
+    });
+
+    ours("beyond what Redis takes is an error, and nothing is deleted", async () => {
+      const store = await make({ ttl: 1e300 });
+      await witness.set("sess:a", "{}");
+      await expect(store.set("a", {})).rejects.toThrow("invalid expire time");
+      expect(await witness.get("sess:a")).toBe("{}");
+    });
+  });
+
+  describe("true expiry", () => {
+    ours("a touched session is read with the expiry its key has", async () => {
+      const store = await make();
+      await store.set("a", { n: 1, ...inMs(10_000) });
+      await store.touch("a", inMs(500_000));
+      const read = await store.get("a");
+      const left = Date.parse(read.cookie.expires) - Date.now();
+      expect(left).toBeGreaterThan(490_000);
+      expect(left).toBeLessThanOrEqual(500_000);
+      expect(read).toEqual({
+        n: 1,
+        cookie: { originalMaxAge: 10_000, expires: expect.stringMatching(/Z$/), path: "/" },
+      });
+      expect((await store.all())[0].cookie.expires.slice(0, 19)).toBe(read.cookie.expires.slice(0, 19));
+    });
+
+    ours("does not touch what is stored", async () => {
+      const store = await make();
+      const session = inMs(10_000);
+      await store.set("a", session);
+      await store.touch("a", inMs(500_000));
+      await store.get("a");
+      expect(await witness.get("sess:a")).toBe(JSON.stringify(session));
+    });
+
+    same("a session whose expiry is not its cookie's is read as it was stored", async () => {
+      const expires = new Date(Date.now() + 60_000).toISOString();
+      for (const [options, cookie] of [
+        [{}, { originalMaxAge: null, expires }],
+        [{}, { expires }],
+        [{ ttl: () => 1000 }, { originalMaxAge: 5, expires }],
+        [{ disableTTL: true }, { originalMaxAge: 5, expires }],
+      ]) {
+        const store = await make(options);
+        await store.set("a", { cookie });
+        await store.touch("a", inMs(500_000));
+        expect(await store.get("a")).toEqual({ cookie });
+        expect(await store.all()).toEqual([{ cookie, id: "a" }]);
+      }
+    });
+
+    ours("is told by the app's clock", async () => {
+      const store = await make();
+      jest.useFakeTimers({ now: new Date("2030-01-01T00:00:00Z"), doNotFake: REAL_TIMERS });
+      try {
+        await store.set("a", inMs(60_000));
+        expect(await witness.pTTL("sess:a")).toBeLessThanOrEqual(60_000);
+        const { cookie } = await store.get("a");
+        expect(cookie.expires.slice(0, 14)).toMatch(/^2030-01-01T00:/);
+      } finally {
+        jest.useRealTimers();
+      }
+    });
+  });
+
+  describe("bulk calls", () => {
+    const fill = async (store, count) => {
+      const sids = Array.from({ length: count }, (_, n) => `s${n}`);
+      await Promise.all(sids.map((sid, n) => store.set(sid, { n })));
+      return sids;
+    };
+
+    same("see every session of the prefix and no other key", async () => {
+      const store = await make();
+      const sids = await fill(store, 500);
+      await witness.set("other", "{}");
+      await witness.set("ses", "{}");
+      expect(await store.length()).toBe(500);
+      expect((await store.ids()).sort()).toEqual(sids.sort());
+      const all = await store.all();
+      expect(all).toHaveLength(500);
+      for (const { id, n } of all) expect(id).toBe(`s${n}`);
+      expect(await store.clear()).toBeNull();
+      expect((await witness.keys("*")).sort()).toEqual(["other", "ses"]);
+    });
+
+    same("of no session are empty", async () => {
+      const store = await make();
+      expect(await store.length()).toBe(0);
+      expect(await store.ids()).toEqual([]);
+      expect(await store.all()).toEqual([]);
+      expect(await store.clear()).toBeNull();
+      for (const method of ["length", "ids", "all"]) {
+        const [error, data] = await calledBack((cb) => store[method](cb));
+        expect(error).toBeNull();
+        expect(data).toEqual(method === "length" ? 0 : []);
+      }
+    });
+
+    same("scan in steps of scanCount", async () => {
+      const store = await make({ scanCount: 10 });
+      await fill(store, 100);
+      await witness.configResetStat();
+      expect(await store.length()).toBe(100);
+      const calls = /cmdstat_scan:calls=(\d+)/.exec(await witness.info("commandstats"))?.[1];
+      expect(Number(calls)).toBeGreaterThan(5);
+    });
+
+    same("leave out a session that is empty", async () => {
+      const store = await make();
+      await store.set("a", { n: 1 });
+      await witness.set("sess:empty", "");
+      expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
+    });
+
+    ours("take a prefix literally", async () => {
+      for (const prefix of ["a*b:", "a?b:", "a[xy]b:", "a\\b:", "a^b-", "*", "[", "\\"]) {
+        await witness.flushDb();
+        await witness.set("axb:1", "{}");
+        await witness.set("ayyb:1", "{}");
+        const store = await make({ prefix });
+        await store.set("sid", { n: 1 });
+        expect(await store.ids()).toEqual(["sid"]);
+        expect(await store.length()).toBe(1);
+        expect(await store.all()).toEqual([{ n: 1, id: "sid" }]);
+        await store.clear();
+        expect((await witness.keys("*")).sort()).toEqual(["axb:1", "ayyb:1"]);
+      }
+    });
+
+    ours("see string keys only", async () => {
+      const store = await make();
+      await store.set("a", { n: 1 });
+      await witness.lPush("sess:list", "x");
+      expect(await store.length()).toBe(1);
+      expect(await store.ids()).toEqual(["a"]);
+      expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
+      await store.clear();
+      expect(await witness.keys("*")).toEqual(["sess:list"]);
+    });
+
+    ours("leave a corrupt record out of all() and say so", async () => {
+      const store = await make();
+      const corrupt = jest.fn();
+      store.on("corrupt", corrupt);
+      await store.set("a", { n: 1 });
+      for (const [sid, text] of [
+        ["bad", "{"],
+        ["null", "null"],
+        ["number", "5"],
+        ["text", '"x"'],
+      ]) {
+        await witness.set(`sess:${sid}`, text);
+      }
+      expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
+      await new Promise(setImmediate);
+      expect(corrupt.mock.calls.map(([sid]) => sid).sort()).toEqual(["bad", "null", "number", "text"]);
+      for (const [, error] of corrupt.mock.calls) expect(error).toBeInstanceOf(Error);
+    });
+
+    ours("work in small commands, so that Redis is never held for long", async () => {
+      const store = await make();
+      await fill(store, 5000);
+      await witness.configResetStat();
+      expect(await store.all()).toHaveLength(5000);
+      await store.clear();
+      const stats = await witness.info("commandstats");
+      const calls = (name) => Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
+      expect(calls("mget")).toBeGreaterThan(20);
+      expect(calls("unlink")).toBeGreaterThan(20);
+      expect(calls("del")).toBe(0);
+      expect(calls("keys")).toBe(0);
+      expect(await witness.dbSize()).toBe(0);
+    });
+
+    same("run beside other calls", async () => {
+      const store = await make();
+      await fill(store, 1000);
+      const [length, session, ids] = await Promise.all([store.length(), store.get("s5"), store.ids()]);
+      expect([length, session, ids.length]).toEqual([1000, { n: 5 }, 1000]);
+    });
+  });
+
+  describe("fields", () => {
+    same("are connect-redis's, with its defaults", async () => {
+      const store = await make();
+      expect(store).toMatchObject({
+        prefix: "sess:",
+        scanCount: 100,
+        ttl: 86_400,
+        disableTTL: false,
+        disableTouch: false,
+      });
+      expect(store.serializer).toBe(JSON);
+      expect((await make({ scanCount: 0, ttl: 0 })).scanCount).toBe(100);
+    });
+
+    same("changed later take effect", async () => {
+      const store = await make();
+      store.prefix = "new:";
+      store.ttl = 100;
+      await store.set("a", { n: 1 });
+      expect(await witness.ttl("new:a")).toBe(100);
+      store.disableTTL = true;
+      await store.set("a", { n: 1 });
+      expect(await witness.ttl("new:a")).toBe(-1);
+      store.serializer = { parse: () => "parsed", stringify: () => "text" };
+      await store.set("a", { n: 1 });
+      expect(await witness.get("new:a")).toBe("text");
+      expect(await store.get("a")).toBe("parsed");
+      store.disableTTL = false;
+      store.disableTouch = true;
+      await store.touch("a", {});
+      expect(await witness.ttl("new:a")).toBe(-1);
+    });
+
+    same("of a subclass count, and super calls work", async () => {
+      const plain = await make();
+      class Mine extends plain.constructor {
+        prefix = "mine:";
+
+        async get(sid, cb) {
+          return super.get(`${sid}!`, cb);
+        }
+      }
+      const store = await withSubclass(kind, Mine);
+      await store.set("a!", { n: 1 });
+      expect(await witness.exists("mine:a!")).toBe(1);
+      expect(await store.get("a")).toEqual({ n: 1 });
+    });
+
+    same("work through a Proxy", async () => {
+      const store = await make();
+      const proxy = new Proxy(store, {});
+      await proxy.set("a", { n: 1 });
+      expect(await proxy.get("a")).toEqual({ n: 1 });
+    });
+
+    async function withSubclass({ ours: isOurs }, Mine) {
+      const { createClient } = require("redis");
+      if (isOurs) {
+        const store = new Mine({ url: server.url });
+        opened.push({ close: () => store.close() });
+        return store;
+      }
+      const client = createClient({ url: server.url });
+      await client.connect();
+      opened.push({ close: () => client.close() });
+      return new Mine({ client });
+    }
+  });
+});
+
+/** What fake timers leave alone: everything but the clock. */
+const REAL_TIMERS = [
+  "hrtime", "nextTick", "performance", "queueMicrotask", "setImmediate", "clearImmediate",
+  "setInterval", "clearInterval", "setTimeout", "clearTimeout",
+]; // prettier-ignore
