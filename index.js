@@ -1,5 +1,3 @@
-"use strict";
-
 // The face of the native RedisStore (src/store.rs): it makes it an express-session Store, keeps
 // connect-redis's public fields, and hands answers to callbacks.
 

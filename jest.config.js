@@ -1,5 +1,3 @@
-"use strict";
-
 module.exports = {
   testEnvironment: "node",
   testMatch: ["<rootDir>/__test__/**/*.test.js"],

@@ -1,5 +1,3 @@
-"use strict";
-
 // An app's own `serializer`, as the native side calls it.
 
 /**

@@ -1,5 +1,3 @@
-"use strict";
-
 // What the store does call by call, run against this store and against connect-redis itself: a
 // `same` row must hold for both, an `ours` row is a deliberate difference.
 
@@ -8,20 +6,20 @@ const { startRedisServer } = require("../scripts/redis-server.js");
 const { kinds } = require("./support/kinds.js");
 const { openWitness } = require("./support/witness.js");
 
-let server;
-let witness;
-
-beforeAll(async () => {
-  server = await startRedisServer();
-  witness = await openWitness(server);
-});
-
-afterAll(async () => {
-  await witness?.close();
-  await server?.stop();
-});
-
 describe.each(kinds)("$name", (kind) => {
+  let server;
+  let witness;
+
+  beforeAll(async () => {
+    server = await startRedisServer({ args: kind.serverArgs });
+    witness = await openWitness(server);
+  });
+
+  afterAll(async () => {
+    await witness?.close();
+    await server?.stop();
+  });
+
   const same = test;
   const ours = kind.ours ? test : test.skip;
   let opened;
@@ -344,7 +342,8 @@ describe.each(kinds)("$name", (kind) => {
       const store = await make();
       await store.set("a", { cookie: { expires: new Date(Date.now() + 100_000).toUTCString() } });
       await near("sess:a", 100_000);
-      await store.set("a", { cookie: { expires: { valueOf: () => Date.now() + 50_000 } } });
+      const at = Date.now() + 50_000;
+      await store.set("a", { cookie: { expires: { valueOf: () => at } } });
       await near("sess:a", 50_000);
     });
 
@@ -362,7 +361,12 @@ describe.each(kinds)("$name", (kind) => {
       for (const ttl of [undefined, 0, Number.NaN, null]) {
         const store = await make({ ttl });
         expect(store.ttl).toBe(86_400);
-        for (const session of [{}, { cookie: {} }, { cookie: null }, { cookie: { expires: null } }]) {
+        for (const session of [
+          {},
+          { cookie: {} },
+          { cookie: null },
+          { cookie: { expires: null } },
+        ]) {
           await store.set("a", session);
           await near("sess:a", 86_400_000);
         }
@@ -469,7 +473,9 @@ describe.each(kinds)("$name", (kind) => {
           expect(error).toBeInstanceOf(TypeError);
           expect(error.message).toContain(`got ${named}`);
           expect(error.code).toBe("ERR_INVALID_ARG_VALUE");
-          expect((await calledBack((cb) => store[method]("a", session, cb)))[0]).toBeInstanceOf(TypeError);
+          expect((await calledBack((cb) => store[method]("a", session, cb)))[0]).toBeInstanceOf(
+            TypeError,
+          );
         }
         expect(await witness.get("sess:a")).toBe("{}");
         expect(await witness.ttl("sess:a")).toBe(-1);
@@ -519,7 +525,9 @@ describe.each(kinds)("$name", (kind) => {
         n: 1,
         cookie: { originalMaxAge: 10_000, expires: expect.stringMatching(/Z$/), path: "/" },
       });
-      expect((await store.all())[0].cookie.expires.slice(0, 19)).toBe(read.cookie.expires.slice(0, 19));
+      expect((await store.all())[0].cookie.expires.slice(0, 19)).toBe(
+        read.cookie.expires.slice(0, 19),
+      );
     });
 
     ours("does not touch what is stored", async () => {
@@ -652,7 +660,12 @@ describe.each(kinds)("$name", (kind) => {
       }
       expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
       await new Promise(setImmediate);
-      expect(corrupt.mock.calls.map(([sid]) => sid).sort()).toEqual(["bad", "null", "number", "text"]);
+      expect(corrupt.mock.calls.map(([sid]) => sid).sort()).toEqual([
+        "bad",
+        "null",
+        "number",
+        "text",
+      ]);
       for (const [, error] of corrupt.mock.calls) expect(error).toBeInstanceOf(Error);
     });
 
@@ -663,7 +676,8 @@ describe.each(kinds)("$name", (kind) => {
       expect(await store.all()).toHaveLength(5000);
       await store.clear();
       const stats = await witness.info("commandstats");
-      const calls = (name) => Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
+      const calls = (name) =>
+        Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
       expect(calls("mget")).toBeGreaterThan(20);
       expect(calls("unlink")).toBeGreaterThan(20);
       expect(calls("del")).toBe(0);
@@ -674,7 +688,11 @@ describe.each(kinds)("$name", (kind) => {
     same("run beside other calls", async () => {
       const store = await make();
       await fill(store, 1000);
-      const [length, session, ids] = await Promise.all([store.length(), store.get("s5"), store.ids()]);
+      const [length, session, ids] = await Promise.all([
+        store.length(),
+        store.get("s5"),
+        store.ids(),
+      ]);
       expect([length, session, ids.length]).toEqual([1000, { n: 5 }, 1000]);
     });
   });
@@ -751,6 +769,14 @@ describe.each(kinds)("$name", (kind) => {
 
 /** What fake timers leave alone: everything but the clock. */
 const REAL_TIMERS = [
-  "hrtime", "nextTick", "performance", "queueMicrotask", "setImmediate", "clearImmediate",
-  "setInterval", "clearInterval", "setTimeout", "clearTimeout",
+  "hrtime",
+  "nextTick",
+  "performance",
+  "queueMicrotask",
+  "setImmediate",
+  "clearImmediate",
+  "setInterval",
+  "clearInterval",
+  "setTimeout",
+  "clearTimeout",
 ]; // prettier-ignore

@@ -1,5 +1,3 @@
-"use strict";
-
 // Store operations against connect-redis 10 + node-redis 6, side by side in one process and on one
 // Redis: `npm run bench [seconds per cell]`. Rounds alternate between the stores; the figures are
 // medians of the rounds.
@@ -88,7 +86,9 @@ function report(operation, concurrency, results) {
   const ratio = median("connect-redis-rs", "rate") / median("connect-redis", "rate");
   const calls = String(concurrency).padStart(3);
   const names = Object.keys(results).map((name) => `${name} ${cell(name)}`);
-  console.log(`${operation.padEnd(5)} ${calls} calls   ${names.join("   ")}   ${ratio.toFixed(2)}×`);
+  console.log(
+    `${operation.padEnd(5)} ${calls} calls   ${names.join("   ")}   ${ratio.toFixed(2)}×`,
+  );
 }
 
 /** A session of about 600 bytes, as an app that has a user signed in would hold. */

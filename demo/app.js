@@ -1,5 +1,3 @@
-"use strict";
-
 const express = require("express");
 const session = require("express-session");
 const { renderPage } = require("./page.js");

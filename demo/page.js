@@ -1,5 +1,3 @@
-"use strict";
-
 const STYLE = `
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem; color: #1b1b1f; }
   h1 { font-size: 1.4rem; } form { display: inline; }
@@ -23,7 +21,7 @@ function renderPage({ user, visits, expires, stored, error }) {
 <title>connect-redis-rs demo</title>
 <style>${STYLE}</style>
 <h1>A session in Redis</h1>
-${error ? `<p class="error">${escape(error)}</p>` : ""}
+${error ? `<p class="error">${escapeHtml(error)}</p>` : ""}
 ${body}
 </html>
 `;
@@ -40,13 +38,13 @@ function signIn() {
 function signedIn({ user, visits, expires, stored }) {
   const inRedis = stored
     ? `<dl>
-  <dt>Key</dt><dd><code>${escape(stored.key)}</code></dd>
+  <dt>Key</dt><dd><code>${escapeHtml(stored.key)}</code></dd>
   <dt>Expires in</dt><dd>${stored.ttl} ms</dd>
 </dl>
-<pre>${escape(JSON.stringify(JSON.parse(stored.json), null, 2))}</pre>`
+<pre>${escapeHtml(JSON.stringify(JSON.parse(stored.json), null, 2))}</pre>`
     : "<p>Redis holds nothing for this session.</p>";
   return `<dl>
-  <dt>Signed in as</dt><dd><strong id="user">${escape(user)}</strong></dd>
+  <dt>Signed in as</dt><dd><strong id="user">${escapeHtml(user)}</strong></dd>
   <dt>Visits</dt><dd id="visits">${visits}</dd>
   <dt>Session ends</dt><dd><time>${expires.toISOString()}</time></dd>
 </dl>
@@ -56,7 +54,7 @@ function signedIn({ user, visits, expires, stored }) {
 ${inRedis}`;
 }
 
-function escape(text) {
+function escapeHtml(text) {
   return String(text).replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 }
 

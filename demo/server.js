@@ -1,5 +1,3 @@
-"use strict";
-
 // `npm start`: proves in the terminal that sessions live in Redis, then serves the page. PORT is
 // the port (3000), REDIS_URL the Redis; without it a private redis-server runs until this ends.
 
@@ -70,7 +68,9 @@ function listen(app, port) {
       if (!error) return resolve(server);
       const inUse = error.code === "EADDRINUSE";
       reject(
-        inUse ? new Error(`Port ${port} is in use: choose another, as in PORT=3001 npm start.`) : error,
+        inUse
+          ? new Error(`Port ${port} is in use: choose another, as in PORT=3001 npm start.`)
+          : error,
       );
     });
   });

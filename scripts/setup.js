@@ -1,5 +1,3 @@
-"use strict";
-
 // Makes a bare machine ready: npm packages, the addon, redis-server. Needs Node alone, can be run
 // again at any time, and does only what is missing.
 

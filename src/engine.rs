@@ -55,6 +55,8 @@ pub struct Call {
     pub name: &'static str,
     pub command: Command,
     pub deadline: Instant,
+    /// Its place in the order of calls, given by the supervisor.
+    pub serial: u64,
     /// Whether it has been sent on a connection that then broke: it is sent twice at most.
     pub retried: bool,
     asker: Option<Asker>,
@@ -222,16 +224,18 @@ impl Shared {
         }
     }
 
-    /// Queues a call and says how many are queued; hands it back where the store is closed.
-    fn enqueue(&self, call: Call) -> Result<usize, Call> {
+    /// Queues a call and says how many are queued. Where the store is closed it is `None`, and the
+    /// caller has to say so to whoever asked.
+    fn enqueue(&self, mut call: Call) -> Option<usize> {
         let mut inbox = lock(&self.inbox);
         if inbox.closing == Some(Closing::Now) {
-            return Err(call);
+            call.asker = None;
+            return None;
         }
         inbox.calls.push(call);
         let queued = inbox.calls.len();
         drop(inbox);
-        Ok(queued)
+        Some(queued)
     }
 
     /// Sends commands for a task of the I/O thread, within `commandTimeout`; one value a command.
@@ -245,10 +249,11 @@ impl Shared {
             name,
             command: Command::Raw(commands),
             deadline: Instant::now() + self.limits.command,
+            serial: 0,
             retried: false,
             asker: Some(Asker::Task(sender)),
         };
-        if self.enqueue(call).is_err() {
+        if self.enqueue(call).is_none() {
             return Err(StoreError::closed(name));
         }
         self.wake.notify_one();
@@ -312,13 +317,13 @@ impl Engine {
             name,
             command,
             deadline: called + self.shared.limits.command,
+            serial: 0,
             retried: false,
             asker: Some(Asker::Js(id, self.shared.outbox.clone())),
         };
-        let queued = self.shared.enqueue(call).map_err(|mut call| {
-            call.asker = None; // The caller answers it.
-            StoreError::closed(name)
-        })?;
+        let Some(queued) = self.shared.enqueue(call) else {
+            return Err(StoreError::closed(name));
+        };
         if queued == FULL {
             self.flush();
         }

@@ -243,7 +243,11 @@ mod tests {
         assert!(error.message.starts_with(
             "get: no connection to Redis at 127.0.0.1:6379 within 5000 ms (commandTimeout): "
         ));
-        assert!(error.message.ends_with("(is Redis running there, and is the url right?)"));
+        assert!(
+            error
+                .message
+                .ends_with("(is Redis running there, and is the url right?)")
+        );
     }
 
     #[test]

@@ -67,8 +67,10 @@ fn find_expires(text: &[u8]) -> Option<Range<usize>> {
         original_max_age,
         expires,
     } = serde_json::from_slice(cookie).ok()?;
-    let is_number =
-        |raw: &RawValue| raw.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());
+    let is_number = |raw: &RawValue| {
+        raw.get()
+            .starts_with(|c: char| c == '-' || c.is_ascii_digit())
+    };
     if !original_max_age.is_some_and(is_number) {
         return None;
     }

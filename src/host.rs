@@ -42,12 +42,7 @@ impl Host {
 
     /// `JSON.stringify`.
     pub fn stringify<'e>(&self, env: &'e Env, value: &Unknown<'e>) -> Try<'e> {
-        js::call(
-            env,
-            &self.stringify.get(env),
-            &js::undefined(env),
-            [*value],
-        )
+        js::call(env, &self.stringify.get(env), &js::undefined(env), [*value])
     }
 
     /// The JS error for `error`: a `TypeError` for a bad argument, else a `RedisStoreError`.

@@ -42,8 +42,7 @@ fn check<'e>(env: &'e Env, status: sys::napi_status) -> Try<'e, ()> {
     unsafe {
         sys::napi_is_exception_pending(env.raw(), &mut pending);
         if pending
-            && sys::napi_get_and_clear_last_exception(env.raw(), &mut value)
-                == sys::Status::napi_ok
+            && sys::napi_get_and_clear_last_exception(env.raw(), &mut value) == sys::Status::napi_ok
         {
             return Err(wrap(env, value));
         }
@@ -170,13 +169,7 @@ pub fn append_string<'e>(env: &'e Env, value: &Unknown<'e>, to: &mut Vec<u8>) ->
         let mut length = 0;
         // SAFETY: a null buffer asks for the length alone.
         let status = unsafe {
-            sys::napi_get_value_string_utf8(
-                env.raw(),
-                value.raw(),
-                ptr::null_mut(),
-                0,
-                &mut length,
-            )
+            sys::napi_get_value_string_utf8(env.raw(), value.raw(), ptr::null_mut(), 0, &mut length)
         };
         check(env, status)?;
         to.reserve_exact(length + 1);
@@ -327,8 +320,7 @@ pub fn scoped(env: &Env, body: impl FnOnce()) {
     // SAFETY: opened and closed in pairs on this thread; `body` returns nothing that could
     // outlive the scope.
     unsafe {
-        let opened =
-            sys::napi_open_handle_scope(env.raw(), &mut scope) == sys::Status::napi_ok;
+        let opened = sys::napi_open_handle_scope(env.raw(), &mut scope) == sys::Status::napi_ok;
         body();
         if opened {
             sys::napi_close_handle_scope(env.raw(), scope);

@@ -226,7 +226,11 @@ impl<'e> Reader<'e, '_> {
             _ => f64::NAN,
         };
         if !(1.0..=MOST_MS).contains(&ms) {
-            return Err(self.wrong(name, "a number of milliseconds from 1 to 2147483647", &value));
+            return Err(self.wrong(
+                name,
+                "a number of milliseconds from 1 to 2147483647",
+                &value,
+            ));
         }
         Ok(Duration::from_millis(ms as u64))
     }
@@ -238,8 +242,10 @@ impl<'e> Reader<'e, '_> {
     }
 
     fn refuse(&self, message: String) -> Unknown<'e> {
-        self.host
-            .error(self.env, &StoreError::invalid(format!("RedisStore: {message}")))
+        self.host.error(
+            self.env,
+            &StoreError::invalid(format!("RedisStore: {message}")),
+        )
     }
 }
 
@@ -365,7 +371,11 @@ mod tests {
                 "{warning}"
             );
         }
-        assert!(warning(&["logErrors"]).unwrap().contains("option logErrors: does nothing"));
+        assert!(
+            warning(&["logErrors"])
+                .unwrap()
+                .contains("option logErrors: does nothing")
+        );
     }
 
     #[test]

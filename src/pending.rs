@@ -96,7 +96,11 @@ impl Pending {
 
     /// Hands out a sweep's records while JS code runs on them.
     pub fn lend(&mut self, id: CallId) -> Option<Collected> {
-        self.waiters.get_mut(id as usize)?.as_mut()?.collected.take()
+        self.waiters
+            .get_mut(id as usize)?
+            .as_mut()?
+            .collected
+            .take()
     }
 
     pub fn give_back(&mut self, id: CallId, collected: Collected) {
@@ -138,9 +142,8 @@ impl Collected {
                 custom.record(env, &record.text, &record.id, record.expires)
             }
         };
-        let added = element.and_then(|element| {
-            js::set_element(env, &self.array.get(env), self.length, &element)
-        });
+        let added = element
+            .and_then(|element| js::set_element(env, &self.array.get(env), self.length, &element));
         match added {
             Ok(()) => self.length += 1,
             Err(error) => {

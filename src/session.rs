@@ -169,7 +169,10 @@ mod tests {
 
     #[test]
     fn an_iso_date_is_read_and_any_other_left_to_js() {
-        assert_eq!(iso_date(b"2026-01-01T12:00:00.123Z"), Some(1_767_268_800_123.0));
+        assert_eq!(
+            iso_date(b"2026-01-01T12:00:00.123Z"),
+            Some(1_767_268_800_123.0)
+        );
         for other in [
             "",
             "2026-01-01",

@@ -160,6 +160,7 @@ impl RedisStore {
     /// `ttl` is the `ttl` field, or what it returned for this session where it is a function;
     /// `loaded` says that express-session loaded the session from this store, so that it is not
     /// written where its key is gone.
+    #[allow(clippy::too_many_arguments)] // reason: a JS method's, handed through by the face
     #[napi(catch_unwind)]
     pub fn set<'e>(
         &self,
@@ -378,14 +379,14 @@ impl Inner {
         for news in self.outbox.take_share() {
             match news {
                 News::Answer(id, answer) => self.answer(env, id, answer),
-                News::Part(..) | News::Swept(..) => {
+                // The end comes after what was put off before it.
+                News::Part(..) | News::Swept(..) | News::End => {
                     self.pending.borrow_mut().put_off(news);
                     self.ask_for_turn(env);
                 }
                 News::Status(Status::Ready) => self.emit(env, "ready"),
                 News::Status(Status::Reconnecting) => self.emit(env, "reconnecting"),
                 News::Status(_) => {}
-                News::End => self.end(env),
             }
         }
         self.rest(env);
@@ -406,7 +407,8 @@ impl Inner {
         match put_off {
             Some(News::Part(id, part)) => self.collect(env, id, &part),
             Some(News::Swept(id, swept)) => self.swept(env, id, swept),
-            _ => {}
+            Some(News::End) => self.end(env),
+            Some(News::Answer(..) | News::Status(_)) | None => {}
         }
         if self.pending.borrow().has_put_off() {
             self.ask_for_turn(env);
@@ -431,9 +433,7 @@ impl Inner {
                 Ok(Reply::Null | Reply::Raw(_)) => Ok(js::null(env)),
                 Err(error) => Err(self.host.error(env, &error)),
             }))
-            .unwrap_or_else(|_| {
-                Err(self.host.error(env, &StoreError::internal(waiter.name)))
-            });
+            .unwrap_or_else(|_| Err(self.host.error(env, &StoreError::internal(waiter.name))));
             waiter.deferred.settle(env, value);
         });
     }

@@ -37,7 +37,12 @@ enum Link {
     Down(Connecting),
 }
 
-/// What became of a batch that was sent.
+/// What became of a batch that was sent, and on which connection.
+struct Landed {
+    landing: Landing,
+    connection: u64,
+}
+
 enum Landing {
     /// A reply for each command.
     Replied(Vec<Call>, Vec<Value>),
@@ -54,6 +59,10 @@ pub async fn run(shared: Arc<Shared>, transport: Transport) {
         link: Link::Down(connecting(&transport, shared.limits.connect, 0)),
         transport,
         shared,
+        connection: 0,
+        aloft: 0,
+        stale: 0,
+        serial: 0,
         waiting: VecDeque::new(),
         attempts: 0,
         silences: 0,
@@ -86,6 +95,14 @@ struct Supervisor {
     shared: Arc<Shared>,
     transport: Transport,
     link: Link,
+    /// Counts the connections that were given up.
+    connection: u64,
+    /// Batches in flight on the connection there is, and on those given up. The latter come back
+    /// at once, and nothing is sent before they are in the queue again: order is kept.
+    aloft: usize,
+    stale: usize,
+    /// Counts the calls taken from the queue.
+    serial: u64,
     /// Calls not sent yet, the oldest first, so the first deadline is the front's.
     waiting: VecDeque<Call>,
     /// Failed attempts to connect since there last was a connection.
@@ -101,7 +118,11 @@ impl Supervisor {
         let mut sweeps = FuturesUnordered::new();
         loop {
             let arrivals = self.shared.arrivals();
-            self.waiting.extend(arrivals.calls);
+            for mut call in arrivals.calls {
+                self.serial += 1;
+                call.serial = self.serial;
+                self.waiting.push_back(call);
+            }
             for sweep in arrivals.sweeps {
                 sweeps.push(sweep.run(self.shared.clone()));
             }
@@ -115,16 +136,24 @@ impl Supervisor {
                 _ => {}
             }
             if let Link::Up(connection) = &self.link {
-                while !self.waiting.is_empty() {
+                while self.stale == 0 && !self.waiting.is_empty() {
                     let most = self.waiting.len().min(BATCH);
                     let batch = self.waiting.drain(..most).collect();
-                    flights.push(fly(connection.sender(), batch, self.shared.clone()));
+                    let flight = fly(connection.sender(), batch, self.shared.clone());
+                    let connection = self.connection;
+                    self.aloft += 1;
+                    flights.push(async move {
+                        Landed {
+                            landing: flight.await,
+                            connection,
+                        }
+                    });
                 }
             }
             let deadline = self.waiting.front().map(|call| call.deadline);
             tokio::select! {
                 () = self.shared.wake.notified() => {}
-                Some(landing) = flights.next() => self.land(landing),
+                Some(landed) = flights.next() => self.land(landed),
                 Some(()) = sweeps.next() => {}
                 event = self.link.next_event() => self.on_link(event),
                 () = until(deadline) => self.expire_waiting(),
@@ -133,8 +162,8 @@ impl Supervisor {
         // Whatever is left is told why before it is dropped.
         let mut orphans: Vec<Call> = self.waiting.drain(..).collect();
         self.link = Link::Down(Box::pin(std::future::pending()));
-        while let Some(landing) = flights.next().await {
-            match landing {
+        while let Some(landed) = flights.next().await {
+            match landed.landing {
                 // A reply that made it is still the truth about its call.
                 Landing::Replied(calls, values) => self.deliver(calls, values),
                 Landing::Lost(calls, _) => orphans.extend(calls),
@@ -175,23 +204,44 @@ impl Supervisor {
     /// Drops the connection, and with it all that is in flight there, and starts a new one.
     fn reconnect(&mut self) {
         self.silences = 0;
+        self.connection += 1;
+        self.stale += std::mem::take(&mut self.aloft);
         self.shared.set_status(Status::Reconnecting);
         self.link = Link::Down(connecting(&self.transport, self.shared.limits.connect, 0));
     }
 
-    fn land(&mut self, landing: Landing) {
+    fn land(
+        &mut self,
+        Landed {
+            landing,
+            connection,
+        }: Landed,
+    ) {
+        let is_current = connection == self.connection;
+        if is_current {
+            self.aloft -= 1;
+        } else {
+            self.stale -= 1;
+        }
         match landing {
             Landing::Replied(calls, values) => {
                 self.silences = 0;
                 self.deliver(calls, values);
             }
-            Landing::Lost(calls, error) => self.send_again(calls, &error),
-            Landing::Silent => {
+            Landing::Lost(calls, error) => {
+                // A batch may know before the link does, and must not go out there again.
+                if is_current {
+                    self.reconnect();
+                }
+                self.send_again(calls, &error);
+            }
+            Landing::Silent if is_current => {
                 self.silences += 1;
-                if self.silences >= SILENCES && matches!(self.link, Link::Up(_)) {
+                if self.silences >= SILENCES {
                     self.reconnect();
                 }
             }
+            Landing::Silent => {}
         }
     }
 
@@ -200,26 +250,31 @@ impl Supervisor {
         let mut values = values.into_iter();
         tell(&self.shared, |news| {
             for call in &mut calls {
-                let answer = call.command.read(&mut values, call.name, &self.shared.server);
+                let answer = call
+                    .command
+                    .read(&mut values, call.name, &self.shared.server);
                 call.answer(answer, news);
             }
         });
     }
 
-    /// Puts calls whose connection broke back in front of the queue, once.
+    /// Puts calls whose connection broke back to their place in the queue, once.
     fn send_again(&mut self, calls: Vec<Call>, error: &RedisError) {
         let shared = self.shared.clone();
         tell(&shared, |news| {
-            for mut call in calls.into_iter().rev().filter(Call::is_open) {
+            for mut call in calls.into_iter().filter(Call::is_open) {
                 if call.retried {
                     let lost = StoreError::lost(call.name, &shared.server, error);
                     call.answer(Err(lost), news);
                 } else {
                     call.retried = true;
-                    self.waiting.push_front(call);
+                    self.waiting.push_back(call);
                 }
             }
         });
+        self.waiting
+            .make_contiguous()
+            .sort_by_key(|call| call.serial);
     }
 
     /// Rejects the calls that have waited for a connection as long as they may.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion,
-    RedisConnectionInfo, RedisResult,
+    RedisConnectionInfo, RedisError, RedisResult,
 };
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -90,7 +90,7 @@ impl Server {
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
         // RESP3 first; a server or proxy that does not know HELLO is asked again in RESP2.
         match self.connect_with(ProtocolVersion::RESP3).await? {
-            Err(error) if error.kind() == ErrorKind::RESP3NotSupported => {
+            Err(error) if knows_no_resp3(&error) => {
                 self.connect_with(ProtocolVersion::RESP2).await?
             }
             other => other,
@@ -141,6 +141,18 @@ where
         sender,
         driver: tokio::spawn(driver),
     })
+}
+
+/// Whether a handshake failed for HELLO itself: a server too old for it or with the command renamed
+/// away, a proxy, a user who may not call it. (The crate knows the words of Redis 5 only.)
+fn knows_no_resp3(error: &RedisError) -> bool {
+    match error.code() {
+        Some("NOPROTO") => true,
+        Some("ERR" | "NOPERM") => error
+            .detail()
+            .is_some_and(|detail| detail.to_ascii_lowercase().contains("hello")),
+        _ => error.kind() == ErrorKind::RESP3NotSupported,
+    }
 }
 
 /// NODELAY, because a batch is one write and must not wait for an acknowledgement; keepalive and
@@ -203,7 +215,9 @@ mod tests {
             "redis://u:secret@host/notanumber",
             "rediss://u:secret@host",
         ] {
-            let error = Server::from_url(url).err().unwrap_or_else(|| panic!("{url} taken"));
+            let error = Server::from_url(url)
+                .err()
+                .unwrap_or_else(|| panic!("{url} taken"));
             assert!(!error.contains("secret"), "{error}");
             assert!(!error.is_empty());
         }

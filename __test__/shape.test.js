@@ -1,0 +1,196 @@
+// How the module and the class look from outside, and what the constructor accepts.
+
+const { EventEmitter } = require("node:events");
+const session = require("express-session");
+const module_ = require("..");
+const { RedisStore } = module_;
+const { run } = require("./support/run.js");
+
+const opened = [];
+
+function open(options) {
+  const store = new RedisStore({ url: "redis://127.0.0.1:1", ...options });
+  opened.push(store);
+  return store;
+}
+
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((store) => store.close()));
+});
+
+describe("the module", () => {
+  test("is the class, and holds it by name and as default", () => {
+    expect(typeof module_).toBe("function");
+    expect(module_.RedisStore).toBe(module_);
+    expect(module_.default).toBe(module_);
+  });
+
+  test("can be imported by name and as default", async () => {
+    const { stdout } = await run(`
+      import byDefault, { RedisStore, RedisStoreError } from "connect-redis-rs";
+      import * as all from "connect-redis-rs";
+      console.log(
+        byDefault === RedisStore,
+        all.RedisStore === RedisStore,
+        typeof RedisStoreError,
+        Object.keys(all).sort().join(),
+      );
+    `);
+    expect(stdout).toBe("true true function RedisStore,RedisStoreError,default\n");
+  });
+});
+
+describe("a store", () => {
+  test("is an express-session Store and an EventEmitter", () => {
+    const store = open();
+    expect(store).toBeInstanceOf(session.Store);
+    expect(store).toBeInstanceOf(EventEmitter);
+    expect(store.constructor.name).toBe("RedisStore");
+  });
+
+  test("has connect-redis's fields, readable and enumerable", () => {
+    const serializer = { parse: JSON.parse, stringify: JSON.stringify };
+    const ttl = () => 5;
+    const options = {
+      prefix: "p:",
+      scanCount: 7,
+      serializer,
+      ttl,
+      disableTTL: true,
+      disableTouch: true,
+    };
+    const store = open(options);
+    expect({ ...store }).toMatchObject({ client: undefined, ...options });
+  });
+
+  test("says where its connection is and whose", () => {
+    const store = open();
+    expect(store.status).toBe("connecting");
+    expect(store.transport).toBe("native");
+  });
+
+  test("shows no password when it is printed", () => {
+    const { inspect } = require("node:util");
+    const store = open({ url: "redis://user:secret@127.0.0.1:1" });
+    expect(inspect(store, { showHidden: true, depth: 9 })).not.toContain("secret");
+    expect(JSON.stringify(store)).not.toContain("secret");
+  });
+
+  test("with no options uses localhost:6379", async () => {
+    for (const store of [new RedisStore(), new RedisStore({}), new RedisStore({ url: null })]) {
+      opened.push(store);
+      expect(store.prefix).toBe("sess:");
+    }
+  });
+
+  test("can be disposed of", async () => {
+    const store = open();
+    await store[Symbol.asyncDispose ?? Symbol.for("nodejs.asyncDispose")]();
+    expect(store.status).toBe("closed");
+  });
+});
+
+describe("an option of the wrong type", () => {
+  test.each([
+    ["prefix", 5, "a string, got 5"],
+    ["prefix", {}, "a string, got an object"],
+    ["scanCount", "x", 'a positive number, got "x"'],
+    ["scanCount", -1, "a positive number, got -1"],
+    ["scanCount", 0.5, "a positive number, got 0.5"],
+    ["ttl", "soon", 'a number of seconds or a function, got "soon"'],
+    ["ttl", {}, "a number of seconds or a function, got an object"],
+    ["ttl", new Date(0), "a number of seconds or a function, got a Date"],
+    ["disableTTL", "false", 'true or false, got "false"'],
+    ["disableTouch", 1, "true or false, got 1"],
+    ["resurrect", "yes", 'true or false, got "yes"'],
+    ["serializer", {}, "the methods parse and stringify, its parse is undefined"],
+    ["serializer", 5, "the methods parse and stringify"],
+    ["serializer", { parse() {} }, "its stringify is undefined"],
+    ["commandTimeout", 0, "a number of milliseconds from 1 to 2147483647, got 0"],
+    ["commandTimeout", "5000", 'got "5000"'],
+    ["connectTimeout", Number.POSITIVE_INFINITY, "got Infinity"],
+    ["url", 5, "a string or a URL, got 5"],
+    ["url", {}, "a string or a URL, got an object"],
+    ["client", {}, "not supported by this version"],
+  ])("%s: %p is a TypeError that says so", (option, value, said) => {
+    let error;
+    try {
+      open({ [option]: value });
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toBeInstanceOf(TypeError);
+    expect(error.code).toBe("ERR_INVALID_ARG_VALUE");
+    expect(error.message).toMatch(/^RedisStore: /);
+    expect(error.message).toContain(option);
+    expect(error.message).toContain(said);
+  });
+
+  test.each([
+    "",
+    "localhost:6379",
+    "http://user:secret@localhost",
+    "redis://user:secret@localhost:99999",
+    "redis://user:secret@localhost/x",
+    "rediss://user:secret@localhost",
+  ])("the url %p is refused without its password", (url) => {
+    expect(() => open({ url })).toThrow(TypeError);
+    expect(() => open({ url })).toThrow(/^RedisStore: the option url cannot be used: /);
+    expect(() => open({ url })).not.toThrow(/secret/);
+  });
+
+  test.each([[null], [5], ["redis://localhost"]])("options of %p are refused", (options) => {
+    expect(() => new RedisStore(options)).toThrow(TypeError);
+  });
+
+  test("set on a field later rejects the next call, and goes when it is set right", async () => {
+    const store = open({ commandTimeout: 50 });
+    store.prefix = 5;
+    await expect(store.get("a")).rejects.toThrow("prefix must be a string, got 5");
+    const [error] = await new Promise((resolve) => store.set("a", {}, (...args) => resolve(args)));
+    expect(error).toBeInstanceOf(TypeError);
+    store.prefix = "ok:";
+    await expect(store.get("a")).rejects.toMatchObject({ code: "ECONNREFUSED" });
+  });
+
+  test("a URL object and null for any option are fine", () => {
+    open({ url: new URL("redis://127.0.0.1:1/2") });
+    const none = null;
+    open({
+      prefix: none,
+      scanCount: none,
+      serializer: none,
+      ttl: none,
+      disableTTL: none,
+      disableTouch: none,
+      commandTimeout: none,
+      connectTimeout: none,
+      resurrect: none,
+      client: none,
+    });
+  });
+});
+
+describe("an unknown option", () => {
+  async function warnings(options) {
+    const seen = [];
+    const warn = jest
+      .spyOn(process, "emitWarning")
+      .mockImplementation((...args) => seen.push(args));
+    open(options);
+    warn.mockRestore();
+    return seen.map(([message]) => message);
+  }
+
+  test("is warned about once, with the nearest known one", async () => {
+    const [message, ...more] = await warnings({ tll: 5, logErrors: true, host: "x" });
+    expect(more).toEqual([]);
+    expect(message).toContain("tll (did you mean ttl?)");
+    expect(message).toContain("logErrors");
+    expect(message).toContain("host (did you mean url?)");
+  });
+
+  test("that is known is not", async () => {
+    expect(await warnings({ ttl: 5, prefix: "a", resurrect: true })).toEqual([]);
+  });
+});

@@ -1,0 +1,211 @@
+import { type SessionData, Store } from "express-session";
+
+/** The type of the module: `require("connect-redis-rs")` is the class, and holds all exports. */
+export = RedisStore;
+
+/**
+ * Keeps express-session's sessions in Redis. Every call answers with a promise, or with a callback
+ * where one is given; a call to Redis that takes longer than `commandTimeout` rejects.
+ *
+ * @example
+ * app.use(session({ store: new RedisStore({ url: "redis://localhost:6379" }), secret: "…" }));
+ */
+declare class RedisStore extends Store {
+  /**
+   * Checks the options and starts to connect in the background. Does not wait for Redis, and does
+   * not keep the process alive while no call is pending.
+   * @throws {TypeError} for an option of the wrong type; the message names it and what was given.
+   */
+  constructor(options?: RedisStore.RedisStoreOptions);
+
+  /** The `client` option, as given. */
+  client: unknown;
+  /** What keys begin with. May be changed; takes effect with the next call, as all fields do. */
+  prefix: string;
+  /** How many keys a step of a scan looks at. */
+  scanCount: number;
+  /** How sessions become text and back. */
+  serializer: RedisStore.Serializer;
+  /** The `ttl` option, in seconds. */
+  ttl: RedisStore.Ttl;
+  /** Whether keys are stored without an expiry. */
+  disableTTL: boolean;
+  /** Whether `touch` does nothing. */
+  disableTouch: boolean;
+
+  /**
+   * - `connecting`: there has been no connection yet; calls wait for it
+   * - `ready`
+   * - `reconnecting`: the connection was lost; calls wait for the next one
+   * - `closed`: by `close()`, for good
+   */
+  readonly status: "connecting" | "ready" | "reconnecting" | "closed";
+
+  /** Whose connection carries the commands: `native`, the store's own. */
+  readonly transport: "native";
+
+  /**
+   * The session, or `null` where there is none. Where the session's expiry follows its cookie,
+   * `cookie.expires` is the key's true time of expiry, also after a `touch`.
+   * Rejects for text that is no JSON.
+   */
+  get<T = unknown>(sid: string, callback: RedisStore.Callback<SessionData | null, T>): Promise<T>;
+  get(sid: string): Promise<SessionData | null>;
+
+  /**
+   * Stores a session until its `cookie.expires`, else for `ttl` seconds; deletes it where that time
+   * is over. A session that express-session loaded from this store is written only where it is
+   * still there: see the event `discarded`.
+   * Rejects with a `TypeError` for a time that is none; nothing is stored or deleted then.
+   */
+  set<T = unknown>(
+    sid: string,
+    session: SessionData,
+    callback: RedisStore.Callback<null, T>,
+  ): Promise<T>;
+  set(sid: string, session: SessionData): Promise<null>;
+
+  /** Moves a session's expiry, as `set` would. No error where there is no session. */
+  touch<T = unknown>(
+    sid: string,
+    session: SessionData,
+    callback: RedisStore.Callback<null, T>,
+  ): Promise<T>;
+  touch(sid: string, session: SessionData): Promise<null>;
+
+  /** Deletes a session. No error where there is none. */
+  destroy<T = unknown>(sid: string, callback: RedisStore.Callback<null, T>): Promise<T>;
+  destroy(sid: string): Promise<null>;
+
+  /** Deletes all sessions of the prefix, in small steps. */
+  clear<T = unknown>(callback: RedisStore.Callback<null, T>): Promise<T>;
+  clear(): Promise<null>;
+
+  /** The number of sessions of the prefix. */
+  length<T = unknown>(callback: RedisStore.Callback<number, T>): Promise<T>;
+  length(): Promise<number>;
+
+  /** The sids of all sessions of the prefix, in no order. */
+  ids<T = unknown>(callback: RedisStore.Callback<string[], T>): Promise<T>;
+  ids(): Promise<string[]>;
+
+  /**
+   * All sessions of the prefix, each with its sid as `id`, in no order. A record that is no session
+   * is left out: see the event `corrupt`.
+   */
+  all<T = unknown>(callback: RedisStore.Callback<RedisStore.StoredSession[], T>): Promise<T>;
+  all(): Promise<RedisStore.StoredSession[]>;
+
+  /**
+   * Closes the connection. Pending and later calls reject with the code `ECLOSED`. May be called
+   * again.
+   */
+  close<T = unknown>(callback: RedisStore.Callback<null, T>): Promise<T>;
+  close(): Promise<null>;
+
+  /** `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+
+  /** The connection is there: for the first time, or again. */
+  on(event: "ready", listener: () => void): this;
+  /** The connection was lost, and another is being made. */
+  on(event: "reconnecting", listener: () => void): this;
+  /** The store is closed. */
+  on(event: "end", listener: () => void): this;
+  /** A loaded session was not saved, because it has been destroyed or has expired meanwhile. */
+  on(event: "discarded", listener: (sid: string) => void): this;
+  /** `all()` has left out a record that is no session. */
+  on(event: "corrupt", listener: (sid: string, error: Error) => void): this;
+  on(event: string | symbol, listener: (...args: any[]) => void): this;
+}
+
+declare namespace RedisStore {
+  /** Called once, with the error or `null`, and what the call answers. */
+  export type Callback<Data, T = unknown> = (error: any, data: Data) => T;
+
+  /** Seconds, or a function of the session that returns seconds. `Infinity` is for ever. */
+  export type Ttl = number | string | bigint | ((session: SessionData) => number | string | bigint);
+
+  /** A session as `all()` gives it. */
+  export type StoredSession = SessionData & { id: string };
+
+  /** How sessions become text and back; `JSON` is one. */
+  export interface Serializer {
+    /** The session for a text; may be asynchronous. */
+    parse(text: string): SessionData | Promise<SessionData>;
+    /** The text, or the bytes, for a session. */
+    stringify(session: SessionData): string | Uint8Array;
+  }
+
+  export interface RedisStoreOptions {
+    /**
+     * The server: `redis://[user:password@]host[:port][/database]` or
+     * `unix:///path/to/socket[?db=&user=&pass=]`.
+     * @default "redis://localhost:6379"
+     */
+    url?: string | URL | null;
+    /** An existing client. Not supported by this version, which refuses it: use `url`. */
+    client?: any;
+    /**
+     * What keys begin with.
+     * @default "sess:"
+     */
+    prefix?: string | null;
+    /**
+     * How many keys a step of a scan (`length`, `ids`, `all`, `clear`) looks at. Left unset, the
+     * field says 100 and the store takes larger steps, as large as Redis answers at once.
+     * @default 100
+     */
+    scanCount?: number | null;
+    /**
+     * How sessions become text and back.
+     * @default JSON
+     */
+    serializer?: Serializer | null;
+    /**
+     * For how long a session without `cookie.expires` is kept, in seconds; a function decides for
+     * every session, before its cookie.
+     * @default 86400
+     */
+    ttl?: Ttl | null;
+    /**
+     * Store keys without an expiry; `touch` does nothing.
+     * @default false
+     */
+    disableTTL?: boolean | null;
+    /**
+     * Make `touch` do nothing.
+     * @default false
+     */
+    disableTouch?: boolean | null;
+    /**
+     * How long a call may take, in milliseconds, waiting for a connection included.
+     * @default 5000
+     */
+    commandTimeout?: number | null;
+    /**
+     * How long one attempt to connect and log in may take, in milliseconds.
+     * @default 5000
+     */
+    connectTimeout?: number | null;
+    /**
+     * Write a session that was destroyed while a request had it loaded, as connect-redis does.
+     * @default false
+     */
+    resurrect?: boolean | null;
+  }
+
+  /** Why a call failed. */
+  export class RedisStoreError extends Error {
+    name: "RedisStoreError";
+    /**
+     * The server's word (`WRONGTYPE`, `NOAUTH`, `WRONGPASS`, `OOM`, `READONLY` …), or
+     * `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`, `ETIMEDOUT`, `ECLOSED`.
+     */
+    code: string;
+    /** The error underneath, where there is one. */
+    cause?: Error;
+  }
+
+  export { RedisStore, RedisStore as default };
+}
