@@ -205,6 +205,21 @@ describe("the server answers wrongly", () => {
     expect(gets).toBe(2);
   });
 
+  test("a server that drops each connection is not asked without a pause", async () => {
+    let connections = 0;
+    const url = await fake((socket) => {
+      connections += 1;
+      socket.on("data", () => {
+        socket.write("%1\r\n+proto\r\n:3\r\n+OK\r\n+OK\r\n");
+        setImmediate(() => socket.destroy());
+      });
+    });
+    open({ url });
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect(connections).toBeGreaterThan(1);
+    expect(connections).toBeLessThan(20);
+  });
+
   test("what is no Redis is an error in time", async () => {
     const url = await fake((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
     const store = open({ url, commandTimeout: 300 });

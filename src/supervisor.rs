@@ -56,7 +56,7 @@ enum Landing {
 pub async fn run(shared: Arc<Shared>, transport: Transport) {
     let _end = AnnounceEnd(shared.clone());
     let mut supervisor = Supervisor {
-        link: Link::Down(connecting(&transport, shared.limits.connect, 0)),
+        link: Link::Down(Box::pin(std::future::pending())),
         transport,
         shared,
         connection: 0,
@@ -68,6 +68,7 @@ pub async fn run(shared: Arc<Shared>, transport: Transport) {
         silences: 0,
         last_error: None,
     };
+    supervisor.connect();
     supervisor.serve().await;
 }
 
@@ -105,7 +106,8 @@ struct Supervisor {
     serial: u64,
     /// Calls not sent yet, the oldest first, so the first deadline is the front's.
     waiting: VecDeque<Call>,
-    /// Failed attempts to connect since there last was a connection.
+    /// Attempts to connect since the server last replied to a call: a server that takes
+    /// connections and drops them is no better than one that takes none.
     attempts: u32,
     /// See [`SILENCES`].
     silences: u32,
@@ -183,19 +185,13 @@ impl Supervisor {
         match event {
             LinkEvent::Connected(connection) => {
                 self.link = Link::Up(connection);
-                self.attempts = 0;
                 self.silences = 0;
                 self.last_error = None;
                 self.shared.set_status(Status::Ready);
             }
             LinkEvent::Failed(error) => {
                 self.last_error = Some(error);
-                self.attempts += 1;
-                self.link = Link::Down(connecting(
-                    &self.transport,
-                    self.shared.limits.connect,
-                    self.attempts,
-                ));
+                self.connect();
             }
             LinkEvent::Lost => self.reconnect(),
         }
@@ -207,7 +203,13 @@ impl Supervisor {
         self.connection += 1;
         self.stale += std::mem::take(&mut self.aloft);
         self.shared.set_status(Status::Reconnecting);
-        self.link = Link::Down(connecting(&self.transport, self.shared.limits.connect, 0));
+        self.connect();
+    }
+
+    fn connect(&mut self) {
+        let limit = self.shared.limits.connect;
+        self.link = Link::Down(connecting(&self.transport, limit, self.attempts));
+        self.attempts = self.attempts.saturating_add(1);
     }
 
     fn land(
@@ -225,6 +227,7 @@ impl Supervisor {
         }
         match landing {
             Landing::Replied(calls, values) => {
+                self.attempts = 0;
                 self.silences = 0;
                 self.deliver(calls, values);
             }
