@@ -1,9 +1,14 @@
 // The face of the native RedisStore (src/store.rs): it makes it an express-session Store, keeps
 // connect-redis's public fields, and hands answers to callbacks.
 
+const { setImmediate } = require("node:timers");
 const session = require("express-session");
 const { RedisStore: Native } = require("./binding.js");
 const { adapt } = require("./serializer.js");
+
+// Taken when the module is loaded: an app's tests may put fakes in their place later, and the
+// store's own work must go on.
+const { nextTick } = process;
 
 /** The native object behind a store, and the field values it was last told. */
 const kNative = Symbol("native");
@@ -179,7 +184,7 @@ function timesOf(store, sess) {
 
 /** Emits `discarded` where a `set` found that its session is gone. */
 function announce(store, sid, done) {
-  if (done === false) process.nextTick(() => store.emit("discarded", sid));
+  if (done === false) nextTick(() => store.emit("discarded", sid));
   return null;
 }
 
@@ -192,7 +197,7 @@ function lend(store) {
     error: (isInvalidArgument, message, code, cause) =>
       isInvalidArgument ? invalid(message) : failure(message, code, cause),
     emit: emitter(store),
-    soon: queueMicrotask,
+    soon: (call) => void Promise.resolve().then(call),
     later: setImmediate,
     warn: (message) => process.emitWarning(message, { code: "CONNECT_REDIS_RS_OPTION" }),
   };
@@ -200,7 +205,7 @@ function lend(store) {
 
 /** Emits an event later, so that what a listener throws is its own and nobody else's. */
 function emitter(store) {
-  return (...event) => process.nextTick(() => store.deref()?.emit(...event));
+  return (...event) => nextTick(() => store.deref()?.emit(...event));
 }
 
 function invalid(message) {

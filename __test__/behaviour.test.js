@@ -697,6 +697,19 @@ describe.each(kinds)("$name", (kind) => {
     });
   });
 
+  ours("fake timers in an app's tests do not stop the store", async () => {
+    jest.useFakeTimers();
+    try {
+      const store = await make();
+      await store.set("a", { n: 1 });
+      expect(await store.get("a")).toEqual({ n: 1 });
+      expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
+      expect(await store.length()).toBe(1);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
   describe("fields", () => {
     same("are connect-redis's, with its defaults", async () => {
       const store = await make();

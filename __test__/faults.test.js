@@ -102,6 +102,16 @@ describe("nothing listens", () => {
   });
 });
 
+test("JS that runs for longer than commandTimeout is not the server's fault", async () => {
+  const server = await start();
+  const store = open({ url: server.url, commandTimeout: 100 });
+  await once(store, "ready");
+  const call = store.get("a");
+  const end = Date.now() + 200;
+  while (Date.now() < end);
+  expect(await call).toBeNull();
+});
+
 describe("the server goes away", () => {
   test("the store says so, and returns with the server", async () => {
     const server = await start();

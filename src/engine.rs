@@ -30,7 +30,7 @@ pub type CallId = u32;
 /// How long things may take.
 #[derive(Clone, Copy)]
 pub struct Limits {
-    /// From a call to its answer.
+    /// From a call's arrival on the I/O thread to its answer.
     pub command: Duration,
     /// For one attempt to connect and log in.
     pub connect: Duration,
@@ -54,8 +54,10 @@ pub struct Call {
     /// The store's method, for messages.
     pub name: &'static str,
     pub command: Command,
+    /// When it was made; from its arrival on the I/O thread on, when it must be answered. Counted
+    /// from there, as JS that runs for long before it yields is not the server's fault.
     pub deadline: Instant,
-    /// Its place in the order of calls, given by the supervisor.
+    /// Its place in the order of calls, given on arrival.
     pub serial: u64,
     /// Whether it has been sent on a connection that then broke: it is sent twice at most.
     pub retried: bool,
@@ -248,7 +250,7 @@ impl Shared {
         let call = Call {
             name,
             command: Command::Raw(commands),
-            deadline: Instant::now() + self.limits.command,
+            deadline: Instant::now(),
             serial: 0,
             retried: false,
             asker: Some(Asker::Task(sender)),
@@ -316,7 +318,7 @@ impl Engine {
         let call = Call {
             name,
             command,
-            deadline: called + self.shared.limits.command,
+            deadline: called,
             serial: 0,
             retried: false,
             asker: Some(Asker::Js(id, self.shared.outbox.clone())),

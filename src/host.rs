@@ -100,7 +100,7 @@ impl Host {
         self.error(env, &error)
     }
 
-    /// `queueMicrotask(function)`: it runs once the JS that is running now has run.
+    /// Has `function` called as a microtask: it runs once the JS that is running now has run.
     pub fn soon(&self, env: &Env, function: &Held) {
         self.schedule(env, &self.soon, function);
     }

@@ -120,9 +120,11 @@ impl Supervisor {
         let mut sweeps = FuturesUnordered::new();
         loop {
             let arrivals = self.shared.arrivals();
+            let deadline = Instant::now() + self.shared.limits.command;
             for mut call in arrivals.calls {
                 self.serial += 1;
                 call.serial = self.serial;
+                call.deadline = deadline;
                 self.waiting.push_back(call);
             }
             for sweep in arrivals.sweeps {
