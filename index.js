@@ -1,22 +1,24 @@
+"use strict";
+
 // The face of the native RedisStore (src/store.rs): it makes it an express-session Store, keeps
-// connect-redis's public fields, and hands answers to callbacks.
+// connect-redis's public fields, hands answers to callbacks, and calls an app's own serializer.
 
 const { setImmediate } = require("node:timers");
 const session = require("express-session");
 const { RedisStore: Native } = require("./binding.js");
-const { adapt } = require("./serializer.js");
+const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later, and the
 // store's own work must go on.
 const { nextTick } = process;
 
-/** The native object behind a store, and the field values it was last told. */
-const kNative = Symbol("native");
-const kTold = Symbol("told");
-/** The sessions express-session has loaded from a store. */
-const kLoaded = Symbol("loaded");
+/**
+ * What a store keeps to itself: the native object, the fields it was told last, and for each
+ * session that express-session has loaded the sid it was loaded from.
+ */
+const kState = Symbol("state");
 
-/** Why a call failed; see "Errors" in the README for `code`. */
+/** Why a call failed; see "When Redis is away" in the README for `code`. */
 class RedisStoreError extends Error {}
 Object.defineProperty(RedisStoreError.prototype, "name", {
   value: "RedisStoreError",
@@ -27,8 +29,9 @@ Object.defineProperty(RedisStoreError.prototype, "name", {
 class RedisStore extends session.Store {
   constructor(options = {}) {
     super();
-    if (options === null || typeof options !== "object") {
-      throw invalid(`RedisStore: the options must be an object, got ${options}`);
+    if (options === null || typeof options !== "object" || Array.isArray(options)) {
+      const got = options === null ? "null" : Array.isArray(options) ? "an array" : typeof options;
+      throw invalid(`RedisStore: the options must be an object such as { url }, got ${got}`);
     }
     // connect-redis's fields and their defaults, readable and changeable as there.
     this.client = options.client;
@@ -39,30 +42,49 @@ class RedisStore extends session.Store {
     this.disableTTL = options.disableTTL ?? false;
     this.disableTouch = options.disableTouch ?? false;
 
-    const told = { ...fieldsOf(this), scanCountSet: Boolean(options.scanCount) };
-    const face = lend(new WeakRef(this));
-    hide(this, kTold, told);
-    hide(this, kLoaded, new WeakSet());
-    hide(this, kNative, new Native(options, nativeFields(told, face.emit), face));
+    if (this.serializer !== JSON) checkSerializer(this.serializer, invalid);
+    const fields = fieldsOf(this);
+    const scanCount = options.scanCount ? this.scanCount : undefined;
+    const json = fields.serializer === JSON;
+    const native = new Native(options, { ...fields, scanCount, json }, lend(new WeakRef(this)));
+    const state = { native, told: fields, loaded: new WeakMap(), handed: undefined };
+    Object.defineProperty(this, kState, { value: state });
   }
 
   get(sid, cb) {
-    return answer(cb, () => native(this).get(sid, Date.now()));
+    const state = this[kState];
+    const hand = (data) => {
+      // express-session makes a session of it (createSession) before the callback returns.
+      state.handed = { data, sid };
+      try {
+        return cb(null, data);
+      } finally {
+        state.handed = undefined;
+      }
+    };
+    return answer(cb && hand, cb, () => {
+      const read = native(this).get(sid, Date.now());
+      const { serializer } = this;
+      return serializer === JSON ? read : read.then((record) => parseOne(serializer, record));
+    });
   }
 
   set(sid, sess, cb) {
-    return answer(cb, () => {
+    return answerTo(cb, () => {
       const store = native(this);
-      // Only under the sid it was loaded from is it the session that may have been destroyed.
-      const loaded = this[kLoaded].has(sess) && sess.id === sid;
       const [expires, ttl] = timesOf(this, sess);
-      const stored = store.set(sid, sess, Date.now(), expires, ttl, loaded);
+      const { serializer } = this;
+      // An app's serializer is only called where there is something to store.
+      const payload = serializer === JSON ? sess : () => serializer.stringify(sess);
+      const from = this[kState].loaded.get(sess);
+      const loaded = from !== undefined && from === sid;
+      const stored = store.set(sid, payload, Date.now(), expires, ttl, loaded);
       return loaded ? stored.then((done) => announce(this, sid, done)) : stored;
     });
   }
 
   touch(sid, sess, cb) {
-    return answer(cb, () => {
+    return answerTo(cb, () => {
       const store = native(this);
       // Not asked for times it does not use: a ttl function may throw.
       const [expires, ttl] = this.disableTouch || this.disableTTL ? [] : timesOf(this, sess);
@@ -71,47 +93,54 @@ class RedisStore extends session.Store {
   }
 
   destroy(sid, cb) {
-    return answer(cb, () => native(this).destroy(sid));
+    return answerTo(cb, () => native(this).destroy(sid));
   }
 
   clear(cb) {
-    return answer(cb, () => native(this).clear());
+    return answerTo(cb, () => native(this).clear());
   }
 
   length(cb) {
-    return answer(cb, () => native(this).length());
+    return answerTo(cb, () => native(this).length());
   }
 
   ids(cb) {
-    return answer(cb, () => native(this).ids());
+    return answerTo(cb, () => native(this).ids());
   }
 
   all(cb) {
-    return answer(cb, () => {
-      const sessions = native(this).all(Date.now());
-      // An app's own parse may be async, and only then knows what is corrupt.
-      return this.serializer === JSON
-        ? sessions
-        : sessions.then((list) => Promise.all(list)).then((list) => list.filter(Boolean));
+    return answerTo(cb, () => {
+      const { serializer } = this;
+      const read = native(this).all(Date.now());
+      const corrupt = (id, error) => nextTick(() => this.emit("corrupt", id, error));
+      return serializer === JSON
+        ? read
+        : read.then((records) => parseAll(serializer, records, corrupt));
     });
   }
 
+  /**
+   * As express-session's, and remembers where the session was loaded from: it is saved there only
+   * as long as it is there. That is the sid `get` was called with, which a subclass may have made
+   * of the request's.
+   */
   createSession(req, sess) {
-    const loaded = super.createSession(req, sess);
-    this[kLoaded].add(loaded);
-    return loaded;
+    const { handed, loaded } = this[kState];
+    const created = super.createSession(req, sess);
+    loaded.set(created, handed?.data === sess ? handed.sid : req.sessionID);
+    return created;
   }
 
   close(cb) {
-    return answer(cb, () => this[kNative].close());
+    return answerTo(cb, () => this[kState].native.close());
   }
 
   get status() {
-    return this[kNative].status;
+    return this[kState].native.status;
   }
 
   get transport() {
-    return this[kNative].transport;
+    return this[kState].native.transport;
   }
 
   [Symbol.asyncDispose ?? Symbol.for("nodejs.asyncDispose")]() {
@@ -123,53 +152,53 @@ class RedisStore extends session.Store {
  * Gives the answer to a call: to the callback, exactly once, where there is one, else as the
  * promise. The callback runs as a reaction of the promise, so it keeps the caller's async context,
  * what it throws rejects the returned promise, and it cannot reach the callbacks beside it.
+ * @param {((data: any) => any) | undefined} onData what hands an answer to the callback
  */
-function answer(cb, call) {
+function answer(onData, cb, call) {
   let promise;
   try {
     promise = call();
   } catch (error) {
     promise = Promise.reject(error);
   }
-  if (!cb) return promise;
-  return promise.then(
-    (data) => cb(null, data),
-    (error) => cb(error, null),
-  );
+  return cb ? promise.then(onData, (error) => cb(error, null)) : promise;
+}
+
+function answerTo(cb, call) {
+  return answer(cb && ((data) => cb(null, data)), cb, call);
 }
 
 /** The native store of `store`, told first of the fields the app has changed since. */
 function native(store) {
-  const told = store[kTold];
+  const state = store[kState];
+  const { told } = state;
   if (
     store.prefix !== told.prefix ||
     store.scanCount !== told.scanCount ||
     store.serializer !== told.serializer ||
-    store.ttl !== told.ttl ||
+    typeof store.ttl !== typeof told.ttl ||
     store.disableTTL !== told.disableTTL ||
     store.disableTouch !== told.disableTouch
   ) {
-    const now = {
-      ...fieldsOf(store),
-      scanCountSet: told.scanCountSet || store.scanCount !== told.scanCount,
-    };
-    store[kNative].configure(nativeFields(now, emitter(new WeakRef(store))));
-    store[kTold] = now;
+    const fields = fieldsOf(store);
+    if (fields.serializer !== JSON) checkSerializer(fields.serializer, invalid);
+    // Whatever an app sets later counts as it does in connect-redis, so that a slip in one field
+    // does not stop the calls that do not need it. The ttl is looked at where it is used.
+    state.native.configure({
+      ttl: fields.ttl,
+      json: fields.serializer === JSON,
+      prefix: `${fields.prefix}`,
+      scanCount: fields.scanCount >= 1 ? Number(fields.scanCount) : undefined,
+      disableTTL: Boolean(fields.disableTTL),
+      disableTouch: Boolean(fields.disableTouch),
+    });
+    state.told = fields;
   }
-  return store[kNative];
+  return state.native;
 }
 
 function fieldsOf({ prefix, scanCount, serializer, ttl, disableTTL, disableTouch }) {
   return { prefix, scanCount, serializer, ttl, disableTTL, disableTouch };
-}
-
-/** The fields as src/options.rs reads them: undefined where the native side has its own way. */
-function nativeFields(fields, emit) {
-  return {
-    ...fields,
-    scanCount: fields.scanCountSet ? fields.scanCount : undefined,
-    serializer: fields.serializer === JSON ? undefined : adapt(fields.serializer, emit),
-  };
 }
 
 /**
@@ -179,7 +208,7 @@ function nativeFields(fields, emit) {
 function timesOf(store, sess) {
   return typeof store.ttl === "function"
     ? [undefined, store.ttl(sess)]
-    : [sess?.cookie?.expires, store.ttl];
+    : [sess?.cookie?.expires || undefined, store.ttl];
 }
 
 /** Emits `discarded` where a `set` found that its session is gone. */
@@ -196,16 +225,11 @@ function lend(store) {
     date: (value) => Number(new Date(value)),
     error: (isInvalidArgument, message, code, cause) =>
       isInvalidArgument ? invalid(message) : failure(message, code, cause),
-    emit: emitter(store),
+    emit: (...event) => nextTick(() => store.deref()?.emit(...event)),
     soon: (call) => void Promise.resolve().then(call),
     later: setImmediate,
     warn: (message) => process.emitWarning(message, { code: "CONNECT_REDIS_RS_OPTION" }),
   };
-}
-
-/** Emits an event later, so that what a listener throws is its own and nobody else's. */
-function emitter(store) {
-  return (...event) => nextTick(() => store.deref()?.emit(...event));
 }
 
 function invalid(message) {
@@ -215,10 +239,6 @@ function invalid(message) {
 function failure(message, code, cause) {
   const options = cause === undefined ? undefined : { cause: new Error(cause) };
   return Object.assign(new RedisStoreError(message, options), { code });
-}
-
-function hide(object, key, value) {
-  Object.defineProperty(object, key, { value, writable: true });
 }
 
 module.exports = RedisStore;

@@ -1,3 +1,5 @@
+"use strict";
+
 module.exports = {
   testEnvironment: "node",
   testMatch: ["<rootDir>/__test__/**/*.test.js"],

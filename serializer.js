@@ -1,55 +1,70 @@
-// An app's own `serializer`, as the native side calls it.
+"use strict";
 
-/**
- * Wraps a serializer. `parse` and `stringify` are looked up at each call, as methods of the
- * serializer; `parse` may return a promise.
- * @throws {TypeError} where it has no `parse` or no `stringify`.
- */
-exports.adapt = function adapt(serializer, emit) {
+// An app's own `serializer`: called in JS, in the async context of the store's caller.
+
+const { setImmediate } = require("node:timers");
+
+/** How long records are parsed before the event loop gets a turn. */
+const TURN_MS = 10;
+
+/** Throws what `invalid` makes of the message where `serializer` lacks a method. */
+exports.checkSerializer = function checkSerializer(serializer, invalid) {
   for (const method of ["parse", "stringify"]) {
-    if (typeof serializer?.[method] !== "function") {
-      throw Object.assign(
-        new TypeError(
-          `RedisStore: the option serializer must have the methods parse and stringify, ` +
-            `its ${method} is ${typeof serializer?.[method]}`,
-        ),
-        { code: "ERR_INVALID_ARG_VALUE" },
+    const got = typeof serializer?.[method];
+    if (got !== "function") {
+      throw invalid(
+        "RedisStore: the option serializer must have the methods parse and stringify, " +
+          `its ${method} is ${got}`,
       );
     }
   }
-
-  const parse = (text, expires) => {
-    const parsed = serializer.parse(text);
-    return typeof parsed?.then === "function"
-      ? Promise.resolve(parsed).then((session) => withTrueExpiry(session, expires))
-      : withTrueExpiry(parsed, expires);
-  };
-
-  return {
-    parse,
-    stringify: (session) => serializer.stringify(session),
-    /** A record of `all()`: the session with its id; undefined, and `corrupt` emitted, for none. */
-    record(text, id, expires) {
-      const corrupt = (error) => emit("corrupt", id, error);
-      const identify = (session) => {
-        session.id = id;
-        return session;
-      };
-      try {
-        const session = parse(text, expires);
-        return typeof session?.then === "function"
-          ? session.then(identify).catch(corrupt)
-          : identify(session);
-      } catch (error) {
-        return corrupt(error);
-      }
-    },
-  };
 };
 
 /**
- * Puts the key's true expiry (milliseconds since the epoch) into a parsed session, in the type
- * that `cookie.expires` has there. The same rule as src/expiry.rs has for JSON text.
+ * The session of a record, or a promise of it where `parse` is async; null where there is none.
+ * @param {{text: string, expires?: number} | null} record the stored text, and the key's true
+ *   expiry in milliseconds since the epoch, where that follows the cookie
+ */
+exports.parseOne = function parseOne(serializer, record) {
+  if (record === null) return null;
+  const parsed = serializer.parse(record.text);
+  return typeof parsed?.then === "function"
+    ? Promise.resolve(parsed).then((session) => withTrueExpiry(session, record.expires))
+    : withTrueExpiry(parsed, record.expires);
+};
+
+/**
+ * The sessions of many records, each with its `id`. What is no session is left out, and `corrupt`
+ * called with its id and what is wrong with it.
+ */
+exports.parseAll = async function parseAll(serializer, records, corrupt) {
+  const sessions = [];
+  let turn = performance.now();
+  for (const record of records) {
+    try {
+      const parsed = exports.parseOne(serializer, record);
+      const session = typeof parsed?.then === "function" ? await parsed : parsed;
+      if (session === null || typeof session !== "object") {
+        throw new TypeError(
+          `all: a record is parsed to ${session === null ? null : typeof session}`,
+        );
+      }
+      session.id = record.id;
+      sessions.push(session);
+    } catch (error) {
+      corrupt(record.id, error);
+    }
+    if (performance.now() - turn > TURN_MS) {
+      await new Promise((resolve) => setImmediate(resolve));
+      turn = performance.now();
+    }
+  }
+  return sessions;
+};
+
+/**
+ * Puts the key's true expiry into a parsed session, in the type that `cookie.expires` has there.
+ * The same rule as src/expiry.rs has for JSON text.
  */
 function withTrueExpiry(session, expires) {
   const cookie = session?.cookie;

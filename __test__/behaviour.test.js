@@ -1,3 +1,5 @@
+"use strict";
+
 // What the store does call by call, run against this store and against connect-redis itself: a
 // `same` row must hold for both, an `ours` row is a deliberate difference.
 
@@ -231,6 +233,21 @@ describe.each(kinds)("$name", (kind) => {
       expect(answers).toEqual([null, { n: 1 }, null, { n: 2 }, null, null]);
     });
 
+    ours("many answers at once leave the event loop its turns", async () => {
+      const store = await make();
+      await store.set("a", { list: Array.from({ length: 20_000 }, (_, n) => `item ${n}`) });
+      let turns = 0;
+      const count = () => {
+        turns += 1;
+        counting = setImmediate(count);
+      };
+      let counting = setImmediate(count);
+      await Promise.all(Array.from({ length: 100 }, () => store.get("a")));
+      clearImmediate(counting);
+      // 100 × 300 kB to parse: more than one turn's work by far.
+      expect(turns).toBeGreaterThan(5);
+    });
+
     same("a thousand calls at once each get their own answer", async () => {
       const store = await make();
       const sids = Array.from({ length: 1000 }, (_, n) => `s${n}`);
@@ -282,6 +299,52 @@ describe.each(kinds)("$name", (kind) => {
       expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
       await new Promise(setImmediate);
       expect(corrupt).toHaveBeenCalledWith("bad", expect.any(SyntaxError));
+    });
+
+    same("runs in the async context of its caller", async () => {
+      const storage = new AsyncLocalStorage();
+      const seen = [];
+      const serializer = {
+        stringify(session) {
+          seen.push(storage.getStore());
+          return JSON.stringify(session);
+        },
+        parse(text) {
+          seen.push(storage.getStore());
+          return JSON.parse(text);
+        },
+      };
+      const store = await make({ serializer });
+      await storage.run("set", () => store.set("a", { n: 1 }));
+      await storage.run("get", () => store.get("a"));
+      await storage.run("callback", () => calledBack((cb) => store.get("a", cb)));
+      await storage.run("all", () => store.all());
+      expect(seen).toEqual(["set", "get", "callback", "all"]);
+    });
+
+    ours("that stringifies asynchronously is an error, and nothing is lost", async () => {
+      const serializer = { parse: JSON.parse, stringify: async () => "text" };
+      const store = await make({ serializer });
+      await witness.set("sess:a", "{}");
+      const error = await store.set("a", {}).catch((thrown) => thrown);
+      expect(error).toBeInstanceOf(TypeError);
+      expect(error.message).toContain("stringify must return a string or a Buffer, got a Promise");
+      expect(await witness.get("sess:a")).toBe("{}");
+    });
+
+    ours("that parses a record to no object has it left out of all()", async () => {
+      const corrupt = jest.fn();
+      const serializer = { stringify: JSON.stringify, parse: (text) => JSON.parse(text) };
+      const store = await make({ serializer });
+      store.on("corrupt", corrupt);
+      for (const text of ["5", '"x"', "true", "0", "null", "{"]) {
+        await witness.set(`sess:${text}`, text);
+      }
+      await store.set("a", { n: 1 });
+      expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
+      await new Promise(setImmediate);
+      expect(corrupt).toHaveBeenCalledTimes(6);
+      for (const [, error] of corrupt.mock.calls) expect(error).toBeInstanceOf(Error);
     });
 
     same("that throws rejects", async () => {
@@ -366,6 +429,9 @@ describe.each(kinds)("$name", (kind) => {
           { cookie: {} },
           { cookie: null },
           { cookie: { expires: null } },
+          { cookie: { expires: "" } },
+          { cookie: { expires: 0 } },
+          { cookie: { expires: Number.NaN } },
         ]) {
           await store.set("a", session);
           await near("sess:a", 86_400_000);
@@ -463,7 +529,6 @@ describe.each(kinds)("$name", (kind) => {
         [{}, { cookie: { expires: new Date(Number.NaN) } }, "an invalid Date"],
         [{}, { cookie: { expires: "soon" } }, '"soon"'],
         [{}, { cookie: { expires: true } }, "true"],
-        [{}, { cookie: { expires: Number.NaN } }, "NaN"],
       ];
       for (const [options, session, named] of bad) {
         const store = await make(options);
@@ -669,6 +734,24 @@ describe.each(kinds)("$name", (kind) => {
       for (const [, error] of corrupt.mock.calls) expect(error).toBeInstanceOf(Error);
     });
 
+    ours("read large sessions few at a time", async () => {
+      const store = await make();
+      const text = "x".repeat(500_000);
+      for (let n = 0; n < 40; n += 1) await store.set(`s${n}`, { text });
+      await witness.configResetStat();
+      let turns = 0;
+      const count = () => {
+        turns += 1;
+        counting = setImmediate(count);
+      };
+      let counting = setImmediate(count);
+      expect(await store.all()).toHaveLength(40);
+      clearImmediate(counting);
+      const calls = /cmdstat_mget:calls=(\d+)/.exec(await witness.info("commandstats"))[1];
+      expect(Number(calls)).toBeGreaterThanOrEqual(33);
+      expect(turns).toBeGreaterThanOrEqual(33);
+    });
+
     ours("work in small commands, so that Redis is never held for long", async () => {
       const store = await make();
       await fill(store, 5000);
@@ -741,6 +824,31 @@ describe.each(kinds)("$name", (kind) => {
       store.disableTouch = true;
       await store.touch("a", {});
       expect(await witness.ttl("new:a")).toBe(-1);
+    });
+
+    same("that are set wrongly stop only the calls that need them", async () => {
+      const store = await make();
+      await store.set("a", inMs(60_000));
+      store.ttl = undefined;
+      expect(await store.set("b", inMs(60_000))).toBeNull();
+      store.scanCount = null;
+      expect(await store.get("a")).not.toBeNull();
+      expect(await store.destroy("a")).toBeNull();
+      expect(await store.touch("b", inMs(60_000))).toBeNull();
+      store.prefix = 5;
+      await store.set("c", inMs(60_000));
+      expect(await witness.exists("5c")).toBe(1);
+    });
+
+    same("of an object made from a store are its own", async () => {
+      const store = await make();
+      const tenant = Object.create(store);
+      tenant.prefix = "tenant:";
+      await tenant.set("a", { n: 1 });
+      await store.set("a", { n: 2 });
+      expect(await tenant.get("a")).toEqual({ n: 1 });
+      expect(await store.get("a")).toEqual({ n: 2 });
+      expect((await witness.keys("*")).sort()).toEqual(["sess:a", "tenant:a"]);
     });
 
     same("of a subclass count, and super calls work", async () => {

@@ -1,3 +1,5 @@
+"use strict";
+
 // The store in its real place: behind express-session in an Express 5 app.
 
 const { once } = require("node:events");
@@ -186,6 +188,33 @@ describe("logout is final", () => {
     expect(await witness.exists("sess:a")).toBe(1);
     await store.set("a", loaded);
     expect(await witness.exists("sess:a")).toBe(1);
+  });
+
+  test("a subclass that stores under hashed sids has its sessions stay destroyed, too", async () => {
+    const hash = (sid) => `#${sid}`;
+    class Hashed extends RedisStore {
+      get(sid, cb) {
+        return super.get(hash(sid), cb);
+      }
+      set(sid, sess, cb) {
+        return super.set(hash(sid), sess, cb);
+      }
+      destroy(sid, cb) {
+        return super.destroy(hash(sid), cb);
+      }
+    }
+    store = new Hashed({ url: server.url });
+    await store.set("a", { cookie: {} });
+    const load = () =>
+      new Promise((resolve, reject) =>
+        store.load("a", (error, sess) => (error ? reject(error) : resolve(sess))),
+      );
+    const loaded = await load();
+    await store.set("a", loaded);
+    expect(await witness.exists("sess:#a")).toBe(1);
+    await store.destroy("a");
+    expect(await store.set("a", loaded)).toBeNull();
+    expect(await witness.dbSize()).toBe(0);
   });
 
   test("discarded is no error, with a callback or without", async () => {

@@ -1,3 +1,5 @@
+"use strict";
+
 // What a call gets when Redis is not as it should be: an answer in time, that says what is wrong.
 
 const { once } = require("node:events");
@@ -129,6 +131,15 @@ describe("the server goes away", () => {
     expect(await store.length()).toBe(1000);
   });
 
+  test("a long queue goes out in its order when the server is back", async () => {
+    const port = await freePort();
+    const store = open({ url: `redis://127.0.0.1:${port}`, commandTimeout: 30_000 });
+    const sets = Array.from({ length: 200_000 }, (_, n) => store.set("a", { n }));
+    await start({ port });
+    await Promise.all(sets);
+    expect(await store.get("a")).toEqual({ n: 199_999 });
+  }, 60_000);
+
   test("a server that is killed in mid-flight loses no call", async () => {
     const server = await start();
     const store = open({ url: server.url, commandTimeout: 10_000 });
@@ -215,6 +226,24 @@ describe("the server answers wrongly", () => {
     expect(gets).toBe(2);
   });
 
+  test("a server that is merely slow keeps its connection", async () => {
+    let connections = 0;
+    const url = await fake((socket) => {
+      connections += 1;
+      socket.on("data", (data) => {
+        const text = data.toString();
+        if (text.includes("HELLO")) socket.write("%1\r\n+proto\r\n:3\r\n+OK\r\n+OK\r\n");
+        else setTimeout(() => socket.write("_\r\n:-2\r\n"), 150);
+      });
+    });
+    const store = open({ url, commandTimeout: 100 });
+    await once(store, "ready");
+    for (let round = 0; round < 6; round += 1) {
+      expect((await failure(store.get("a"))).code).toBe("ETIMEDOUT");
+    }
+    expect(connections).toBe(1);
+  });
+
   test("a server that drops each connection is not asked without a pause", async () => {
     let connections = 0;
     const url = await fake((socket) => {
@@ -274,6 +303,9 @@ describe("the server refuses", () => {
     const db5 = open({ url: `${server.url}/5` });
     await db5.set("a", {});
     expect(await witness.dbSize()).toBe(0);
+    await witness.sendCommand(["ACL", "SETUSER", "bob", "on", ">pw", "~sess:*", "+get", "+pttl"]);
+    const bob = open({ url: `redis://bob:pw@127.0.0.1:${server.port}/1`, commandTimeout: 200 });
+    expect((await failure(bob.get("a"))).code).toBe("NOPERM");
     const db99 = open({ url: `${server.url}/99`, commandTimeout: 200 });
     expect((await failure(db99.get("a"))).message).toContain("DB index is out of range");
   });

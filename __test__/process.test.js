@@ -1,3 +1,5 @@
+"use strict";
+
 // The store and its process: when it stays alive, how it ends, what worker threads may do.
 
 const { startRedisServer } = require("../scripts/redis-server.js");
@@ -136,6 +138,38 @@ test("worker threads may each have a store, and be ended in mid-flight", async (
   `);
   expect(result).toMatchObject({ ...clean, stdout: "1\n" });
 }, 60_000);
+
+test("a worker that ends in the middle of all() leaves no connection behind", async () => {
+  const result = await withStore(`
+    const { createClient } = await import("redis");
+    const witness = await createClient({ url }).connect();
+    const clients = async () =>
+      Number(/connected_clients:(\\d+)/.exec(await witness.info("clients"))[1]);
+    await Promise.all(Array.from({ length: 5000 }, (_, n) => store.set("m" + n, { n })));
+    const before = await clients();
+    const code = \`
+      const { parentPort, workerData } = require("node:worker_threads");
+      const { RedisStore } = require("connect-redis-rs");
+      const store = new RedisStore({ url: workerData });
+      store.get("a").then(() => {
+        store.all();
+        store.ids();
+        parentPort.postMessage("under way");
+        for (;;);
+      });
+    \`;
+    for (let n = 0; n < 4; n += 1) {
+      const worker = new Worker(code, { eval: true, workerData: url, execArgv: [] });
+      await new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
+      await wait(30);
+      await worker.terminate();
+    }
+    while ((await clients()) > before) await wait(10);
+    witness.destroy();
+    console.log("gone");
+  `);
+  expect(result).toMatchObject({ ...clean, stdout: "gone\n" });
+});
 
 test("an addon that only a worker has loaded can go with it", async () => {
   const result = await run(

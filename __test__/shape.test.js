@@ -1,3 +1,5 @@
+"use strict";
+
 // How the module and the class look from outside, and what the constructor accepts.
 
 const { EventEmitter } = require("node:events");
@@ -133,24 +135,43 @@ describe("an option of the wrong type", () => {
     "redis://user:secret@localhost:99999",
     "redis://user:secret@localhost/x",
     "rediss://user:secret@localhost",
+    "redis://user:secret@localhost?db=2",
   ])("the url %p is refused without its password", (url) => {
     expect(() => open({ url })).toThrow(TypeError);
     expect(() => open({ url })).toThrow(/^RedisStore: the option url cannot be used: /);
     expect(() => open({ url })).not.toThrow(/secret/);
   });
 
-  test.each([[null], [5], ["redis://localhost"]])("options of %p are refused", (options) => {
-    expect(() => new RedisStore(options)).toThrow(TypeError);
+  test.each([
+    [null],
+    [5],
+    ["redis://user:secret@localhost"],
+    [() => ({ password: "secret" })],
+    [Symbol("secret")],
+    [[]],
+  ])("options that are no object are refused, and not shown", (options) => {
+    expect(() => new RedisStore(options)).toThrow("the options must be an object such as { url }");
+    expect(() => new RedisStore(options)).not.toThrow(/secret/);
   });
 
-  test("set on a field later rejects the next call, and goes when it is set right", async () => {
-    const store = open({ commandTimeout: 50 });
-    store.prefix = 5;
-    await expect(store.get("a")).rejects.toThrow("prefix must be a string, got 5");
-    const [error] = await new Promise((resolve) => store.set("a", {}, (...args) => resolve(args)));
-    expect(error).toBeInstanceOf(TypeError);
-    store.prefix = "ok:";
-    await expect(store.get("a")).rejects.toMatchObject({ code: "ECONNREFUSED" });
+  test.each(["prefix", "scanCount", "ttl", "commandTimeout", "disableTTL"])(
+    "a url in the place of %s is not shown",
+    (option) => {
+      // A prefix may be any string: then it is another option that is wrong.
+      const options = { [option]: "redis://user:secret@localhost", disableTouch: 5 };
+      expect(() => open(options)).toThrow(TypeError);
+      expect(() => open(options)).not.toThrow(/secret/);
+    },
+  );
+
+  test("what a getter of the options throws is thrown", () => {
+    const thrown = new RangeError("mine");
+    const options = {
+      get url() {
+        throw thrown;
+      },
+    };
+    expect(() => new RedisStore(options)).toThrow(thrown);
   });
 
   test("a URL object and null for any option are fine", () => {
@@ -188,6 +209,10 @@ describe("an unknown option", () => {
     expect(message).toContain("tll (did you mean ttl?)");
     expect(message).toContain("logErrors");
     expect(message).toContain("host (did you mean url?)");
+  });
+
+  test("that an object only inherits is not", async () => {
+    expect(await warnings(Object.create({ inherited: 1 }))).toEqual([]);
   });
 
   test("that is known is not", async () => {

@@ -1,3 +1,5 @@
+"use strict";
+
 // Store operations against connect-redis 10 + node-redis 6, side by side in one process and on one
 // Redis: `npm run bench [seconds per cell]`. Rounds alternate between the stores; the figures are
 // medians of the rounds.

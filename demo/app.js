@@ -1,3 +1,5 @@
+"use strict";
+
 const express = require("express");
 const session = require("express-session");
 const { renderPage } = require("./page.js");

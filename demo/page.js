@@ -1,3 +1,5 @@
+"use strict";
+
 const STYLE = `
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem; color: #1b1b1f; }
   h1 { font-size: 1.4rem; } form { display: inline; }

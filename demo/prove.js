@@ -1,3 +1,5 @@
+"use strict";
+
 /**
  * Signs in over HTTP, visits three times, and signs out, and shows after each step what Redis
  * holds. Throws where something is not as it must be.

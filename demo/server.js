@@ -1,3 +1,5 @@
+"use strict";
+
 // `npm start`: proves in the terminal that sessions live in Redis, then serves the page. PORT is
 // the port (3000), REDIS_URL the Redis; without it a private redis-server runs until this ends.
 

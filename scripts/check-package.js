@@ -1,3 +1,5 @@
+"use strict";
+
 // Installs the packages as npm would publish them into an empty project, and uses them there by
 // require and by import, with a private Redis.
 

@@ -1,3 +1,5 @@
+"use strict";
+
 // A private redis-server on a free port, for the demo, the tests and the benchmark.
 
 const { spawn, spawnSync } = require("node:child_process");

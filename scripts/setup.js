@@ -1,3 +1,5 @@
+"use strict";
+
 // Makes a bare machine ready: npm packages, the addon, redis-server. Needs Node alone, can be run
 // again at any time, and does only what is missing.
 
@@ -44,8 +46,10 @@ function checkNode() {
 function installPackages() {
   const done = modified("node_modules/.package-lock.json");
   if (done >= modified("package-lock.json") && done >= modified("package.json")) return;
-  say("installing npm packages (npm ci) …");
-  run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+  say("installing npm packages …");
+  // The versions of package-lock.json, as npm ci; but that fails where a registry lacks the
+  // packages of other platforms.
+  run("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"]);
 }
 
 function buildAddon() {

@@ -43,7 +43,8 @@ pub enum Command {
     Set {
         key: Vec<u8>,
         value: Vec<u8>,
-        expiry: Expiry,
+        /// Milliseconds; for ever without.
+        expires_in: Option<i64>,
         only_existing: bool,
     },
     /// PEXPIRE, PERSIST or DEL, by the expiry.
@@ -64,7 +65,7 @@ pub enum Reply {
     Session { text: Vec<u8>, expires: Option<f64> },
     /// `set` found its key gone and wrote nothing.
     Discarded,
-    /// The replies to [`Command::Raw`].
+    /// The replies to [`Command::Raw`], errors of the server among them.
     Raw(Vec<Value>),
 }
 
@@ -81,17 +82,12 @@ impl Command {
             Command::Set {
                 key,
                 value,
-                expiry,
+                expires_in,
                 only_existing,
             } => {
-                // A session that has expired is no longer there (as connect-redis does).
-                if *expiry == Expiry::Past {
-                    pipeline.add_command(command("DEL", 1, key));
-                    return;
-                }
                 let mut set = Cmd::with_capacity(6, key.len() + value.len() + 64);
                 set.arg("SET").arg(key).arg(value);
-                if let Expiry::In(ms) = expiry {
+                if let Some(ms) = expires_in {
                     set.arg("PX").arg(ms);
                 }
                 if *only_existing {
@@ -121,6 +117,17 @@ impl Command {
         }
     }
 
+    /// The key it is about.
+    fn key(&self) -> &[u8] {
+        match self {
+            Command::Get { key, .. }
+            | Command::Set { key, .. }
+            | Command::Touch { key, .. }
+            | Command::Destroy { key } => key,
+            Command::Raw(_) => &[],
+        }
+    }
+
     /// Reads the call's answer off the replies of its pipeline, consuming as many as
     /// [`Command::add_to`] added commands. `call` and `server` name both in errors.
     pub fn read(
@@ -131,7 +138,9 @@ impl Command {
     ) -> Result<Reply, StoreError> {
         let mut next = || replies.next().unwrap_or(Value::Nil);
         let checked = |value| match value {
-            Value::ServerError(error) => Err(StoreError::server(call, server, &error)),
+            Value::ServerError(error) => {
+                Err(StoreError::server(call, server, &error).without(self.key()))
+            }
             value => Ok(value),
         };
         match self {
@@ -146,8 +155,6 @@ impl Command {
                 let ttl = (*expiry != TrueExpiry::Unasked).then(next);
                 let mut text = match checked(text)? {
                     Value::BulkString(text) => text,
-                    Value::SimpleString(text) => text.into_bytes(),
-                    Value::Okay => b"OK".to_vec(),
                     Value::Nil => return Ok(Reply::Null),
                     _ => return Err(StoreError::unexpected(call, server)),
                 };
@@ -174,22 +181,15 @@ impl Command {
                     _ => Ok(Reply::Session { text, expires }),
                 }
             }
-            Command::Set { expiry, .. } => match checked(next())? {
-                Value::Nil if *expiry != Expiry::Past => Ok(Reply::Discarded),
+            Command::Set { .. } => match checked(next())? {
+                Value::Nil => Ok(Reply::Discarded),
                 _ => Ok(Reply::Null),
             },
             Command::Touch { .. } | Command::Destroy { .. } => {
                 checked(next())?;
                 Ok(Reply::Null)
             }
-            Command::Raw(commands) => {
-                let values: Vec<Value> = commands.iter().map(|_| next()).collect();
-                values
-                    .into_iter()
-                    .map(checked)
-                    .collect::<Result<_, _>>()
-                    .map(Reply::Raw)
-            }
+            Command::Raw(commands) => Ok(Reply::Raw(commands.iter().map(|_| next()).collect())),
         }
     }
 }
@@ -216,11 +216,11 @@ mod tests {
             .join(" ")
     }
 
-    fn set(expiry: Expiry, only_existing: bool) -> Command {
+    fn set(expires_in: Option<i64>, only_existing: bool) -> Command {
         Command::Set {
             key: b"k".to_vec(),
             value: b"v".to_vec(),
-            expiry,
+            expires_in,
             only_existing,
         }
     }
@@ -243,10 +243,9 @@ mod tests {
 
     #[test]
     fn set_says_expiry_and_condition() {
-        assert_eq!(packed(&set(Expiry::In(5), false)), "SET k v PX 5");
-        assert_eq!(packed(&set(Expiry::In(5), true)), "SET k v PX 5 XX");
-        assert_eq!(packed(&set(Expiry::Never, false)), "SET k v");
-        assert_eq!(packed(&set(Expiry::Past, true)), "DEL k");
+        assert_eq!(packed(&set(Some(5), false)), "SET k v PX 5");
+        assert_eq!(packed(&set(Some(5), true)), "SET k v PX 5 XX");
+        assert_eq!(packed(&set(None, false)), "SET k v");
     }
 
     #[test]
@@ -284,11 +283,11 @@ mod tests {
     #[test]
     fn only_a_missed_xx_is_discarded() {
         assert_eq!(
-            read(&set(Expiry::In(5), true), vec![Value::Nil]),
+            read(&set(Some(5), true), vec![Value::Nil]),
             Ok(Reply::Discarded)
         );
         assert_eq!(
-            read(&set(Expiry::In(5), true), vec![Value::Okay]),
+            read(&set(Some(5), true), vec![Value::Okay]),
             Ok(Reply::Null)
         );
     }

@@ -4,6 +4,7 @@
 //! makes are queued and wake the I/O thread once, which sends them as one pipeline; replies are
 //! queued the other way, and the JS thread is woken once for as many as there are when it looks.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -114,7 +115,7 @@ pub enum News {
 /// A part of a sweep's result. The JS thread drops it when it has taken it in, which lets the
 /// I/O thread send another: so a slow reader holds up the scan and not the memory.
 pub struct Part {
-    pub records: Vec<Record>,
+    pub records: VecDeque<Record>,
     pub _credit: OwnedSemaphorePermit,
 }
 
@@ -130,14 +131,14 @@ pub struct Record {
 
 /// News waiting for the JS thread.
 pub struct Outbox {
-    news: Mutex<Vec<News>>,
+    news: Mutex<VecDeque<News>>,
     bell: Arc<Doorbell>,
 }
 
 impl Outbox {
     pub fn new(bell: Arc<Doorbell>) -> Arc<Outbox> {
         Arc::new(Outbox {
-            news: Mutex::new(Vec::new()),
+            news: Mutex::default(),
             bell,
         })
     }
@@ -148,20 +149,24 @@ impl Outbox {
         self.bell.ring();
     }
 
-    /// Takes a share of what is queued, and rings again where something is left. The JS thread
-    /// works on the calls that the share brings forth before it takes the next, so that these are
-    /// on their way meanwhile and neither thread waits for the other.
-    pub fn take_share(&self) -> Vec<News> {
+    /// Takes a share of what is queued; true says that something is left. The JS thread works on
+    /// the calls that the share brings forth before it takes the next, so that these are on their
+    /// way meanwhile and neither thread waits for the other.
+    pub fn take_share(&self) -> (VecDeque<News>, bool) {
         let mut news = lock(&self.news);
         let share = (news.len() / 2).max(SHARE);
         if news.len() <= share {
-            return std::mem::take(&mut *news);
+            return (std::mem::take(&mut *news), false);
         }
         let rest = news.split_off(share);
-        let share = std::mem::replace(&mut *news, rest);
-        drop(news);
-        self.bell.ring();
-        share
+        (std::mem::replace(&mut *news, rest), true)
+    }
+
+    /// Puts back, in front, what was taken and not used.
+    pub fn put_back(&self, mut unused: VecDeque<News>) {
+        let mut news = lock(&self.news);
+        unused.append(&mut news);
+        *news = unused;
     }
 }
 
@@ -220,8 +225,11 @@ impl Shared {
 
     /// Sets the status and tells JS; a closed store stays closed.
     pub fn set_status(&self, status: Status) {
-        if self.status() != Status::Closed && self.status() != status {
-            self.status.store(status as u8, Ordering::Release);
+        let change = |old| (old != Status::Closed as u8).then_some(status as u8);
+        let old = self
+            .status
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+        if old.is_ok_and(|old| old != status as u8) {
             self.outbox.push([News::Status(status)]);
         }
     }

@@ -111,7 +111,11 @@ impl StoreError {
 
     /// The server answered with an error.
     pub fn server(call: &str, server: &str, error: &ServerError) -> StoreError {
-        let code = error.code();
+        // express-session takes this one word for "no such session".
+        let code = match error.code() {
+            "ENOENT" => "ERR",
+            code => code,
+        };
         // Redis repeats the arguments of a command it does not know, the key among them.
         let details = error
             .details()
@@ -127,6 +131,13 @@ impl StoreError {
             ),
             cause: Some(format!("{code} {details}").into()),
         }
+    }
+
+    /// The error without a secret that the server may have repeated.
+    pub fn without(mut self, secret: &[u8]) -> StoreError {
+        self.message = hide(&self.message, secret);
+        self.cause = self.cause.map(|cause| hide(&cause, secret).into());
+        self
     }
 
     /// The server's answer is not one the command can have.
@@ -147,6 +158,22 @@ impl StoreError {
             message: format!("{call}: internal error of connect-redis-rs, please report it"),
             cause: None,
         }
+    }
+}
+
+impl ConnectError {
+    /// As [`StoreError::without`].
+    pub fn without(mut self, secret: &[u8]) -> ConnectError {
+        self.reason = hide(&self.reason, secret).into();
+        self
+    }
+}
+
+/// `text` with `…` wherever it holds `secret`.
+fn hide(text: &str, secret: &[u8]) -> String {
+    match std::str::from_utf8(secret) {
+        Ok(secret) if !secret.is_empty() => text.replace(secret, "…"),
+        _ => text.to_string(),
     }
 }
 
@@ -173,6 +200,7 @@ impl From<&RedisError> for ConnectError {
             (None, None) => error.to_string(),
         };
         let code: &str = match error.kind() {
+            _ if reason.contains("no permissions") => "NOPERM",
             ErrorKind::Server(_) | ErrorKind::Extension => error.code().unwrap_or("ERR"),
             // The crate puts the server's word into the text here.
             ErrorKind::AuthenticationFailed => ["WRONGPASS", "NOAUTH", "NOPERM"]
@@ -248,6 +276,15 @@ mod tests {
                 .message
                 .ends_with("(is Redis running there, and is the url right?)")
         );
+    }
+
+    #[test]
+    fn a_secret_the_server_repeats_is_left_out() {
+        let error = ConnectError {
+            code: "ERR".into(),
+            reason: "bad AUTH me hunter2".into(),
+        };
+        assert_eq!(&*error.without(b"hunter2").reason, "bad AUTH me …");
     }
 
     #[test]

@@ -75,11 +75,10 @@ impl Host {
     }
 
     /// Has the store emit an event, outside of what is running now.
-    pub fn emit<'e>(&self, env: &'e Env, event: &str, args: [Unknown<'e>; 2]) {
-        let [first, second] = args;
-        let args = [js::value(env, event), first, second];
+    pub fn emit<'e, const N: usize>(&self, env: &'e Env, event_and_args: [Unknown<'e>; N]) {
         // The face only schedules the event here, which cannot throw.
-        let _ = js::call(env, &self.emit.get(env), &js::undefined(env), args);
+        let emit = self.emit.get(env);
+        let _ = js::call(env, &emit, &js::undefined(env), event_and_args);
     }
 
     /// `process.emitWarning`.
@@ -89,7 +88,7 @@ impl Host {
         Ok(())
     }
 
-    /// The error for a record that parses, but to no object.
+    /// The error for a record whose JSON is no object.
     pub fn not_a_session<'e>(&self, env: &'e Env) -> Unknown<'e> {
         let message = "all: a record holds JSON that is no session object".into();
         let error = StoreError {

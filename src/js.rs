@@ -2,14 +2,16 @@
 //! behind functions that are safe to call.
 //!
 //! Why it is sound, for the whole file:
-//! - every function that touches V8 takes an `&Env`, which only exists on its JS thread inside a
-//!   callback from Node, so no call is made from another thread or outside a handle scope;
+//! - every function that touches V8 takes an `&Env`, or a value made with one: both only exist on
+//!   their JS thread inside a callback from Node, so no call is made from another thread or outside
+//!   a handle scope;
 //! - a value lives no longer than the `&Env` it came from (`Unknown<'e>`), and what must live
 //!   longer is a [`Held`] reference or a [`Deferred`], both bound to the JS thread (`!Send`);
 //! - the only thing other threads touch is a [`Doorbell`], whose pointer is read under a lock that
 //!   the finalizer takes before Node frees what it points to;
-//! - every status is checked; a pending exception is always taken out of the environment, so the
-//!   next call does not fail because of it.
+//! - where a status can be other than ok it is checked, or what it leaves behind is a null that is;
+//!   a pending exception is always taken out of the environment, so that the next call does not
+//!   fail because of it.
 #![allow(unsafe_code)] // reason: see above; denied in every other file
 
 use std::ffi::{CStr, c_void};
@@ -47,21 +49,21 @@ fn check<'e>(env: &'e Env, status: sys::napi_status) -> Try<'e, ()> {
             return Err(wrap(env, value));
         }
     }
-    let message = format!("N-API call failed: {}", napi::Status::from(status));
-    Err(match string(env, message.as_bytes()) {
-        Ok(message) => {
-            // SAFETY: out-pointer to a local, `message` is a string of this env.
-            unsafe {
-                sys::napi_create_error(env.raw(), ptr::null_mut(), message.raw(), &mut value);
-            }
-            if value.is_null() {
-                message
-            } else {
-                wrap(env, value)
-            }
-        }
-        Err(nothing) => nothing,
-    })
+    let status = napi::Status::from(status);
+    Err(error(env, &format!("Node refused a call: {status}")))
+}
+
+/// An `Error`, made without the face: for failures of N-API itself.
+fn error<'e>(env: &'e Env, message: &str) -> Unknown<'e> {
+    let mut error = ptr::null_mut();
+    let message = value(env, message);
+    // SAFETY: out-pointer to a local; `message` is a value of this env.
+    unsafe { sys::napi_create_error(env.raw(), ptr::null_mut(), message.raw(), &mut error) };
+    if error.is_null() {
+        message // the environment is going away
+    } else {
+        wrap(env, error)
+    }
 }
 
 /// `undefined`.
@@ -107,10 +109,7 @@ pub fn string<'e>(env: &'e Env, text: &[u8]) -> Try<'e> {
             &mut value,
         )
     };
-    if status != sys::Status::napi_ok {
-        // Not through `check`, which makes a string itself.
-        return Err(undefined(env));
-    }
+    check(env, status)?;
     Ok(wrap(env, value))
 }
 
@@ -248,14 +247,32 @@ pub fn set<'e>(
     check(env, status)
 }
 
-/// The object's own enumerable string keys.
+/// `Object.keys(object)`.
 pub fn keys<'e>(env: &'e Env, object: &Unknown<'e>) -> Try<'e, Vec<String>> {
     let mut names = ptr::null_mut();
     // SAFETY: out-pointer to a local.
-    let status = unsafe { sys::napi_get_property_names(env.raw(), object.raw(), &mut names) };
+    let status = unsafe {
+        sys::napi_get_all_property_names(
+            env.raw(),
+            object.raw(),
+            sys::KeyCollectionMode::own_only,
+            sys::KeyFilter::enumerable | sys::KeyFilter::skip_symbols,
+            sys::KeyConversion::numbers_to_strings,
+            &mut names,
+        )
+    };
     check(env, status)?;
     // SAFETY: the call above returned an array of strings.
     Ok(unsafe { Vec::<String>::from_napi_value(env.raw(), names) }.unwrap_or_default())
+}
+
+/// An empty object.
+pub fn object(env: &Env) -> Try<'_> {
+    let mut object = ptr::null_mut();
+    // SAFETY: out-pointer to a local.
+    let status = unsafe { sys::napi_create_object(env.raw(), &mut object) };
+    check(env, status)?;
+    Ok(wrap(env, object))
 }
 
 /// An empty array.
@@ -315,13 +332,14 @@ pub fn function(env: &Env, name: &str, body: impl Fn(&Env) + 'static) -> napi::R
 }
 
 /// Runs `body` with a handle scope of its own, so that a long batch does not hold all it made.
-pub fn scoped(env: &Env, body: impl FnOnce()) {
+/// The env it gets, and so every value made with it, lives no longer than the scope.
+pub fn scoped(env: &Env, body: impl for<'s> FnOnce(&'s Env)) {
     let mut scope = ptr::null_mut();
-    // SAFETY: opened and closed in pairs on this thread; `body` returns nothing that could
-    // outlive the scope.
+    // SAFETY: opened and closed in pairs on this thread; no value outlives the scope, as `body`
+    // has to take an env of any lifetime.
     unsafe {
         let opened = sys::napi_open_handle_scope(env.raw(), &mut scope) == sys::Status::napi_ok;
-        body();
+        body(&Env::from_raw(env.raw()));
         if opened {
             sys::napi_close_handle_scope(env.raw(), scope);
         }
@@ -547,8 +565,8 @@ unsafe extern "C" fn on_call(
     // Cleared before the queue is read: a ring during the reading makes another call.
     listener.bell.rung.store(false, Ordering::Release);
     let env = Env::from_raw(env);
-    // A panic must not unwind into Node. `on_ring` guards each settlement itself, so this is the
-    // last line: what is left in the queue waits for the next ring.
+    // A panic must not unwind into Node. `on_ring` guards each settlement itself; this is the last
+    // line.
     let _ = catch_unwind(AssertUnwindSafe(|| (listener.on_ring)(&env)));
 }
 

@@ -5,7 +5,7 @@
 //! keys only (SCAN's TYPE, Redis 6), and has SCAN's guarantee: a key that is there from start to
 //! end is seen, a key written or removed meanwhile may be or not.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,8 +21,14 @@ use crate::expiry::{has_cookie_expiry, put_true_expiry};
 /// SCAN's COUNT where the app has not set `scanCount`: measured to keep Redis busy for about half
 /// a millisecond a step.
 const SCAN_STEP: u32 = 1000;
-/// Keys a command that reads or unlinks them names at once.
+/// Keys a command names at once.
 const KEYS_AT_ONCE: usize = 128;
+/// Bytes a command should read at once, as far as can be told from what was read before.
+const BYTES_AT_ONCE: usize = 256 * 1024;
+/// Keys to begin with, while nothing is known of the size of sessions.
+const KEYS_AT_FIRST: usize = 8;
+/// Sids the JS thread is told at once.
+const IDS_AT_ONCE: usize = 1000;
 /// Parts the JS thread may have waiting before the sweep waits for it.
 const PARTS_AHEAD: usize = 4;
 
@@ -62,20 +68,32 @@ impl Sweep {
     async fn sweep(&self, shared: &Shared) -> Result<u64, StoreError> {
         let credits = Arc::new(Semaphore::new(PARTS_AHEAD));
         let mut seen = Seen::default();
+        let mut size = Size::default();
         let mut cursor = Vec::from(b"0");
         let mut keys = Vec::new();
         loop {
             let (scanned, worked) = tokio::join!(
                 self.scan(shared, &cursor),
-                self.work(shared, &credits, std::mem::take(&mut keys))
+                self.work(shared, &credits, &mut size, std::mem::take(&mut keys))
             );
             worked?;
             (cursor, keys) = scanned?;
             keys.retain(|key| key.starts_with(&self.prefix) && seen.is_new(key));
             if cursor == b"0" {
-                self.work(shared, &credits, keys).await?;
+                self.work(shared, &credits, &mut size, keys).await?;
                 return Ok(seen.0.len() as u64);
             }
+        }
+    }
+
+    /// Sends one command; an error of the server is one.
+    async fn ask(&self, shared: &Shared, command: Cmd) -> Result<Value, StoreError> {
+        match shared.ask(self.name, vec![command]).await?.pop() {
+            Some(Value::ServerError(error)) => {
+                Err(StoreError::server(self.name, &shared.server, &error))
+            }
+            Some(value) => Ok(value),
+            None => Err(StoreError::unexpected(self.name, &shared.server)),
         }
     }
 
@@ -94,9 +112,9 @@ impl Sweep {
             .arg(self.count.unwrap_or(SCAN_STEP))
             .arg("TYPE")
             .arg("string");
-        let reply = shared.ask(self.name, vec![scan]).await?.pop();
+        let reply = self.ask(shared, scan).await?;
         let unexpected = || StoreError::unexpected(self.name, &shared.server);
-        let Some(Value::Array(reply)) = reply else {
+        let Value::Array(reply) = reply else {
             return Err(unexpected());
         };
         let Ok([Value::BulkString(cursor), Value::Array(keys)]) = <[Value; 2]>::try_from(reply)
@@ -111,6 +129,7 @@ impl Sweep {
         &self,
         shared: &Shared,
         credits: &Arc<Semaphore>,
+        size: &mut Size,
         keys: Vec<Vec<u8>>,
     ) -> Result<(), StoreError> {
         if keys.is_empty() {
@@ -120,16 +139,22 @@ impl Sweep {
             Purpose::Length => {}
             Purpose::Clear => {
                 for keys in keys.chunks(KEYS_AT_ONCE) {
-                    shared.ask(self.name, vec![many("UNLINK", keys)]).await?;
+                    self.ask(shared, many("UNLINK", keys)).await?;
                 }
             }
             Purpose::Ids => {
-                let records = keys.iter().map(|key| self.record(key, Vec::new(), None));
-                self.tell(shared, credits, records.collect()).await;
+                for keys in keys.chunks(IDS_AT_ONCE) {
+                    let records = keys.iter().map(|key| self.record(key, Vec::new(), None));
+                    self.tell(shared, credits, records.collect()).await;
+                }
             }
             Purpose::All => {
-                for keys in keys.chunks(KEYS_AT_ONCE) {
-                    let records = self.read(shared, keys).await?;
+                let mut rest = &keys[..];
+                while !rest.is_empty() {
+                    let (now, later) = rest.split_at(rest.len().min(size.keys_at_once()));
+                    rest = later;
+                    let records = self.read(shared, now).await?;
+                    size.learn(&records);
                     self.tell(shared, credits, records).await;
                 }
             }
@@ -138,9 +163,12 @@ impl Sweep {
     }
 
     /// Reads the sessions at `keys`, with their true expiry; keys that are gone are left out.
-    async fn read(&self, shared: &Shared, keys: &[Vec<u8>]) -> Result<Vec<Record>, StoreError> {
-        let reply = shared.ask(self.name, vec![many("MGET", keys)]).await?.pop();
-        let Some(Value::Array(texts)) = reply else {
+    async fn read(
+        &self,
+        shared: &Shared,
+        keys: &[Vec<u8>],
+    ) -> Result<VecDeque<Record>, StoreError> {
+        let Value::Array(texts) = self.ask(shared, many("MGET", keys)).await? else {
             return Err(StoreError::unexpected(self.name, &shared.server));
         };
         let mut found: Vec<(&Vec<u8>, Vec<u8>)> = keys
@@ -163,6 +191,7 @@ impl Sweep {
                 .iter()
                 .map(|&place| many("PTTL", &[found[place].0]))
                 .collect();
+            // Without the right to PTTL, as `get`: with the expiry that is stored.
             let ttls = shared.ask(self.name, pttls).await?;
             let now = self.now + self.called.elapsed().as_millis() as f64;
             for (&place, ttl) in asked.iter().zip(ttls) {
@@ -195,8 +224,8 @@ impl Sweep {
     }
 
     /// Hands records to the JS thread, once it has room for them.
-    async fn tell(&self, shared: &Shared, credits: &Arc<Semaphore>, records: Vec<Record>) {
-        // The semaphore is never closed, so there is always a permit in the end.
+    async fn tell(&self, shared: &Shared, credits: &Arc<Semaphore>, records: VecDeque<Record>) {
+        // The semaphore is never closed. Where nobody reads any more, the supervisor drops us.
         if let Ok(credit) = credits.clone().acquire_owned().await {
             let part = Part {
                 records,
@@ -204,6 +233,32 @@ impl Sweep {
             };
             shared.outbox.push([News::Part(self.id, part)]);
         }
+    }
+}
+
+/// How large the sessions of a sweep are.
+#[derive(Default)]
+struct Size {
+    sessions: usize,
+    bytes: usize,
+}
+
+impl Size {
+    fn learn(&mut self, records: &VecDeque<Record>) {
+        self.sessions += records.len();
+        self.bytes += records
+            .iter()
+            .map(|record| record.text.len())
+            .sum::<usize>();
+    }
+
+    /// As many keys as are likely to make [`BYTES_AT_ONCE`].
+    fn keys_at_once(&self) -> usize {
+        if self.sessions == 0 {
+            return KEYS_AT_FIRST;
+        }
+        let session = (self.bytes / self.sessions).max(1);
+        (BYTES_AT_ONCE / session).clamp(1, KEYS_AT_ONCE)
     }
 }
 
@@ -235,7 +290,6 @@ fn many(name: &str, keys: &[impl AsRef<[u8]>]) -> Cmd {
 fn bytes(value: Value) -> Option<Vec<u8>> {
     match value {
         Value::BulkString(bytes) => Some(bytes),
-        Value::SimpleString(text) => Some(text.into_bytes()),
         _ => None,
     }
 }
@@ -262,6 +316,21 @@ mod tests {
         assert_eq!(pattern(b"sess:"), b"sess:*");
         assert_eq!(pattern(b"a*b?[c]\\"), b"a\\*b\\?\\[c\\]\\\\*");
         assert_eq!(pattern(b""), b"*");
+    }
+
+    #[test]
+    fn large_sessions_are_read_few_at_a_time() {
+        let mut size = Size::default();
+        assert_eq!(size.keys_at_once(), KEYS_AT_FIRST);
+        let record = |bytes| Record {
+            id: vec![],
+            text: vec![0; bytes],
+            expires: None,
+        };
+        size.learn(&[record(500), record(700)].into());
+        assert_eq!(size.keys_at_once(), KEYS_AT_ONCE);
+        size.learn(&[record(5_000_000)].into());
+        assert_eq!(size.keys_at_once(), 1);
     }
 
     #[test]

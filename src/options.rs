@@ -8,7 +8,7 @@ use napi::{Env, Unknown, ValueType};
 use crate::engine::Limits;
 use crate::error::StoreError;
 use crate::host::Host;
-use crate::js::{self, Held, Try};
+use crate::js::{self, Try};
 use crate::session;
 use crate::transport::{Server, Transport};
 
@@ -47,65 +47,13 @@ pub struct Settings {
     pub prefix: Vec<u8>,
     /// `None` while the app has not set it.
     pub scan_count: Option<u32>,
-    pub serializer: Serializer,
+    /// Whether sessions are JSON. Where the app has a serializer of its own, the face calls it, and
+    /// texts pass through here as they are.
+    pub json: bool,
     /// Whether `ttl` is a function of the session.
     pub ttl_is_function: bool,
     pub disable_ttl: bool,
     pub disable_touch: bool,
-}
-
-/// How sessions become text and back.
-pub enum Serializer {
-    /// V8's own JSON.
-    Json,
-    /// The app's, through an adapter of the face.
-    Custom(Custom),
-}
-
-/// The functions of the face's adapter for an app's own serializer.
-pub struct Custom {
-    parse: Held,
-    record: Held,
-    stringify: Held,
-}
-
-impl Custom {
-    /// The session for `text`, or a promise of it; `expires` is the key's true expiry.
-    pub fn parse<'e>(&self, env: &'e Env, text: &[u8], expires: Option<f64>) -> Try<'e> {
-        let text = js::string(env, text)?;
-        let args = [text, optional(env, expires)];
-        js::call(env, &self.parse.get(env), &js::undefined(env), args)
-    }
-
-    /// As `parse` for one record of `all()`: with its `id`; undefined where it is corrupt.
-    pub fn record<'e>(
-        &self,
-        env: &'e Env,
-        text: &[u8],
-        id: &[u8],
-        expires: Option<f64>,
-    ) -> Try<'e> {
-        let (text, id) = (js::string(env, text)?, js::string(env, id)?);
-        let args = [text, id, optional(env, expires)];
-        js::call(env, &self.record.get(env), &js::undefined(env), args)
-    }
-
-    /// The text or the bytes for a session.
-    pub fn stringify<'e>(&self, env: &'e Env, session: &Unknown<'e>) -> Try<'e> {
-        js::call(
-            env,
-            &self.stringify.get(env),
-            &js::undefined(env),
-            [*session],
-        )
-    }
-}
-
-fn optional(env: &Env, number: Option<f64>) -> Unknown<'_> {
-    match number {
-        Some(number) => js::value(env, number),
-        None => js::undefined(env),
-    }
 }
 
 impl Config {
@@ -119,6 +67,15 @@ impl Config {
                  url: \"redis://user:password@host:6379/0\" instead"
                     .into(),
             ));
+        }
+        let ttl = reader.option(options, "ttl")?;
+        let is_falsy = matches!(js::kind(&ttl), ValueType::Undefined)
+            || js::kind(&ttl) == ValueType::Number && js::number(&ttl).is_nan();
+        if !is_falsy
+            && js::kind(&ttl) != ValueType::Function
+            && session::seconds(env, &ttl)?.is_none()
+        {
+            return Err(reader.wrong("ttl", "a number of seconds or a function", &ttl));
         }
         let url = reader.option(options, "url")?;
         let url = match js::kind(&url) {
@@ -147,7 +104,8 @@ impl Config {
 }
 
 impl Settings {
-    /// Reads the changeable fields. The face has put connect-redis's defaults in already.
+    /// Reads the changeable fields. The face has put connect-redis's defaults in already. The
+    /// `ttl` itself is looked at where it is used.
     pub fn read<'e>(env: &'e Env, host: &Host, fields: &Unknown<'e>) -> Try<'e, Settings> {
         let reader = Reader { env, host };
         let prefix = js::get(env, fields, c"prefix")?;
@@ -164,22 +122,10 @@ impl Settings {
         };
         let ttl = js::get(env, fields, c"ttl")?;
         let ttl_is_function = js::kind(&ttl) == ValueType::Function;
-        if !ttl_is_function && session::seconds(env, &ttl)?.is_none() {
-            return Err(reader.wrong("ttl", "a number of seconds or a function", &ttl));
-        }
-        let serializer = js::get(env, fields, c"serializer")?;
-        let serializer = match js::kind(&serializer) {
-            ValueType::Undefined => Serializer::Json,
-            _ => Serializer::Custom(Custom {
-                parse: Held::new(env, &js::get(env, &serializer, c"parse")?)?,
-                record: Held::new(env, &js::get(env, &serializer, c"record")?)?,
-                stringify: Held::new(env, &js::get(env, &serializer, c"stringify")?)?,
-            }),
-        };
         Ok(Settings {
             prefix: js::string_bytes(env, &prefix, 32)?,
             scan_count,
-            serializer,
+            json: reader.flag(fields, "json")?,
             ttl_is_function,
             disable_ttl: reader.flag(fields, "disableTTL")?,
             disable_touch: reader.flag(fields, "disableTouch")?,
@@ -236,7 +182,6 @@ impl<'e> Reader<'e, '_> {
     }
 
     fn wrong(&self, option: &str, wanted: &str, got: &Unknown<'e>) -> Unknown<'e> {
-        // A url of the wrong type may still hold a password.
         let got = describe(self.env, got);
         self.refuse(format!("the option {option} must be {wanted}, got {got}"))
     }
@@ -249,7 +194,8 @@ impl<'e> Reader<'e, '_> {
     }
 }
 
-/// A value as a message shows it: short values themselves, others by their kind.
+/// A value as a message shows it: short values themselves, others by their kind. A string that may
+/// be a url, in the wrong place, is not shown: it may hold a password.
 pub fn describe<'e>(env: &'e Env, value: &Unknown<'e>) -> String {
     const MOST_CHARS: usize = 40;
     let text = || -> String {
@@ -265,6 +211,9 @@ pub fn describe<'e>(env: &'e Env, value: &Unknown<'e>) -> String {
         ValueType::BigInt => format!("{}n", text()),
         ValueType::String => {
             let text = text();
+            if text.contains(['@', '/']) {
+                return "a string".into();
+            }
             match text.char_indices().nth(MOST_CHARS) {
                 Some((end, _)) => format!("{:?} …", &text[..end]),
                 None => format!("{text:?}"),

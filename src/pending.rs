@@ -7,22 +7,24 @@ use napi::{Env, Unknown, ValueType};
 use crate::engine::{CallId, News, Record};
 use crate::host::Host;
 use crate::js::{self, Deferred, Held, Try};
-use crate::options::Serializer;
 
 /// One call's promise.
 pub struct Waiter {
     /// The store's method, for messages.
     pub name: &'static str,
     pub deferred: Deferred,
+    /// Whether sessions were JSON when the call was made.
+    pub json: bool,
     /// What a sweep has brought so far, where it brings records.
     pub collected: Option<Collected>,
 }
 
 impl Waiter {
-    pub fn new(name: &'static str, deferred: Deferred) -> Waiter {
+    pub fn new(name: &'static str, deferred: Deferred, json: bool) -> Waiter {
         Waiter {
             name,
             deferred,
+            json,
             collected: None,
         }
     }
@@ -86,6 +88,11 @@ impl Pending {
         self.put_off.push_back(news);
     }
 
+    /// Keeps what could not be done now for the next turn.
+    pub fn put_off_again(&mut self, news: News) {
+        self.put_off.push_front(news);
+    }
+
     pub fn next_put_off(&mut self) -> Option<News> {
         self.put_off.pop_front()
     }
@@ -94,13 +101,10 @@ impl Pending {
         !self.put_off.is_empty()
     }
 
-    /// Hands out a sweep's records while JS code runs on them.
-    pub fn lend(&mut self, id: CallId) -> Option<Collected> {
-        self.waiters
-            .get_mut(id as usize)?
-            .as_mut()?
-            .collected
-            .take()
+    /// Hands out a sweep's records while JS code runs on them, and whether they are JSON.
+    pub fn lend(&mut self, id: CallId) -> Option<(Collected, bool)> {
+        let waiter = self.waiters.get_mut(id as usize)?.as_mut()?;
+        Some((waiter.collected.take()?, waiter.json))
     }
 
     pub fn give_back(&mut self, id: CallId, collected: Collected) {
@@ -132,15 +136,12 @@ impl Collected {
     }
 
     /// Adds a record. One that is no session is left out, and the store emits `corrupt` with its
-    /// sid and what is wrong with it.
-    pub fn take_in(&mut self, env: &Env, host: &Host, serializer: &Serializer, record: &Record) {
-        let element = match (self.sessions, serializer) {
+    /// sid and what is wrong with it. Where the app has a serializer, the face looks at that.
+    pub fn take_in(&mut self, env: &Env, host: &Host, json: bool, record: &Record) {
+        let element = match (self.sessions, json) {
             (false, _) => js::string(env, &record.id),
-            (true, Serializer::Json) => read(env, host, record),
-            // The adapter says itself what is corrupt, as it may only know later.
-            (true, Serializer::Custom(custom)) => {
-                custom.record(env, &record.text, &record.id, record.expires)
-            }
+            (true, true) => session(env, host, record),
+            (true, false) => raw(env, Some(&record.id), &record.text, record.expires),
         };
         let added = element
             .and_then(|element| js::set_element(env, &self.array.get(env), self.length, &element));
@@ -148,7 +149,7 @@ impl Collected {
             Ok(()) => self.length += 1,
             Err(error) => {
                 if let Ok(id) = js::string(env, &record.id) {
-                    host.emit(env, "corrupt", [id, error]);
+                    host.emit(env, [js::value(env, "corrupt"), id, error]);
                 }
             }
         }
@@ -156,11 +157,24 @@ impl Collected {
 }
 
 /// A record as a session with its `id`; the error says why it is none.
-fn read<'e>(env: &'e Env, host: &Host, record: &Record) -> Try<'e> {
+fn session<'e>(env: &'e Env, host: &Host, record: &Record) -> Try<'e> {
     let session = host.parse(env, &record.text)?;
     if js::kind(&session) != ValueType::Object {
         return Err(host.not_a_session(env));
     }
     js::set(env, &session, c"id", &js::string(env, &record.id)?)?;
     Ok(session)
+}
+
+/// What is stored, for the face to have parsed: `{id, text, expires}`.
+pub fn raw<'e>(env: &'e Env, id: Option<&[u8]>, text: &[u8], expires: Option<f64>) -> Try<'e> {
+    let object = js::object(env)?;
+    if let Some(id) = id {
+        js::set(env, &object, c"id", &js::string(env, id)?)?;
+    }
+    js::set(env, &object, c"text", &js::string(env, text)?)?;
+    if let Some(expires) = expires {
+        js::set(env, &object, c"expires", &js::value(env, expires))?;
+    }
+    Ok(object)
 }

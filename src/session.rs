@@ -8,7 +8,7 @@ use crate::command::Expiry;
 use crate::error::StoreError;
 use crate::host::Host;
 use crate::js::{self, Try};
-use crate::options::{Serializer, describe};
+use crate::options::describe;
 
 /// The key of a session: prefix + sid, the sid turned to a string as `+` does in JS (`undefined`
 /// becomes `"undefined"`), its bytes not looked at.
@@ -25,7 +25,7 @@ pub fn key<'e>(env: &'e Env, prefix: &[u8], sid: &Unknown<'e>) -> Try<'e, Vec<u8
 }
 
 /// When a session's key is to expire (connect-redis's `getTTL`, to the millisecond): at `expires`,
-/// the session's `cookie.expires`, where that is set, else after `ttl` seconds. `now` is
+/// the session's `cookie.expires`, where that is not undefined, else after `ttl` seconds. `now` is
 /// `Date.now()` by the app's own clock. A time that is no time is a `TypeError`; connect-redis
 /// deletes the session for it without a word.
 pub fn expiry<'e>(
@@ -35,7 +35,7 @@ pub fn expiry<'e>(
     ttl: &Unknown<'e>,
     now: f64,
 ) -> Try<'e, Expiry> {
-    if is_truthy(expires) {
+    if js::kind(expires) != ValueType::Undefined {
         let at = match js::kind(expires) {
             ValueType::Number => js::number(expires),
             ValueType::String => string_date(env, host, expires)?,
@@ -97,25 +97,36 @@ pub fn seconds<'e>(env: &'e Env, ttl: &Unknown<'e>) -> Try<'e, Option<f64>> {
         ValueType::Number => js::number(ttl),
         ValueType::String | ValueType::BigInt => {
             let text = js::string_bytes(env, &js::to_string(env, ttl)?, 24)?;
-            let text = String::from_utf8_lossy(&text);
-            text.trim().parse().unwrap_or(f64::NAN)
+            decimal(&String::from_utf8_lossy(&text)).unwrap_or(f64::NAN)
         }
         _ => f64::NAN,
     };
     Ok((!seconds.is_nan()).then_some(seconds))
 }
 
-/// What is stored for a session: its JSON, or what the app's serializer makes of it.
+/// A decimal number, or `Infinity`, as JS writes them; not the `inf` and `nan` that Rust reads too.
+fn decimal(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let is_decimal = |c: char| c.is_ascii_digit() || matches!(c, '.' | '+' | '-' | 'e' | 'E');
+    if text.chars().all(is_decimal) || matches!(text, "Infinity" | "-Infinity") {
+        return text.parse().ok();
+    }
+    None
+}
+
+/// What is stored for a session: its JSON; or, where the app has a serializer, what `session`, then
+/// a function of the face, returns.
 pub fn payload<'e>(
     env: &'e Env,
     host: &Host,
-    serializer: &Serializer,
+    json: bool,
     session: &Unknown<'e>,
 ) -> Try<'e, Vec<u8>> {
     const USUAL_PAYLOAD: usize = 1024;
-    let text = match serializer {
-        Serializer::Json => host.stringify(env, session)?,
-        Serializer::Custom(custom) => custom.stringify(env, session)?,
+    let text = if json {
+        host.stringify(env, session)?
+    } else {
+        js::call(env, session, &js::undefined(env), [])?
     };
     if js::kind(&text) == ValueType::String {
         return js::string_bytes(env, &text, USUAL_PAYLOAD);
@@ -130,17 +141,6 @@ pub fn payload<'e>(
             )),
         )
     })
-}
-
-/// Whether JS takes the value for true.
-fn is_truthy(value: &Unknown) -> bool {
-    match js::kind(value) {
-        ValueType::Undefined | ValueType::Null => false,
-        ValueType::Boolean => js::boolean(value) == Some(true),
-        // NaN is no time: it goes on to be refused.
-        ValueType::Number => js::number(value) != 0.0,
-        _ => true,
-    }
 }
 
 fn after(ms: f64) -> Expiry {
@@ -165,6 +165,16 @@ mod tests {
         assert_eq!(after(1.0), Expiry::In(1));
         assert_eq!(after(1e300), Expiry::In(i64::MAX));
         assert_eq!(after(f64::INFINITY), Expiry::Never);
+    }
+
+    #[test]
+    fn numbers_are_those_of_js() {
+        assert_eq!(decimal(" 1e3 "), Some(1000.0));
+        assert_eq!(decimal("-0.5"), Some(-0.5));
+        assert_eq!(decimal("Infinity"), Some(f64::INFINITY));
+        for other in ["", "inf", "nan", "0x10", "5s", "1_000"] {
+            assert_eq!(decimal(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use napi::{Env, Unknown};
 use napi_derive::napi;
@@ -15,8 +15,8 @@ use crate::error::StoreError;
 use crate::host::Host;
 use crate::js::{self, Deferred, Doorbell, Held, Try};
 use crate::keyspace::{Purpose, Sweep};
-use crate::options::{Config, Serializer, Settings, unknown_options};
-use crate::pending::{Collected, Pending, Waiter};
+use crate::options::{Config, Settings, unknown_options};
+use crate::pending::{Collected, Pending, Waiter, raw};
 use crate::session;
 
 /// The store behind the face (`index.js`), with connect-redis's methods. Every method answers
@@ -43,15 +43,17 @@ struct Inner {
     turn: Held,
     /// Whether `turn` is scheduled.
     turn_scheduled: Cell<bool>,
-    /// How often the bell was heard since the event loop turned.
+    /// How often the bell was heard, and how long answers were worked on, since the event loop
+    /// turned (as far as is known: see [`HEARD_BEFORE_ASKING`]).
     heard: Cell<u32>,
+    worked: Cell<Duration>,
     /// Set by the last news there is.
     ended: Cell<bool>,
 }
 
-/// How often the bell is heard before the event loop must turn. Node goes on calling for as long
-/// as the bell rings, so under load nothing else would be served.
-const HEARD_A_TURN: u32 = 16;
+/// How long a store works on answers before the event loop must turn. Node goes on calling for as
+/// long as the bell rings, so under load nothing else would be served.
+const TURN: Duration = Duration::from_millis(8);
 /// How often it is heard before a turn is asked for; seldom enough to cost nothing.
 const HEARD_BEFORE_ASKING: u32 = 4;
 
@@ -67,7 +69,8 @@ impl RedisStore {
         fields: Unknown,
         face: Unknown,
     ) -> napi::Result<RedisStore> {
-        RedisStore::build(env, &options, &fields, &face).map_err(napi::Error::from)
+        RedisStore::build(env, &options, &fields, &face)
+            .map_err(napi::Error::from_unknown_without_coercion)
     }
 
     fn build<'e>(
@@ -127,6 +130,7 @@ impl RedisStore {
             turn,
             turn_scheduled: Cell::new(false),
             heard: Cell::new(0),
+            worked: Cell::default(),
             ended: Cell::new(false),
         });
         let _ = listener.set(inner.clone());
@@ -137,7 +141,8 @@ impl RedisStore {
     /// Takes over fields that the app has changed. Throws as the constructor does.
     #[napi(catch_unwind)]
     pub fn configure(&self, env: &Env, fields: Unknown) -> napi::Result<()> {
-        let settings = Settings::read(env, &self.inner.host, &fields).map_err(napi::Error::from)?;
+        let settings = Settings::read(env, &self.inner.host, &fields)
+            .map_err(napi::Error::from_unknown_without_coercion)?;
         self.inner.settings.replace(Rc::new(settings));
         Ok(())
     }
@@ -156,7 +161,8 @@ impl RedisStore {
         })
     }
 
-    /// Stores a session. `expires` is its `cookie.expires`, undefined where it does not count;
+    /// Stores a session, or where the app has a serializer, what `session`, then a function,
+    /// returns. `expires` is its `cookie.expires`, undefined where it does not count;
     /// `ttl` is the `ttl` field, or what it returned for this session where it is a function;
     /// `loaded` says that express-session loaded the session from this store, so that it is not
     /// written where its key is gone.
@@ -175,18 +181,17 @@ impl RedisStore {
         self.inner.call(env, "set", |settings, _| {
             let key = session::key(env, &settings.prefix, &sid)?;
             let host = &self.inner.host;
-            let mut expiry = session::expiry(env, host, &expires, &ttl, now)?;
-            if expiry == Expiry::Past {
-                return Ok(Some(Command::Destroy { key }));
-            }
-            if settings.disable_ttl {
-                expiry = Expiry::Never;
-            }
-            let value = session::payload(env, host, &settings.serializer, &session)?;
+            let expires_in = match session::expiry(env, host, &expires, &ttl, now)? {
+                // A session that has expired is no longer there (as connect-redis does).
+                Expiry::Past => return Ok(Some(Command::Destroy { key })),
+                Expiry::In(ms) if !settings.disable_ttl => Some(ms),
+                Expiry::In(_) | Expiry::Never => None,
+            };
+            let value = session::payload(env, host, settings.json, &session)?;
             Ok(Some(Command::Set {
                 key,
                 value,
-                expiry,
+                expires_in,
                 only_existing: loaded && !self.inner.resurrect,
             }))
         })
@@ -286,6 +291,13 @@ impl Drop for RedisStore {
     }
 }
 
+impl Drop for Inner {
+    /// The doorbell is gone: at the end of the store, or with its environment.
+    fn drop(&mut self) {
+        self.engine.close(Closing::Now);
+    }
+}
+
 impl Inner {
     /// Makes a promise, and sends the command that `build` makes. With no command the promise is
     /// null at once; with an error it rejects.
@@ -300,7 +312,9 @@ impl Inner {
         let settings = self.settings.borrow().clone();
         match build(&settings, called) {
             Ok(Some(command)) => {
-                let id = self.wait(env, |pending| pending.add(Waiter::new(name, deferred)));
+                let id = self.wait(env, |pending| {
+                    pending.add(Waiter::new(name, deferred, settings.json))
+                });
                 match self.engine.send(id, name, command, called) {
                     Ok(true) => self.host.soon(env, &self.flush),
                     Ok(false) => {}
@@ -323,7 +337,7 @@ impl Inner {
     ) -> napi::Result<Unknown<'e>> {
         let (deferred, promise) = Deferred::new(env)?;
         let settings = self.settings.borrow().clone();
-        let mut waiter = Waiter::new(name, deferred);
+        let mut waiter = Waiter::new(name, deferred, settings.json);
         if matches!(purpose, Purpose::Ids | Purpose::All) {
             match Collected::new(env, purpose == Purpose::All) {
                 Ok(collected) => waiter.collected = Some(collected),
@@ -366,17 +380,21 @@ impl Inner {
         }
     }
 
-    /// Takes in what the I/O thread has to tell, a batch at once.
+    /// Takes in what the I/O thread has to tell, a share at once, for as long as a turn may take.
     fn hear(&self, env: &Env) {
         let heard = self.heard.get() + 1;
         self.heard.set(heard);
         if heard >= HEARD_BEFORE_ASKING {
             self.ask_for_turn(env);
         }
-        if heard > HEARD_A_TURN {
+        if self.worked.get() > TURN {
+            self.ask_for_turn(env);
             return; // `turn` goes on.
         }
-        for news in self.outbox.take_share() {
+        let started = Instant::now();
+        let worked_before = self.worked.get();
+        let (mut share, more) = self.outbox.take_share();
+        while let Some(news) = share.pop_front() {
             match news {
                 News::Answer(id, answer) => self.answer(env, id, answer),
                 // The end comes after what was put off before it.
@@ -388,6 +406,15 @@ impl Inner {
                 News::Status(Status::Reconnecting) => self.emit(env, "reconnecting"),
                 News::Status(_) => {}
             }
+            self.worked.set(worked_before + started.elapsed());
+            if self.worked.get() > TURN && !share.is_empty() {
+                self.outbox.put_back(share);
+                self.ask_for_turn(env);
+                return;
+            }
+        }
+        if more {
+            self.bell.ring();
         }
         self.rest(env);
     }
@@ -399,13 +426,14 @@ impl Inner {
         }
     }
 
-    /// The event loop has turned: takes in one part of a sweep, and what was left unheard.
+    /// The event loop has turned: goes on with a sweep's records, and with what was left unheard.
     fn turn(&self, env: &Env) {
         self.turn_scheduled.set(false);
-        let paused = self.heard.replace(0) > HEARD_A_TURN;
+        self.heard.set(0);
+        let paused = self.worked.replace(Duration::ZERO) > TURN;
         let put_off = self.pending.borrow_mut().next_put_off();
         match put_off {
-            Some(News::Part(id, part)) => self.collect(env, id, &part),
+            Some(News::Part(id, part)) => self.collect(env, id, part),
             Some(News::Swept(id, swept)) => self.swept(env, id, swept),
             Some(News::End) => self.end(env),
             Some(News::Answer(..) | News::Status(_)) | None => {}
@@ -425,9 +453,10 @@ impl Inner {
         let Some(waiter) = self.pending.borrow_mut().take(id) else {
             return;
         };
-        js::scoped(env, || {
+        js::scoped(env, |env| {
             let value = catch_unwind(AssertUnwindSafe(|| match answer {
-                Ok(Reply::Session { text, expires }) => self.parse(env, &text, expires),
+                Ok(Reply::Session { text, .. }) if waiter.json => self.host.parse(env, &text),
+                Ok(Reply::Session { text, expires }) => raw(env, None, &text, expires),
                 // The face emits `discarded`: it knows the sid.
                 Ok(Reply::Discarded) => Ok(js::value(env, false)),
                 Ok(Reply::Null | Reply::Raw(_)) => Ok(js::null(env)),
@@ -438,33 +467,30 @@ impl Inner {
         });
     }
 
-    fn parse<'e>(&self, env: &'e Env, text: &[u8], expires: Option<f64>) -> Try<'e> {
-        let settings = self.settings.borrow().clone();
-        match &settings.serializer {
-            Serializer::Json => self.host.parse(env, text),
-            Serializer::Custom(custom) => custom.parse(env, text, expires),
-        }
-    }
-
-    /// Takes in one part of a sweep.
-    fn collect(&self, env: &Env, id: CallId, part: &Part) {
-        let Some(mut collected) = self.pending.borrow_mut().lend(id) else {
+    /// Takes in a part of a sweep, or as much of it as a turn may take.
+    fn collect(&self, env: &Env, id: CallId, mut part: Part) {
+        let Some((mut collected, json)) = self.pending.borrow_mut().lend(id) else {
             return;
         };
-        let settings = self.settings.borrow().clone();
-        for record in &part.records {
-            js::scoped(env, || {
-                collected.take_in(env, &self.host, &settings.serializer, record);
-            });
+        let started = Instant::now();
+        while let Some(record) = part.records.pop_front() {
+            js::scoped(env, |env| collected.take_in(env, &self.host, json, &record));
+            if started.elapsed() > TURN {
+                break;
+            }
         }
-        self.pending.borrow_mut().give_back(id, collected);
+        let mut pending = self.pending.borrow_mut();
+        pending.give_back(id, collected);
+        if !part.records.is_empty() {
+            pending.put_off_again(News::Part(id, part));
+        }
     }
 
     fn swept(&self, env: &Env, id: CallId, swept: Result<u64, StoreError>) {
         let Some(waiter) = self.pending.borrow_mut().take(id) else {
             return;
         };
-        js::scoped(env, || {
+        js::scoped(env, |env| {
             let value = match (swept, &waiter.collected) {
                 (Err(error), _) => Err(self.host.error(env, &error)),
                 (Ok(_), Some(collected)) => Ok(collected.array(env)),
@@ -491,8 +517,7 @@ impl Inner {
     }
 
     fn emit(&self, env: &Env, event: &str) {
-        let none = js::undefined(env);
-        self.host.emit(env, event, [none, none]);
+        self.host.emit(env, [js::value(env, event)]);
     }
 }
 
@@ -501,11 +526,10 @@ impl Settings {
     fn true_expiry(&self) -> TrueExpiry {
         if self.ttl_is_function || self.disable_ttl {
             TrueExpiry::Unasked
+        } else if self.json {
+            TrueExpiry::InText
         } else {
-            match self.serializer {
-                Serializer::Json => TrueExpiry::InText,
-                Serializer::Custom(_) => TrueExpiry::Beside,
-            }
+            TrueExpiry::Beside
         }
     }
 }

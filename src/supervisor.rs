@@ -2,7 +2,7 @@
 //!
 //! The promises it keeps: a call is answered within `commandTimeout` whatever happens to the
 //! server; it waits for a connection that is away; on a connection that breaks it is sent once
-//! more, which is safe because every command the store uses may be repeated.
+//! more, as every command the store uses has the same effect twice as once.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::{Pipeline, RedisError, Value};
+use tokio::task::coop::unconstrained;
 use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 
 use crate::engine::{Call, Closing, News, Shared, Status};
@@ -25,9 +26,10 @@ const BATCH: usize = 1024;
 const BACKOFF_FIRST: Duration = Duration::from_millis(25);
 /// … up to this.
 const BACKOFF_MOST: Duration = Duration::from_millis(800);
-/// So many batches in a row that time out, with no reply at all between them, and the connection
-/// is taken for dead: a peer that vanished behind a firewall never says so.
-const SILENCES: u32 = 2;
+/// A batch without a reply for so many times `commandTimeout`, and the connection is taken for
+/// dead: a peer that vanished behind a firewall never says so. One that is merely slow is not: its
+/// late replies are waited for, though nobody needs them any more.
+const SILENCE: u32 = 2;
 
 type Connecting = Pin<Box<dyn Future<Output = Result<Connection, ConnectError>> + Send>>;
 
@@ -48,7 +50,7 @@ enum Landing {
     Replied(Vec<Call>, Vec<Value>),
     /// The connection broke; these calls have no answer yet.
     Lost(Vec<Call>, RedisError),
-    /// Every call of the batch ran into its deadline.
+    /// There was no reply for very long; every call has run into its deadline.
     Silent,
 }
 
@@ -65,7 +67,6 @@ pub async fn run(shared: Arc<Shared>, transport: Transport) {
         serial: 0,
         waiting: VecDeque::new(),
         attempts: 0,
-        silences: 0,
         last_error: None,
     };
     supervisor.connect();
@@ -109,8 +110,6 @@ struct Supervisor {
     /// Attempts to connect since the server last replied to a call: a server that takes
     /// connections and drops them is no better than one that takes none.
     attempts: u32,
-    /// See [`SILENCES`].
-    silences: u32,
     last_error: Option<ConnectError>,
 }
 
@@ -179,15 +178,13 @@ impl Supervisor {
                 call.answer(Err(StoreError::closed(call.name)), news);
             }
         });
-        // The sweeps see the store closed at their next step.
-        while sweeps.next().await.is_some() {}
+        // The sweeps go with this: at the end, the JS thread tells whoever waits for one.
     }
 
     fn on_link(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Connected(connection) => {
                 self.link = Link::Up(connection);
-                self.silences = 0;
                 self.last_error = None;
                 self.shared.set_status(Status::Ready);
             }
@@ -201,7 +198,6 @@ impl Supervisor {
 
     /// Drops the connection, and with it all that is in flight there, and starts a new one.
     fn reconnect(&mut self) {
-        self.silences = 0;
         self.connection += 1;
         self.stale += std::mem::take(&mut self.aloft);
         self.shared.set_status(Status::Reconnecting);
@@ -230,7 +226,6 @@ impl Supervisor {
         match landing {
             Landing::Replied(calls, values) => {
                 self.attempts = 0;
-                self.silences = 0;
                 self.deliver(calls, values);
             }
             Landing::Lost(calls, error) => {
@@ -240,12 +235,7 @@ impl Supervisor {
                 }
                 self.send_again(calls, &error);
             }
-            Landing::Silent if is_current => {
-                self.silences += 1;
-                if self.silences >= SILENCES {
-                    self.reconnect();
-                }
-            }
+            Landing::Silent if is_current => self.reconnect(),
             Landing::Silent => {}
         }
     }
@@ -360,16 +350,19 @@ async fn fly(mut sender: Sender, mut batch: Vec<Call>, shared: Arc<Shared>) -> L
     for call in &batch {
         call.command.add_to(&mut pipeline);
     }
-    let mut response = std::pin::pin!(sender.send(&pipeline));
+    // Out of tokio's budget: a flight that is put off for it would be sent after later ones.
+    let mut response = std::pin::pin!(unconstrained(sender.send(&pipeline)));
+    let silence = Instant::now() + SILENCE * shared.limits.command;
     loop {
-        let Some(deadline) = batch
+        let deadline = batch
             .iter()
             .filter(|call| call.is_open())
             .map(|call| call.deadline)
             .min()
-        else {
+            .unwrap_or(silence);
+        if deadline == silence && Instant::now() >= silence {
             return Landing::Silent;
-        };
+        }
         match timeout_at(deadline.into(), &mut response).await {
             Ok(Ok(values)) => return Landing::Replied(batch, values),
             Ok(Err(error)) => return Landing::Lost(batch, error),

@@ -1,3 +1,5 @@
+"use strict";
+
 // The stores that the behaviour suite runs against. `ours` says whether the rows hold where this
 // store deliberately differs from connect-redis.
 

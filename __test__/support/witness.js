@@ -1,3 +1,5 @@
+"use strict";
+
 const { createClient } = require("redis");
 
 /** An ordinary client beside the store, to see what is really in Redis. */

@@ -1,9 +1,11 @@
 //! One Redis server, over TCP or a Unix socket.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion,
@@ -12,6 +14,7 @@ use redis::{
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::time::sleep;
 
 use super::Connection;
 use crate::error::{ConnectError, ServerName};
@@ -21,6 +24,8 @@ const PIPELINES_IN_FLIGHT: usize = 4096;
 /// A silent peer is probed after this long, then every [`KEEPALIVE_INTERVAL`].
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// As Node's `autoSelectFamilyAttemptTimeout`.
+const HEAD_START: Duration = Duration::from_millis(250);
 /// Sent bytes that stay unacknowledged so long break the connection.
 const USER_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -47,7 +52,7 @@ impl Server {
         let Some(url_scheme) = scheme(url) else {
             return Err(FORM.into());
         };
-        match url_scheme {
+        match &*url_scheme.to_ascii_lowercase() {
             "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix" => {}
             "rediss" | "valkeys" => {
                 return Err(format!(
@@ -55,6 +60,11 @@ impl Server {
                 ));
             }
             other => return Err(format!("{other}:// is no scheme for Redis: {FORM}")),
+        }
+        if let Some(parameter) = unused_parameter(url) {
+            return Err(format!(
+                "its parameter {parameter} is not known; the database is given as /number"
+            ));
         }
         let info = url.into_connection_info().map_err(|error| {
             // The crate's details may quote the url; its descriptions do not.
@@ -95,7 +105,9 @@ impl Server {
             }
             other => other,
         }
-        .map_err(|error| ConnectError::from(&error))
+        .map_err(|error| {
+            ConnectError::from(&error).without(self.login.password().unwrap_or_default().as_bytes())
+        })
     }
 
     /// The outer error is the socket's, the inner one the handshake's.
@@ -106,7 +118,7 @@ impl Server {
         let login = self.login.clone().set_protocol(protocol);
         match &self.address {
             Address::Tcp(host, port) => {
-                let stream = TcpStream::connect(&resolve(host, *port).await?[..]).await?;
+                let stream = connect_first(resolve(host, *port).await?).await?;
                 tune(&stream)?;
                 Ok(open(&login, stream).await)
             }
@@ -123,6 +135,28 @@ async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError>
             code: "ENOTFOUND".into(),
             reason: error.to_string().into(),
         }),
+    }
+}
+
+/// Connects to the first address that answers. Each gets a head start before the next is tried
+/// beside it, so that one which swallows packets, such as IPv6 where only IPv4 works, costs little.
+async fn connect_first(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut untried = addresses.into_iter();
+    let mut attempts = FuturesUnordered::new();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    loop {
+        if let Some(address) = untried.next() {
+            attempts.push(TcpStream::connect(address));
+        } else if attempts.is_empty() {
+            return Err(last);
+        }
+        tokio::select! {
+            Some(attempt) = attempts.next() => match attempt {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            },
+            () = sleep(HEAD_START), if untried.len() > 0 => {}
+        }
     }
 }
 
@@ -170,6 +204,18 @@ fn tune(stream: &TcpStream) -> Result<(), ConnectError> {
     Ok(())
 }
 
+/// The first parameter of a url that would be passed over in silence.
+fn unused_parameter(url: &str) -> Option<String> {
+    let url = redis::parse_redis_url(url)?;
+    let known: &[&str] = match url.scheme() {
+        "redis" | "valkey" => &["protocol"],
+        _ => &["db", "user", "pass", "protocol"],
+    };
+    url.query_pairs()
+        .map(|(name, _)| name.into_owned())
+        .find(|name| !known.contains(&name.as_str()))
+}
+
 /// The part of a url before `://`, if there is one.
 fn scheme(url: &str) -> Option<&str> {
     let (scheme, _) = url.split_once("://")?;
@@ -198,7 +244,7 @@ mod tests {
         assert_eq!(full.login.username(), Some("me"));
         assert_eq!(full.login.password(), Some("p@ss"));
         assert_eq!(full.login.db(), 3);
-        assert_eq!(&*server("redis://localhost").name(), "localhost:6379");
+        assert_eq!(&*server("REDIS://localhost").name(), "localhost:6379");
         assert_eq!(&*server("redis://[::1]:7000").name(), "[::1]:7000");
         assert_eq!(&*server("unix:///tmp/r.sock?db=2").name(), "/tmp/r.sock");
     }
@@ -214,6 +260,8 @@ mod tests {
             "redis://u:secret@host:99999",
             "redis://u:secret@host/notanumber",
             "rediss://u:secret@host",
+            "redis://u:secret@host?db=2",
+            "unix:///tmp/x?pass=secret&database=2",
         ] {
             let error = Server::from_url(url)
                 .err()
