@@ -52,25 +52,29 @@ class RedisStore extends session.Store {
   }
 
   get(sid, cb) {
-    const state = this[kState];
-    const hand = (data) => {
-      // express-session makes a session of it (createSession) before the callback returns.
-      state.handed = { data, sid };
-      try {
-        return cb(null, data);
-      } finally {
-        state.handed = undefined;
-      }
-    };
-    return answer(cb && hand, cb, () => {
-      const read = native(this).get(sid, Date.now());
+    const read = answer(undefined, () => {
       const { serializer } = this;
-      return serializer === JSON ? read : read.then((record) => parseOne(serializer, record));
+      const record = native(this).get(sid);
+      return serializer === JSON ? record : record.then((found) => parseOne(serializer, found));
     });
+    if (!cb) return read;
+    const state = this[kState];
+    return read.then(
+      (data) => {
+        // express-session makes a session of it (createSession) before the callback returns.
+        state.handed = { data, sid };
+        try {
+          return cb(null, data);
+        } finally {
+          state.handed = undefined;
+        }
+      },
+      (error) => cb(error, null),
+    );
   }
 
   set(sid, sess, cb) {
-    return answerTo(cb, () => {
+    return answer(cb, () => {
       const store = native(this);
       const [expires, ttl] = timesOf(this, sess);
       const { serializer } = this;
@@ -84,7 +88,7 @@ class RedisStore extends session.Store {
   }
 
   touch(sid, sess, cb) {
-    return answerTo(cb, () => {
+    return answer(cb, () => {
       const store = native(this);
       // Not asked for times it does not use: a ttl function may throw.
       const [expires, ttl] = this.disableTouch || this.disableTTL ? [] : timesOf(this, sess);
@@ -93,25 +97,25 @@ class RedisStore extends session.Store {
   }
 
   destroy(sid, cb) {
-    return answerTo(cb, () => native(this).destroy(sid));
+    return answer(cb, () => native(this).destroy(sid));
   }
 
   clear(cb) {
-    return answerTo(cb, () => native(this).clear());
+    return answer(cb, () => native(this).clear());
   }
 
   length(cb) {
-    return answerTo(cb, () => native(this).length());
+    return answer(cb, () => native(this).length());
   }
 
   ids(cb) {
-    return answerTo(cb, () => native(this).ids());
+    return answer(cb, () => native(this).ids());
   }
 
   all(cb) {
-    return answerTo(cb, () => {
+    return answer(cb, () => {
       const { serializer } = this;
-      const read = native(this).all(Date.now());
+      const read = native(this).all();
       const corrupt = (id, error) => nextTick(() => this.emit("corrupt", id, error));
       return serializer === JSON
         ? read
@@ -132,7 +136,7 @@ class RedisStore extends session.Store {
   }
 
   close(cb) {
-    return answerTo(cb, () => this[kState].native.close());
+    return answer(cb, () => this[kState].native.close());
   }
 
   get status() {
@@ -152,20 +156,19 @@ class RedisStore extends session.Store {
  * Gives the answer to a call: to the callback, exactly once, where there is one, else as the
  * promise. The callback runs as a reaction of the promise, so it keeps the caller's async context,
  * what it throws rejects the returned promise, and it cannot reach the callbacks beside it.
- * @param {((data: any) => any) | undefined} onData what hands an answer to the callback
  */
-function answer(onData, cb, call) {
+function answer(cb, call) {
   let promise;
   try {
     promise = call();
   } catch (error) {
     promise = Promise.reject(error);
   }
-  return cb ? promise.then(onData, (error) => cb(error, null)) : promise;
-}
-
-function answerTo(cb, call) {
-  return answer(cb && ((data) => cb(null, data)), cb, call);
+  if (!cb) return promise;
+  return promise.then(
+    (data) => cb(null, data),
+    (error) => cb(error, null),
+  );
 }
 
 /** The native store of `store`, told first of the fields the app has changed since. */
@@ -226,7 +229,10 @@ function lend(store) {
     error: (isInvalidArgument, message, code, cause) =>
       isInvalidArgument ? invalid(message) : failure(message, code, cause),
     emit: (...event) => nextTick(() => store.deref()?.emit(...event)),
-    soon: (call) => void Promise.resolve().then(call),
+    soon(call) {
+      Promise.resolve().then(call);
+      return Date.now();
+    },
     later: setImmediate,
     warn: (message) => process.emitWarning(message, { code: "CONNECT_REDIS_RS_OPTION" }),
   };

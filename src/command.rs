@@ -29,15 +29,37 @@ pub enum TrueExpiry {
     Beside,
 }
 
+/// The app's own clock, which a test may have set, as the JS thread read it last.
+#[derive(Clone, Copy)]
+pub struct Clock {
+    /// What `Date.now()` said.
+    date_now: f64,
+    /// When it said so.
+    pub read: Instant,
+}
+
+impl Clock {
+    /// A clock that was read just now.
+    pub fn new(date_now: f64) -> Clock {
+        Clock {
+            date_now,
+            read: Instant::now(),
+        }
+    }
+
+    /// What `Date.now()` would say now, from any thread.
+    pub fn now(self) -> f64 {
+        self.date_now + self.read.elapsed().as_millis() as f64
+    }
+}
+
 /// What one call asks of Redis.
 pub enum Command {
     /// GET, and PTTL where the true expiry is wanted.
     Get {
         key: Vec<u8>,
         expiry: TrueExpiry,
-        /// `Date.now()` at the call, by the app's own clock.
-        now: f64,
-        called: Instant,
+        clock: Clock,
     },
     /// SET with PX; with XX where only a key that is still there may be written.
     Set {
@@ -144,12 +166,7 @@ impl Command {
             value => Ok(value),
         };
         match self {
-            Command::Get {
-                expiry,
-                now,
-                called,
-                ..
-            } => {
+            Command::Get { expiry, clock, .. } => {
                 let text = next();
                 // The PTTL is taken off the replies in any case, or the next call would get it.
                 let ttl = (*expiry != TrueExpiry::Unasked).then(next);
@@ -164,10 +181,7 @@ impl Command {
                 }
                 let expires = match ttl {
                     // PTTL answers -1 for a key without expiry, -2 for one that is just gone.
-                    Some(Value::Int(ttl)) if ttl >= 0 => {
-                        let elapsed = called.elapsed().as_millis() as f64;
-                        Some(now + elapsed + ttl as f64)
-                    }
+                    Some(Value::Int(ttl)) if ttl >= 0 => Some(clock.now() + ttl as f64),
                     _ => None,
                 };
                 match (expires, expiry) {
@@ -229,8 +243,7 @@ mod tests {
         Command::Get {
             key: b"k".to_vec(),
             expiry,
-            now: 1_767_268_800_000.0,
-            called: Instant::now(),
+            clock: Clock::new(1_767_268_800_000.0),
         }
     }
 

@@ -112,6 +112,17 @@ pub enum News {
     End,
 }
 
+impl News {
+    /// About how many bytes the JS thread has to work on.
+    pub fn size(&self) -> usize {
+        const SMALL: usize = 1024;
+        match self {
+            News::Answer(_, Ok(Reply::Session { text, .. })) => SMALL + text.len(),
+            _ => SMALL,
+        }
+    }
+}
+
 /// A part of a sweep's result. The JS thread drops it when it has taken it in, which lets the
 /// I/O thread send another: so a slow reader holds up the scan and not the memory.
 pub struct Part {
@@ -313,16 +324,16 @@ impl Engine {
         Ok(Engine { shared })
     }
 
-    /// Queues a call; its answer comes back as [`News::Answer`]. True says that it is the first
-    /// of a batch, which the caller has to [`Engine::flush`] once the JS that runs now has run:
-    /// the calls it makes until then go with it, for one wake and one write.
+    /// Queues a call; its answer comes back as [`News::Answer`]. The caller has to
+    /// [`Engine::flush`] once the JS that runs now has run: all calls it makes until then go
+    /// together, for one wake and one write.
     pub fn send(
         &self,
         id: CallId,
         name: &'static str,
         command: Command,
         called: Instant,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(), StoreError> {
         let call = Call {
             name,
             command,
@@ -337,7 +348,7 @@ impl Engine {
         if queued == FULL {
             self.flush();
         }
-        Ok(queued == 1)
+        Ok(())
     }
 
     /// Wakes the I/O thread for what is queued.

@@ -99,19 +99,18 @@ impl Host {
         self.error(env, &error)
     }
 
-    /// Has `function` called as a microtask: it runs once the JS that is running now has run.
-    pub fn soon(&self, env: &Env, function: &Held) {
-        self.schedule(env, &self.soon, function);
+    /// Has `function` called as a microtask, once the JS that is running now has run. Returns
+    /// `Date.now()`.
+    pub fn soon(&self, env: &Env, function: &Held) -> f64 {
+        let function = function.get(env);
+        let now = js::call(env, &self.soon.get(env), &js::undefined(env), [function]);
+        now.map_or(f64::NAN, |now| js::number(&now))
     }
 
     /// `setImmediate(function)`: it runs once the event loop has turned.
     pub fn later(&self, env: &Env, function: &Held) {
-        self.schedule(env, &self.later, function);
-    }
-
-    fn schedule(&self, env: &Env, schedule: &Held, function: &Held) {
-        // Both only queue the function, which cannot throw.
+        // It only queues the function, which cannot throw.
         let function = function.get(env);
-        let _ = js::call(env, &schedule.get(env), &js::undefined(env), [function]);
+        let _ = js::call(env, &self.later.get(env), &js::undefined(env), [function]);
     }
 }

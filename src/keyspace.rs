@@ -8,12 +8,11 @@
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Instant;
 
 use redis::{Cmd, Value};
 use tokio::sync::Semaphore;
 
-use crate::command::TrueExpiry;
+use crate::command::{Clock, TrueExpiry};
 use crate::engine::{CallId, News, Part, Record, Shared};
 use crate::error::StoreError;
 use crate::expiry::{has_cookie_expiry, put_true_expiry};
@@ -52,9 +51,7 @@ pub struct Sweep {
     pub count: Option<u32>,
     /// For [`Purpose::All`].
     pub expiry: TrueExpiry,
-    /// `Date.now()` at the call, by the app's own clock.
-    pub now: f64,
-    pub called: Instant,
+    pub clock: Clock,
 }
 
 impl Sweep {
@@ -193,7 +190,7 @@ impl Sweep {
                 .collect();
             // Without the right to PTTL, as `get`: with the expiry that is stored.
             let ttls = shared.ask(self.name, pttls).await?;
-            let now = self.now + self.called.elapsed().as_millis() as f64;
+            let now = self.clock.now();
             for (&place, ttl) in asked.iter().zip(ttls) {
                 // -1: no expiry; -2: gone since the MGET.
                 if let Value::Int(ttl @ 0..) = ttl {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use napi::{Env, Unknown};
 use napi_derive::napi;
 
-use crate::command::{Command, Expiry, Reply, TrueExpiry};
+use crate::command::{Clock, Command, Expiry, Reply, TrueExpiry};
 use crate::engine::{CallId, Closing, Engine, News, Outbox, Part, Status};
 use crate::error::StoreError;
 use crate::host::Host;
@@ -38,14 +38,14 @@ struct Inner {
     outbox: Arc<Outbox>,
     bell: Arc<Doorbell>,
     pending: RefCell<Pending>,
-    /// JS functions that call [`Engine::flush`] and [`Inner::turn`].
+    /// The clock of the batch that is being made, where one is: see [`Inner::batch`].
+    batch: Cell<Option<Clock>>,
+    /// JS functions that call the methods of these names.
     flush: Held,
     turn: Held,
     /// Whether `turn` is scheduled.
     turn_scheduled: Cell<bool>,
-    /// How often the bell was heard, and how long answers were worked on, since the event loop
-    /// turned (as far as is known: see [`HEARD_BEFORE_ASKING`]).
-    heard: Cell<u32>,
+    /// How long answers were worked on since the event loop is known to have turned.
     worked: Cell<Duration>,
     /// Set by the last news there is.
     ended: Cell<bool>,
@@ -54,8 +54,8 @@ struct Inner {
 /// How long a store works on answers before the event loop must turn. Node goes on calling for as
 /// long as the bell rings, so under load nothing else would be served.
 const TURN: Duration = Duration::from_millis(8);
-/// How often it is heard before a turn is asked for; seldom enough to cost nothing.
-const HEARD_BEFORE_ASKING: u32 = 4;
+/// Bytes of answers that are worked on before the clock is looked at.
+const WORK_UNMEASURED: usize = 32 * 1024;
 
 #[napi]
 impl RedisStore {
@@ -104,7 +104,7 @@ impl RedisStore {
                 }
             })
         };
-        let functions = calling("flush", |inner, _| inner.engine.flush())
+        let functions = calling("flush", Inner::flush)
             .and_then(|flush| Ok((flush, calling("turn", Inner::turn)?)));
         let (flush, turn) = functions.map_err(|error| internal(error.reason.clone()))?;
         let listening = listener.clone();
@@ -126,10 +126,10 @@ impl RedisStore {
             outbox,
             bell,
             pending: RefCell::default(),
+            batch: Cell::new(None),
             flush,
             turn,
             turn_scheduled: Cell::new(false),
-            heard: Cell::new(0),
             worked: Cell::default(),
             ended: Cell::new(false),
         });
@@ -147,16 +147,15 @@ impl RedisStore {
         Ok(())
     }
 
-    /// The session of `sid`, or null where there is none. `now` is `Date.now()`.
+    /// The session of `sid`, or null where there is none.
     #[napi(catch_unwind)]
-    pub fn get<'e>(&self, env: &'e Env, sid: Unknown<'e>, now: f64) -> napi::Result<Unknown<'e>> {
-        self.inner.call(env, "get", |settings, called| {
+    pub fn get<'e>(&self, env: &'e Env, sid: Unknown<'e>) -> napi::Result<Unknown<'e>> {
+        self.inner.call(env, "get", |settings, clock| {
             let key = session::key(env, &settings.prefix, &sid)?;
             Ok(Some(Command::Get {
                 key,
                 expiry: settings.true_expiry(),
-                now,
-                called,
+                clock,
             }))
         })
     }
@@ -230,26 +229,26 @@ impl RedisStore {
     /// Deletes all sessions of the prefix.
     #[napi(catch_unwind)]
     pub fn clear<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
-        self.inner.sweep(env, "clear", Purpose::Clear, 0.0)
+        self.inner.sweep(env, "clear", Purpose::Clear)
     }
 
     /// The number of sessions of the prefix.
     #[napi(catch_unwind)]
     pub fn length<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
-        self.inner.sweep(env, "length", Purpose::Length, 0.0)
+        self.inner.sweep(env, "length", Purpose::Length)
     }
 
     /// The sids of all sessions of the prefix, in no order.
     #[napi(catch_unwind)]
     pub fn ids<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
-        self.inner.sweep(env, "ids", Purpose::Ids, 0.0)
+        self.inner.sweep(env, "ids", Purpose::Ids)
     }
 
     /// All sessions of the prefix, each with its sid as `id`, in no order. With a serializer of
     /// the app's, elements may be promises, and undefined where a record is corrupt.
     #[napi(catch_unwind)]
-    pub fn all<'e>(&self, env: &'e Env, now: f64) -> napi::Result<Unknown<'e>> {
-        self.inner.sweep(env, "all", Purpose::All, now)
+    pub fn all<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
+        self.inner.sweep(env, "all", Purpose::All)
     }
 
     /// Closes the connection. Pending calls reject with `ECLOSED`. Resolves to null when it is
@@ -305,20 +304,18 @@ impl Inner {
         &self,
         env: &'e Env,
         name: &'static str,
-        build: impl FnOnce(&Settings, Instant) -> Try<'e, Option<Command>>,
+        build: impl FnOnce(&Settings, Clock) -> Try<'e, Option<Command>>,
     ) -> napi::Result<Unknown<'e>> {
-        let called = Instant::now();
         let (deferred, promise) = Deferred::new(env)?;
         let settings = self.settings.borrow().clone();
-        match build(&settings, called) {
+        let clock = self.batch(env);
+        match build(&settings, clock) {
             Ok(Some(command)) => {
                 let id = self.wait(env, |pending| {
                     pending.add(Waiter::new(name, deferred, settings.json))
                 });
-                match self.engine.send(id, name, command, called) {
-                    Ok(true) => self.host.soon(env, &self.flush),
-                    Ok(false) => {}
-                    Err(error) => self.answer(env, id, Err(error)),
+                if let Err(error) = self.engine.send(id, name, command, clock.read) {
+                    self.answer(env, id, Err(error));
                 }
             }
             Ok(None) => deferred.settle(env, Ok(js::null(env))),
@@ -327,13 +324,29 @@ impl Inner {
         Ok(promise)
     }
 
+    /// Sees to it that the calls which the JS that runs now makes are sent once it has run.
+    /// Returns the app's clock, which is read once for all of them.
+    fn batch(&self, env: &Env) -> Clock {
+        if let Some(clock) = self.batch.get() {
+            return clock;
+        }
+        let clock = Clock::new(self.host.soon(env, &self.flush));
+        self.batch.set(Some(clock));
+        clock
+    }
+
+    /// Sends the batch.
+    fn flush(&self, _env: &Env) {
+        self.batch.set(None);
+        self.engine.flush();
+    }
+
     /// Makes a promise and starts a sweep for it.
     fn sweep<'e>(
         &self,
         env: &'e Env,
         name: &'static str,
         purpose: Purpose,
-        now: f64,
     ) -> napi::Result<Unknown<'e>> {
         let (deferred, promise) = Deferred::new(env)?;
         let settings = self.settings.borrow().clone();
@@ -355,8 +368,7 @@ impl Inner {
             prefix: settings.prefix.clone(),
             count: settings.scan_count,
             expiry: settings.true_expiry(),
-            now,
-            called: Instant::now(),
+            clock: self.batch(env),
         };
         if let Err(error) = self.engine.sweep(sweep) {
             self.answer(env, id, Err(error));
@@ -382,19 +394,15 @@ impl Inner {
 
     /// Takes in what the I/O thread has to tell, a share at once, for as long as a turn may take.
     fn hear(&self, env: &Env) {
-        let heard = self.heard.get() + 1;
-        self.heard.set(heard);
-        if heard >= HEARD_BEFORE_ASKING {
-            self.ask_for_turn(env);
-        }
-        if self.worked.get() > TURN {
-            self.ask_for_turn(env);
-            return; // `turn` goes on.
+        let worked_before = self.worked.get();
+        if worked_before > TURN {
+            return; // `turn` is asked for, and goes on.
         }
         let started = Instant::now();
-        let worked_before = self.worked.get();
         let (mut share, more) = self.outbox.take_share();
+        let mut unmeasured = 0;
         while let Some(news) = share.pop_front() {
+            unmeasured += news.size();
             match news {
                 News::Answer(id, answer) => self.answer(env, id, answer),
                 // The end comes after what was put off before it.
@@ -406,10 +414,16 @@ impl Inner {
                 News::Status(Status::Reconnecting) => self.emit(env, "reconnecting"),
                 News::Status(_) => {}
             }
+            if unmeasured < WORK_UNMEASURED && !share.is_empty() {
+                continue;
+            }
+            unmeasured = 0;
             self.worked.set(worked_before + started.elapsed());
-            if self.worked.get() > TURN && !share.is_empty() {
-                self.outbox.put_back(share);
+            if self.worked.get() > TURN / 2 {
                 self.ask_for_turn(env);
+            }
+            if self.worked.get() > TURN && (more || !share.is_empty()) {
+                self.outbox.put_back(share);
                 return;
             }
         }
@@ -429,7 +443,6 @@ impl Inner {
     /// The event loop has turned: goes on with a sweep's records, and with what was left unheard.
     fn turn(&self, env: &Env) {
         self.turn_scheduled.set(false);
-        self.heard.set(0);
         let paused = self.worked.replace(Duration::ZERO) > TURN;
         let put_off = self.pending.borrow_mut().next_put_off();
         match put_off {
