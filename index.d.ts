@@ -54,8 +54,8 @@ declare class RedisStore extends Store {
 
   /**
    * Stores a session until its `cookie.expires`, else for `ttl` seconds; deletes it where that time
-   * is over. A session that express-session loaded from this store is written only where it is
-   * still there: see the event `discarded`.
+   * is over. A session that express-session loaded from this store (`createSession`) is written only
+   * where it is still there: see the event `discarded`.
    * Rejects with a `TypeError` for a time that is none; nothing is stored or deleted then.
    */
   set<T = unknown>(
@@ -153,7 +153,8 @@ declare namespace RedisStore {
     prefix?: string | null;
     /**
      * How many keys a step of a scan (`length`, `ids`, `all`, `clear`) looks at. Left unset, the
-     * field says 100 and the store takes larger steps, as large as Redis answers at once.
+     * field says 100 and the store takes steps of 1000, which Redis answers in about half a
+     * millisecond.
      * @default 100
      */
     scanCount?: number | null;

@@ -32,7 +32,8 @@ async function main() {
   const session = makeSession();
   console.log(
     `Node ${process.version}, sessions of ${JSON.stringify(session).length} bytes, ` +
-      `${ROUNDS} rounds of ${seconds} s; thousands of operations a second (µs of JS-thread CPU each)\n`,
+      `${ROUNDS} rounds of ${seconds} s; thousands of operations a second` +
+      `${process.threadCpuUsage ? " (µs of JS-thread CPU each)" : ""}\n`,
   );
   for (const store of Object.values(stores)) {
     for (const sid of SIDS) await store.set(sid, session);

@@ -1,7 +1,8 @@
 "use strict";
 
-// Installs the packages as npm would publish them into an empty project, and uses them there by
-// require and by import, with a private Redis.
+// Installs the packages into an empty project, and uses them there by require and by import, with a
+// private Redis: first the one package that `npm pack` makes here, with the addon in it, then as they
+// would be published, with the addon in the platform's package.
 
 const { spawnSync } = require("node:child_process");
 const { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } = require("node:fs");
@@ -36,9 +37,8 @@ async function main() {
     const app = path.join(folder, "app");
     mkdirSync(app);
     writeFileSync(path.join(app, "package.json"), '{ "private": true }');
-    const tarballs = [pack(ROOT, folder), pack(platform, folder)];
-    run("npm", ["install", "--no-audit", "--no-fund", "express-session", ...tarballs], app);
-
+    const install = (...packages) =>
+      run("npm", ["install", "--no-audit", "--no-fund", ...packages], app);
     writeFileSync(
       path.join(app, "required.cjs"),
       `const RedisStore = require("connect-redis-rs");${USE}`,
@@ -47,10 +47,17 @@ async function main() {
       path.join(app, "imported.mjs"),
       `import { RedisStore } from "connect-redis-rs";${USE}`,
     );
-    for (const script of ["required.cjs", "imported.mjs"]) {
-      const output = run(process.execPath, [script], app, { URL_OF_REDIS: redis.url });
-      if (output !== "got 1\n") throw new Error(`${script} printed ${JSON.stringify(output)}`);
-    }
+    const use = () => {
+      for (const script of ["required.cjs", "imported.mjs"]) {
+        const output = run(process.execPath, [script], app, { URL_OF_REDIS: redis.url });
+        if (output !== "got 1\n") throw new Error(`${script} printed ${JSON.stringify(output)}`);
+      }
+    };
+    install("express-session", pack(ROOT, folder));
+    use();
+    rmSync(path.join(app, "node_modules", "connect-redis-rs", ADDON));
+    install(pack(platform, folder));
+    use();
     console.log(
       `check-package: connect-redis-rs ${version} installs, and works by require and import`,
     );
