@@ -14,12 +14,15 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::{Pipeline, RedisError, Value};
 use tokio::task::coop::unconstrained;
+use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 
 use crate::engine::{Call, Closing, News, Shared, Status};
 use crate::error::{ConnectError, StoreError};
 use crate::transport::{Connection, Sender, Transport};
 
+/// How long the I/O thread stays awake for what comes next: see [`Watch`].
+const WATCH: Duration = Duration::from_micros(100);
 /// Calls that go out as one pipeline. More than this and the first waits for the last.
 const BATCH: usize = 1024;
 /// The wait before the second attempt to connect; it doubles with each further one …
@@ -117,9 +120,13 @@ impl Supervisor {
     async fn serve(&mut self) {
         let mut flights = FuturesUnordered::new();
         let mut sweeps = FuturesUnordered::new();
+        let mut watch = Watch::default();
         loop {
             let arrivals = self.shared.arrivals();
-            let deadline = Instant::now() + self.shared.limits.command;
+            let now = Instant::now();
+            watch.calls_arrived(arrivals.calls.len(), self.aloft, now);
+            let is_watching = watch.is_on(now);
+            let deadline = now + self.shared.limits.command;
             for mut call in arrivals.calls {
                 self.serial += 1;
                 call.serial = self.serial;
@@ -156,7 +163,11 @@ impl Supervisor {
             let deadline = self.waiting.front().map(|call| call.deadline);
             tokio::select! {
                 () = self.shared.wake.notified() => {}
-                Some(landed) = flights.next() => self.land(landed),
+                Some(landed) = flights.next() => {
+                    self.land(landed);
+                    watch.answered();
+                }
+                () = yield_now(), if is_watching => {}
                 Some(()) = sweeps.next() => {}
                 event = self.link.next_event() => self.on_link(event),
                 () = until(deadline) => self.expire_waiting(),
@@ -291,6 +302,37 @@ impl Supervisor {
     }
 }
 
+/// Decides when the I/O thread stays awake rather than sleep: while single calls follow one another
+/// closely, each after the answer to the one before. To sleep and be woken costs more time then
+/// than the call itself. With many calls at once there is always something to do, and a thread that
+/// only watches would take the processor from Redis beside it; with few there would be nothing to
+/// see.
+#[derive(Default)]
+struct Watch {
+    /// Whether the last call followed closely, and alone.
+    close: bool,
+    /// When there last was a call or an answer.
+    last: Option<Instant>,
+}
+
+impl Watch {
+    fn calls_arrived(&mut self, calls: usize, batches_aloft: usize, now: Instant) {
+        if calls > 0 {
+            let is_alone = calls == 1 && batches_aloft == 0;
+            self.close = is_alone && self.last.is_some_and(|last| now - last < WATCH);
+            self.last = Some(now);
+        }
+    }
+
+    fn answered(&mut self) {
+        self.last = Some(Instant::now());
+    }
+
+    fn is_on(&self, now: Instant) -> bool {
+        self.close && self.last.is_some_and(|last| now - last < WATCH)
+    }
+}
+
 /// What happens to a link.
 enum LinkEvent {
     Connected(Connection),
@@ -400,6 +442,25 @@ async fn until(deadline: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_single_calls_that_follow_closely_keep_the_thread_awake() {
+        let start = Instant::now();
+        let at = |micros| start + Duration::from_micros(micros);
+        let mut watch = Watch::default();
+        watch.calls_arrived(1, 0, start);
+        assert!(!watch.is_on(start), "the first call follows nothing");
+        watch.calls_arrived(1, 0, at(30));
+        assert!(watch.is_on(at(31)));
+        assert!(!watch.is_on(at(500)), "nothing came");
+        watch.calls_arrived(1, 0, at(1000));
+        assert!(!watch.is_on(at(1001)), "it came late");
+        watch.calls_arrived(1, 0, at(1030));
+        watch.calls_arrived(64, 0, at(1040));
+        assert!(!watch.is_on(at(1041)), "there are many");
+        watch.calls_arrived(1, 1, at(1050));
+        assert!(!watch.is_on(at(1051)), "it is not alone");
+    }
 
     #[test]
     fn backoff_grows_to_its_bound_and_no_further() {
