@@ -1,15 +1,15 @@
 "use strict";
 
 // Store operations against connect-redis 10 + node-redis 6, side by side in one process and on one
-// Redis: `npm run bench [seconds per cell]`. Rounds alternate between the stores; the figures are
-// medians of the rounds.
+// Redis: `npm run bench [-- seconds per cell and round]`. Rounds alternate between the stores; the
+// figures are medians of the rounds, the last one that of the rounds' ratios.
 
 const { RedisStore } = require("connect-redis");
 const { createClient } = require("redis");
 const OurStore = require("..");
 const { startRedisServer } = require("../scripts/redis-server.js");
 
-const ROUNDS = 5;
+const ROUNDS = 9;
 const CONCURRENCY = [1, 64, 512];
 const SIDS = Array.from({ length: 1000 }, (_, n) => `s${n}`);
 const MAX_AGE_MS = 3_600_000;
@@ -82,14 +82,15 @@ async function measure(store, operation, concurrency, session, seconds) {
 }
 
 function report(operation, concurrency, results) {
-  const median = (name, field) =>
-    results[name].map((result) => result[field]).sort((a, b) => a - b)[ROUNDS >> 1];
+  const middle = (numbers) => numbers.sort((a, b) => a - b)[ROUNDS >> 1];
+  const median = (name, field) => middle(results[name].map((result) => result[field]));
   const cell = (name) => {
     const cpu = median(name, "cpu");
     const rate = (median(name, "rate") / 1000).toFixed(1).padStart(6);
     return Number.isNaN(cpu) ? rate : `${rate} (${cpu.toFixed(1)})`;
   };
-  const ratio = median("connect-redis-rs", "rate") / median("connect-redis", "rate");
+  const peers = results["connect-redis"];
+  const ratio = middle(results["connect-redis-rs"].map(({ rate }, n) => rate / peers[n].rate));
   const calls = String(concurrency).padStart(3);
   const names = Object.keys(results).map((name) => `${name} ${cell(name)}`);
   console.log(
