@@ -42,7 +42,7 @@ class RedisStore extends session.Store {
     this.disableTTL = options.disableTTL ?? false;
     this.disableTouch = options.disableTouch ?? false;
 
-    if (this.serializer !== JSON) checkSerializer(this.serializer, invalid);
+    checkSerializer(this.serializer, invalid);
     const fields = fieldsOf(this);
     const scanCount = options.scanCount ? this.scanCount : undefined;
     const json = fields.serializer === JSON;
@@ -52,25 +52,11 @@ class RedisStore extends session.Store {
   }
 
   get(sid, cb) {
-    const read = answer(undefined, () => {
+    return answer(cb && handing(this[kState], sid, cb), () => {
       const { serializer } = this;
-      const record = native(this).get(sid);
-      return serializer === JSON ? record : record.then((found) => parseOne(serializer, found));
+      const read = native(this).get(sid);
+      return serializer === JSON ? read : read.then((record) => parseOne(serializer, record));
     });
-    if (!cb) return read;
-    const state = this[kState];
-    return read.then(
-      (data) => {
-        // express-session makes a session of it (createSession) before the callback returns.
-        state.handed = { data, sid };
-        try {
-          return cb(null, data);
-        } finally {
-          state.handed = undefined;
-        }
-      },
-      (error) => cb(error, null),
-    );
   }
 
   set(sid, sess, cb) {
@@ -171,6 +157,21 @@ function answer(cb, call) {
   );
 }
 
+/**
+ * A callback of `get` that notes what it hands over and under which sid: express-session makes a
+ * session of it (`createSession`) before the callback returns.
+ */
+function handing(state, sid, cb) {
+  return (error, data) => {
+    state.handed = { data, sid };
+    try {
+      return cb(error, data);
+    } finally {
+      state.handed = undefined;
+    }
+  };
+}
+
 /** The native store of `store`, told first of the fields the app has changed since. */
 function native(store) {
   const state = store[kState];
@@ -184,7 +185,7 @@ function native(store) {
     store.disableTouch !== told.disableTouch
   ) {
     const fields = fieldsOf(store);
-    if (fields.serializer !== JSON) checkSerializer(fields.serializer, invalid);
+    checkSerializer(fields.serializer, invalid);
     // Whatever an app sets later counts as it does in connect-redis, so that a slip in one field
     // does not stop the calls that do not need it. The ttl is looked at where it is used.
     state.native.configure({

@@ -6,7 +6,7 @@ const { once } = require("node:events");
 const net = require("node:net");
 const { RedisStore, RedisStoreError } = require("..");
 const { freePort, startRedisServer } = require("../scripts/redis-server.js");
-const { openWitness } = require("./support/witness.js");
+const { countClients, openWitness } = require("./support/witness.js");
 
 const closing = [];
 
@@ -24,6 +24,12 @@ function open(options) {
   const store = new RedisStore(options);
   closing.push(() => store.close());
   return store;
+}
+
+async function watch(server) {
+  const witness = await openWitness(server);
+  closing.push(() => witness.close());
+  return witness;
 }
 
 /** A server that does with each connection what the test says. */
@@ -292,8 +298,7 @@ describe("the server refuses", () => {
 
   test("an ACL user, a database and a set-up it does not have", async () => {
     const server = await start();
-    const witness = await openWitness(server);
-    closing.push(() => witness.close());
+    const witness = await watch(server);
     await witness.sendCommand(["ACL", "SETUSER", "ada", "on", ">pw", "~sess:*", "+get", "+pttl"]);
     const ada = open({ url: `redis://ada:pw@127.0.0.1:${server.port}`, commandTimeout: 1000 });
     expect(await ada.get("a")).toBeNull();
@@ -314,8 +319,7 @@ describe("the server refuses", () => {
     const server = await start();
     const store = open({ url: server.url });
     await store.set("a", { n: 1 });
-    const witness = await openWitness(server);
-    closing.push(() => witness.close());
+    const witness = await watch(server);
     await witness.configSet("maxmemory", "1");
     const error = await failure(store.set("b", { n: 2 }));
     expect(error.code).toBe("OOM");
@@ -355,15 +359,12 @@ describe("close", () => {
 
   test("closes the connection", async () => {
     const server = await start();
-    const witness = await openWitness(server);
-    closing.push(() => witness.close());
-    const clients = async () =>
-      Number(/connected_clients:(\d+)/.exec(await witness.info("clients"))[1]);
-    const before = await clients();
+    const witness = await watch(server);
+    const before = await countClients(witness);
     const stores = Array.from({ length: 20 }, () => open({ url: server.url }));
     await Promise.all(stores.map((store) => store.get("a")));
-    expect(await clients()).toBe(before + 20);
+    expect(await countClients(witness)).toBe(before + 20);
     await Promise.all(stores.map((store) => store.close()));
-    while ((await clients()) > before) await new Promise(setImmediate);
+    while ((await countClients(witness)) > before) await new Promise(setImmediate);
   });
 });

@@ -18,7 +18,8 @@ function withStore(code) {
   return run(
     `import { RedisStore } from "connect-redis-rs";
      import { setTimeout as wait } from "node:timers/promises";
-     import { Worker, isMainThread } from "node:worker_threads";
+     import { Worker } from "node:worker_threads";
+     import { countClients, openWitness } from "./__test__/support/witness.js";
      const url = process.env.URL_OF_REDIS;
      const store = new RedisStore({ url });
      ${code}`,
@@ -45,12 +46,9 @@ test("a pending call does", async () => {
 
 test("a store nobody holds any more still answers, and its connection goes", async () => {
   const result = await withStore(`
-    const { createClient } = await import("redis");
-    const witness = await createClient({ url }).connect();
-    const clients = async () =>
-      Number(/connected_clients:(\\d+)/.exec(await witness.info("clients"))[1]);
+    const witness = await openWitness({ url });
     await store.get("a");
-    const before = await clients();
+    const before = await countClients(witness);
     const dropAll = () =>
       Array.from({ length: 20 }, async (_, n) => {
         const dropped = new RedisStore({ url });
@@ -59,7 +57,7 @@ test("a store nobody holds any more still answers, and its connection goes", asy
     const calls = dropAll();
     gc();
     await Promise.all(calls);
-    while ((await clients()) > before) {
+    while ((await countClients(witness)) > before) {
       gc();
       await wait(10);
     }
@@ -141,12 +139,9 @@ test("worker threads may each have a store, and be ended in mid-flight", async (
 
 test("a worker that ends in the middle of all() leaves no connection behind", async () => {
   const result = await withStore(`
-    const { createClient } = await import("redis");
-    const witness = await createClient({ url }).connect();
-    const clients = async () =>
-      Number(/connected_clients:(\\d+)/.exec(await witness.info("clients"))[1]);
+    const witness = await openWitness({ url });
     await Promise.all(Array.from({ length: 5000 }, (_, n) => store.set("m" + n, { n })));
-    const before = await clients();
+    const before = await countClients(witness);
     const code = \`
       const { parentPort, workerData } = require("node:worker_threads");
       const { RedisStore } = require("connect-redis-rs");
@@ -164,7 +159,7 @@ test("a worker that ends in the middle of all() leaves no connection behind", as
       await wait(30);
       await worker.terminate();
     }
-    while ((await clients()) > before) await wait(10);
+    while ((await countClients(witness)) > before) await wait(10);
     witness.destroy();
     console.log("gone");
   `);

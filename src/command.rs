@@ -29,6 +29,22 @@ pub enum TrueExpiry {
     Beside,
 }
 
+impl TrueExpiry {
+    /// Takes in PTTL's answer: puts the expiry into the text, or returns it to be told beside. An
+    /// error (no right to PTTL), -1 (no expiry) and -2 (just gone) leave the session as stored.
+    pub fn take_in(self, text: &mut Vec<u8>, pttl: &Value, clock: Clock) -> Option<f64> {
+        let Value::Int(ttl @ 0..) = *pttl else {
+            return None;
+        };
+        let expires = clock.now() + ttl as f64;
+        if self == TrueExpiry::Beside {
+            return Some(expires);
+        }
+        put_true_expiry(text, expires);
+        None
+    }
+}
+
 /// The app's own clock, which a test may have set, as the JS thread read it last.
 #[derive(Clone, Copy)]
 pub struct Clock {
@@ -179,21 +195,8 @@ impl Command {
                 if text.is_empty() {
                     return Ok(Reply::Null);
                 }
-                let expires = match ttl {
-                    // PTTL answers -1 for a key without expiry, -2 for one that is just gone.
-                    Some(Value::Int(ttl)) if ttl >= 0 => Some(clock.now() + ttl as f64),
-                    _ => None,
-                };
-                match (expires, expiry) {
-                    (Some(expires), TrueExpiry::InText) => {
-                        put_true_expiry(&mut text, expires);
-                        Ok(Reply::Session {
-                            text,
-                            expires: None,
-                        })
-                    }
-                    _ => Ok(Reply::Session { text, expires }),
-                }
+                let expires = ttl.and_then(|ttl| expiry.take_in(&mut text, &ttl, *clock));
+                Ok(Reply::Session { text, expires })
             }
             Command::Set { .. } => match checked(next())? {
                 Value::Nil => Ok(Reply::Discarded),

@@ -105,8 +105,8 @@ pub enum News {
     Answer(CallId, Result<Reply, StoreError>),
     /// A part of the answer to a sweep over the keyspace.
     Part(CallId, Part),
-    /// The sweep's last word, after all its parts.
-    Swept(CallId, Result<u64, StoreError>),
+    /// The sweep's last word, after all its parts: the number of keys, where it counts them.
+    Swept(CallId, Result<Option<usize>, StoreError>),
     Status(Status),
     /// The connection is closed and no more news will come.
     End,

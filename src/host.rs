@@ -37,12 +37,12 @@ impl Host {
     /// `JSON.parse`.
     pub fn parse<'e>(&self, env: &'e Env, text: &[u8]) -> Try<'e> {
         let text = js::string(env, text)?;
-        js::call(env, &self.parse.get(env), &js::undefined(env), [text])
+        self.parse.call(env, [text])
     }
 
     /// `JSON.stringify`.
     pub fn stringify<'e>(&self, env: &'e Env, value: &Unknown<'e>) -> Try<'e> {
-        js::call(env, &self.stringify.get(env), &js::undefined(env), [*value])
+        self.stringify.call(env, [*value])
     }
 
     /// The JS error for `error`: a `TypeError` for a bad argument, else a `RedisStoreError`.
@@ -53,10 +53,8 @@ impl Host {
                 Some(cause) => text(cause)?,
                 None => js::undefined(env),
             };
-            js::call(
+            self.error.call(
                 env,
-                &self.error.get(env),
-                &js::undefined(env),
                 [
                     js::value(env, error.is_invalid_argument()),
                     text(&error.message)?,
@@ -70,21 +68,20 @@ impl Host {
 
     /// `Number(new Date(value))`: NaN where it is no date.
     pub fn date<'e>(&self, env: &'e Env, value: &Unknown<'e>) -> Try<'e, f64> {
-        let time = js::call(env, &self.date.get(env), &js::undefined(env), [*value])?;
+        let time = self.date.call(env, [*value])?;
         Ok(js::number(&time))
     }
 
     /// Has the store emit an event, outside of what is running now.
     pub fn emit<'e, const N: usize>(&self, env: &'e Env, event_and_args: [Unknown<'e>; N]) {
         // The face only schedules the event here, which cannot throw.
-        let emit = self.emit.get(env);
-        let _ = js::call(env, &emit, &js::undefined(env), event_and_args);
+        let _ = self.emit.call(env, event_and_args);
     }
 
     /// `process.emitWarning`.
     pub fn warn<'e>(&self, env: &'e Env, message: &str) -> Try<'e, ()> {
         let message = js::string(env, message.as_bytes())?;
-        js::call(env, &self.warn.get(env), &js::undefined(env), [message])?;
+        self.warn.call(env, [message])?;
         Ok(())
     }
 
@@ -102,15 +99,13 @@ impl Host {
     /// Has `function` called as a microtask, once the JS that is running now has run. Returns
     /// `Date.now()`.
     pub fn soon(&self, env: &Env, function: &Held) -> f64 {
-        let function = function.get(env);
-        let now = js::call(env, &self.soon.get(env), &js::undefined(env), [function]);
+        let now = self.soon.call(env, [function.get(env)]);
         now.map_or(f64::NAN, |now| js::number(&now))
     }
 
     /// `setImmediate(function)`: it runs once the event loop has turned.
     pub fn later(&self, env: &Env, function: &Held) {
         // It only queues the function, which cannot throw.
-        let function = function.get(env);
-        let _ = js::call(env, &self.later.get(env), &js::undefined(env), [function]);
+        let _ = self.later.call(env, [function.get(env)]);
     }
 }

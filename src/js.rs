@@ -191,6 +191,12 @@ pub fn string_bytes<'e>(env: &'e Env, value: &Unknown<'e>, expected: usize) -> T
     Ok(bytes)
 }
 
+/// `String(value)` as Rust has it.
+pub fn text<'e>(env: &'e Env, value: &Unknown<'e>) -> Try<'e, String> {
+    let bytes = string_bytes(env, &to_string(env, value)?, 64)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// A copy of the bytes of a Buffer or Uint8Array; `None` where `value` is neither.
 pub fn buffer_bytes<'e>(env: &'e Env, value: &Unknown<'e>) -> Option<Vec<u8>> {
     let mut is_buffer = false;
@@ -296,11 +302,10 @@ pub fn set_element<'e>(
     check(env, status)
 }
 
-/// `function.call(this, ...args)`; the error is what it threw.
+/// `function(...args)`; the error is what it threw.
 pub fn call<'e, const N: usize>(
     env: &'e Env,
     function: &Unknown<'e>,
-    this: &Unknown<'e>,
     args: [Unknown<'e>; N],
 ) -> Try<'e> {
     let args = args.map(|arg| arg.raw());
@@ -309,7 +314,7 @@ pub fn call<'e, const N: usize>(
     let status = unsafe {
         sys::napi_call_function(
             env.raw(),
-            this.raw(),
+            undefined(env).raw(),
             function.raw(),
             N,
             args.as_ptr(),
@@ -378,6 +383,11 @@ impl Held {
         } else {
             wrap(env, value)
         }
+    }
+
+    /// Calls the function that is held; the error is what it threw.
+    pub fn call<'e, const N: usize>(&self, env: &'e Env, args: [Unknown<'e>; N]) -> Try<'e> {
+        call(env, &self.get(env), args)
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use crate::command::{Clock, TrueExpiry};
 use crate::engine::{CallId, News, Part, Record, Shared};
 use crate::error::StoreError;
-use crate::expiry::{has_cookie_expiry, put_true_expiry};
+use crate::expiry::has_cookie_expiry;
 
 /// SCAN's COUNT where the app has not set `scanCount`: measured to keep Redis busy for about half
 /// a millisecond a step.
@@ -61,8 +61,8 @@ impl Sweep {
         shared.outbox.push([News::Swept(self.id, swept)]);
     }
 
-    /// Returns the number of keys seen.
-    async fn sweep(&self, shared: &Shared) -> Result<u64, StoreError> {
+    /// Returns the number of keys seen, where that is what the sweep is for.
+    async fn sweep(&self, shared: &Shared) -> Result<Option<usize>, StoreError> {
         let credits = Arc::new(Semaphore::new(PARTS_AHEAD));
         let mut seen = Seen::default();
         let mut size = Size::default();
@@ -78,7 +78,7 @@ impl Sweep {
             keys.retain(|key| key.starts_with(&self.prefix) && seen.is_new(key));
             if cursor == b"0" {
                 self.work(shared, &credits, &mut size, keys).await?;
-                return Ok(seen.0.len() as u64);
+                return Ok((self.purpose == Purpose::Length).then_some(seen.0.len()));
             }
         }
     }
@@ -188,21 +188,9 @@ impl Sweep {
                 .iter()
                 .map(|&place| many("PTTL", &[found[place].0]))
                 .collect();
-            // Without the right to PTTL, as `get`: with the expiry that is stored.
-            let ttls = shared.ask(self.name, pttls).await?;
-            let now = self.clock.now();
-            for (&place, ttl) in asked.iter().zip(ttls) {
-                // -1: no expiry; -2: gone since the MGET.
-                if let Value::Int(ttl @ 0..) = ttl {
-                    expires[place] = Some(now + ttl as f64);
-                }
-            }
-        }
-        if self.expiry == TrueExpiry::InText {
-            for ((_, text), expires) in found.iter_mut().zip(&mut expires) {
-                if let Some(expires) = expires.take() {
-                    put_true_expiry(text, expires);
-                }
+            let pttls = shared.ask(self.name, pttls).await?;
+            for (&place, pttl) in asked.iter().zip(&pttls) {
+                expires[place] = self.expiry.take_in(&mut found[place].1, pttl, self.clock);
             }
         }
         Ok(found

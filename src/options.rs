@@ -80,13 +80,13 @@ impl Config {
         let url = reader.option(options, "url")?;
         let url = match js::kind(&url) {
             ValueType::Undefined => DEFAULT_URL.to_string(),
-            ValueType::String => reader.text(&url)?,
+            ValueType::String => js::text(env, &url)?,
             ValueType::Object => {
                 let href = js::get(env, &url, c"href")?;
                 if js::kind(&href) != ValueType::String {
                     return Err(reader.wrong("url", "a string or a URL", &url));
                 }
-                reader.text(&href)?
+                js::text(env, &href)?
             }
             _ => return Err(reader.wrong("url", "a string or a URL", &url)),
         };
@@ -150,11 +150,6 @@ impl<'e> Reader<'e, '_> {
         })
     }
 
-    fn text(&self, value: &Unknown<'e>) -> Try<'e, String> {
-        let bytes = js::string_bytes(self.env, value, 128)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
     fn flag(&self, options: &Unknown<'e>, name: &str) -> Try<'e, bool> {
         let value = self.option(options, name)?;
         match (js::kind(&value), js::boolean(&value)) {
@@ -198,12 +193,7 @@ impl<'e> Reader<'e, '_> {
 /// be a url, in the wrong place, is not shown: it may hold a password.
 pub fn describe<'e>(env: &'e Env, value: &Unknown<'e>) -> String {
     const MOST_CHARS: usize = 40;
-    let text = || -> String {
-        js::to_string(env, value)
-            .and_then(|text| js::string_bytes(env, &text, 64))
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
-    };
+    let text = || js::text(env, value).unwrap_or_default();
     match js::kind(value) {
         ValueType::Undefined => "undefined".into(),
         ValueType::Null => "null".into(),
@@ -235,8 +225,7 @@ fn describe_object<'e>(env: &'e Env, value: &Unknown<'e>) -> String {
         .and_then(|constructor| js::get(env, &constructor, c"name"))
         .ok()
         .filter(|name| js::kind(name) == ValueType::String)
-        .and_then(|name| js::string_bytes(env, &name, 32).ok())
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        .and_then(|name| js::text(env, &name).ok());
     match name.as_deref() {
         None | Some("" | "Object") => "an object".into(),
         Some("Array") => "an array".into(),

@@ -95,10 +95,7 @@ fn iso_date(text: &[u8]) -> Option<f64> {
 pub fn seconds<'e>(env: &'e Env, ttl: &Unknown<'e>) -> Try<'e, Option<f64>> {
     let seconds = match js::kind(ttl) {
         ValueType::Number => js::number(ttl),
-        ValueType::String | ValueType::BigInt => {
-            let text = js::string_bytes(env, &js::to_string(env, ttl)?, 24)?;
-            decimal(&String::from_utf8_lossy(&text)).unwrap_or(f64::NAN)
-        }
+        ValueType::String | ValueType::BigInt => decimal(&js::text(env, ttl)?).unwrap_or(f64::NAN),
         _ => f64::NAN,
     };
     Ok((!seconds.is_nan()).then_some(seconds))
@@ -126,7 +123,7 @@ pub fn payload<'e>(
     let text = if json {
         host.stringify(env, session)?
     } else {
-        js::call(env, session, &js::undefined(env), [])?
+        js::call(env, session, [])?
     };
     if js::kind(&text) == ValueType::String {
         return js::string_bytes(env, &text, USUAL_PAYLOAD);

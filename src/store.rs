@@ -147,7 +147,8 @@ impl RedisStore {
         Ok(())
     }
 
-    /// The session of `sid`, or null where there is none.
+    /// The session of `sid`, or null where there is none. Where the app has a serializer, it is a
+    /// record `{text, expires}` for the face to have parsed.
     #[napi(catch_unwind)]
     pub fn get<'e>(&self, env: &'e Env, sid: Unknown<'e>) -> napi::Result<Unknown<'e>> {
         self.inner.call(env, "get", |settings, clock| {
@@ -244,8 +245,8 @@ impl RedisStore {
         self.inner.sweep(env, "ids", Purpose::Ids)
     }
 
-    /// All sessions of the prefix, each with its sid as `id`, in no order. With a serializer of
-    /// the app's, elements may be promises, and undefined where a record is corrupt.
+    /// All sessions of the prefix, each with its sid as `id`, in no order. Where the app has a
+    /// serializer, they are records `{id, text, expires}` for the face to have parsed.
     #[napi(catch_unwind)]
     pub fn all<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
         self.inner.sweep(env, "all", Purpose::All)
@@ -499,7 +500,7 @@ impl Inner {
         }
     }
 
-    fn swept(&self, env: &Env, id: CallId, swept: Result<u64, StoreError>) {
+    fn swept(&self, env: &Env, id: CallId, swept: Result<Option<usize>, StoreError>) {
         let Some(waiter) = self.pending.borrow_mut().take(id) else {
             return;
         };
@@ -507,8 +508,8 @@ impl Inner {
             let value = match (swept, &waiter.collected) {
                 (Err(error), _) => Err(self.host.error(env, &error)),
                 (Ok(_), Some(collected)) => Ok(collected.array(env)),
-                (Ok(count), None) if waiter.name == "length" => Ok(js::value(env, count as f64)),
-                (Ok(_), None) => Ok(js::null(env)),
+                (Ok(Some(count)), None) => Ok(js::value(env, count as f64)),
+                (Ok(None), None) => Ok(js::null(env)),
             };
             waiter.deferred.settle(env, value);
         });

@@ -82,16 +82,9 @@ struct AnnounceEnd(Arc<Shared>);
 impl Drop for AnnounceEnd {
     fn drop(&mut self) {
         self.0.shut(Closing::Now);
-        // A call may have slipped in before the shutting; dropping it answers it.
-        let arrivals = self.0.arrivals();
-        for mut call in arrivals.calls {
-            let closed = StoreError::closed(call.name);
-            tell(&self.0, |news| call.answer(Err(closed), news));
-        }
-        for sweep in arrivals.sweeps {
-            let closed = StoreError::closed(sweep.name);
-            self.0.outbox.push([News::Swept(sweep.id, Err(closed))]);
-        }
+        // Calls may have slipped in before the shutting. (Whoever waits for a sweep is told by the
+        // JS thread, at the end.)
+        tell_closed(&self.0, self.0.arrivals().calls);
         self.0.outbox.push([News::End]);
     }
 }
@@ -184,11 +177,7 @@ impl Supervisor {
                 Landing::Silent => {}
             }
         }
-        tell(&self.shared, |news| {
-            for call in &mut orphans {
-                call.answer(Err(StoreError::closed(call.name)), news);
-            }
-        });
+        tell_closed(&self.shared, orphans);
         // The sweeps go with this: at the end, the JS thread tells whoever waits for one.
     }
 
@@ -429,6 +418,15 @@ fn tell(shared: &Shared, answer: impl FnOnce(&mut Vec<News>)) {
     if !news.is_empty() {
         shared.outbox.push(news);
     }
+}
+
+/// Rejects calls because the store is closed.
+fn tell_closed(shared: &Shared, mut calls: Vec<Call>) {
+    tell(shared, |news| {
+        for call in &mut calls {
+            call.answer(Err(StoreError::closed(call.name)), news);
+        }
+    });
 }
 
 /// Resolves at `deadline`; never where there is none.

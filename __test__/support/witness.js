@@ -9,4 +9,9 @@ async function openWitness(server) {
   return client;
 }
 
-module.exports = { openWitness };
+/** How many clients are connected to the server, the witness among them. */
+async function countClients(witness) {
+  return Number(/connected_clients:(\d+)/.exec(await witness.info("clients"))[1]);
+}
+
+module.exports = { countClients, openWitness };
