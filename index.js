@@ -43,11 +43,9 @@ class RedisStore extends session.Store {
     this.disableTouch = options.disableTouch ?? false;
 
     checkSerializer(this.serializer, invalid);
-    const fields = fieldsOf(this);
-    const scanCount = options.scanCount ? this.scanCount : undefined;
-    const json = fields.serializer === JSON;
-    const native = new Native(options, { ...fields, scanCount, json }, lend(new WeakRef(this)));
-    const state = { native, told: fields, loaded: new WeakMap(), handed: undefined };
+    const told = { ...fieldsOf(this), scanCountSet: Boolean(options.scanCount) };
+    const native = new Native(options, nativeFields(told), lend(new WeakRef(this)));
+    const state = { native, told, loaded: new WeakMap(), handed: undefined };
     Object.defineProperty(this, kState, { value: state });
   }
 
@@ -186,19 +184,30 @@ function native(store) {
   ) {
     const fields = fieldsOf(store);
     checkSerializer(fields.serializer, invalid);
+    const scanCountSet = told.scanCountSet || fields.scanCount !== told.scanCount;
     // Whatever an app sets later counts as it does in connect-redis, so that a slip in one field
     // does not stop the calls that do not need it. The ttl is looked at where it is used.
-    state.native.configure({
-      ttl: fields.ttl,
-      json: fields.serializer === JSON,
+    const lenient = {
+      ...fields,
       prefix: `${fields.prefix}`,
-      scanCount: fields.scanCount >= 1 ? Number(fields.scanCount) : undefined,
+      scanCount: Number(fields.scanCount),
+      scanCountSet: scanCountSet && fields.scanCount >= 1,
       disableTTL: Boolean(fields.disableTTL),
       disableTouch: Boolean(fields.disableTouch),
-    });
-    state.told = fields;
+    };
+    state.native.configure(nativeFields(lenient));
+    state.told = { ...fields, scanCountSet };
   }
   return state.native;
+}
+
+/** The fields as src/options.rs reads them. While nobody has set `scanCount`, it is the store's. */
+function nativeFields({ serializer, scanCount, scanCountSet, ...fields }) {
+  return {
+    ...fields,
+    json: serializer === JSON,
+    scanCount: scanCountSet ? scanCount : undefined,
+  };
 }
 
 function fieldsOf({ prefix, scanCount, serializer, ttl, disableTTL, disableTouch }) {

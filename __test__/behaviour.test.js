@@ -694,6 +694,20 @@ describe.each(kinds)("$name", (kind) => {
       expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
     });
 
+    ours("keep their own step while scanCount is not set, whatever else is", async () => {
+      const store = await make();
+      store.prefix = "mine:";
+      await fill(store, 900);
+      const scans = async () => {
+        await witness.configResetStat();
+        expect(await store.length()).toBe(900);
+        return Number(/cmdstat_scan:calls=(\d+)/.exec(await witness.info("commandstats"))[1]);
+      };
+      expect(await scans()).toBeLessThan(5);
+      store.scanCount = 50;
+      expect(await scans()).toBeGreaterThan(5);
+    });
+
     ours("take a prefix literally", async () => {
       for (const prefix of ["a*b:", "a?b:", "a[xy]b:", "a\\b:", "a^b-", "*", "[", "\\"]) {
         await witness.flushDb();
