@@ -1,11 +1,13 @@
 "use strict";
 
 // The face of the native RedisStore (src/store.rs): it makes it an express-session Store, keeps
-// connect-redis's public fields, hands answers to callbacks, and calls an app's own serializer.
+// connect-redis's public fields, hands answers to callbacks, and calls an app's own serializer and
+// its client (client/).
 
 const { setImmediate } = require("node:timers");
 const session = require("express-session");
 const { RedisStore: Native } = require("./binding.js");
+const { attach, checkTransport } = require("./client/attach.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later, and the
@@ -13,8 +15,9 @@ const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
 const { nextTick } = process;
 
 /**
- * What a store keeps to itself: the native object, the fields it was told last, and for each
- * session that express-session has loaded the sid it was loaded from.
+ * What a store keeps to itself: its link (a native object, and the fields it was told last), for
+ * each session that express-session has loaded the sid it was loaded from, and with an app's client
+ * the calls that wait for it and the adoption of its server.
  */
 const kState = Symbol("state");
 
@@ -43,63 +46,82 @@ class RedisStore extends session.Store {
     this.disableTouch = options.disableTouch ?? false;
 
     checkSerializer(this.serializer, invalid);
-    const told = { ...fieldsOf(this), scanCountSet: Boolean(options.scanCount) };
-    const native = new Native(options, nativeFields(told), lend(new WeakRef(this)));
-    const state = { native, told, loaded: new WeakMap(), handed: undefined };
+    const warning = Native.warning(Object.keys(options));
+    const transport = checkTransport(options, invalid);
+    const client = checkClient(options);
+    const opening = opener(this, options);
+    const state = { loaded: new WeakMap(), handed: undefined };
+    if (client === undefined) {
+      state.link = opening({});
+    } else {
+      const { commandTimeout: limit = 5000, resurrect = false } = options;
+      const means = { transport, limit, resurrect, open: opening, invalid, failure };
+      const { byClient, calls, adoption } = attach(client, means);
+      Object.assign(state, { link: byClient, calls, adoption });
+    }
     Object.defineProperty(this, kState, { value: state });
+    if (warning) process.emitWarning(warning, { code: "CONNECT_REDIS_RS_OPTION" });
   }
 
   get(sid, cb) {
     return answer(cb && handing(this[kState], sid, cb), () => {
       const { serializer } = this;
-      const read = native(this).get(sid);
-      return serializer === JSON ? read : read.then((record) => parseOne(serializer, record));
+      return use(this, "get", ({ native, isByClient }) => {
+        const read = native.get(sid, serializer);
+        return serializer === JSON || isByClient
+          ? read
+          : read.then((record) => parseOne(serializer, record));
+      });
     });
   }
 
   set(sid, sess, cb) {
     return answer(cb, () => {
-      const store = native(this);
       const [expires, ttl] = timesOf(this, sess);
       const { serializer } = this;
-      // An app's serializer is only called where there is something to store.
-      const payload = serializer === JSON ? sess : () => serializer.stringify(sess);
+      let payload = serializer === JSON ? sess : () => serializer.stringify(sess);
+      if (typeof sess === "function" || isHeld(this)) {
+        // Taken as it is now: it is only stored in a while.
+        const text = serializer.stringify(sess);
+        payload = () => text;
+      }
       const from = this[kState].loaded.get(sess);
       const loaded = from !== undefined && from === sid;
-      const stored = store.set(sid, payload, Date.now(), expires, ttl, loaded);
+      const stored = use(this, "set", ({ native }) =>
+        native.set(sid, payload, Date.now(), expires, ttl, loaded),
+      );
       return loaded ? stored.then((done) => announce(this, sid, done)) : stored;
     });
   }
 
   touch(sid, sess, cb) {
     return answer(cb, () => {
-      const store = native(this);
       // Not asked for times it does not use: a ttl function may throw.
       const [expires, ttl] = this.disableTouch || this.disableTTL ? [] : timesOf(this, sess);
-      return store.touch(sid, Date.now(), expires, ttl);
+      return use(this, "touch", ({ native }) => native.touch(sid, Date.now(), expires, ttl));
     });
   }
 
   destroy(sid, cb) {
-    return answer(cb, () => native(this).destroy(sid));
+    return answer(cb, () => use(this, "destroy", ({ native }) => native.destroy(sid)));
   }
 
   clear(cb) {
-    return answer(cb, () => native(this).clear());
+    return answer(cb, () => use(this, "clear", ({ native }) => native.clear()));
   }
 
   length(cb) {
-    return answer(cb, () => native(this).length());
+    return answer(cb, () => use(this, "length", ({ native }) => native.length()));
   }
 
   ids(cb) {
-    return answer(cb, () => native(this).ids());
+    return answer(cb, () => use(this, "ids", ({ native }) => native.ids()));
   }
 
   all(cb) {
     return answer(cb, () => {
       const { serializer } = this;
-      const read = native(this).all();
+      const read = use(this, "all", ({ native }) => native.all());
       const corrupt = (id, error) => nextTick(() => this.emit("corrupt", id, error));
       return serializer === JSON
         ? read
@@ -120,15 +142,24 @@ class RedisStore extends session.Store {
   }
 
   close(cb) {
-    return answer(cb, () => this[kState].native.close());
+    return answer(cb, async () => {
+      const { link, calls, adoption } = this[kState];
+      calls?.close();
+      await adoption?.close();
+      return link.native.close();
+    });
   }
 
   get status() {
-    return this[kState].native.status;
+    const { link, adoption } = this[kState];
+    const { status } = link.native;
+    if (!link.isByClient || status === "closed") return status;
+    return adoption?.own?.native.status ?? statusOf(this.client);
   }
 
   get transport() {
-    return this[kState].native.transport;
+    const { link, adoption } = this[kState];
+    return adoption?.transport ?? (link.isByClient ? "client" : "native");
   }
 
   [Symbol.asyncDispose ?? Symbol.for("nodejs.asyncDispose")]() {
@@ -170,10 +201,30 @@ function handing(state, sid, cb) {
   };
 }
 
-/** The native store of `store`, told first of the fields the app has changed since. */
-function native(store) {
-  const state = store[kState];
-  const { told } = state;
+/**
+ * Makes a call of `store`, with the link that is to carry it (client/adoption.js). Where it is not
+ * known yet which that is, the call is made when it is, unless its time is over by then.
+ */
+function use(store, name, call) {
+  const { link, adoption, calls } = store[kState];
+  const current = adoption === undefined ? link : adoption.current();
+  if (current !== undefined) return call(told(store, current));
+  return calls.wait(name, (resolve, reject, isWaiting) => {
+    adoption.decide().then((decided) => {
+      if (isWaiting()) resolve(answer(undefined, () => call(told(store, decided))));
+    }, reject);
+  });
+}
+
+/** Whether a call that is made now has to wait until it is known what carries it. */
+function isHeld(store) {
+  const { adoption } = store[kState];
+  return adoption !== undefined && adoption.current() === undefined;
+}
+
+/** A link of `store`, told first of the fields the app has changed since. */
+function told(store, link) {
+  const { told } = link;
   if (
     store.prefix !== told.prefix ||
     store.scanCount !== told.scanCount ||
@@ -195,10 +246,89 @@ function native(store) {
       disableTTL: Boolean(fields.disableTTL),
       disableTouch: Boolean(fields.disableTouch),
     };
-    state.native.configure(nativeFields(lenient));
-    state.told = { ...fields, scanCountSet };
+    link.native.configure(link.fields(nativeFields(lenient)));
+    link.told = { ...fields, scanCountSet };
   }
-  return state.native;
+  return link;
+}
+
+/** A function that makes native objects for `store`, with the fields it has now. */
+function opener(store, options) {
+  const first = { ...fieldsOf(store), scanCountSet: Boolean(options.scanCount) };
+  const reference = new WeakRef(store);
+  /**
+   * @param {object} how
+   * @param {object} [how.to] where the commands go; see src/options.rs
+   * @param {(fields: object) => object} [how.fields] what the fields are to this link
+   * @param {boolean} [how.isAdopted] whether it follows an app's client
+   */
+  return ({ to, fields = (own) => own, isAdopted = false }) => {
+    const link = { first: nativeFields(first), told: first, fields, isByClient: false };
+    let settle;
+    link.connected = new Promise((resolve) => {
+      settle = resolve;
+    });
+    // The native side holds what it is lent: the link weakly, or neither could ever go.
+    const hear = hearing(reference, new WeakRef(link), isAdopted, settle);
+    link.native = new Native(options, fields(link.first), lend(hear), to);
+    return link;
+  };
+}
+
+/** What hears the events of a link's native object and has the store emit them. */
+function hearing(storeReference, linkReference, isAdopted, settle) {
+  return (event, ...args) => {
+    if (event === "ready") settle(undefined);
+    if (event === "failed") settle(args[0]);
+    const store = storeReference.deref();
+    if (event === "failed" || store === undefined) return;
+    if (isAdopted) {
+      const { adoption } = store[kState];
+      const link = linkReference.deref();
+      if (event === "reconnecting" && link) adoption.lost(link);
+      // A link that comes and goes with a client is not the end of the store.
+      if (event === "end" || adoption.own !== link) return;
+    }
+    store.emit(event, ...args);
+  };
+}
+
+/** The option `client`, where there is one to use. */
+function checkClient(options) {
+  const { client, url } = options;
+  if (client === undefined || client === null) {
+    if ("client" in options && (url === undefined || url === null)) {
+      // Not localhost: an app that gives a client has another server in mind.
+      throw invalid(`RedisStore: the option client is ${client}; leave it out for localhost:6379`);
+    }
+    return undefined;
+  }
+  if (typeof client !== "object" && typeof client !== "function") {
+    throw invalid(
+      `RedisStore: the option client must be a Redis client, got a ${typeof client}; a server is given as url`,
+    );
+  }
+  if (url !== undefined && url !== null) {
+    throw invalid("RedisStore: give a client or a url, not both");
+  }
+  return client;
+}
+
+/** The state of a client's connection, in the store's words; `ready` where it does not say. */
+function statusOf({ isOpen, isReady, status }) {
+  if (typeof isOpen === "boolean") {
+    if (!isOpen) return "closed";
+    return isReady === false ? "connecting" : "ready";
+  }
+  const ioredis = {
+    wait: "connecting",
+    connecting: "connecting",
+    connect: "connecting",
+    reconnecting: "reconnecting",
+    close: "reconnecting",
+    end: "closed",
+  };
+  return ioredis[status] ?? "ready";
 }
 
 /** The fields as src/options.rs reads them. While nobody has set `scanCount`, it is the store's. */
@@ -230,21 +360,20 @@ function announce(store, sid, done) {
   return null;
 }
 
-/** What the native side borrows (src/host.rs). The store is held weakly, or it could never go. */
-function lend(store) {
+/** What the native side borrows (src/host.rs); `hear` gets its events. */
+function lend(hear) {
   return {
     parse: JSON.parse,
     stringify: JSON.stringify,
     date: (value) => Number(new Date(value)),
     error: (isInvalidArgument, message, code, cause) =>
       isInvalidArgument ? invalid(message) : failure(message, code, cause),
-    emit: (...event) => nextTick(() => store.deref()?.emit(...event)),
+    emit: (...event) => nextTick(() => hear(...event)),
     soon(call) {
       Promise.resolve().then(call);
       return Date.now();
     },
     later: setImmediate,
-    warn: (message) => process.emitWarning(message, { code: "CONNECT_REDIS_RS_OPTION" }),
   };
 }
 
@@ -253,7 +382,8 @@ function invalid(message) {
 }
 
 function failure(message, code, cause) {
-  const options = cause === undefined ? undefined : { cause: new Error(cause) };
+  const error = typeof cause === "string" ? new Error(cause) : cause;
+  const options = error === undefined ? undefined : { cause: error };
   return Object.assign(new RedisStoreError(message, options), { code });
 }
 

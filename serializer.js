@@ -29,8 +29,8 @@ exports.parseOne = function parseOne(serializer, record) {
   if (record === null) return null;
   const parsed = serializer.parse(record.text);
   return typeof parsed?.then === "function"
-    ? Promise.resolve(parsed).then((session) => withTrueExpiry(session, record.expires))
-    : withTrueExpiry(parsed, record.expires);
+    ? Promise.resolve(parsed).then((session) => exports.putExpiry(session, record.expires))
+    : exports.putExpiry(parsed, record.expires);
 };
 
 /**
@@ -66,7 +66,7 @@ exports.parseAll = async function parseAll(serializer, records, corrupt) {
  * Puts the key's true expiry into a parsed session, in the type that `cookie.expires` has there.
  * The same rule as src/expiry.rs has for JSON text.
  */
-function withTrueExpiry(session, expires) {
+exports.putExpiry = function putExpiry(session, expires) {
   const cookie = session?.cookie;
   if (expires === undefined || typeof cookie?.originalMaxAge !== "number") return session;
   const { originalMaxAge } = cookie;
@@ -76,4 +76,33 @@ function withTrueExpiry(session, expires) {
   // The setter of express-session's own Cookie has changed it.
   cookie.originalMaxAge = originalMaxAge;
   return session;
+};
+
+/** Whether less than half of a cookie's time is left, by what is stored. */
+exports.isHalfOver = function isHalfOver(cookie) {
+  if (typeof cookie?.originalMaxAge !== "number") return false;
+  const half = cookie.originalMaxAge / 2;
+  const { expires } = cookie;
+  // Dates as JSON has them are compared as texts: to read them would cost as much as all else.
+  if (typeof expires === "string" && expires.length === ISO_LENGTH) return expires < dateIn(half);
+  return Number(new Date(expires)) - Date.now() < half;
+};
+
+const ISO_LENGTH = new Date(0).toISOString().length;
+/** The last answer of `dateIn`. */
+const last = { ms: Number.NaN, at: Number.NaN, text: "" };
+
+/** The date in so many milliseconds, as JSON has it, to a tenth of a second. */
+function dateIn(ms) {
+  const now = Date.now();
+  if (ms !== last.ms || !(now - last.at < 100 && now >= last.at)) {
+    Object.assign(last, { ms, at: now, text: isoDate(now + ms) });
+  }
+  return last.text;
+}
+
+/** A date as JSON has it; "", which no date is before, for a time too far away to be one. */
+function isoDate(time) {
+  const date = new Date(time);
+  return Number.isNaN(date.getTime()) ? "" : date.toISOString();
 }

@@ -113,7 +113,6 @@ describe("an option of the wrong type", () => {
     ["connectTimeout", Number.POSITIVE_INFINITY, "got Infinity"],
     ["url", 5, "a string or a URL, got 5"],
     ["url", {}, "a string or a URL, got an object"],
-    ["client", {}, "not supported by this version"],
   ])("%s: %p is a TypeError that says so", (option, value, said) => {
     let error;
     try {
@@ -187,7 +186,6 @@ describe("an option of the wrong type", () => {
       commandTimeout: none,
       connectTimeout: none,
       resurrect: none,
-      client: none,
     });
   });
 });

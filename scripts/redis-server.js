@@ -3,7 +3,7 @@
 // A private redis-server on a free port, for the demo, the tests and the benchmark.
 
 const { spawn, spawnSync } = require("node:child_process");
-const { mkdtempSync, rmSync } = require("node:fs");
+const { mkdtempSync, rmSync, writeFileSync } = require("node:fs");
 const net = require("node:net");
 const { tmpdir } = require("node:os");
 const path = require("node:path");
@@ -21,30 +21,36 @@ function findRedisServer() {
  * @param {object} [options]
  * @param {string[]} [options.args] more arguments for redis-server, such as ["--requirepass", "x"]
  * @param {number} [options.port] a port to use again; else a free one
+ * @param {string} [options.sentinel] what a sentinel is to be told; then it is one, and no Redis
  * @returns {Promise<{port: number, url: string, pid: number, socket: string,
  *   stop: () => Promise<void>}>} `stop` ends the server and removes its folder; `socket` is the
  *   path of its Unix socket.
  */
-async function startRedisServer({ args = [], port } = {}) {
+async function startRedisServer({ args = [], port, sentinel } = {}) {
   const command = findRedisServer();
   if (!command) throw new Error("no redis-server found: run npm run setup");
   // Somebody else may take a free port before the server does: then another is tried.
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await start(command, args, port ?? (await freePort()));
+      return await start(command, args, port ?? (await freePort()), sentinel);
     } catch (error) {
       if (attempt === 3 || port !== undefined) throw error;
     }
   }
 }
 
-async function start(command, args, port) {
+async function start(command, args, port, sentinel) {
   const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-"));
   const socket = path.join(folder, "redis.sock");
   const fixed = ["--port", port, "--bind", "127.0.0.1", "--unixsocket", socket, "--dir", folder];
-  const server = spawn(command, [...fixed, "--save", "", "--appendonly", "no", ...args], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  if (sentinel === undefined) fixed.push("--save", "", "--appendonly", "no");
+  else {
+    // A sentinel keeps what it learns in its configuration.
+    const config = path.join(folder, "sentinel.conf");
+    writeFileSync(config, sentinel);
+    fixed.unshift(config, "--sentinel");
+  }
+  const server = spawn(command, [...fixed, ...args], { stdio: ["ignore", "pipe", "inherit"] });
   // A parent that is killed must not leave its server behind.
   const kill = () => {
     server.kill("SIGKILL");
@@ -79,6 +85,27 @@ async function start(command, args, port) {
   return { port, url: `redis://127.0.0.1:${port}`, pid: server.pid, socket, stop };
 }
 
+/** Sends one command; resolves to the reply as Redis writes it, which has to be a short one. */
+function send(port, ...words) {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(port, "127.0.0.1", () => socket.write(`${words.join(" ")}\r\n`));
+    socket.once("error", reject);
+    socket.once("data", (data) => {
+      socket.destroy();
+      resolve(data.toString());
+    });
+  });
+}
+
+/** Waits until something holds; it is asked for again and again. */
+async function waitUntil(what, holds) {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error(`timed out: ${what}`);
+    await wait(20);
+  }
+}
+
 /** Whether a Redis listens there: any answer to PING will do, also that it asks for a password. */
 function answersPing(port) {
   return new Promise((resolve) => {
@@ -109,4 +136,4 @@ function wait(ms, value) {
   return new Promise((resolve) => setTimeout(resolve, ms, value));
 }
 
-module.exports = { findRedisServer, freePort, startRedisServer };
+module.exports = { findRedisServer, freePort, send, startRedisServer, waitUntil };

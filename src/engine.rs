@@ -14,7 +14,7 @@ use tokio::runtime;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 
 use crate::command::{Command, Reply};
-use crate::error::{ServerName, StoreError};
+use crate::error::{ConnectError, ServerName, StoreError};
 use crate::js::Doorbell;
 use crate::keyspace::Sweep;
 use crate::supervisor;
@@ -24,6 +24,9 @@ use crate::transport::Transport;
 const SHARE: usize = 32;
 /// Queued calls that wake the I/O thread at once; fewer wait until the JS that made them has run.
 const FULL: usize = 64;
+
+/// What messages call the server that the app's client is connected to.
+const THE_CLIENTS_SERVER: &str = "the client's server";
 
 /// The number under which the JS thread keeps a call's promise.
 pub type CallId = u32;
@@ -107,7 +110,11 @@ pub enum News {
     Part(CallId, Part),
     /// The sweep's last word, after all its parts: the number of keys, where it counts them.
     Swept(CallId, Result<Option<usize>, StoreError>),
+    /// Commands of a sweep that the app's client is to carry.
+    Ask(Call),
     Status(Status),
+    /// An attempt to connect has failed, and why; another follows.
+    Failed(ConnectError),
     /// The connection is closed and no more news will come.
     End,
 }
@@ -189,6 +196,8 @@ pub struct Shared {
     pub server: ServerName,
     pub limits: Limits,
     status: AtomicU8,
+    /// Whether commands are handed back to the JS thread, for the app's client to carry them.
+    by_client: bool,
 }
 
 #[derive(Default)]
@@ -196,6 +205,8 @@ struct Inbox {
     calls: Vec<Call>,
     sweeps: Vec<Sweep>,
     closing: Option<Closing>,
+    /// Sweeps that run without a supervisor.
+    running: usize,
 }
 
 /// How a store ends.
@@ -215,6 +226,23 @@ pub struct Arrivals {
 }
 
 impl Shared {
+    fn new(
+        server: ServerName,
+        limits: Limits,
+        outbox: Arc<Outbox>,
+        by_client: bool,
+    ) -> Arc<Shared> {
+        Arc::new(Shared {
+            inbox: Mutex::default(),
+            wake: Notify::new(),
+            outbox,
+            server,
+            limits,
+            status: AtomicU8::new(Status::Connecting as u8),
+            by_client,
+        })
+    }
+
     /// Takes what has come in.
     pub fn arrivals(&self) -> Arrivals {
         let mut inbox = lock(&self.inbox);
@@ -274,10 +302,16 @@ impl Shared {
             retried: false,
             asker: Some(Asker::Task(sender)),
         };
-        if self.enqueue(call).is_none() {
+        if self.by_client {
+            if lock(&self.inbox).closing == Some(Closing::Now) {
+                return Err(StoreError::closed(name));
+            }
+            self.outbox.push([News::Ask(call)]);
+        } else if self.enqueue(call).is_none() {
             return Err(StoreError::closed(name));
+        } else {
+            self.wake.notify_one();
         }
-        self.wake.notify_one();
         match receiver.await {
             Ok(Ok(Reply::Raw(values))) => Ok(values),
             Ok(Ok(_)) => Err(StoreError::unexpected(name, &self.server)),
@@ -289,20 +323,40 @@ impl Shared {
     /// Marks the store closed: from here on calls are refused.
     pub fn shut(&self, closing: Closing) {
         let mut inbox = lock(&self.inbox);
-        if inbox.closing != Some(Closing::Now) {
+        let was_closed = inbox.closing == Some(Closing::Now);
+        if !was_closed {
             inbox.closing = Some(closing);
         }
+        let is_idle = inbox.running == 0;
         drop(inbox);
         if closing == Closing::Now {
             self.status.store(Status::Closed as u8, Ordering::Release);
         }
+        // Without a supervisor it is here that the end is told.
+        if self.by_client && !was_closed && (closing == Closing::Now || is_idle) {
+            self.outbox.push([News::End]);
+        }
         self.wake.notify_one();
+    }
+
+    /// Runs a sweep of a store without a supervisor.
+    async fn run_sweep(self: Arc<Shared>, sweep: Sweep) {
+        sweep.run(self.clone()).await;
+        let mut inbox = lock(&self.inbox);
+        inbox.running -= 1;
+        let is_last = inbox.running == 0 && inbox.closing == Some(Closing::WhenIdle);
+        drop(inbox);
+        if is_last {
+            self.outbox.push([News::End]);
+        }
     }
 }
 
 /// The JS thread's end of a store's connection.
 pub struct Engine {
     shared: Arc<Shared>,
+    /// Where it connects to; `None` where the app's client carries the commands.
+    transport: Option<Transport>,
 }
 
 impl Engine {
@@ -312,16 +366,29 @@ impl Engine {
         limits: Limits,
         outbox: Arc<Outbox>,
     ) -> Result<Engine, String> {
-        let shared = Arc::new(Shared {
-            inbox: Mutex::default(),
-            wake: Notify::new(),
-            outbox,
-            server: transport.server_name(),
-            limits,
-            status: AtomicU8::new(Status::Connecting as u8),
-        });
-        io_thread()?.spawn(supervisor::run(shared.clone(), transport));
-        Ok(Engine { shared })
+        let shared = Shared::new(transport.server_name(), limits, outbox, false);
+        io_thread()?.spawn(supervisor::run(shared.clone(), transport.clone()));
+        Ok(Engine {
+            shared,
+            transport: Some(transport),
+        })
+    }
+
+    /// For a store whose commands the app's client carries: only sweeps run on the I/O thread, and
+    /// send their commands back to the JS thread, as [`News::Ask`].
+    pub fn by_client(limits: Limits, outbox: Arc<Outbox>) -> Result<Engine, String> {
+        io_thread()?;
+        Ok(Engine {
+            shared: Shared::new(THE_CLIENTS_SERVER.into(), limits, outbox, true),
+            transport: None,
+        })
+    }
+
+    /// Changes user and password for the connections made from now on.
+    pub fn log_in_as(&self, username: Option<String>, password: Option<String>) {
+        if let Some(transport) = &self.transport {
+            transport.log_in_as(username, password);
+        }
     }
 
     /// Queues a call; its answer comes back as [`News::Answer`]. The caller has to
@@ -362,9 +429,18 @@ impl Engine {
         if inbox.closing == Some(Closing::Now) {
             return Err(StoreError::closed(sweep.name));
         }
-        inbox.sweeps.push(sweep);
-        drop(inbox);
-        self.shared.wake.notify_one();
+        if self.shared.by_client {
+            inbox.running += 1;
+            drop(inbox);
+            // The thread has been started with the engine.
+            if let Ok(thread) = io_thread() {
+                thread.spawn(self.shared.clone().run_sweep(sweep));
+            }
+        } else {
+            inbox.sweeps.push(sweep);
+            drop(inbox);
+            self.shared.wake.notify_one();
+        }
         Ok(())
     }
 

@@ -15,7 +15,6 @@ pub struct Host {
     emit: Held,
     later: Held,
     soon: Held,
-    warn: Held,
 }
 
 impl Host {
@@ -30,7 +29,6 @@ impl Host {
             emit: held(c"emit")?,
             later: held(c"later")?,
             soon: held(c"soon")?,
-            warn: held(c"warn")?,
         })
     }
 
@@ -66,6 +64,20 @@ impl Host {
         make().unwrap_or_else(|thrown| thrown)
     }
 
+    /// A `{message, code}` of the face as an error.
+    pub fn reason<'e>(&self, env: &'e Env, reason: &Unknown<'e>) -> StoreError {
+        let text = |name| {
+            js::get(env, reason, name)
+                .and_then(|value| js::text(env, &value))
+                .unwrap_or_default()
+        };
+        StoreError {
+            code: text(c"code").into(),
+            message: text(c"message"),
+            cause: None,
+        }
+    }
+
     /// `Number(new Date(value))`: NaN where it is no date.
     pub fn date<'e>(&self, env: &'e Env, value: &Unknown<'e>) -> Try<'e, f64> {
         let time = self.date.call(env, [*value])?;
@@ -76,13 +88,6 @@ impl Host {
     pub fn emit<'e, const N: usize>(&self, env: &'e Env, event_and_args: [Unknown<'e>; N]) {
         // The face only schedules the event here, which cannot throw.
         let _ = self.emit.call(env, event_and_args);
-    }
-
-    /// `process.emitWarning`.
-    pub fn warn<'e>(&self, env: &'e Env, message: &str) -> Try<'e, ()> {
-        let message = js::string(env, message.as_bytes())?;
-        self.warn.call(env, [message])?;
-        Ok(())
     }
 
     /// The error for a record whose JSON is no object.

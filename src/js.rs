@@ -253,25 +253,6 @@ pub fn set<'e>(
     check(env, status)
 }
 
-/// `Object.keys(object)`.
-pub fn keys<'e>(env: &'e Env, object: &Unknown<'e>) -> Try<'e, Vec<String>> {
-    let mut names = ptr::null_mut();
-    // SAFETY: out-pointer to a local.
-    let status = unsafe {
-        sys::napi_get_all_property_names(
-            env.raw(),
-            object.raw(),
-            sys::KeyCollectionMode::own_only,
-            sys::KeyFilter::enumerable | sys::KeyFilter::skip_symbols,
-            sys::KeyConversion::numbers_to_strings,
-            &mut names,
-        )
-    };
-    check(env, status)?;
-    // SAFETY: the call above returned an array of strings.
-    Ok(unsafe { Vec::<String>::from_napi_value(env.raw(), names) }.unwrap_or_default())
-}
-
 /// An empty object.
 pub fn object(env: &Env) -> Try<'_> {
     let mut object = ptr::null_mut();
@@ -302,6 +283,42 @@ pub fn set_element<'e>(
     check(env, status)
 }
 
+/// An array of what `element` makes of each of `items`.
+pub fn list<'e, T>(
+    env: &'e Env,
+    items: &[T],
+    element: impl Fn(&'e Env, &T) -> Try<'e>,
+) -> Try<'e> {
+    let array = array(env)?;
+    for (index, item) in items.iter().enumerate() {
+        set_element(env, &array, index as u32, &element(env, item)?)?;
+    }
+    Ok(array)
+}
+
+/// The elements of an array; `None` where `value` is none.
+pub fn elements<'e>(env: &'e Env, value: &Unknown<'e>) -> Option<Vec<Unknown<'e>>> {
+    let mut is_array = false;
+    let mut length = 0;
+    // SAFETY: out-pointers to locals; the second call is made on an array only.
+    unsafe {
+        let status = sys::napi_is_array(env.raw(), value.raw(), &mut is_array);
+        if status != sys::Status::napi_ok || !is_array {
+            return None;
+        }
+        sys::napi_get_array_length(env.raw(), value.raw(), &mut length);
+    }
+    let element = |index| {
+        let mut element = ptr::null_mut();
+        // SAFETY: out-pointer to a local.
+        let status =
+            unsafe { sys::napi_get_element(env.raw(), value.raw(), index, &mut element) };
+        check(env, status).ok()?;
+        Some(wrap(env, element))
+    };
+    (0..length).map(element).collect()
+}
+
 /// `function(...args)`; the error is what it threw.
 pub fn call<'e, const N: usize>(
     env: &'e Env,
@@ -325,11 +342,18 @@ pub fn call<'e, const N: usize>(
     Ok(wrap(env, result))
 }
 
-/// A JS function without arguments that runs `body`.
-pub fn function(env: &Env, name: &str, body: impl Fn(&Env) + 'static) -> napi::Result<Held> {
+/// A JS function that runs `body` on its first N arguments; missing ones are undefined.
+pub fn function<const N: usize>(
+    env: &Env,
+    name: &str,
+    body: impl for<'c> Fn(&'c Env, [Unknown<'c>; N]) + 'static,
+) -> napi::Result<Held> {
     let function = env.create_function_from_closure::<(), (), _>(name, move |call| {
+        let argument = |index| call.get(index).unwrap_or_else(|_| undefined(call.env));
         // A panic must not unwind into Node.
-        let _ = catch_unwind(AssertUnwindSafe(|| body(call.env)));
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            body(call.env, std::array::from_fn(argument));
+        }));
         Ok(())
     })?;
     Held::new(env, &function.to_unknown())

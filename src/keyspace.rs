@@ -47,6 +47,9 @@ pub struct Sweep {
     pub name: &'static str,
     pub purpose: Purpose,
     pub prefix: Vec<u8>,
+    /// What the app's client puts before every key by itself: in the replies to SCAN, which no
+    /// client changes, but not in what it is given.
+    pub client_prefix: Vec<u8>,
     /// `scanCount`, where the app has set it.
     pub count: Option<u32>,
     /// For [`Purpose::All`].
@@ -75,7 +78,13 @@ impl Sweep {
             );
             worked?;
             (cursor, keys) = scanned?;
-            keys.retain(|key| key.starts_with(&self.prefix) && seen.is_new(key));
+            keys.retain_mut(|key| {
+                let is_ours = key.starts_with(&self.client_prefix);
+                if is_ours {
+                    key.drain(..self.client_prefix.len());
+                }
+                is_ours && key.starts_with(&self.prefix) && seen.is_new(key)
+            });
             if cursor == b"0" {
                 self.work(shared, &credits, &mut size, keys).await?;
                 return Ok((self.purpose == Purpose::Length).then_some(seen.0.len()));
@@ -104,7 +113,7 @@ impl Sweep {
         scan.arg("SCAN")
             .arg(cursor)
             .arg("MATCH")
-            .arg(pattern(&self.prefix))
+            .arg(pattern(&[&*self.client_prefix, &*self.prefix].concat()))
             .arg("COUNT")
             .arg(self.count.unwrap_or(SCAN_STEP))
             .arg("TYPE")

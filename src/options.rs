@@ -10,11 +10,12 @@ use crate::error::StoreError;
 use crate::host::Host;
 use crate::js::{self, Try};
 use crate::session;
-use crate::transport::{Server, Transport};
+use crate::transport::{JsClient, Parts, Server, Transport};
 
 /// Every option there is; [`unknown_options`] looks here.
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
     "client",
+    "transport",
     "prefix",
     "scanCount",
     "serializer",
@@ -35,16 +36,26 @@ const MOST_MS: f64 = 2_147_483_647.0;
 
 /// What is fixed when a store is made.
 pub struct Config {
-    pub transport: Transport,
+    pub route: Route,
     pub limits: Limits,
     /// Whether a session whose key is gone is written all the same, as connect-redis does.
     pub resurrect: bool,
+}
+
+/// Whose connection carries the commands.
+pub enum Route {
+    /// One of the store's own.
+    Own(Transport),
+    /// That of the app's client.
+    Client(JsClient),
 }
 
 /// What an app may change on a living store: connect-redis's public fields.
 pub struct Settings {
     /// `"sess:"` where it is not given.
     pub prefix: Vec<u8>,
+    /// What the app's client puts before every key by itself, where it carries the commands.
+    pub client_prefix: Vec<u8>,
     /// `None` while the app has not set it.
     pub scan_count: Option<u32>,
     /// Whether sessions are JSON. Where the app has a serializer of its own, the face calls it, and
@@ -57,17 +68,16 @@ pub struct Settings {
 }
 
 impl Config {
-    /// Reads what is fixed for the life of the store.
-    pub fn read<'e>(env: &'e Env, host: &Host, options: &Unknown<'e>) -> Try<'e, Config> {
+    /// Reads what is fixed for the life of the store. `to` says where its commands go: undefined
+    /// is the option `url`, `{ask}` the app's client, anything else the parts of a server
+    /// that the face has read from a client (`client/read.js`).
+    pub fn read<'e>(
+        env: &'e Env,
+        host: &Host,
+        options: &Unknown<'e>,
+        to: &Unknown<'e>,
+    ) -> Try<'e, Config> {
         let reader = Reader { env, host };
-        let client = reader.option(options, "client")?;
-        if js::kind(&client) != ValueType::Undefined {
-            return Err(reader.refuse(
-                "the option client is not supported by this version: give the server as \
-                 url: \"redis://user:password@host:6379/0\" instead"
-                    .into(),
-            ));
-        }
         let ttl = reader.option(options, "ttl")?;
         let is_falsy = matches!(js::kind(&ttl), ValueType::Undefined)
             || js::kind(&ttl) == ValueType::Number && js::number(&ttl).is_nan();
@@ -77,29 +87,69 @@ impl Config {
         {
             return Err(reader.wrong("ttl", "a number of seconds or a function", &ttl));
         }
-        let url = reader.option(options, "url")?;
-        let url = match js::kind(&url) {
-            ValueType::Undefined => DEFAULT_URL.to_string(),
-            ValueType::String => js::text(env, &url)?,
-            ValueType::Object => {
-                let href = js::get(env, &url, c"href")?;
-                if js::kind(&href) != ValueType::String {
-                    return Err(reader.wrong("url", "a string or a URL", &url));
-                }
-                js::text(env, &href)?
-            }
-            _ => return Err(reader.wrong("url", "a string or a URL", &url)),
-        };
-        let server = Server::from_url(&url)
-            .map_err(|reason| reader.refuse(format!("the option url cannot be used: {reason}")))?;
         Ok(Config {
-            transport: Transport::standalone(server),
+            route: reader.route(options, to)?,
             limits: Limits {
                 command: reader.timeout(options, "commandTimeout", DEFAULT_COMMAND_TIMEOUT)?,
                 connect: reader.timeout(options, "connectTimeout", DEFAULT_CONNECT_TIMEOUT)?,
             },
             resurrect: reader.flag(options, "resurrect")?,
         })
+    }
+}
+
+impl<'e> Reader<'e, '_> {
+    fn route(&self, options: &Unknown<'e>, to: &Unknown<'e>) -> Try<'e, Route> {
+        if js::kind(to) != ValueType::Object {
+            return Ok(Route::Own(Transport::standalone(self.url(options)?)));
+        }
+        let ask = self.option(to, "ask")?;
+        Ok(match js::kind(&ask) {
+            ValueType::Undefined => Route::Own(Transport::standalone(self.parts(to)?)),
+            _ => Route::Client(JsClient::new(self.env, &ask)?),
+        })
+    }
+
+    /// The server that the face has read from the app's client.
+    fn parts(&self, parts: &Unknown<'e>) -> Try<'e, Server> {
+        let text = |name| -> Try<'e, Option<String>> {
+            let value = self.option(parts, name)?;
+            match js::kind(&value) {
+                ValueType::Undefined => Ok(None),
+                _ => js::text(self.env, &value).map(Some),
+            }
+        };
+        let number = |name| Ok(js::number(&self.option(parts, name)?));
+        Ok(Server::from_parts(Parts {
+            address: match text("path")? {
+                Some(path) => Err(path.into()),
+                None => Ok((text("host")?.unwrap_or_default(), number("port")? as u16)),
+            },
+            username: text("username")?,
+            password: text("password")?,
+            database: number("database")? as i64,
+            client_name: text("name")?,
+        }))
+    }
+
+    /// The server of the option `url`.
+    fn url(&self, options: &Unknown<'e>) -> Try<'e, Server> {
+        let env = self.env;
+        let url = self.option(options, "url")?;
+        let url = match js::kind(&url) {
+            ValueType::Undefined => DEFAULT_URL.to_string(),
+            ValueType::String => js::text(env, &url)?,
+            ValueType::Object => {
+                let href = js::get(env, &url, c"href")?;
+                if js::kind(&href) != ValueType::String {
+                    return Err(self.wrong("url", "a string or a URL", &url));
+                }
+                js::text(env, &href)?
+            }
+            _ => return Err(self.wrong("url", "a string or a URL", &url)),
+        };
+        Server::from_url(&url)
+            .map_err(|reason| self.refuse(format!("the option url cannot be used: {reason}")))
     }
 }
 
@@ -122,8 +172,13 @@ impl Settings {
         };
         let ttl = js::get(env, fields, c"ttl")?;
         let ttl_is_function = js::kind(&ttl) == ValueType::Function;
+        let client_prefix = reader.option(fields, "clientPrefix")?;
         Ok(Settings {
             prefix: js::string_bytes(env, &prefix, 32)?,
+            client_prefix: match js::kind(&client_prefix) {
+                ValueType::String => js::string_bytes(env, &client_prefix, 32)?,
+                _ => Vec::new(),
+            },
             scan_count,
             json: reader.flag(fields, "json")?,
             ttl_is_function,

@@ -111,25 +111,24 @@ fn decimal(text: &str) -> Option<f64> {
     None
 }
 
-/// What is stored for a session: its JSON; or, where the app has a serializer, what `session`, then
-/// a function of the face, returns.
-pub fn payload<'e>(
-    env: &'e Env,
-    host: &Host,
-    json: bool,
-    session: &Unknown<'e>,
-) -> Try<'e, Vec<u8>> {
-    const USUAL_PAYLOAD: usize = 1024;
-    let text = if json {
-        host.stringify(env, session)?
-    } else {
-        js::call(env, session, [])?
+/// What is stored for a session: its JSON; or what `session` returns, where that is a function of
+/// the face, which calls the app's serializer or has serialised already.
+pub fn payload<'e>(env: &'e Env, host: &Host, session: &Unknown<'e>) -> Try<'e, Vec<u8>> {
+    let text = match js::kind(session) {
+        ValueType::Function => js::call(env, session, [])?,
+        _ => host.stringify(env, session)?,
     };
-    if js::kind(&text) == ValueType::String {
-        return js::string_bytes(env, &text, USUAL_PAYLOAD);
+    payload_bytes(env, host, &text)
+}
+
+/// The bytes of a string or a Buffer; the error says what else was given.
+pub fn payload_bytes<'e>(env: &'e Env, host: &Host, text: &Unknown<'e>) -> Try<'e, Vec<u8>> {
+    const USUAL_PAYLOAD: usize = 1024;
+    if js::kind(text) == ValueType::String {
+        return js::string_bytes(env, text, USUAL_PAYLOAD);
     }
-    js::buffer_bytes(env, &text).ok_or_else(|| {
-        let got = describe(env, &text);
+    js::buffer_bytes(env, text).ok_or_else(|| {
+        let got = describe(env, text);
         host.error(
             env,
             &StoreError::invalid(format!(

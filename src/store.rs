@@ -1,23 +1,25 @@
 //! The native RedisStore: on the JS thread, calls become commands and replies settle promises.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use napi::{Env, Unknown};
+use napi::{Env, Unknown, ValueType};
 use napi_derive::napi;
 
 use crate::command::{Clock, Command, Expiry, Reply, TrueExpiry};
-use crate::engine::{CallId, Closing, Engine, News, Outbox, Part, Status};
-use crate::error::StoreError;
+use crate::engine::{Call, CallId, Closing, Engine, News, Outbox, Part, Status};
+use crate::error::{ConnectError, StoreError};
 use crate::host::Host;
 use crate::js::{self, Deferred, Doorbell, Held, Try};
 use crate::keyspace::{Purpose, Sweep};
-use crate::options::{Config, Settings, unknown_options};
+use crate::options::{Config, Route, Settings, unknown_options};
 use crate::pending::{Collected, Pending, Waiter, raw};
 use crate::session;
+use crate::transport::{self, JsClient};
 
 /// The store behind the face (`index.js`), with connect-redis's methods. Every method answers
 /// with a promise; the face adds the callbacks.
@@ -37,12 +39,18 @@ struct Inner {
     engine: Engine,
     outbox: Arc<Outbox>,
     bell: Arc<Doorbell>,
+    /// The app's client, where it carries the commands of sweeps.
+    client: Option<JsClient>,
+    /// Commands of sweeps that the client has been asked to carry out, and how many there were.
+    asked: RefCell<HashMap<u32, Call>>,
+    asks: Cell<u32>,
     pending: RefCell<Pending>,
     /// The clock of the batch that is being made, where one is: see [`Inner::batch`].
     batch: Cell<Option<Clock>>,
     /// JS functions that call the methods of these names.
     flush: Held,
     turn: Held,
+    answered: Held,
     /// Whether `turn` is scheduled.
     turn_scheduled: Cell<bool>,
     /// How long answers were worked on since the event loop is known to have turned.
@@ -60,7 +68,8 @@ const WORK_UNMEASURED: usize = 32 * 1024;
 #[napi]
 impl RedisStore {
     /// Checks the options and starts to connect, without waiting for it. `face` lends functions
-    /// (see `host.rs`); `fields` are connect-redis's public fields with the defaults put in.
+    /// (see `host.rs`); `fields` are connect-redis's public fields with the defaults put in; `to`
+    /// is where the commands go (see `options.rs`).
     /// Throws a TypeError that names the option and what was given.
     #[napi(constructor, catch_unwind)]
     pub fn new(
@@ -68,8 +77,9 @@ impl RedisStore {
         options: Unknown,
         fields: Unknown,
         face: Unknown,
+        to: Unknown,
     ) -> napi::Result<RedisStore> {
-        RedisStore::build(env, &options, &fields, &face)
+        RedisStore::build(env, &options, &fields, &face, &to)
             .map_err(napi::Error::from_unknown_without_coercion)
     }
 
@@ -78,13 +88,11 @@ impl RedisStore {
         options: &Unknown<'e>,
         fields: &Unknown<'e>,
         face: &Unknown<'e>,
+        to: &Unknown<'e>,
     ) -> Try<'e, RedisStore> {
         let host = Host::new(env, face)?;
-        let config = Config::read(env, &host, options)?;
+        let config = Config::read(env, &host, options, to)?;
         let settings = Settings::read(env, &host, fields)?;
-        if let Some(warning) = unknown_options(&js::keys(env, options)?) {
-            host.warn(env, &warning)?;
-        }
         let internal = |reason: String| {
             let error = StoreError {
                 message: format!("RedisStore: {reason}"),
@@ -96,17 +104,15 @@ impl RedisStore {
         // keeps the store until the bell is removed; the functions must not, as the store has them.
         let listener: Rc<OnceCell<Rc<Inner>>> = Rc::default();
         let called: Rc<OnceCell<Weak<Inner>>> = Rc::default();
-        let calling = |name: &str, call: fn(&Inner, &Env)| {
-            let called = called.clone();
-            js::function(env, name, move |env| {
-                if let Some(inner) = called.get().and_then(Weak::upgrade) {
-                    call(&inner, env);
-                }
-            })
+        let functions = || -> napi::Result<_> {
+            Ok((
+                calling(env, "flush", &called, |inner, env, []| inner.flush(env))?,
+                calling(env, "turn", &called, |inner, env, []| inner.turn(env))?,
+                calling(env, "answered", &called, Inner::answered)?,
+            ))
         };
-        let functions = calling("flush", Inner::flush)
-            .and_then(|flush| Ok((flush, calling("turn", Inner::turn)?)));
-        let (flush, turn) = functions.map_err(|error| internal(error.reason.clone()))?;
+        let (flush, turn, answered) =
+            functions().map_err(|error| internal(error.reason.clone()))?;
         let listening = listener.clone();
         let on_ring = Box::new(move |env: &Env| {
             if let Some(inner) = listening.get() {
@@ -115,9 +121,17 @@ impl RedisStore {
         });
         let bell = Doorbell::new(env, on_ring).map_err(|error| internal(error.reason.clone()))?;
         let outbox = Outbox::new(bell.clone());
-        let engine = Engine::start(config.transport, config.limits, outbox.clone())
-            .inspect_err(|_| bell.remove())
-            .map_err(internal)?;
+        let (client, engine) = match config.route {
+            Route::Own(transport) => {
+                let engine = Engine::start(transport, config.limits, outbox.clone());
+                (None, engine)
+            }
+            Route::Client(client) => {
+                let engine = Engine::by_client(config.limits, outbox.clone());
+                (Some(client), engine)
+            }
+        };
+        let engine = engine.inspect_err(|_| bell.remove()).map_err(internal)?;
         let inner = Rc::new(Inner {
             settings: RefCell::new(Rc::new(settings)),
             resurrect: config.resurrect,
@@ -125,10 +139,14 @@ impl RedisStore {
             engine,
             outbox,
             bell,
+            client,
+            asked: RefCell::default(),
+            asks: Cell::new(0),
             pending: RefCell::default(),
             batch: Cell::new(None),
             flush,
             turn,
+            answered,
             turn_scheduled: Cell::new(false),
             worked: Cell::default(),
             ended: Cell::new(false),
@@ -161,8 +179,7 @@ impl RedisStore {
         })
     }
 
-    /// Stores a session, or where the app has a serializer, what `session`, then a function,
-    /// returns. `expires` is its `cookie.expires`, undefined where it does not count;
+    /// Stores a session, or what `session` returns, where it is a function. `expires` is its `cookie.expires`, undefined where it does not count;
     /// `ttl` is the `ttl` field, or what it returned for this session where it is a function;
     /// `loaded` says that express-session loaded the session from this store, so that it is not
     /// written where its key is gone.
@@ -187,7 +204,7 @@ impl RedisStore {
                 Expiry::In(ms) if !settings.disable_ttl => Some(ms),
                 Expiry::In(_) | Expiry::Never => None,
             };
-            let value = session::payload(env, host, settings.json, &session)?;
+            let value = session::payload(env, host, &session)?;
             Ok(Some(Command::Set {
                 key,
                 value,
@@ -266,6 +283,50 @@ impl RedisStore {
         Ok(promise)
     }
 
+    /// What to warn about in options of these names, if there is anything: those that do not exist.
+    #[napi(catch_unwind)]
+    pub fn warning(names: Vec<String>) -> Option<String> {
+        unknown_options(&names)
+    }
+
+    /// The milliseconds a session has to live, by the same rules as for `set`; none or fewer where
+    /// its time is over, Infinity for ever. Throws what `set` rejects with.
+    #[napi(catch_unwind)]
+    pub fn expires_in<'e>(
+        &self,
+        env: &'e Env,
+        expires: Unknown<'e>,
+        ttl: Unknown<'e>,
+        now: f64,
+    ) -> napi::Result<f64> {
+        match session::expiry(env, &self.inner.host, &expires, &ttl, now) {
+            Ok(Expiry::In(ms)) => Ok(ms as f64),
+            Ok(Expiry::Never) => Ok(f64::INFINITY),
+            Ok(Expiry::Past) => Ok(0.0),
+            Err(error) => Err(napi::Error::from_unknown_without_coercion(error)),
+        }
+    }
+
+    /// Throws where a payload is neither a string nor a Buffer.
+    #[napi(catch_unwind)]
+    pub fn check_payload<'e>(&self, env: &'e Env, payload: Unknown<'e>) -> napi::Result<()> {
+        session::payload_bytes(env, &self.inner.host, &payload)
+            .map(drop)
+            .map_err(napi::Error::from_unknown_without_coercion)
+    }
+
+    /// Closes the connection once what is pending is answered; nothing may be asked from now on.
+    #[napi(catch_unwind)]
+    pub fn retire(&self) {
+        self.inner.engine.close(Closing::WhenIdle);
+    }
+
+    /// Changes user and password (strings, or undefined) for the connections made from now on.
+    #[napi(catch_unwind)]
+    pub fn log_in_as(&self, username: Option<String>, password: Option<String>) {
+        self.inner.engine.log_in_as(username, password);
+    }
+
     /// `connecting`, `ready`, `reconnecting` or `closed`.
     #[napi(getter, catch_unwind)]
     pub fn status(&self) -> &'static str {
@@ -276,12 +337,21 @@ impl RedisStore {
             Status::Closed => "closed",
         }
     }
+}
 
-    /// Whose connection carries the commands: always `native`, the store's own.
-    #[napi(getter, catch_unwind)]
-    pub fn transport(&self) -> &'static str {
-        "native"
-    }
+/// A JS function that calls `call` on the store, as long as there is one.
+fn calling<const N: usize>(
+    env: &Env,
+    name: &str,
+    store: &Rc<OnceCell<Weak<Inner>>>,
+    call: impl for<'c> Fn(&Inner, &'c Env, [Unknown<'c>; N]) + 'static,
+) -> napi::Result<Held> {
+    let store = store.clone();
+    js::function(env, name, move |env, arguments| {
+        if let Some(inner) = store.get().and_then(Weak::upgrade) {
+            call(&inner, env, arguments);
+        }
+    })
 }
 
 impl Drop for RedisStore {
@@ -367,6 +437,7 @@ impl Inner {
             name,
             purpose,
             prefix: settings.prefix.clone(),
+            client_prefix: settings.client_prefix.clone(),
             count: settings.scan_count,
             expiry: settings.true_expiry(),
             clock: self.batch(env),
@@ -406,6 +477,7 @@ impl Inner {
             unmeasured += news.size();
             match news {
                 News::Answer(id, answer) => self.answer(env, id, answer),
+                News::Ask(call) => js::scoped(env, |env| self.ask(env, call)),
                 // The end comes after what was put off before it.
                 News::Part(..) | News::Swept(..) | News::End => {
                     self.pending.borrow_mut().put_off(news);
@@ -414,6 +486,7 @@ impl Inner {
                 News::Status(Status::Ready) => self.emit(env, "ready"),
                 News::Status(Status::Reconnecting) => self.emit(env, "reconnecting"),
                 News::Status(_) => {}
+                News::Failed(error) => self.failed(env, &error),
             }
             if unmeasured < WORK_UNMEASURED && !share.is_empty() {
                 continue;
@@ -450,7 +523,7 @@ impl Inner {
             Some(News::Part(id, part)) => self.collect(env, id, part),
             Some(News::Swept(id, swept)) => self.swept(env, id, swept),
             Some(News::End) => self.end(env),
-            Some(News::Answer(..) | News::Status(_)) | None => {}
+            Some(_) | None => {}
         }
         if self.pending.borrow().has_put_off() {
             self.ask_for_turn(env);
@@ -479,6 +552,37 @@ impl Inner {
             .unwrap_or_else(|_| Err(self.host.error(env, &StoreError::internal(waiter.name))));
             waiter.deferred.settle(env, value);
         });
+    }
+
+    /// Has the app's client carry out a sweep's commands.
+    fn ask(&self, env: &Env, call: Call) {
+        let (Some(client), Command::Raw(commands)) = (&self.client, &call.command) else {
+            return;
+        };
+        let id = self.asks.get();
+        self.asks.set(id.wrapping_add(1));
+        let commands = commands.clone();
+        // First kept, then asked: a client may answer at once.
+        self.asked.borrow_mut().insert(id, call);
+        client.ask(env, id, &commands, &self.answered);
+    }
+
+    /// The app's client has carried out a sweep's commands: `error` is what went wrong, as
+    /// `{message, code}`, where something did.
+    fn answered<'e>(&self, env: &'e Env, [id, error, replies]: [Unknown<'e>; 3]) {
+        let call = self.asked.borrow_mut().remove(&(js::number(&id) as u32));
+        let Some(mut call) = call else {
+            return;
+        };
+        let answer = match js::kind(&error) {
+            ValueType::Object => Err(self.host.reason(env, &error)),
+            _ => match transport::reply(env, &replies) {
+                Ok(redis::Value::Array(values)) => Ok(Reply::Raw(values)),
+                _ => Err(StoreError::unexpected(call.name, "the client's server")),
+            },
+        };
+        // Who asked is a task of the I/O thread, so there is no news for JS.
+        call.answer(answer, &mut Vec::new());
     }
 
     /// Takes in a part of a sweep, or as much of it as a turn may take.
@@ -517,7 +621,10 @@ impl Inner {
 
     /// The I/O thread is done with this store: nothing pending can be answered any more.
     fn end(&self, env: &Env) {
-        self.ended.set(true);
+        if self.ended.replace(true) {
+            return;
+        }
+        self.asked.borrow_mut().clear();
         let (waiters, closers) = self.pending.borrow_mut().drain();
         for waiter in waiters {
             let error = self.host.error(env, &StoreError::closed(waiter.name));
@@ -528,6 +635,13 @@ impl Inner {
         }
         self.emit(env, "end");
         self.bell.remove();
+    }
+
+    /// Tells the face, for which an attempt may have been the first, that it has failed.
+    fn failed(&self, env: &Env, error: &ConnectError) {
+        if let Ok(reason) = js::string(env, error.reason.as_bytes()) {
+            self.host.emit(env, [js::value(env, "failed"), reason]);
+        }
     }
 
     fn emit(&self, env: &Env, event: &str) {

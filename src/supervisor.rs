@@ -189,6 +189,7 @@ impl Supervisor {
                 self.shared.set_status(Status::Ready);
             }
             LinkEvent::Failed(error) => {
+                self.shared.outbox.push([News::Failed(error.clone())]);
                 self.last_error = Some(error);
                 self.connect();
             }

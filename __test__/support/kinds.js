@@ -1,40 +1,446 @@
 "use strict";
 
-// The stores that the behaviour suite runs against. `ours` says whether the rows hold where this
-// store deliberately differs from connect-redis.
+// The stores that the behaviour suite runs against.
+//
+// A kind starts a `site` (the servers, and a witness that sees what is really stored there) and
+// opens on it what a store is made of: options, the client among them. `transport` is what the
+// store has to say of itself. `lacks` names what a kind cannot show, because a fake has not got it
+// or because it is otherwise there by intention; the rows of the suite say what they need:
+//
+// - `ours`: this store's deliberate differences from connect-redis
+// - `ms`: expiry to the millisecond; an app's client is given whole seconds
+// - `fresh`: the true expiry of a session whose cookie has more than half of its time left
+// - `pttl`: PTTL, which is not among connect-redis's own calls; likewise `xx`, `persist`, `unlink`,
+//   and `step`, a scan in steps of the store's own
+// - `order`: calls made together are done in their order
+// - `stats`: Redis's own count of commands, which is one server's
+// - `turns`: the event loop turns meanwhile; a client gives all replies of a packet at once
+// - `timers`: it can do with fake timers; a client of the app's needs true ones
+// - `types`: only strings are seen; `wrongtype`: Redis's error for anything else
+// - `binary`, `patterns`, `strict`, `clock`: any character in a key, patterns as Redis reads them,
+//   its checks of arguments, a clock apart from the app's; not every fake has them
 
 const ConnectRedis = require("connect-redis");
-const { createClient } = require("redis");
+const selfsigned = require("selfsigned");
+const { mkdtempSync, rmSync, writeFileSync } = require("node:fs");
+const { tmpdir } = require("node:os");
+const path = require("node:path");
 const { RedisStore } = require("../..");
+const { startRedisServer, freePort } = require("../../scripts/redis-server.js");
+const { startRedisCluster, startRedisSentinel } = require("../../scripts/redis-topologies.js");
+const { openClusterWitness, openWitness, withPrefix, witnessOfFake } = require("./witness.js");
 
-/** This store on a connection of its own; `urlOf` says how it gets there. */
-function native(name, urlOf, serverArgs = []) {
+const redis = { 4: require("redis-4"), 5: require("redis-5"), 6: require("redis") };
+const ioredis = { 5: require("ioredis"), 6: require("ioredis-6") };
+
+/** What a store does not show through an app's client. */
+const BY_CLIENT = ["ms", "fresh", "turns", "timers"];
+/** What a fake that keeps its data to itself does not do as Redis does. */
+const FAKE = ["wrongtype", "binary", "patterns", "strict", "clock"];
+const PREFIX = "app:";
+const USER = { username: "ada", password: "s e:c@ret" };
+const USER_ARGS = ["--user", "ada", "on", `>${USER.password}`, "~*", "&*", "+@all"];
+
+/** One server; `see` makes the witness of it. */
+function single(args = [], see = openWitness) {
+  return async () => {
+    const server = await startRedisServer({ args });
+    const witness = await see(server);
+    return { server, witness, stop: () => server.stop() };
+  };
+}
+
+/** A kind on the store's own connection to a url. */
+function byUrl(name, urlOf, args) {
   return {
     name,
-    ours: true,
-    serverArgs,
-    make(server, options) {
-      const store = new RedisStore({ url: urlOf(server), ...options });
-      return { store, close: () => store.close() };
+    transport: "native",
+    start: single(args),
+    open: ({ server }) => ({ options: { url: urlOf(server) } }),
+  };
+}
+
+/** A kind with an app's client; `clientOf` makes it, opened or not. */
+function byClient(name, transport, clientOf, { start = single(), lacks = [], options } = {}) {
+  return {
+    name,
+    transport,
+    lacks: transport === "client" ? [...BY_CLIENT, ...lacks] : ["timers", ...lacks],
+    start,
+    async open(site) {
+      const client = await clientOf(site);
+      return { options: { client, ...options }, close: () => end(client) };
     },
   };
 }
 
-const kinds = [
-  native("this store by url", (server) => server.url),
-  native("this store over a Unix socket", (server) => `unix://${server.socket}`),
-  native("this store in RESP2", (server) => server.url, ["--rename-command", "HELLO", ""]),
-  {
-    name: "connect-redis 10 + node-redis 6",
-    ours: false,
-    serverArgs: [],
-    async make(server, options) {
-      const client = createClient({ url: server.url });
-      await client.connect();
-      const store = new ConnectRedis.RedisStore({ client, ...options });
-      return { store, close: () => client.close() };
+/** Closes a client of any library, whatever state it is in. */
+async function end(client) {
+  if (typeof client.destroy === "function") {
+    try {
+      await client.destroy();
+    } catch {} // It was never opened.
+  } else if (typeof client.disconnect === "function") await client.disconnect();
+  else await client.end?.(true);
+}
+
+const connected = async (client) => {
+  client.on("error", () => {}); // Else an error of the connection would end the tests.
+  await client.connect();
+  return client;
+};
+
+const port = ({ server }) => ({ host: "127.0.0.1", port: server.port });
+const inPrefix = async (server) => withPrefix(await openWitness(server), PREFIX);
+const inDatabase = (database) => (server) => openWitness(server, { database });
+
+// Each line of the table below: what the app writes, and whose connection the store then uses.
+
+function nodeRedis(version) {
+  const { createClient, createClientPool, createCluster, createSentinel } = redis[version];
+  const name = `node-redis ${version}`;
+  const client = (what, transport, options, more) =>
+    byClient(`${name}: ${what}`, transport, (site) => connected(createClient(options(site))), more);
+  const url = ({ server }) => ({ url: server.url });
+  const kinds = [
+    client("createClient({ url })", "native", url),
+    client(
+      "createClient with options: socket, user, database, name, RESP",
+      "native",
+      (site) => ({
+        socket: port(site),
+        ...USER,
+        database: 3,
+        name: "mine",
+        ...(version > 4 && { RESP: version === 5 ? 3 : 2 }),
+      }),
+      { start: single(USER_ARGS, inDatabase(3)) },
+    ),
+    client("over a Unix socket", "native", ({ server }) => ({ socket: { path: server.socket } })),
+    byClient(`${name}: connect() not awaited`, "native", ({ server }) => {
+      const made = createClient({ url: server.url });
+      made.on("error", () => {});
+      made.connect().catch(() => {});
+      return made;
+    }),
+    client('transport: "client"', "client", url, { options: { transport: "client" } }),
+    client(
+      "TLS",
+      "client",
+      tlsOptions(({ ca }) => ({ tls: true, ca })),
+      { start: tls },
+    ),
+    byClient(
+      `${name}: createCluster`,
+      "client",
+      ({ cluster }) =>
+        connected(createCluster({ rootNodes: cluster.urls.map((u) => ({ url: u })) })),
+      // node-redis 6 itself lets GET overtake DEL there.
+      { start: startCluster, lacks: ["stats", ...(version === 6 ? ["order"] : [])] },
+    ),
+  ];
+  if (version === 4) {
+    kinds.push(
+      client("legacyMode", "client", ({ server }) => ({ url: server.url, legacyMode: true })),
+    );
+  } else {
+    const credentials = { type: "async-credentials-provider", credentials: async () => USER };
+    kinds.push(
+      client(
+        "async credentials provider",
+        "native",
+        ({ server }) => ({ url: server.url, credentialsProvider: credentials }),
+        {
+          start: single([...USER_ARGS, "--user", "default", "off"], (server) =>
+            openWitness(server, USER),
+          ),
+        },
+      ),
+      byClient(`${name}: createClientPool`, "client", ({ server }) =>
+        connected(createClientPool({ url: server.url })),
+      ),
+      byClient(
+        `${name}: createSentinel`,
+        "client",
+        ({ sentinel }) =>
+          connected(createSentinel({ name: sentinel.name, sentinelRootNodes: sentinel.sentinels })),
+        { start: startSentinel },
+      ),
+      byClient(`${name}: legacy()`, "client", async ({ server }) => {
+        const made = await connected(createClient({ url: server.url }));
+        return Object.assign(made.legacy(), { destroy: () => made.destroy() });
+      }),
+    );
+  }
+  if (version === 6) {
+    const keyPrefix = PREFIX;
+    kinds.push(
+      client("keyPrefix", "native", ({ server }) => ({ url: server.url, keyPrefix }), {
+        start: single([], inPrefix),
+      }),
+      client(
+        'keyPrefix, transport: "client"',
+        "client",
+        ({ server }) => ({ url: server.url, keyPrefix }),
+        {
+          start: single([], inPrefix),
+          options: { transport: "client" },
+        },
+      ),
+      byClient(
+        `${name}: createClientPool with keyPrefix`,
+        "client",
+        ({ server }) => connected(createClientPool({ url: server.url, keyPrefix })),
+        { start: single([], inPrefix) },
+      ),
+    );
+  }
+  return kinds;
+}
+
+function ioredisKinds(version) {
+  const Redis = ioredis[version].Redis;
+  const { Cluster } = ioredis[version];
+  const name = `ioredis ${version}`;
+  const client = (what, transport, args, more) =>
+    byClient(
+      `${name}: ${what}`,
+      transport,
+      (site) => {
+        const made = new Redis(...args(site));
+        made.on("error", () => {});
+        return made;
+      },
+      more,
+    );
+  const url = ({ server }) => [server.url];
+  return [
+    client("new Redis(url)", "native", url),
+    client(
+      "new Redis with options: host, port, user, db, connectionName",
+      "native",
+      (site) => [{ ...port(site), ...USER, db: 3, connectionName: "mine" }],
+      { start: single(USER_ARGS, inDatabase(3)) },
+    ),
+    client("keyPrefix", "native", ({ server }) => [server.url, { keyPrefix: PREFIX }], {
+      start: single([], inPrefix),
+    }),
+    client("lazyConnect", "native", ({ server }) => [server.url, { lazyConnect: true }]),
+    client("enableAutoPipelining", "native", ({ server }) => [
+      server.url,
+      { enableAutoPipelining: true },
+    ]),
+    client("over a Unix socket", "native", ({ server }) => [server.socket]),
+    client('transport: "client"', "client", url, { options: { transport: "client" } }),
+    client(
+      'keyPrefix, transport: "client"',
+      "client",
+      ({ server }) => [server.url, { keyPrefix: PREFIX, enableAutoPipelining: true }],
+      { start: single([], inPrefix), options: { transport: "client" } },
+    ),
+    client(
+      "TLS",
+      "client",
+      (site) => [{ host: "localhost", port: site.tlsPort, tls: { ca: site.ca } }],
+      {
+        start: tls,
+      },
+    ),
+    client(
+      "sentinels",
+      "client",
+      ({ sentinel }) => [{ name: sentinel.name, sentinels: sentinel.sentinels }],
+      {
+        start: startSentinel,
+      },
+    ),
+    ...[undefined, PREFIX].map((keyPrefix) =>
+      byClient(
+        `${name}: Cluster${keyPrefix ? " with keyPrefix" : ""}`,
+        "client",
+        ({ cluster }) => {
+          const made = new Cluster(cluster.urls, { keyPrefix });
+          made.on("error", () => {});
+          return made;
+        },
+        {
+          start: () => startCluster(keyPrefix),
+          lacks: ["stats"],
+        },
+      ),
+    ),
+  ];
+}
+
+async function startCluster(keyPrefix = "") {
+  const cluster = await startRedisCluster();
+  const witness = withPrefix(await openClusterWitness(cluster), keyPrefix);
+  return { cluster, witness, stop: () => cluster.stop() };
+}
+
+async function startSentinel() {
+  const sentinel = await startRedisSentinel();
+  const witness = await openWitness(sentinel.master);
+  return { sentinel, witness, stop: () => sentinel.stop() };
+}
+
+/** A server that has TLS beside plain TCP, with a certificate for localhost. */
+async function tls() {
+  const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-tls-"));
+  const pems = await selfsigned.generate([{ name: "commonName", value: "localhost" }]);
+  const cert = path.join(folder, "cert.pem");
+  const key = path.join(folder, "key.pem");
+  writeFileSync(cert, pems.cert);
+  writeFileSync(key, pems.private);
+  const tlsPort = await freePort();
+  const options = { "tls-port": tlsPort, "tls-cert-file": cert, "tls-key-file": key };
+  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, `${value}`]);
+  const server = await startRedisServer({
+    args: [...args, "--tls-ca-cert-file", cert, "--tls-auth-clients", "no"],
+  });
+  const witness = await openWitness(server);
+  const stop = async () => {
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  return { server, witness, tlsPort, ca: pems.cert, stop };
+}
+
+function tlsOptions(socket) {
+  return (site) => ({ socket: { host: "localhost", port: site.tlsPort, ...socket(site) } });
+}
+
+/** A client of node-redis 6 for a hand-made one to stand on. */
+const under = ({ server }) => connected(redis[6].createClient({ url: server.url, RESP: 2 }));
+const asked = (client, ...args) => client.sendCommand(args.map(String));
+
+const fakes = [
+  byClient(
+    "hand-made, with connect-redis's own calls only",
+    "client",
+    async (site) => {
+      const client = await under(site);
+      return {
+        get: (key) => client.get(key),
+        set: (key, value, options) => client.set(key, value, options),
+        expire: (key, seconds) => client.expire(key, seconds),
+        del: (keys) => client.del(keys),
+        mGet: (keys) => client.mGet(keys),
+        scanIterator: (options) => client.scanIterator(options),
+        destroy: () => client.destroy(),
+      };
     },
-  },
+    { lacks: ["types", "xx", "persist", "pttl", "unlink", "step"] },
+  ),
+  byClient(
+    "hand-made, with callbacks (node-redis 3 style)",
+    "client",
+    async (site) => {
+      const client = await under(site);
+      const names = ["get", "set", "expire", "del", "mget", "scan", "pttl", "persist"];
+      const made = { destroy: () => client.destroy() };
+      for (const name of names) {
+        made[name] = (...args) => {
+          const callback = args.pop();
+          asked(client, name, ...args.flat()).then(
+            (reply) => callback(null, reply),
+            (error) => callback(error),
+          );
+          return true;
+        };
+      }
+      return made;
+    },
+    { lacks: ["types", "unlink"] },
+  ),
+  byClient("node-redis 6 with its method get overridden", "client", async (site) => {
+    const client = await under(site);
+    const get = client.get.bind(client);
+    client.get = async (key) => get(key);
+    return client;
+  }),
+  byClient("ioredis 5 subclassed, with its method set overridden", "client", ({ server }) => {
+    class Mine extends ioredis[5].Redis {
+      set(...args) {
+        return super.set(...args);
+      }
+    }
+    return new Mine(server.url);
+  }),
+  byClient(
+    "a Proxy of node-redis 6",
+    "client",
+    async (site) => {
+      const client = await under(site);
+      return new Proxy(client, {
+        get(target, name) {
+          const value = target[name];
+          return typeof value === "function" ? value.bind(target) : value;
+        },
+      });
+    },
+    { lacks: ["unlink"] },
+  ),
+  byClient("node-redis 3", "client", ({ server }) =>
+    require("redis-3")
+      .createClient(server.url)
+      .on("error", () => {}),
+  ),
+  byClient("redis-mock", "client", ({ fake }) => fake, {
+    start: startFake(() => require("redis-mock").createClient()),
+    lacks: ["types", "stats", ...FAKE],
+  }),
+  byClient("ioredis-mock", "client", ({ fake }) => fake, {
+    start: startFake(() => new (require("ioredis-mock"))()),
+    lacks: ["types", "stats", ...FAKE],
+  }),
 ];
 
-module.exports = { kinds };
+function startFake(make) {
+  return async () => {
+    const fake = make();
+    // Not closed after each test, as the data would go with it.
+    const shared = Object.create(fake, {
+      destroy: { value: () => {} },
+      disconnect: { value: () => {} },
+    });
+    return { fake: shared, witness: witnessOfFake(fake), stop: async () => fake.quit?.() };
+  };
+}
+
+const own = [
+  byUrl("url", (server) => server.url),
+  byUrl("url of a Unix socket", (server) => `unix://${server.socket}`),
+  byUrl("url of a server that speaks RESP2", (server) => server.url, [
+    "--rename-command",
+    "HELLO",
+    "",
+  ]),
+  byUrl(
+    "url with user, password and database",
+    (server) => `redis://ada:${encodeURIComponent(USER.password)}@127.0.0.1:${server.port}/0`,
+    USER_ARGS,
+  ),
+];
+
+const connectRedis = {
+  name: "connect-redis 10 with node-redis 6",
+  Store: ConnectRedis.RedisStore,
+  lacks: ["ours", "ms", "fresh"],
+  start: single(),
+  async open({ server }) {
+    const client = await connected(redis[6].createClient({ url: server.url }));
+    return { options: { client }, close: () => end(client) };
+  },
+};
+
+for (const kind of [...own, ...fakes]) kind.Store = RedisStore;
+
+const withStore = (kinds) => kinds.map((kind) => ({ Store: RedisStore, lacks: [], ...kind }));
+
+module.exports = {
+  own: withStore([...own, connectRedis]),
+  nodeRedis: withStore([4, 5, 6].flatMap(nodeRedis)),
+  ioredis: withStore([5, 6].flatMap(ioredisKinds)),
+  fakes: withStore(fakes),
+};

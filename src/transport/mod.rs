@@ -1,5 +1,6 @@
 //! Whose connection carries the commands: one funnel for all of them, whatever is behind it.
 
+mod js_client;
 mod standalone;
 
 use redis::aio::MultiplexedConnection;
@@ -8,7 +9,8 @@ use tokio::task::JoinHandle;
 
 use crate::error::{ConnectError, ServerName};
 
-pub use standalone::Server;
+pub use js_client::{JsClient, reply};
+pub use standalone::{Parts, Server};
 
 /// Where and how to connect.
 #[derive(Clone)]
@@ -34,6 +36,13 @@ impl Transport {
     pub fn server_name(&self) -> ServerName {
         match &self.kind {
             Kind::Standalone(server) => server.name(),
+        }
+    }
+
+    /// Changes user and password for the connections made from now on.
+    pub fn log_in_as(&self, username: Option<String>, password: Option<String>) {
+        match &self.kind {
+            Kind::Standalone(server) => server.log_in_as(username, password),
         }
     }
 

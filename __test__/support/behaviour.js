@@ -1,36 +1,42 @@
 "use strict";
 
-// What the store does call by call, run against this store and against connect-redis itself: a
-// `same` row must hold for both, an `ours` row is a deliberate difference.
+// What the store does call by call, run against every kind of store (see kinds.js), and against
+// connect-redis itself: a `same` row must hold for both, an `ours` row is a deliberate difference.
 
 const { AsyncLocalStorage } = require("node:async_hooks");
-const { startRedisServer } = require("../scripts/redis-server.js");
-const { kinds } = require("./support/kinds.js");
-const { openWitness } = require("./support/witness.js");
 
-describe.each(kinds)("$name", (kind) => {
-  let server;
+/** Describes one kind; every row says what it needs of it, after its name. */
+function describeBehaviour(kind) {
+  let site;
   let witness;
 
   beforeAll(async () => {
-    server = await startRedisServer({ args: kind.serverArgs });
-    witness = await openWitness(server);
+    site = await kind.start();
+    ({ witness } = site);
   });
 
   afterAll(async () => {
     await witness?.close();
-    await server?.stop();
+    await site?.stop();
   });
 
-  const same = test;
-  const ours = kind.ours ? test : test.skip;
+  const row = (name, needs, body) => {
+    const lacking = needs.filter((need) => kind.lacks.includes(need));
+    (lacking.length === 0 ? test : test.skip)(name, body);
+  };
+  const same = (name, ...rest) => row(name, rest.slice(0, -1), rest.at(-1));
+  const ours = (name, ...rest) => row(name, ["ours", ...rest.slice(0, -1)], rest.at(-1));
   let opened;
 
   /** A store of this kind, closed after the test. */
-  async function make(options) {
-    const made = await kind.make(server, options);
-    opened.push(made);
-    return made.store;
+  async function make(options, Store = kind.Store) {
+    const { options: own, close } = await kind.open(site);
+    const store = new Store({ ...own, ...options });
+    opened.push(async () => {
+      await store.close?.();
+      await close?.();
+    });
+    return store;
   }
 
   beforeEach(async () => {
@@ -39,7 +45,7 @@ describe.each(kinds)("$name", (kind) => {
   });
 
   afterEach(async () => {
-    for (const { close } of opened) await close();
+    for (const close of opened) await close();
   });
 
   /** Calls with a callback; resolves to the arguments it got. */
@@ -131,19 +137,23 @@ describe.each(kinds)("$name", (kind) => {
       expect(await store.get("a", (error, session) => [error, session.n])).toEqual([null, 1]);
     });
 
-    same("an error goes to the callback, and the promise does not reject", async () => {
-      const store = await make();
-      await witness.lPush("sess:list", "x");
-      let got;
-      const returned = await store.get("list", (...args) => {
-        got = args;
-        return "returned";
-      });
-      expect(returned).toBe("returned");
-      expect(got).toHaveLength(2);
-      expect(got[0]).toBeInstanceOf(Error);
-      expect(got[1]).toBeNull();
-    });
+    same(
+      "an error goes to the callback, and the promise does not reject",
+      "wrongtype",
+      async () => {
+        const store = await make();
+        await witness.lPush("sess:list", "x");
+        let got;
+        const returned = await store.get("list", (...args) => {
+          got = args;
+          return "returned";
+        });
+        expect(returned).toBe("returned");
+        expect(got).toHaveLength(2);
+        expect(got[0]).toBeInstanceOf(Error);
+        expect(got[1]).toBeNull();
+      },
+    );
 
     ours("a callback that throws is called once, and its error rejects the promise", async () => {
       const store = await make();
@@ -202,7 +212,7 @@ describe.each(kinds)("$name", (kind) => {
       expect(await store.get("")).toEqual({ n: 3 });
     });
 
-    same("a sid may hold anything", async () => {
+    same("a sid may hold anything", "binary", async () => {
       const store = await make();
       const sids = ["a b", "a\r\nDEL b\r\n", "*?[a]\\", "\u0000", "日本", "x".repeat(5000)];
       for (const sid of sids) await store.set(sid, { sid });
@@ -229,14 +239,14 @@ describe.each(kinds)("$name", (kind) => {
       expect(session.polluted).toBeUndefined();
     });
 
-    same("a key of another type rejects, and stays", async () => {
+    same("a key of another type rejects, and stays", "wrongtype", async () => {
       const store = await make();
       await witness.lPush("sess:a", "x");
       await expect(store.get("a")).rejects.toThrow("WRONGTYPE");
       expect(await witness.lLen("sess:a")).toBe(1);
     });
 
-    same("calls made together are done in their order", async () => {
+    same("calls made together are done in their order", "order", async () => {
       const store = await make();
       const answers = await Promise.all([
         store.set("a", { n: 1 }),
@@ -249,7 +259,7 @@ describe.each(kinds)("$name", (kind) => {
       expect(answers).toEqual([null, { n: 1 }, null, { n: 2 }, null, null]);
     });
 
-    ours("many answers at once leave the event loop its turns", async () => {
+    ours("many answers at once leave the event loop its turns", "turns", async () => {
       const store = await make();
       await store.set("a", { list: Array.from({ length: 20_000 }, (_, n) => `item ${n}`) });
       const turns = countTurns();
@@ -368,29 +378,33 @@ describe.each(kinds)("$name", (kind) => {
       expect(await witness.get("sess:a")).toBe("x");
     });
 
-    ours("gets the true expiry into the parsed object, in the type it has there", async () => {
-      for (const [revive, type] of [
-        [(expires) => expires, String],
-        [(expires) => new Date(expires), Date],
-        [(expires) => Date.parse(expires), Number],
-      ]) {
-        const serializer = {
-          stringify: JSON.stringify,
-          parse(text) {
-            const session = JSON.parse(text);
-            session.cookie.expires = revive(session.cookie.expires);
-            return session;
-          },
-        };
-        const store = await make({ serializer });
-        await store.set("a", inMs(60_000));
-        await store.touch("a", inMs(600_000));
-        const { cookie } = await store.get("a");
-        expect(Object(cookie.expires)).toBeInstanceOf(type);
-        expect(new Date(cookie.expires) - Date.now()).toBeGreaterThan(590_000);
-        expect(cookie.originalMaxAge).toBe(60_000);
-      }
-    });
+    ours(
+      "gets the true expiry into the parsed object, in the type it has there",
+      "fresh",
+      async () => {
+        for (const [revive, type] of [
+          [(expires) => expires, String],
+          [(expires) => new Date(expires), Date],
+          [(expires) => Date.parse(expires), Number],
+        ]) {
+          const serializer = {
+            stringify: JSON.stringify,
+            parse(text) {
+              const session = JSON.parse(text);
+              session.cookie.expires = revive(session.cookie.expires);
+              return session;
+            },
+          };
+          const store = await make({ serializer });
+          await store.set("a", inMs(60_000));
+          await store.touch("a", inMs(600_000));
+          const { cookie } = await store.get("a");
+          expect(Object(cookie.expires)).toBeInstanceOf(type);
+          expect(new Date(cookie.expires) - Date.now()).toBeGreaterThan(590_000);
+          expect(cookie.originalMaxAge).toBe(60_000);
+        }
+      },
+    );
   });
 
   describe("time to live", () => {
@@ -420,7 +434,7 @@ describe.each(kinds)("$name", (kind) => {
       await near("sess:a", 50_000);
     });
 
-    ours("is kept to the millisecond", async () => {
+    ours("is kept to the millisecond", "ms", async () => {
       const store = await make();
       await store.set("a", inMs(700));
       const ttl = await witness.pTTL("sess:a");
@@ -570,7 +584,7 @@ describe.each(kinds)("$name", (kind) => {
       }
     });
 
-    ours("of Infinity is none", async () => {
+    ours("of Infinity is none", "persist", async () => {
       const store = await make({ ttl: Number.POSITIVE_INFINITY });
       await store.set("a", {});
       expect(await witness.ttl("sess:a")).toBe(-1);
@@ -579,7 +593,7 @@ describe.each(kinds)("$name", (kind) => {
       expect(await witness.ttl("sess:a")).toBe(-1);
     });
 
-    ours("beyond what Redis takes is an error, and nothing is deleted", async () => {
+    ours("beyond what Redis takes is an error, and nothing is deleted", "strict", async () => {
       const store = await make({ ttl: 1e300 });
       await witness.set("sess:a", "{}");
       await expect(store.set("a", {})).rejects.toThrow("invalid expire time");
@@ -588,7 +602,7 @@ describe.each(kinds)("$name", (kind) => {
   });
 
   describe("true expiry", () => {
-    ours("a touched session is read with the expiry its key has", async () => {
+    ours("a touched session is read with the expiry its key has", "fresh", async () => {
       const store = await make();
       await store.set("a", { n: 1, ...inMs(10_000) });
       await store.touch("a", inMs(500_000));
@@ -604,6 +618,29 @@ describe.each(kinds)("$name", (kind) => {
         read.cookie.expires.slice(0, 19),
       );
     });
+
+    ours(
+      "a session that has used up half of its cookie's time, also through a client",
+      "pttl",
+      async () => {
+        const store = await make();
+        for (const stale of [
+          new Date(Date.now() - 1000),
+          new Date(Date.now() + 4_000),
+          Date.now() + 4_000,
+        ]) {
+          const session = { n: 1, cookie: { originalMaxAge: 10_000, expires: stale } };
+          await witness.set("sess:a", JSON.stringify(session));
+          await witness.expire("sess:a", 500);
+          const { cookie } = await store.get("a");
+          const left = Number(new Date(cookie.expires)) - Date.now();
+          expect(left).toBeGreaterThan(490_000);
+          expect(left).toBeLessThanOrEqual(500_000);
+          expect(typeof cookie.expires).toBe(stale instanceof Date ? "string" : "number");
+          expect(cookie.originalMaxAge).toBe(10_000);
+        }
+      },
+    );
 
     ours("does not touch what is stored", async () => {
       const store = await make();
@@ -630,7 +667,7 @@ describe.each(kinds)("$name", (kind) => {
       }
     });
 
-    ours("is told by the app's clock", async () => {
+    ours("is told by the app's clock", "clock", async () => {
       const store = await make();
       jest.useFakeTimers({ now: new Date("2030-01-01T00:00:00Z"), doNotFake: REAL_TIMERS });
       try {
@@ -678,7 +715,7 @@ describe.each(kinds)("$name", (kind) => {
       }
     });
 
-    same("scan in steps of scanCount", async () => {
+    same("scan in steps of scanCount", "stats", async () => {
       const store = await make({ scanCount: 10 });
       await fill(store, 100);
       await witness.configResetStat();
@@ -694,21 +731,26 @@ describe.each(kinds)("$name", (kind) => {
       expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
     });
 
-    ours("keep their own step while scanCount is not set, whatever else is", async () => {
-      const store = await make();
-      store.prefix = "mine:";
-      await fill(store, 900);
-      const scans = async () => {
-        await witness.configResetStat();
-        expect(await store.length()).toBe(900);
-        return Number(/cmdstat_scan:calls=(\d+)/.exec(await witness.info("commandstats"))[1]);
-      };
-      expect(await scans()).toBeLessThan(5);
-      store.scanCount = 50;
-      expect(await scans()).toBeGreaterThan(5);
-    });
+    ours(
+      "keep their own step while scanCount is not set, whatever else is",
+      "stats",
+      "step",
+      async () => {
+        const store = await make();
+        store.prefix = "mine:";
+        await fill(store, 900);
+        const scans = async () => {
+          await witness.configResetStat();
+          expect(await store.length()).toBe(900);
+          return Number(/cmdstat_scan:calls=(\d+)/.exec(await witness.info("commandstats"))[1]);
+        };
+        expect(await scans()).toBeLessThan(5);
+        store.scanCount = 50;
+        expect(await scans()).toBeGreaterThan(5);
+      },
+    );
 
-    ours("take a prefix literally", async () => {
+    ours("take a prefix literally", "patterns", async () => {
       for (const prefix of ["a*b:", "a?b:", "a[xy]b:", "a\\b:", "a^b-", "*", "[", "\\"]) {
         await witness.flushDb();
         await witness.set("axb:1", "{}");
@@ -723,7 +765,7 @@ describe.each(kinds)("$name", (kind) => {
       }
     });
 
-    ours("see string keys only", async () => {
+    ours("see string keys only", "types", async () => {
       const store = await make();
       await store.set("a", { n: 1 });
       await witness.lPush("sess:list", "x");
@@ -758,7 +800,7 @@ describe.each(kinds)("$name", (kind) => {
       for (const [, error] of corrupt.mock.calls) expect(error).toBeInstanceOf(Error);
     });
 
-    ours("read large sessions few at a time", async () => {
+    ours("read large sessions few at a time", "stats", async () => {
       const store = await make();
       const text = "x".repeat(500_000);
       for (let n = 0; n < 40; n += 1) await store.set(`s${n}`, { text });
@@ -771,21 +813,26 @@ describe.each(kinds)("$name", (kind) => {
       expect(turned).toBeGreaterThanOrEqual(33);
     });
 
-    ours("work in small commands, so that Redis is never held for long", async () => {
-      const store = await make();
-      await fill(store, 5000);
-      await witness.configResetStat();
-      expect(await store.all()).toHaveLength(5000);
-      await store.clear();
-      const stats = await witness.info("commandstats");
-      const calls = (name) =>
-        Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
-      expect(calls("mget")).toBeGreaterThan(20);
-      expect(calls("unlink")).toBeGreaterThan(20);
-      expect(calls("del")).toBe(0);
-      expect(calls("keys")).toBe(0);
-      expect(await witness.dbSize()).toBe(0);
-    });
+    ours(
+      "work in small commands, so that Redis is never held for long",
+      "stats",
+      "unlink",
+      async () => {
+        const store = await make();
+        await fill(store, 5000);
+        await witness.configResetStat();
+        expect(await store.all()).toHaveLength(5000);
+        await store.clear();
+        const stats = await witness.info("commandstats");
+        const calls = (name) =>
+          Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
+        expect(calls("mget")).toBeGreaterThan(20);
+        expect(calls("unlink")).toBeGreaterThan(20);
+        expect(calls("del")).toBe(0);
+        expect(calls("keys")).toBe(0);
+        expect(await witness.dbSize()).toBe(0);
+      },
+    );
 
     same("run beside other calls", async () => {
       const store = await make();
@@ -799,7 +846,7 @@ describe.each(kinds)("$name", (kind) => {
     });
   });
 
-  ours("fake timers in an app's tests do not stop the store", async () => {
+  ours("fake timers in an app's tests do not stop the store", "timers", async () => {
     jest.useFakeTimers();
     try {
       const store = await make();
@@ -871,15 +918,14 @@ describe.each(kinds)("$name", (kind) => {
     });
 
     same("of a subclass count, and super calls work", async () => {
-      const plain = await make();
-      class Mine extends plain.constructor {
+      class Mine extends kind.Store {
         prefix = "mine:";
 
         async get(sid, cb) {
           return super.get(`${sid}!`, cb);
         }
       }
-      const store = await withSubclass(kind, Mine);
+      const store = await make({}, Mine);
       await store.set("a!", { n: 1 });
       expect(await witness.exists("mine:a!")).toBe(1);
       expect(await store.get("a")).toEqual({ n: 1 });
@@ -891,21 +937,8 @@ describe.each(kinds)("$name", (kind) => {
       await proxy.set("a", { n: 1 });
       expect(await proxy.get("a")).toEqual({ n: 1 });
     });
-
-    async function withSubclass({ ours: isOurs }, Mine) {
-      const { createClient } = require("redis");
-      if (isOurs) {
-        const store = new Mine({ url: server.url });
-        opened.push({ close: () => store.close() });
-        return store;
-      }
-      const client = createClient({ url: server.url });
-      await client.connect();
-      opened.push({ close: () => client.close() });
-      return new Mine({ client });
-    }
   });
-});
+}
 
 /** What fake timers leave alone: everything but the clock. */
 const REAL_TIMERS = [
@@ -920,3 +953,5 @@ const REAL_TIMERS = [
   "setTimeout",
   "clearTimeout",
 ]; // prettier-ignore
+
+module.exports = { describeBehaviour };

@@ -1,0 +1,147 @@
+"use strict";
+
+// The calls that wait for an app's client: none waits for longer than commandTimeout, and what goes
+// wrong is said as the store says it.
+
+const { clearTimeout, setTimeout } = require("node:timers");
+const { Queue } = require("./queue.js");
+
+/** What Redis's own errors begin with: WRONGTYPE, NOAUTH, OOM … */
+const SERVERS_WORD = /^([A-Z][A-Z0-9_]+)(?: |$)/;
+
+class Calls {
+  /**
+   * @param {object} terms
+   * @param {number} terms.limit milliseconds a call may wait
+   * @param {string} terms.client what messages call the client
+   * @param {(message: string, code: string, cause?: Error) => Error} terms.failure
+   */
+  constructor({ limit, client, failure }) {
+    this.limit = limit;
+    this.client = client;
+    this.failure = failure;
+    this.isClosed = false;
+    this.waiting = new Queue();
+    this.timer = undefined;
+  }
+
+  /**
+   * Makes a call, `command(first, second, third, fourth)`; the promise is of what `answer` makes of
+   * the client's reply. (Not a function without arguments: made anew for each call it would cost.)
+   * @param {string} name the store's method, for messages
+   * @param {string} key the key it is about, which no message may hold
+   */
+  make(name, key, answer, command, first, second, third, fourth) {
+    return new Promise((resolve, reject) => {
+      const call = this.enter(name, reject);
+      if (call === undefined) return;
+      const replied = (reply) => {
+        if (!this.waiting.take(call)) return;
+        try {
+          resolve(answer(reply));
+        } catch (error) {
+          reject(error);
+        }
+      };
+      const failed = (error) => {
+        if (this.waiting.take(call)) reject(this.told(name, key, error));
+      };
+      try {
+        const reply = command(first, second, third, fourth);
+        if (typeof reply?.then === "function") reply.then(replied, failed);
+        else replied(reply);
+      } catch (error) {
+        failed(error);
+      }
+    });
+  }
+
+  /**
+   * A promise that `start` settles, unless time or the store's end is sooner. `start` also gets a
+   * function that says whether it still can.
+   */
+  wait(name, start) {
+    return new Promise((resolve, reject) => {
+      const call = this.enter(name, reject);
+      if (call === undefined) return;
+      const settle = (how) => (value) => {
+        if (this.waiting.take(call)) how(value);
+      };
+      start(settle(resolve), settle(reject), () => call.isQueued);
+    });
+  }
+
+  /** Counts a call among those that wait; undefined where it is too late for that. */
+  enter(name, reject) {
+    if (this.isClosed) {
+      reject(this.closed(name));
+      return undefined;
+    }
+    const deadline = performance.now() + this.limit;
+    const call = { name, reject, deadline, isQueued: false, before: undefined, after: undefined };
+    this.waiting.add(call);
+    if (this.timer === undefined) this.watch(this.limit);
+    return call;
+  }
+
+  /** Looks for calls that have waited too long, in so many milliseconds. */
+  watch(delay) {
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      const now = performance.now();
+      for (let call = this.waiting.first; call !== undefined; call = this.waiting.first) {
+        const left = call.deadline - now;
+        if (left > 0) {
+          this.watch(Math.ceil(left));
+          return;
+        }
+        this.waiting.take(call);
+        call.reject(this.late(call.name));
+      }
+    }, delay);
+    // What keeps the process alive is the client's own connection.
+    this.timer.unref();
+  }
+
+  /** Rejects what waits and whatever comes. */
+  close() {
+    this.isClosed = true;
+    clearTimeout(this.timer);
+    for (let call = this.waiting.first; call !== undefined; call = this.waiting.first) {
+      this.waiting.take(call);
+      call.reject(this.closed(call.name));
+    }
+  }
+
+  late(name) {
+    const message = `${name}: the app's Redis client (${this.client}) did not answer within ${this.limit} ms (commandTimeout); is Redis there, and the client connected?`;
+    return this.failure(message, "ETIMEDOUT");
+  }
+
+  closed(name) {
+    const message = `${name}: the store is closed; make a new RedisStore to go on`;
+    return this.failure(message, "ECLOSED");
+  }
+
+  /** A client's error as the store's own, without the key that it may repeat. */
+  told(name, key, error) {
+    const { code, reason } = this.reason(key, error);
+    const cause = Object.assign(new Error(reason), { name: error?.name ?? "Error", code });
+    return this.failure(`${name}: the app's Redis client (${this.client}): ${reason}`, code, cause);
+  }
+
+  /** What a client's error says, without the key. */
+  reason(key, error) {
+    // Redis repeats the arguments of a command it does not know.
+    const [said] = String(error?.message ?? error).split(", with args beginning with");
+    const reason = key ? said.replaceAll(key, "…") : said;
+    const own = typeof error?.code === "string" && error.code !== "ENOENT" ? error.code : undefined;
+    const isClosed = /ClientClosed|Connection is closed|client is closed/i.test(
+      `${error?.constructor?.name} ${reason}`,
+    );
+    const code = SERVERS_WORD.exec(reason)?.[1] ?? own ?? (isClosed ? "ECLOSED" : "ECLIENT");
+    return { code: code === "ENOENT" ? "ERR" : code, reason };
+  }
+}
+
+module.exports = { Calls };

@@ -1,0 +1,41 @@
+"use strict";
+
+/**
+ * Things in the order in which they came, each of which may leave at any time. A Set would do, but
+ * its table is remade over and over while calls come and go, which the garbage collector pays for:
+ * with one, `get` through ioredis was a sixth slower.
+ *
+ * What is put in gets the fields `before`, `after` and `isQueued`.
+ */
+class Queue {
+  constructor() {
+    this.first = undefined;
+    this.last = undefined;
+  }
+
+  add(item) {
+    item.isQueued = true;
+    item.before = this.last;
+    item.after = undefined;
+    if (this.last === undefined) this.first = item;
+    else this.last.after = item;
+    this.last = item;
+  }
+
+  /** Takes an item out; false where it has been taken out before. */
+  take(item) {
+    if (!item.isQueued) return false;
+    const { before, after } = item;
+    if (before === undefined) this.first = after;
+    else before.after = after;
+    if (after === undefined) this.last = before;
+    else after.before = before;
+    // What has left must not keep alive who was beside it.
+    item.before = undefined;
+    item.after = undefined;
+    item.isQueued = false;
+    return true;
+  }
+}
+
+module.exports = { Queue };

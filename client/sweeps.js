@@ -1,0 +1,60 @@
+"use strict";
+
+// The commands of a sweep over the keyspace (src/keyspace.rs), carried out by an app's client.
+//
+// The native side holds this, and goes on with a sweep when the app has let go of its store: so
+// nothing here may hold the store or its native object, or neither could ever go.
+
+class Sweeps {
+  /**
+   * @param {import("./commands.js").Commands} commands
+   * @param {import("./calls.js").Calls} calls
+   */
+  constructor(commands, calls) {
+    this.commands = commands;
+    this.calls = calls;
+    /** Iterators over the keys, by the cursor that stands for them. */
+    this.scans = new Map();
+    this.cursors = 0;
+  }
+
+  /**
+   * Carries out a sweep's commands; `answered(id, error, replies)` is called when that is done.
+   * @param {string[][]} list each command's name and arguments
+   */
+  ask(id, list, answered) {
+    const { calls } = this;
+    const asked = calls.wait("sweep", (resolve, reject) => {
+      Promise.all(list.map(async (command) => this.carryOut(command))).then(resolve, reject);
+    });
+    asked.then(
+      (replies) => answered(id, undefined, replies),
+      (error) => answered(id, calls.reason("", error), undefined),
+    );
+  }
+
+  carryOut([name, ...args]) {
+    const { commands } = this;
+    if (name === "SCAN") return this.scan(args);
+    if (name === "MGET") return commands.mget(args);
+    if (name === "UNLINK") return commands.unlink(args);
+    // No right to PTTL: the session is read as it is stored.
+    return Promise.resolve(commands.pttl(args[0])).catch(() => null);
+  }
+
+  /** One step of SCAN: the client's cursors, its masters and iterators are behind one cursor. */
+  async scan([cursor, , pattern, , count]) {
+    const keys =
+      cursor === "0"
+        ? this.commands.scan(pattern, Number(count))[Symbol.asyncIterator]()
+        : this.scans.get(cursor);
+    this.scans.delete(cursor);
+    const { done, value } = await keys.next();
+    if (done) return ["0", []];
+    this.cursors += 1;
+    this.scans.set(`${this.cursors}`, keys);
+    return [`${this.cursors}`, value];
+  }
+}
+
+module.exports = { Sweeps };
