@@ -1,0 +1,556 @@
+"use strict";
+
+// What a store does about the client it is given, beside carrying its calls: which transport it
+// takes and says, how a connection of its own follows the client, and what it says of a client that
+// cannot be used. What the calls do is in behaviour.*.test.js.
+
+const { createClient } = require("redis");
+const { Redis } = require("ioredis");
+const { RedisStore } = require("..");
+const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
+const { countClients, openWitness } = require("./support/witness.js");
+
+let server;
+let witness;
+let opened;
+
+beforeAll(async () => {
+  server = await startRedisServer();
+  witness = await openWitness(server);
+});
+
+afterAll(async () => {
+  await witness?.close();
+  await server?.stop();
+});
+
+beforeEach(async () => {
+  opened = [];
+  await witness.flushAll();
+});
+
+afterEach(async () => {
+  for (const close of opened) await close();
+});
+
+function makeStore(options) {
+  const store = new RedisStore(options);
+  opened.push(() => store.close());
+  return store;
+}
+
+async function nodeRedis(options) {
+  const client = createClient({ url: server.url, ...options });
+  client.on("error", () => {});
+  opened.push(() => client.isOpen && client.destroy());
+  await client.connect();
+  return client;
+}
+
+function ioredis(options) {
+  const client = new Redis(server.url, options);
+  client.on("error", () => {});
+  opened.push(() => client.disconnect());
+  return client;
+}
+
+/** How many connections there are beside the witness. */
+const connections = async () => (await countClients(witness)) - 1;
+
+const LIBRARIES = [
+  ["node-redis", nodeRedis, (client) => client.close(), (client) => client.connect()],
+  ["ioredis", ioredis, (client) => client.quit(), (client) => client.connect()],
+];
+
+describe.each(LIBRARIES)(
+  "a connection of the store's own beside %s",
+  (_name, open, close, reopen) => {
+    test("is made with the first call, and there is only one", async () => {
+      const client = await open();
+      const store = makeStore({ client });
+      expect(store.client).toBe(client);
+      expect(store.transport).toBe("native");
+      await Promise.all(Array.from({ length: 50 }, (_, n) => store.set(`s${n}`, { n })));
+      expect(store.status).toBe("ready");
+      expect(await connections()).toBe(2);
+      expect(await client.get("sess:s7")).toBe('{"n":7}');
+    });
+
+    test("goes when the client is closed, and calls reject until it is opened again", async () => {
+      const client = await open();
+      const store = makeStore({ client });
+      await store.set("a", { n: 1 });
+      await close(client);
+      await waitUntil("all connections are gone", async () => (await connections()) === 0);
+      const error = await store.get("a").catch((thrown) => thrown);
+      expect(error).toMatchObject({ name: "RedisStoreError", code: "ECLOSED" });
+      expect(error.message).toContain("client");
+      expect(await connections()).toBe(0);
+      await reopen(client);
+      expect(await store.get("a")).toEqual({ n: 1 });
+      expect(await connections()).toBe(2);
+      expect(store.transport).toBe("native");
+    });
+
+    test("goes when the store is closed; the client stays", async () => {
+      const client = await open();
+      const store = makeStore({ client });
+      await store.set("a", { n: 1 });
+      await store.close();
+      expect(store.status).toBe("closed");
+      await waitUntil("the store's connection is gone", async () => (await connections()) === 1);
+      await expect(store.get("a")).rejects.toMatchObject({ code: "ECLOSED" });
+      expect(await client.get("sess:a")).toBe('{"n":1}');
+    });
+
+    test("gives way to the client when that moves to another database, and comes back", async () => {
+      const client = await open();
+      const store = makeStore({ client });
+      await store.set("a", { n: 1 });
+      await client.select(5);
+      await store.set("a", { n: 2 });
+      expect(store.transport).toBe("client");
+      expect(await client.get("sess:a")).toBe('{"n":2}');
+      expect(await witness.get("sess:a")).toBe('{"n":1}');
+      expect(await store.get("a")).toEqual({ n: 2 });
+      client.select(0); // not awaited
+      expect(await store.get("a")).toEqual({ n: 1 });
+      expect(store.transport).toBe("native");
+    });
+
+    test("gives way to the client when that logs in as another user", async () => {
+      await witness.sendCommand(["ACL", "SETUSER", "eve", "on", ">x", "~*", "&*", "+@all"]);
+      const client = await open();
+      const store = makeStore({ client });
+      await store.set("a", { n: 1 });
+      expect(store.transport).toBe("native");
+      if (client.sendCommand.length === 2 && client.call) await client.auth("eve", "x");
+      else await client.auth({ username: "eve", password: "x" });
+      await store.set("a", { n: 2 });
+      expect(store.transport).toBe("client");
+      await witness.sendCommand(["ACL", "DELUSER", "eve"]);
+    });
+
+    test("is there again after the server was away", async () => {
+      const own = await startRedisServer();
+      const other = await open();
+      const client = other.duplicate(other.options.socket ? { url: own.url } : { port: own.port });
+      client.on("error", () => {});
+      if ("isOpen" in client) await client.connect();
+      const store = makeStore({ client });
+      try {
+        await store.set("a", { n: 1 });
+        await own.stop();
+        const waiting = store.set("b", { n: 2 });
+        const again = await startRedisServer({ port: own.port });
+        try {
+          await waiting;
+          expect(await store.get("b")).toEqual({ n: 2 });
+          expect(store.transport).toBe("native");
+        } finally {
+          await store.close();
+          await (client.destroy ?? client.disconnect).call(client);
+          await again.stop();
+        }
+      } finally {
+        await own.stop();
+      }
+    });
+
+    test("is not made with transport: client", async () => {
+      const client = await open();
+      const store = makeStore({ client, transport: "client" });
+      await store.set("a", { n: 1 });
+      expect(store.transport).toBe("client");
+      expect(await connections()).toBe(1);
+    });
+
+    test("leaves the client's listeners as they are, however many stores there are", async () => {
+      const client = await open();
+      const warn = jest.spyOn(process, "emitWarning").mockImplementation(() => {});
+      for (let n = 0; n < 30; n += 1) {
+        const store = new RedisStore({ client });
+        await store.set(`s${n}`, { n });
+        await store.close();
+      }
+      expect(warn).not.toHaveBeenCalled();
+      warn.mockRestore();
+      expect(client.listenerCount("ready")).toBeLessThan(5);
+      await waitUntil("their connections are gone", async () => (await connections()) === 1);
+    });
+  },
+);
+
+describe("a client that is not open", () => {
+  test("of node-redis rejects the calls, as it does itself, until it is connected", async () => {
+    const client = createClient({ url: server.url });
+    client.on("error", () => {});
+    const store = makeStore({ client });
+    expect(store.status).toBe("closed");
+    await expect(store.get("a")).rejects.toMatchObject({ code: "ECLOSED" });
+    await client.connect();
+    expect(await store.get("a")).toBeNull();
+    expect(store.status).toBe("ready");
+    await client.close();
+  });
+
+  test("of ioredis with lazyConnect is opened by the first call", async () => {
+    const client = ioredis({ lazyConnect: true });
+    const store = makeStore({ client });
+    expect(await connections()).toBe(0);
+    await store.set("a", { n: 1 });
+    expect(await connections()).toBe(2);
+  });
+
+  test("and never gets there rejects the calls within commandTimeout", async () => {
+    const client = createClient({ url: "redis://127.0.0.1:1" });
+    client.on("error", () => {});
+    client.connect().catch(() => {});
+    const store = makeStore({ client, commandTimeout: 300 });
+    const started = Date.now();
+    const error = await store.get("a").catch((thrown) => thrown);
+    expect(Date.now() - started).toBeLessThan(2000);
+    expect(error).toMatchObject({ name: "RedisStoreError", code: "ETIMEDOUT" });
+    expect(error.message).toContain("commandTimeout");
+    client.destroy();
+  });
+
+  test("has calls that wait for it stored as they were when they were made", async () => {
+    const client = createClient({ url: server.url });
+    client.on("error", () => {});
+    opened.push(() => client.destroy());
+    client.connect().catch(() => {});
+    const store = makeStore({ client });
+    const session = { n: 1, cookie: { expires: new Date(Date.now() + 60_000) } };
+    const stored = store.set("a", session);
+    session.n = 2;
+    await stored;
+    expect(await store.get("a")).toMatchObject({ n: 1 });
+  });
+});
+
+describe("a client the store cannot go beside", () => {
+  test.each([
+    ["a Proxy", async () => new Proxy(await nodeRedis(), {})],
+    [
+      "a user without the right to CLIENT INFO",
+      async () => {
+        const rules = ["on", ">x", "~*", "&*", "+@all", "-client|info"];
+        await witness.sendCommand(["ACL", "SETUSER", "poor", "reset", ...rules]);
+        return nodeRedis({ username: "poor", password: "x" });
+      },
+    ],
+    [
+      "spies",
+      async () => {
+        const client = await nodeRedis();
+        jest.spyOn(client, "get");
+        return client;
+      },
+    ],
+    [
+      "an instrumented prototype",
+      async () => {
+        class Traced extends Redis {}
+        const original = Traced.prototype.get;
+        Traced.prototype.get = Object.assign(
+          function get(...args) {
+            return original.apply(this, args);
+          },
+          { __original: original },
+        );
+        const client = new Traced(server.url);
+        opened.push(() => client.disconnect());
+        return client;
+      },
+    ],
+    [
+      "a Connector of its own",
+      async () => {
+        const { StandaloneConnector } = require("ioredis/built/connectors");
+        return ioredis({ Connector: StandaloneConnector });
+      },
+    ],
+    ["a lookup of its own", () => nodeRedis({ socket: { lookup: require("node:dns").lookup } })],
+  ])("(%s) carries the calls itself", async (_name, make) => {
+    const client = await make();
+    const store = makeStore({ client });
+    await store.set("a", { n: 1 });
+    expect(await store.get("a")).toEqual({ n: 1 });
+    expect(store.transport).toBe("client");
+    expect(await connections()).toBe(1);
+  });
+
+  test("where there is no room for another connection, carries the calls itself", async () => {
+    const client = await nodeRedis();
+    await witness.configSet("maxclients", String(await countClients(witness)));
+    try {
+      const store = makeStore({ client });
+      await store.set("a", { n: 1 });
+      expect(await store.get("a")).toEqual({ n: 1 });
+      expect(store.transport).toBe("client");
+    } finally {
+      await witness.configSet("maxclients", "10000");
+    }
+  });
+});
+
+describe("transport: native", () => {
+  test("throws where the server cannot be read, and says why and what to do", async () => {
+    const client = new Proxy(await nodeRedis(), {});
+    expect(() => new RedisStore({ client, transport: "native" })).toThrow(
+      expect.objectContaining({
+        name: "TypeError",
+        code: "ERR_INVALID_ARG_VALUE",
+        message: expect.stringMatching(/native.*it is a Proxy.*url/),
+      }),
+    );
+  });
+
+  test("rejects calls where the client is elsewhere than its options say", async () => {
+    const client = await nodeRedis();
+    const store = makeStore({ client, transport: "native" });
+    await store.set("a", { n: 1 });
+    await client.select(4);
+    await expect(store.get("a")).rejects.toThrow("database 4");
+    await client.select(0);
+    expect(await store.get("a")).toEqual({ n: 1 });
+  });
+});
+
+describe("an option that cannot be", () => {
+  const six = () => ({
+    get() {},
+    set() {},
+    expire() {},
+    del() {},
+    mGet() {},
+    scanIterator() {},
+  });
+  const without = (...names) => {
+    const client = six();
+    for (const name of names) delete client[name];
+    return client;
+  };
+
+  test.each([
+    ["client: undefined", { client: undefined }, /client is undefined/],
+    ["client: null", { client: null }, /client is null/],
+    [
+      "a client that is a string",
+      { client: "redis://u:secret@h" },
+      /a string; a server is given as url/,
+    ],
+    ["a client that is a Promise", { client: Promise.resolve(six()) }, /Promise: await it/],
+    ["a client that is no client", { client: {} }, /no method get, no set, no del/],
+    ["a client without expire", { client: without("expire") }, /no method expire/],
+    [
+      "a client of a kind that cannot be told",
+      { client: without("mGet", "scanIterator") },
+      /neither mGet and scanIterator/,
+    ],
+    ["client and url", { client: six(), url: "redis://u:secret@h" }, /not both/],
+    [
+      "a transport there is not",
+      { client: six(), transport: "rust" },
+      /transport must be one of "auto", "native", "client", got "rust"/,
+    ],
+    ["transport: client without a client", { transport: "client" }, /there is no client/],
+    ["transport: native with a fake", { client: six(), transport: "native" }, /"native"/],
+  ])("(%s) throws a TypeError that says so", (_name, options, message) => {
+    let thrown;
+    try {
+      new RedisStore(options);
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toBeInstanceOf(TypeError);
+    expect(thrown.message).toMatch(message);
+    expect(thrown.message).not.toContain("secret");
+    expect(thrown.code).toBe("ERR_INVALID_ARG_VALUE");
+  });
+});
+
+describe("a fake", () => {
+  test("sees exactly the calls that connect-redis makes", async () => {
+    const { RedisStore: ConnectRedis } = require("connect-redis");
+    const calls = async (Store, { prefix = "sess:", ...options } = {}) => {
+      const seen = [];
+      const note =
+        (name, reply) =>
+        (...args) => {
+          seen.push([name, ...args]);
+          return reply;
+        };
+      const client = {
+        get: note("get", Promise.resolve('{"n":1}')),
+        set: note("set", Promise.resolve("OK")),
+        expire: note("expire", Promise.resolve(1)),
+        del: note("del", Promise.resolve(1)),
+        mGet: note("mGet", Promise.resolve(['{"n":1}', '{"n":2}'])),
+        async *scanIterator(...args) {
+          seen.push(["scanIterator", ...args]);
+          yield [`${prefix}a`, `${prefix}b`];
+        },
+      };
+      const store = new Store({ client, prefix, ...options });
+      const session = { n: 1, cookie: { expires: new Date(Date.now() + 59_500) } };
+      await store.get("a");
+      await store.set("a", session);
+      await store.set("b", { n: 1 });
+      await store.touch("a", session);
+      await store.destroy("a");
+      await store.length();
+      await store.ids();
+      await store.all();
+      await store.clear();
+      await store.set("a", { cookie: { expires: new Date(0) } });
+      await store.set("a", session, () => {});
+      const loaded = store.createSession(
+        { sessionID: "a" },
+        { cookie: { originalMaxAge: 60_000, expires: new Date(Date.now() + 59_500) } },
+      );
+      await store.set("a", loaded);
+      return JSON.stringify(seen).replace(/\d{4}-\d\d-\d\dT[\d:.]+Z|59\d{3}/g, "…");
+    };
+    expect(await calls(RedisStore)).toBe(await calls(ConnectRedis));
+    const options = { disableTTL: true, prefix: "p:", scanCount: 5 };
+    expect(await calls(RedisStore, options)).toBe(await calls(ConnectRedis, options));
+  });
+
+  test("that throws, returns no promise or never answers does no harm", async () => {
+    const client = {
+      get: () => '{"n":1}',
+      set() {
+        throw new Error("mine, for sess:secret-sid");
+      },
+      expire: () => new Promise(() => {}),
+      del: () => Promise.reject("a string"),
+      mGet: async () => [null, '{"n":2}'],
+      async *scanIterator() {
+        yield "sess:a";
+        yield "sess:b";
+      },
+    };
+    const store = makeStore({ client, commandTimeout: 200 });
+    expect(await store.get("a")).toEqual({ n: 1 });
+    const error = await store.set("secret-sid", {}).catch((thrown) => thrown);
+    expect(error).toMatchObject({ name: "RedisStoreError", code: "ECLIENT" });
+    expect(error.message).toContain("mine");
+    expect(require("node:util").inspect(error)).not.toContain("secret-sid");
+    await expect(store.touch("a", {})).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    await expect(store.destroy("a")).rejects.toThrow("a string");
+    expect((await store.ids()).sort()).toEqual(["a", "b"]);
+    expect(await store.all()).toEqual([{ n: 2, id: "b" }]);
+  });
+
+  test("of connect-redis 6's time is told apart by how it answers", async () => {
+    const stored = new Map();
+    const client = {
+      get: (key, callback) => setImmediate(callback, null, stored.get(key) ?? null),
+      set(key, value, mode, seconds, callback) {
+        stored.set(key, value);
+        setImmediate(callback, null, `${mode} ${seconds}`);
+      },
+      del: (keys, callback) =>
+        setImmediate(callback, null, keys.filter((key) => stored.delete(key)).length),
+      expire: (_key, _seconds, callback) => setImmediate(callback, null, 1),
+      mget: (keys, callback) =>
+        setImmediate(
+          callback,
+          null,
+          keys.map((key) => stored.get(key) ?? null),
+        ),
+      scan: (_cursor, ...rest) => setImmediate(rest.at(-1), null, ["0", [...stored.keys()]]),
+    };
+    const store = makeStore({ client });
+    expect(store.transport).toBe("client");
+    await store.set("a", { n: 1 });
+    expect(await store.get("a")).toEqual({ n: 1 });
+    expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
+    await store.destroy("a");
+    expect(stored.size).toBe(0);
+  });
+});
+
+describe("what is said", () => {
+  const { run } = require("./support/run.js");
+
+  test("DEBUG and NODE_DEBUG show which transport was taken and why, once and without secrets", async () => {
+    const code = `
+      import { createClient } from "redis";
+      import { RedisStore } from "./index.mjs";
+      const client = await createClient({ url: process.env.URL_OF_REDIS }).connect();
+      const stores = [new RedisStore({ client }), new RedisStore({ client: new Proxy(client, {}) })];
+      for (const store of stores) for (const sid of ["a", "b"]) await store.set(sid, {});
+      await client.close();
+    `;
+    await witness.sendCommand(["ACL", "SETUSER", "dora", "on", ">hunter2", "~*", "&*", "+@all"]);
+    const env = { URL_OF_REDIS: server.url.replace("//", "//dora:hunter2@") };
+    for (const name of ["DEBUG", "NODE_DEBUG"]) {
+      const { stderr, code: exit } = await run(code, { ...env, [name]: "connect-redis-rs" });
+      expect(exit).toBe(0);
+      expect(stderr.match(/transport native: .*127\.0\.0\.1/g)).toHaveLength(1);
+      expect(stderr.match(/transport client: .*it is a Proxy/g)).toHaveLength(1);
+      expect(stderr).not.toContain("hunter2");
+    }
+    expect((await run(code, env)).stderr).toBe("");
+  });
+
+  test("a process ends by itself when its client is closed, also with the store left open", async () => {
+    const code = `
+      import { createClient } from "redis";
+      import { RedisStore } from "./index.mjs";
+      const client = await createClient({ url: process.env.URL_OF_REDIS }).connect();
+      const store = new RedisStore({ client });
+      await store.set("a", { n: 1 });
+      await client.close();
+      console.log("done");
+    `;
+    const { stdout, stderr, code: exit } = await run(code, { URL_OF_REDIS: server.url });
+    expect({ stdout, stderr, exit }).toEqual({ stdout: "done\n", stderr: "", exit: 0 });
+  });
+
+  test("an error of the client keeps its code, and shows no session id", async () => {
+    const client = await nodeRedis();
+    const store = makeStore({ client, transport: "client" });
+    await witness.lPush("sess:secret-sid", "x");
+    const error = await store.get("secret-sid").catch((thrown) => thrown);
+    expect(error).toMatchObject({ name: "RedisStoreError", code: "WRONGTYPE" });
+    expect(error.message).toContain("get: ");
+    expect(require("node:util").inspect(error, { depth: 9 })).not.toContain("secret-sid");
+    const own = ioredis({ enableOfflineQueue: false, lazyConnect: true });
+    await own.connect();
+    const other = makeStore({ client: own, transport: "client" });
+    const again = await other.get("secret-sid").catch((thrown) => thrown);
+    expect(again.code).toBe("WRONGTYPE");
+    expect(require("node:util").inspect(again, { depth: 9 })).not.toContain("secret-sid");
+  });
+});
+
+test("a store nobody holds any more takes its connection with it; the client stays", async () => {
+  const { run } = require("./support/run.js");
+  const code = `
+    import { createClient } from "redis";
+    import { RedisStore } from "./index.mjs";
+    const client = await createClient({ url: process.env.URL_OF_REDIS }).connect();
+    const count = async () => (await client.sendCommand(["CLIENT", "LIST"])).trim().split("\\n").length;
+    const before = await count();
+    await (async () => {
+      for (let n = 0; n < 10; n += 1) {
+        const store = new RedisStore({ client });
+        await store.set("a", { n });
+        await store.ids();
+      }
+    })();
+    const during = await count();
+    for (let n = 0; n < 200 && (await count()) > before; n += 1) {
+      globalThis.gc();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    console.log(during - before, (await count()) - before);
+    client.destroy();
+  `;
+  const { stdout, stderr } = await run(code, { URL_OF_REDIS: server.url });
+  expect({ stdout, stderr }).toEqual({ stdout: "10 0\n", stderr: "" });
+});

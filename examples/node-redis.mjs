@@ -1,0 +1,29 @@
+// An Express app with node-redis.   npm install express express-session redis connect-redis-rs
+import { RedisStore } from "connect-redis-rs";
+import express from "express";
+import session from "express-session";
+import { createClient } from "redis";
+
+const client = createClient({ url: process.env.REDIS_URL ?? "redis://localhost:6379" });
+client.on("error", (error) => console.error(`Redis: ${error.message}`));
+await client.connect();
+
+const app = express();
+app.use(
+  session({
+    store: new RedisStore({ client, prefix: "example:" }),
+    secret: process.env.SESSION_SECRET ?? "change me",
+    resave: false,
+    saveUninitialized: false,
+    cookie: { maxAge: 30 * 60 * 1000 },
+  }),
+);
+app.get("/", (req, res) => {
+  req.session.views = (req.session.views ?? 0) + 1;
+  res.json({ views: req.session.views });
+});
+
+const server = app.listen(process.env.PORT ?? 3000, () => {
+  console.log(`http://localhost:${server.address().port}`);
+});
+process.once("SIGTERM", () => server.close(() => client.close()));
