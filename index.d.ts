@@ -18,8 +18,8 @@ declare class RedisStore extends Store {
    */
   constructor(options?: RedisStore.RedisStoreOptions);
 
-  /** The `client` option, as given. */
-  client: unknown;
+  /** The `client` option, as given. The store never closes it. */
+  client: any;
   /** What keys begin with. May be changed; takes effect with the next call, as all fields do. */
   prefix: string;
   /** How many keys a step of a scan looks at. */
@@ -37,12 +37,16 @@ declare class RedisStore extends Store {
    * - `connecting`: there has been no connection yet; calls wait for it
    * - `ready`
    * - `reconnecting`: the connection was lost; calls wait for the next one
-   * - `closed`: by `close()`, for good
+   * - `closed`: by `close()`, for good; or for as long as the app's client is closed
    */
   readonly status: "connecting" | "ready" | "reconnecting" | "closed";
 
-  /** Whose connection carries the commands: `native`, the store's own. */
-  readonly transport: "native";
+  /**
+   * Whose connection carries the commands: `native` is the store's own, `client` that of the option
+   * `client`. It may change while the store lives: `native` gives way to `client` where it is not
+   * safe, because the client has moved to another database or user.
+   */
+  readonly transport: "native" | "client";
 
   /**
    * The session, or `null` where there is none. Where the session's expiry follows its cookie,
@@ -144,8 +148,19 @@ declare namespace RedisStore {
      * @default "redis://localhost:6379"
      */
     url?: string | URL | null;
-    /** An existing client. Not supported by this version, which refuses it: use `url`. */
+    /**
+     * The app's own Redis client: of node-redis 3 to 6 or ioredis 5 or 6, a cluster, pool or
+     * sentinel of theirs, or anything with connect-redis's own calls (`get set expire del mGet
+     * scanIterator`). Instead of `url`.
+     */
     client?: any;
+    /**
+     * Whose connection carries the commands beside a `client`: `"native"` is one of the store's own
+     * to the client's server, and a `TypeError` where that cannot be read from the client;
+     * `"client"` the client's; `"auto"` the store's own wherever that is safe.
+     * @default "auto"
+     */
+    transport?: "auto" | "native" | "client" | null;
     /**
      * What keys begin with.
      * @default "sess:"
@@ -201,7 +216,7 @@ declare namespace RedisStore {
     name: "RedisStoreError";
     /**
      * The server's word (`WRONGTYPE`, `NOAUTH`, `WRONGPASS`, `OOM`, `READONLY` …), or
-     * `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`, `ETIMEDOUT`, `ECLOSED`.
+     * `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`, `ETIMEDOUT`, `ECLOSED`, `ECLIENT`.
      */
     code: string;
     /** The error underneath, where there is one. */

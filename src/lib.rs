@@ -13,7 +13,7 @@
 //! supervisor.rs           keeps a connection and carries the calls over it      I/O thread
 //!   keyspace.rs             SCAN: length, ids, all, clear
 //!   expiry.rs               the true expiry put into a session's text
-//! transport/              whose connection it is
+//! transport/              whose connection it is: one of the store's own, or the app's client's
 //! ```
 //!
 //! `host.rs` is what the face lends to the native side, `error.rs` the one error type, `js.rs`

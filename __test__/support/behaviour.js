@@ -69,6 +69,14 @@ function describeBehaviour(kind) {
     };
   }
 
+  if (kind.transport) {
+    test(`its transport is ${kind.transport}`, async () => {
+      const store = await make();
+      await store.set("a", { n: 1 });
+      expect(store.transport).toBe(kind.transport);
+    });
+  }
+
   const inMs = (ms) => ({
     cookie: { originalMaxAge: ms, expires: new Date(Date.now() + ms), path: "/" },
   });
