@@ -444,6 +444,34 @@ describe("a fake", () => {
     expect(await store.all()).toEqual([{ n: 2, id: "b" }]);
   });
 
+  test("whose sweep fails has that said, by the call's name", async () => {
+    const client = {
+      ...Object.fromEntries(
+        ["get", "set", "expire", "del"].map((name) => [name, async () => null]),
+      ),
+      mGet: async () => [],
+      async *scanIterator() {
+        yield* [];
+        throw new Error("NOPERM this user has no permissions to run the 'scan' command");
+      },
+    };
+    const store = makeStore({ client });
+    for (const method of ["length", "ids", "all", "clear"]) {
+      const error = await store[method]().catch((thrown) => thrown);
+      expect(error).toMatchObject({ name: "RedisStoreError", code: "NOPERM" });
+      expect(error.message).toMatch(new RegExp(`^${method}: the app's Redis client`));
+    }
+    client.scanIterator = async function* () {
+      yield await new Promise(() => {});
+    };
+    const late = makeStore({ client, commandTimeout: 100 });
+    await expect(late.ids()).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    const closing = makeStore({ client });
+    const waiting = closing.ids();
+    await closing.close();
+    await expect(waiting).rejects.toMatchObject({ code: "ECLOSED" });
+  });
+
   test("of connect-redis 6's time is told apart by how it answers", async () => {
     const stored = new Map();
     const client = {

@@ -9,10 +9,10 @@ const { createClient } = require("redis");
 const OurStore = require("..");
 const { startRedisServer } = require("../scripts/redis-server.js");
 
+const { fill, makeSession, measure, median } = require("./measure.js");
+
 const ROUNDS = 9;
 const CONCURRENCY = [1, 64, 512];
-const SIDS = Array.from({ length: 1000 }, (_, n) => `s${n}`);
-const MAX_AGE_MS = 3_600_000;
 
 main().catch((error) => {
   console.error(error);
@@ -35,9 +35,7 @@ async function main() {
       `${ROUNDS} rounds of ${seconds} s; thousands of operations a second` +
       `${process.threadCpuUsage ? " (µs of JS-thread CPU each)" : ""}\n`,
   );
-  for (const store of Object.values(stores)) {
-    for (const sid of SIDS) await store.set(sid, session);
-  }
+  for (const store of Object.values(stores)) await fill(store, session);
   for (const operation of ["get", "set", "touch"]) {
     for (const concurrency of CONCURRENCY) {
       const results = { "connect-redis": [], "connect-redis-rs": [] };
@@ -55,69 +53,18 @@ async function main() {
   await redis.stop();
 }
 
-/** Keeps `concurrency` calls going for `seconds`. */
-async function measure(store, operation, concurrency, session, seconds) {
-  const call = {
-    get: (sid) => store.get(sid),
-    set: (sid) => store.set(sid, session),
-    touch: (sid) => store.touch(sid, session),
-  }[operation];
-  let calls = 0;
-  let running = true;
-  const started = performance.now();
-  setTimeout(() => {
-    running = false;
-  }, seconds * 1000);
-  const cpu = process.threadCpuUsage?.();
-  const worker = async () => {
-    while (running) {
-      calls += 1;
-      await call(SIDS[calls % SIDS.length]);
-    }
-  };
-  await Promise.all(Array.from({ length: concurrency }, worker));
-  const elapsed = (performance.now() - started) / 1000;
-  const used = cpu && process.threadCpuUsage(cpu);
-  return { rate: calls / elapsed, cpu: used ? (used.user + used.system) / calls : Number.NaN };
-}
-
 function report(operation, concurrency, results) {
-  const middle = (numbers) => numbers.sort((a, b) => a - b)[ROUNDS >> 1];
-  const median = (name, field) => middle(results[name].map((result) => result[field]));
+  const of = (name, field) => median(results[name].map((result) => result[field]));
   const cell = (name) => {
-    const cpu = median(name, "cpu");
-    const rate = (median(name, "rate") / 1000).toFixed(1).padStart(6);
+    const cpu = of(name, "cpu");
+    const rate = (of(name, "rate") / 1000).toFixed(1).padStart(6);
     return Number.isNaN(cpu) ? rate : `${rate} (${cpu.toFixed(1)})`;
   };
   const peers = results["connect-redis"];
-  const ratio = middle(results["connect-redis-rs"].map(({ rate }, n) => rate / peers[n].rate));
+  const ratio = median(results["connect-redis-rs"].map(({ rate }, n) => rate / peers[n].rate));
   const calls = String(concurrency).padStart(3);
   const names = Object.keys(results).map((name) => `${name} ${cell(name)}`);
   console.log(
     `${operation.padEnd(5)} ${calls} calls   ${names.join("   ")}   ${ratio.toFixed(2)}×`,
   );
-}
-
-/** A session of about 600 bytes, as an app that has a user signed in would hold. */
-function makeSession() {
-  return {
-    cookie: {
-      originalMaxAge: MAX_AGE_MS,
-      expires: new Date(Date.now() + MAX_AGE_MS).toISOString(),
-      secure: true,
-      httpOnly: true,
-      path: "/",
-      sameSite: "lax",
-    },
-    passport: { user: "64f1c0ffee64f1c0ffee64f1" },
-    csrfSecret: "Zm9vYmFyYmF6cXV4Zm9vYmFy",
-    returnTo: "/account/settings?tab=security",
-    views: 42,
-    flash: { info: ["Your profile was saved."], error: [] },
-    cart: [
-      { sku: "A-1001", quantity: 2, price: 19.9, title: "Coffee, whole beans, 500 g" },
-      { sku: "B-2002", quantity: 1, price: 249, title: "Grinder with steel burrs" },
-    ],
-    preferences: { locale: "en-GB", theme: "dark", currency: "EUR", newsletter: false },
-  };
 }

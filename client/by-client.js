@@ -93,11 +93,13 @@ class ByClient {
 
   /**
    * Milliseconds to live; none or fewer where that time is over. The rule is src/session.rs's; its
-   * usual case is worked out here, sooner than the native side is reached.
+   * usual case, a cookie's date, is worked out here, sooner than the native side is reached.
    */
   expiresIn(expires, ttl, now) {
-    const ms = expires instanceof Date ? Math.ceil(expires.getTime() - now) : Number.NaN;
-    return Number.isNaN(ms) ? this.native.expiresIn(expires, ttl, now) : ms;
+    let at = Number.NaN;
+    if (expires instanceof Date) at = expires.getTime();
+    else if (typeof expires === "string") at = Date.parse(expires);
+    return Number.isNaN(at) ? this.native.expiresIn(expires, ttl, now) : Math.ceil(at - now);
   }
 
   length() {

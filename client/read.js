@@ -67,6 +67,7 @@ function readNodeRedis4(client) {
 function readNodeRedis(client) {
   // node-redis 6 says which; 5 has none.
   const keyPrefix = String(client._keyPrefix ?? "");
+  const isText = ["undefined", "string"].includes(typeof client._keyPrefix);
   const reading = { dialect: "node-redis", name: "node-redis", isCluster: false, keyPrefix };
   if ("masters" in client) {
     return { ...reading, isCluster: true, name: "node-redis cluster", why: CLUSTER };
@@ -77,6 +78,7 @@ function readNodeRedis(client) {
   if (!("isReady" in client)) {
     return { ...reading, name: "node-redis pool", why: "a pool hides which server it talks to" };
   }
+  if (!isText) return { ...reading, why: "its keyPrefix is no string" };
   return { ...reading, ...serverOfNodeRedis(client) };
 }
 

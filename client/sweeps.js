@@ -20,16 +20,18 @@ class Sweeps {
 
   /**
    * Carries out a sweep's commands; `answered(id, error, replies)` is called when that is done.
+   * @param {string} name the store's method, for messages
    * @param {string[][]} list each command's name and arguments
    */
-  ask(id, list, answered) {
+  ask(id, name, list, answered) {
     const { calls } = this;
-    const asked = calls.wait("sweep", (resolve, reject) => {
-      Promise.all(list.map(async (command) => this.carryOut(command))).then(resolve, reject);
+    const asked = calls.wait(name, (resolve, reject) => {
+      const failed = (error) => reject(calls.told(name, "", error));
+      Promise.all(list.map(async (command) => this.carryOut(command))).then(resolve, failed);
     });
     asked.then(
       (replies) => answered(id, undefined, replies),
-      (error) => answered(id, calls.reason("", error), undefined),
+      (error) => answered(id, error, undefined),
     );
   }
 

@@ -64,7 +64,7 @@ impl Host {
         make().unwrap_or_else(|thrown| thrown)
     }
 
-    /// A `{message, code}` of the face as an error.
+    /// An error of the face's making.
     pub fn reason<'e>(&self, env: &'e Env, reason: &Unknown<'e>) -> StoreError {
         let text = |name| {
             js::get(env, reason, name)

@@ -561,14 +561,14 @@ impl Inner {
         };
         let id = self.asks.get();
         self.asks.set(id.wrapping_add(1));
-        let commands = commands.clone();
+        let (name, commands) = (call.name, commands.clone());
         // First kept, then asked: a client may answer at once.
         self.asked.borrow_mut().insert(id, call);
-        client.ask(env, id, &commands, &self.answered);
+        client.ask(env, id, name, &commands, &self.answered);
     }
 
-    /// The app's client has carried out a sweep's commands: `error` is what went wrong, as
-    /// `{message, code}`, where something did.
+    /// The app's client has carried out a sweep's commands: `error` is what went wrong, as the face
+    /// says it, where something did.
     fn answered<'e>(&self, env: &'e Env, [id, error, replies]: [Unknown<'e>; 3]) {
         let call = self.asked.borrow_mut().remove(&(js::number(&id) as u32));
         let Some(mut call) = call else {

@@ -19,12 +19,13 @@ impl JsClient {
         })
     }
 
-    /// Has the client carry out the commands of a sweep. `answered(id, error, replies)` is called
+    /// Has the client carry out the commands of a sweep, for the store's method `name`. `answered(id, error, replies)` is called
     /// with what became of them.
-    pub fn ask(&self, env: &Env, id: u32, commands: &[Cmd], answered: &Held) {
+    pub fn ask(&self, env: &Env, id: u32, name: &str, commands: &[Cmd], answered: &Held) {
         let asked = js::list(env, commands, arguments).and_then(|commands| {
+            let (id, name) = (js::value(env, id), js::value(env, name));
             self.ask
-                .call(env, [js::value(env, id), commands, answered.get(env)])
+                .call(env, [id, name, commands, answered.get(env)])
         });
         // What the client throws is an answer, too: this only fails with the environment.
         let _ = asked;
