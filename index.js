@@ -5,6 +5,7 @@
 // its client (client/).
 
 const { setImmediate } = require("node:timers");
+const { isProxy } = require("node:util").types;
 const session = require("express-session");
 const { RedisStore: Native } = require("./binding.js");
 const { attach, checkTransport } = require("./client/attach.js");
@@ -20,6 +21,9 @@ const { nextTick } = process;
  * the calls that wait for it and the adoption of its server.
  */
 const kState = Symbol("state");
+
+/** The options by a store's state; not in it, as whoever prints a store would print passwords. */
+const optionsOf = new WeakMap();
 
 /** Why a call failed; see "When Redis is away" in the README for `code`. */
 class RedisStoreError extends Error {}
@@ -47,18 +51,12 @@ class RedisStore extends session.Store {
 
     checkSerializer(this.serializer, invalid);
     const warning = Native.warning(Object.keys(options));
-    const transport = checkTransport(options, invalid);
+    checkTransport(options, invalid);
     const client = checkClient(options);
-    const opening = opener(this, options);
-    const state = { loaded: new WeakMap(), handed: undefined };
-    if (client === undefined) {
-      state.link = opening({});
-    } else {
-      const { commandTimeout: limit = 5000, resurrect = false } = options;
-      const means = { transport, limit, resurrect, open: opening, invalid, failure };
-      const { byClient, calls, adoption } = attach(client, means);
-      Object.assign(state, { link: byClient, calls, adoption });
-    }
+    const state = { client: this.client, loaded: new WeakMap(), handed: undefined };
+    optionsOf.set(state, options);
+    if (client === undefined) state.link = opener(this, options)({});
+    else attachTo(this, state);
     Object.defineProperty(this, kState, { value: state });
     if (warning) process.emitWarning(warning, { code: "CONNECT_REDIS_RS_OPTION" });
   }
@@ -203,16 +201,22 @@ function handing(state, sid, cb) {
 
 /**
  * Makes a call of `store`, with the link that is to carry it (client/adoption.js). Where it is not
- * known yet which that is, the call is made when it is, unless its time is over by then.
+ * known yet which that is, the call is made when it is, with the fields the store has now, unless
+ * its time is over by then.
  */
 function use(store, name, call) {
-  const { link, adoption, calls } = store[kState];
+  const state = store[kState];
+  if (store.client !== state.client) attachTo(store, state);
+  const { link, adoption, calls } = state;
   const current = adoption === undefined ? link : adoption.current();
   if (current !== undefined) return call(told(store, current));
+  const fields = fieldsOf(store);
   return calls.wait(name, (resolve, reject, isWaiting) => {
-    adoption.decide().then((decided) => {
-      if (isWaiting()) resolve(answer(undefined, () => call(told(store, decided))));
-    }, reject);
+    adoption.hold((decided, error) => {
+      if (error) reject(error);
+      else if (isWaiting())
+        answer(undefined, () => call(told(fields, decided))).then(resolve, reject);
+    });
   });
 }
 
@@ -222,7 +226,23 @@ function isHeld(store) {
   return adoption !== undefined && adoption.current() === undefined;
 }
 
-/** A link of `store`, told first of the fields the app has changed since. */
+/** Attaches a store to the client that it has now. */
+function attachTo(store, state) {
+  const { client } = store;
+  const options = optionsOf.get(state);
+  const { commandTimeout, resurrect } = options;
+  const open = opener(store, options);
+  const transport = checkTransport({ ...options, client }, invalid);
+  const limit = commandTimeout ?? 5000;
+  const means = { transport, limit, resurrect: resurrect ?? false, open, invalid, failure };
+  const { byClient, calls, adoption } = attach(checkClient({ client }), means);
+  // What is under way with the one before is finished.
+  state.adoption?.close();
+  state.link?.native.retire();
+  Object.assign(state, { client, link: byClient, calls, adoption });
+}
+
+/** A link, told first of the fields of the store that the app has changed since. */
 function told(store, link) {
   const { told } = link;
   if (
@@ -270,7 +290,12 @@ function opener(store, options) {
     });
     // The native side holds what it is lent: the link weakly, or neither could ever go.
     const hear = hearing(reference, new WeakRef(link), isAdopted, settle);
-    link.native = new Native(options, fields(link.first), lend(hear), to);
+    const again = (name, ...call) => {
+      const alive = reference.deref();
+      if (alive === undefined) throw failure(`${name}: the store is gone`, "ECLOSED");
+      return alive[kState].link.native.again(name, ...call);
+    };
+    link.native = new Native(options, fields(link.first), lend(hear, again), to);
     return link;
   };
 }
@@ -285,9 +310,9 @@ function hearing(storeReference, linkReference, isAdopted, settle) {
     if (isAdopted) {
       const { adoption } = store[kState];
       const link = linkReference.deref();
-      if (event === "reconnecting" && link) adoption.lost(link);
+      if (event === "reconnecting") adoption?.lost(link);
       // A link that comes and goes with a client is not the end of the store.
-      if (event === "end" || adoption.own !== link) return;
+      if (event === "end" || (event === "ready" && adoption?.own !== link)) return;
     }
     store.emit(event, ...args);
   };
@@ -315,7 +340,9 @@ function checkClient(options) {
 }
 
 /** The state of a client's connection, in the store's words; `ready` where it does not say. */
-function statusOf({ isOpen, isReady, status }) {
+function statusOf(client) {
+  if (isProxy(client)) return "ready"; // It may not bear to be looked at.
+  const { isOpen, isReady, status } = client;
   if (typeof isOpen === "boolean") {
     if (!isOpen) return "closed";
     return isReady === false ? "connecting" : "ready";
@@ -360,9 +387,13 @@ function announce(store, sid, done) {
   return null;
 }
 
-/** What the native side borrows (src/host.rs); `hear` gets its events. */
-function lend(hear) {
+/**
+ * What the native side borrows (src/host.rs): `hear` gets its events, and `again` the calls that a
+ * connection was lost under.
+ */
+function lend(hear, again) {
   return {
+    again,
     parse: JSON.parse,
     stringify: JSON.stringify,
     date: (value) => Number(new Date(value)),

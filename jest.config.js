@@ -4,4 +4,7 @@ module.exports = {
   testEnvironment: "node",
   testMatch: ["<rootDir>/__test__/**/*.test.js"],
   testTimeout: 30_000,
+  // Each file's worker is a fresh one: the libraries of all clients together are large.
+  maxWorkers: 2,
+  workerIdleMemoryLimit: "200MB",
 };

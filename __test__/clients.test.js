@@ -4,6 +4,7 @@
 // takes and says, how a connection of its own follows the client, and what it says of a client that
 // cannot be used. What the calls do is in behaviour.*.test.js.
 
+const net = require("node:net");
 const { createClient } = require("redis");
 const { Redis } = require("ioredis");
 const { RedisStore } = require("..");
@@ -181,6 +182,290 @@ describe.each(LIBRARIES)(
   },
 );
 
+describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
+  test("when the client is closed right after the first calls", async () => {
+    const client = await open();
+    if (client.status) await client.ping(); // ready
+    const store = makeStore({ client });
+    await witness.set("sess:gone", "{}");
+    const calls = [store.set("a", { n: 1 }), store.destroy("gone"), store.set("b", { n: 2 })];
+    await close(client);
+    expect(await Promise.all(calls)).toEqual([null, null, null]);
+    expect(await witness.keys("*")).toEqual(expect.arrayContaining(["sess:a", "sess:b"]));
+    expect(await witness.dbSize()).toBe(2);
+  });
+
+  test("when the store's own connection is: the client carries what was under way", async () => {
+    const client = await open();
+    const store = makeStore({ client });
+    await store.set("a", { n: 1, cookie: {} });
+    const id = /id=(\d+)[^\n]*lib-name=connect-redis-rs/;
+    const list = async () => witness.sendCommand(["CLIENT", "LIST"]);
+    const before = (await list()).split("\n");
+    const own = before.filter((line) => line).at(-1);
+    // Nobody can connect any more: the client is all there is.
+    await witness.configSet("maxclients", String(await countClients(witness)));
+    try {
+      expect(own).toMatch(/id=\d+/);
+      await witness.sendCommand([
+        "CLIENT",
+        "KILL",
+        "ID",
+        (id.exec(own) ?? /id=(\d+)/.exec(own))[1],
+      ]);
+      const calls = [
+        store.get("a"),
+        store.set("b", { n: 2 }),
+        store.touch("a", {}),
+        store.get("b"),
+      ];
+      const [a, , , b] = await Promise.all(calls);
+      expect([a, b]).toEqual([{ n: 1, cookie: {} }, { n: 2 }]);
+      expect(await store.destroy("a")).toBeNull();
+      expect(await store.get("a")).toBeNull();
+    } finally {
+      await witness.configSet("maxclients", "10000");
+    }
+    expect(await witness.exists("sess:a")).toBe(0);
+  });
+
+  test("when it moves: what was called before it goes where it was before", async () => {
+    const client = await open();
+    if (client.status) await client.ping();
+    const store = makeStore({ client });
+    const calls = [store.set("zero", { n: 0 })];
+    for (const database of [1, 2, 0]) {
+      calls.push(client.select(database));
+      calls.push(store.set(`in${database}`, { n: database }));
+    }
+    await Promise.all(calls);
+    expect((await witness.keys("*")).sort()).toEqual(["sess:in0", "sess:zero"]);
+    for (const database of [1, 2]) {
+      const other = await openWitness(server, { database });
+      expect(await other.keys("*")).toEqual([`sess:in${database}`]);
+      await other.close();
+    }
+  });
+
+  test("when the prefix is changed while a call waits", async () => {
+    const client = await open();
+    const store = makeStore({ client });
+    const stored = store.set("a", { n: 1 });
+    store.prefix = "new:";
+    await stored;
+    expect(await witness.keys("*")).toEqual(["sess:a"]);
+  });
+});
+
+describe("a client that is changed later", () => {
+  test("by a spy is asked itself from then on", async () => {
+    const client = await nodeRedis();
+    const store = makeStore({ client });
+    await store.set("a", { n: 1 });
+    expect(store.transport).toBe("native");
+    jest.spyOn(client, "get").mockRejectedValue(new Error("boom"));
+    await expect(store.get("a")).rejects.toThrow("boom");
+    client.get.mockRestore();
+    expect(await store.get("a")).toEqual({ n: 1 });
+  });
+
+  test("for another is the other", async () => {
+    const other = await startRedisServer();
+    try {
+      const first = await nodeRedis();
+      const second = createClient({ url: other.url });
+      second.on("error", () => {});
+      await second.connect();
+      const store = makeStore({ client: first });
+      await store.set("a", { n: 1 });
+      store.client = second;
+      expect(await store.get("a")).toBeNull();
+      await store.set("a", { n: 2 });
+      expect(await second.get("sess:a")).toBe('{"n":2}');
+      expect(await first.get("sess:a")).toBe('{"n":1}');
+      await waitUntil("the first's connection is gone", async () => (await connections()) === 1);
+      await store.close();
+      second.destroy();
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test("in its options is followed to where it connects then", async () => {
+    const other = await startRedisServer();
+    try {
+      const client = ioredis();
+      const store = makeStore({ client });
+      await store.set("a", { n: 1 });
+      client.options.port = other.port;
+      client.disconnect(true);
+      await waitUntil("the client is there", async () => {
+        await store.set("b", { n: 2 }).catch(() => {});
+        return (await client.get("sess:b")) === '{"n":2}';
+      });
+      await store.set("c", { n: 3 });
+      expect(await client.get("sess:c")).toBe('{"n":3}');
+      await store.close();
+      client.disconnect();
+    } finally {
+      await other.stop();
+    }
+  });
+});
+
+describe("a user with no more rights than connect-redis needs", () => {
+  test.each(["+@connection", "-@connection"])("(%s) is served", async (connection) => {
+    const rights = [
+      "+get",
+      "+set",
+      "+expire",
+      "+del",
+      "+scan",
+      "+mget",
+      connection,
+      "+hello",
+      "+auth",
+    ];
+    const rules = ["reset", "on", ">x", "~*", "&*", ...rights];
+    await witness.sendCommand(["ACL", "SETUSER", "poor", ...rules]);
+    const clients = [
+      await nodeRedis({ username: "poor", password: "x" }),
+      new Redis(server.port, { username: "poor", password: "x", enableReadyCheck: false }),
+    ];
+    opened.push(() => clients[1].disconnect());
+    for (const client of clients) {
+      const store = makeStore({ client });
+      await store.set("a", {
+        n: 1,
+        cookie: { originalMaxAge: 5, expires: new Date(Date.now() + 9000) },
+      });
+      await store.touch("a", { cookie: { expires: new Date(Date.now() + 90_000) } });
+      expect(await witness.pTTL("sess:a")).toBeGreaterThan(80_000);
+      expect(await store.get("a")).toMatchObject({ n: 1 });
+      expect(await store.length()).toBe(1);
+      expect(await store.all()).toMatchObject([{ n: 1, id: "a" }]);
+      await store.clear();
+      expect(await witness.dbSize()).toBe(0);
+    }
+  });
+});
+
+describe("CLIENT INFO", () => {
+  /** A proxy that closes a connection on which it sees CLIENT INFO, as some proxies do. */
+  async function startProxy() {
+    const sockets = new Set();
+    let count = 0;
+    const proxy = net.createServer((from) => {
+      count += 1;
+      const to = net.connect(server.port, "127.0.0.1");
+      for (const socket of [from, to]) {
+        sockets.add(socket);
+        socket.on("error", () => {});
+      }
+      from.on("data", (data) => {
+        if (/CLIENT\r\n\$4\r\nINFO/i.test(data.toString())) from.destroy();
+        else to.write(data);
+      });
+      to.pipe(from);
+      from.on("close", () => to.destroy());
+    });
+    await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    opened.push(() => {
+      proxy.close();
+      for (const socket of sockets) socket.destroy();
+    });
+    return { port: proxy.address().port, connections: () => count };
+  }
+
+  test("that costs a client its connection is not asked for again and again", async () => {
+    const proxy = await startProxy();
+    const clients = [
+      await nodeRedis({ url: `redis://127.0.0.1:${proxy.port}` }),
+      new Redis(proxy.port, { maxRetriesPerRequest: 1, retryStrategy: () => 5 }),
+    ];
+    clients[1].on("error", () => {});
+    opened.push(() => clients[1].disconnect());
+    for (const client of clients) {
+      const store = makeStore({ client });
+      for (let n = 0; n < 10; n += 1) await store.set("a", { n }).catch(() => {});
+      const before = proxy.connections();
+      for (let n = 0; n < 50; n += 1) {
+        await store.set("a", { n });
+        expect(await client.get("sess:a")).toBe(`{"n":${n}}`);
+      }
+      expect(store.transport).toBe("client");
+      expect(proxy.connections()).toBe(before);
+      expect(before).toBeLessThan(20);
+    }
+  });
+
+  test("is not asked for in the middle of a transaction, nor twice at once", async () => {
+    const client = ioredis();
+    const store = makeStore({ client });
+    await store.set("a", { n: 1 });
+    client.multi({ pipeline: false });
+    client.set("x", "1");
+    for (let n = 0; n < 15; n += 1) {
+      await store.get("a");
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    client.get("x");
+    expect(await client.exec()).toEqual([
+      [null, "OK"],
+      [null, "1"],
+    ]);
+    expect(store.transport).toBe("native");
+    const busy = await nodeRedis();
+    const other = makeStore({ client: busy });
+    await other.set("b", { n: 1 });
+    await witness.configResetStat();
+    const blocked = busy.blPop("list", 10);
+    for (let n = 0; n < 35; n += 1) {
+      expect(await other.get("b")).toEqual({ n: 1 });
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    await witness.lPush("list", "x");
+    await blocked;
+    expect(await busy.get("sess:b")).toBe('{"n":1}');
+    const stats = await witness.info("commandstats");
+    expect(Number(/cmdstat_client\|info:calls=(\d+)/.exec(stats)?.[1] ?? 0)).toBe(1);
+  });
+});
+
+test("commandTimeout is the whole time of a call, and null is its default", async () => {
+  const client = createClient({ url: "redis://127.0.0.1:1" });
+  client.on("error", () => {});
+  client.connect().catch(() => {});
+  opened.push(() => client.destroy());
+  const own = await nodeRedis();
+  for (const transport of ["auto", "client"]) {
+    const store = makeStore({ client: own, transport, commandTimeout: null });
+    expect(await store.set("a", { n: 1 })).toBeNull();
+  }
+  const store = makeStore({ client, commandTimeout: 400 });
+  const started = Date.now();
+  await expect(store.set("a", {})).rejects.toMatchObject({ code: "ETIMEDOUT" });
+  expect(Date.now() - started).toBeLessThan(790);
+});
+
+test.each([
+  ["throws null", () => Promise.reject(null)],
+  ["throws", () => Promise.reject(new Error("no vault"))],
+])("a credentials provider that %s later leaves the calls to the client", async (_name, later) => {
+  let calls = 0;
+  const credentials = async () => {
+    calls += 1;
+    return calls === 1 ? {} : later();
+  };
+  const client = await nodeRedis({
+    credentialsProvider: { type: "async-credentials-provider", credentials },
+  });
+  const store = makeStore({ client });
+  await store.set("a", { n: 1 });
+  expect(await store.get("a")).toEqual({ n: 1 });
+  expect(store.transport).toBe("client");
+});
+
 describe("a client that is not open", () => {
   test("of node-redis rejects the calls, as it does itself, until it is connected", async () => {
     const client = createClient({ url: server.url });
@@ -238,6 +523,38 @@ describe("a client the store cannot go beside", () => {
         const rules = ["on", ">x", "~*", "&*", "+@all", "-client|info"];
         await witness.sendCommand(["ACL", "SETUSER", "poor", "reset", ...rules]);
         return nodeRedis({ username: "poor", password: "x" });
+      },
+    ],
+    [
+      "a method replaced on its prototype",
+      async () => {
+        class Mine extends Redis {}
+        const commander = Object.getPrototypeOf(Redis.prototype);
+        const home = Object.hasOwn(commander, "get") ? commander : Redis.prototype;
+        const { get } = home;
+        home.get = function prefixed(...args) {
+          return get.apply(this, args);
+        };
+        opened.push(() => {
+          home.get = get;
+        });
+        const client = new Mine(server.url);
+        opened.push(() => client.disconnect());
+        return client;
+      },
+    ],
+    [
+      "a Proxy of node-redis 4",
+      async () => {
+        const client = require("redis-4").createClient({ url: server.url });
+        await client.connect();
+        opened.push(() => client.disconnect());
+        return new Proxy(client, {
+          get(target, name, receiver) {
+            const value = Reflect.get(target, name, name === "isOpen" ? target : receiver);
+            return typeof value === "function" ? value.bind(target) : value;
+          },
+        });
       },
     ],
     [

@@ -3,13 +3,20 @@
 // A connection of the store's own that follows an app's client: it goes where the client goes,
 // opens and closes with it, and is given up for the client where it could go elsewhere.
 
+const { lookup } = require("node:dns/promises");
+const { isIP } = require("node:net");
 const { clearTimeout, setTimeout } = require("node:timers");
 const { read } = require("./read.js");
 
-/** How often, in milliseconds, a client in use is asked whether it is still where it was. */
+/** How often, in milliseconds, a node-redis client in use is asked whether it is where it was. */
 const CHECK_EVERY = 1000;
-/** Methods by which a client moves to another database or user. */
+/** How long, in milliseconds, a client that is ready may take to answer CLIENT INFO. */
+const ANSWER_WITHIN = 2000;
+/** How often CLIENT INFO may cost a client its connection before it is never asked again. */
+const STRIKES = 2;
+/** Methods by which a client moves to another database or user, or ends. */
 const MOVES = ["select", "auth", "hello", "reset"].flatMap((name) => [name, name.toUpperCase()]);
+const ENDS = ["close", "destroy", "disconnect", "quit", "QUIT", "end"];
 
 /**
  * @typedef {object} Link a native object, and whose connection it uses
@@ -31,17 +38,21 @@ class Adoption {
   constructor(client, means) {
     Object.assign(this, means);
     this.client = client;
-    /** The store's own connection, where there is one in use. */
+    /** The store's own connection, where there is one in use, and where it goes. */
     this.own = undefined;
+    this.where = undefined;
+    /** The client's methods when it was taken: a test may put others in their place. */
+    this.methods = methodsOf(client);
     /** Whether the client carries the calls, because it is not safe to go past it. */
     this.isByClient = false;
-    /** While it is not known who carries the calls: a promise of who does. */
-    this.deciding = undefined;
+    /** Whether it is being found out who carries the calls, and the calls that wait for it. */
+    this.isDeciding = false;
+    this.held = [];
     /** Counts the reasons to decide anew. */
     this.epoch = 0;
     this.isClosed = false;
     this.timer = undefined;
-    this.misses = 0;
+    this.isChecking = false;
     follow(client, this);
   }
 
@@ -49,29 +60,43 @@ class Adoption {
     return this.isByClient ? "client" : "native";
   }
 
-  /** What carries a call that is made now; undefined while that is not known: see `decide`. */
+  /** What carries a call that is made now; undefined while that is not known: see `hold`. */
   current() {
-    if (this.own !== undefined) {
-      if (isEnded(this.client)) this.leave();
-      else {
+    const { client, own } = this;
+    if (own !== undefined && !isEnded(client)) {
+      const { get, set, expire, del } = this.methods;
+      const { get: gets, set: sets, expire: expires, del: dels } = client;
+      if (gets === get && sets === set && expires === expire && dels === del) {
         if (this.timer === undefined) this.checkSoon();
-        return this.own;
+        return own;
       }
-    }
+      this.methods = methodsOf(client);
+      this.moved();
+    } else if (own !== undefined) this.leave();
     // A client that has ended rejects the call itself.
-    if (this.isByClient || this.isClosed || isEnded(this.client)) return this.byClient;
-    return undefined;
+    return this.isByClient || this.isClosed || isEnded(client) ? this.byClient : undefined;
   }
 
-  /** A promise of what carries the calls. It is the same for all calls that are made meanwhile. */
-  decide() {
-    if (this.deciding === undefined) {
-      const deciding = this.find().finally(() => {
-        if (this.deciding === deciding) this.deciding = undefined;
-      });
-      this.deciding = deciding;
-    }
-    return this.deciding;
+  /** Has `run` called, in turn, with what carries the calls, or with the error why nothing does. */
+  hold(run) {
+    this.held.push(run);
+    if (this.isDeciding) return;
+    this.isDeciding = true;
+    this.find().then(
+      (link) => this.decided(link),
+      (error) => this.decided(undefined, error),
+    );
+  }
+
+  decided(link, error) {
+    this.isDeciding = false;
+    this.release(link, error);
+  }
+
+  release(link, error) {
+    const { held } = this;
+    this.held = [];
+    for (const run of held) run(link, error);
   }
 
   async find() {
@@ -87,42 +112,60 @@ class Adoption {
   /**
    * A connection to where the client is, or why there is none. `passing` says that it may be
    * otherwise with the next call.
-   * @returns {Promise<{own?: object, why?: string, passing?: boolean, where?: string}>}
+   * @returns {Promise<{own?: Link, where?: object, why?: string, passing?: boolean}>}
    */
   async tryToAdopt() {
     const { why, server, name } = read(this.client);
     if (why) return { why: `${name}: ${why}` };
+    if (await untilReady(this.client)) return { why: "the client is closed", passing: true };
+    if (strikesOf(this.client) >= STRIKES && !this.isForced) {
+      return { why: "the server drops connections on which it is asked CLIENT INFO" };
+    }
     let where;
+    let at;
     try {
-      where = await server();
+      where = await within(ANSWER_WITHIN, server(), "its credentialsProvider does not answer");
+      at = { ...where, host: await addressOf(where) };
     } catch (error) {
-      return { why: `its credentials cannot be had: ${error.message}`, passing: true };
+      return { why: `it cannot be had whom and where it logs in: ${error?.message ?? error}` };
     }
     const answer = await this.whoAmI();
+    if (isEnded(this.client)) return { why: "the client is closed", passing: true };
     if (answer.error) {
-      if (isEnded(this.client)) return { why: "the client is closed", passing: true };
       if (!this.isForced)
         return { why: `CLIENT INFO by the client fails: ${answer.error.message}` };
     } else {
       const elsewhere = differs(answer, where);
       if (elsewhere) return { why: elsewhere };
     }
-    const own = this.connect(where);
-    const failure = await own.connected;
+    const own = this.connect(at);
+    const failure = (await own.connected) ?? (await this.lacksRights(own));
     if (failure && !this.isForced) {
       own.native.retire();
-      return { why: `a connection of the store's own cannot be made: ${failure}` };
+      return { why: `a connection of the store's own is no good: ${failure}` };
     }
-    return { own, where: where.path ?? `${where.host}:${where.port}` };
+    return { own, where };
+  }
+
+  /** What the user may not do that the store's own connection does, and a client need not. */
+  async lacksRights({ native }) {
+    try {
+      // Of a session that is not there, so nothing comes of it.
+      await native.touch("connect-redis-rs", Date.now(), undefined, 1);
+    } catch (error) {
+      if (error?.code === "NOPERM") return error.message;
+    }
+    return undefined;
   }
 
   /** Puts into effect what has been found; returns what carries the calls. */
-  take({ own, why, passing, where }) {
+  take({ own, where, why, passing }) {
     if (own) {
       this.own = own;
+      this.where = where;
       this.isByClient = false;
-      this.misses = 0;
-      this.log(`transport native: a connection of the store's own to ${where}`);
+      const at = where.path ?? `${where.host}:${where.port}`;
+      this.log(`transport native: a connection of the store's own to ${at}`);
       return own;
     }
     if (this.isForced && !passing) throw this.refusal(why);
@@ -133,42 +176,56 @@ class Adoption {
     return this.byClient;
   }
 
-  /** What the server says of the client's connection: `{db, user}`, or `{error}`. */
-  async whoAmI() {
+  /** What the server says of the client's connection, in time: `{db, user}`, or `{error}`. */
+  async whoAmI(within = ANSWER_WITHIN) {
     const { client } = this;
     try {
-      const info = String(
+      const asked =
         typeof client.call === "function"
-          ? await client.call("CLIENT", "INFO")
-          : await client.sendCommand(["CLIENT", "INFO"]),
-      );
+          ? client.call("CLIENT", "INFO")
+          : client.sendCommand(["CLIENT", "INFO"]);
+      const info = String(await unharmed(client, asked, within));
       const field = (name) => new RegExp(`(?:^| )${name}=(\\S*)`).exec(info)?.[1];
+      // In the middle of an app's transaction the answer is QUEUED.
+      if (field("db") === undefined) throw new Error("the answer is none");
       return { db: field("db"), user: field("user") };
     } catch (error) {
       return { error };
     }
   }
 
-  /** Looks, in a while, whether the client is still where it was. */
+  /**
+   * Looks, in a while, whether the client is still where it was: a node-redis client, as ioredis
+   * tells of every `select`. (And where an app has sent MULTI by itself, as with ioredis it can, no
+   * command may come in between.)
+   */
   checkSoon() {
     this.timer = setTimeout(() => {
       this.timer = undefined;
-      this.check();
+      if (typeof this.client.isOpen === "boolean") this.check();
     }, CHECK_EVERY);
     this.timer.unref();
   }
 
   async check() {
     const { own, epoch } = this;
-    if (own === undefined) return;
-    const { why, server } = read(this.client);
-    const answer = await this.whoAmI();
-    if (epoch !== this.epoch || answer.error) return;
-    const where = why ? undefined : await server().catch(() => undefined);
-    if (epoch !== this.epoch) return;
-    // The client is connected: so must the store's own connection be, or it goes the wrong way.
-    this.misses = own.native.status === "ready" ? 0 : this.misses + 1;
-    if (!where || differs(answer, where) || this.misses > 2) this.moved();
+    if (own === undefined || this.isChecking) return;
+    this.isChecking = true;
+    try {
+      const { why, server } = read(this.client);
+      const where = why ? undefined : await server();
+      const isSame = where !== undefined && sameServer(where, this.where);
+      // However long it takes: only one such question is under way.
+      const answer = isSame ? await this.whoAmI(Number.POSITIVE_INFINITY) : {};
+      if (epoch !== this.epoch) return;
+      // No answer says nothing: the client may be away, or busy.
+      if (!isSame || (!answer.error && differs(answer, where))) this.moved();
+    } catch {
+      // Who cannot be read any more is not followed.
+      if (epoch === this.epoch) this.moved();
+    } finally {
+      this.isChecking = false;
+    }
   }
 
   /** The client may be elsewhere from now on: it is to be found out before the next call. */
@@ -185,17 +242,17 @@ class Adoption {
     own?.native.retire();
   }
 
-  /** The store's own connection is lost: the next may need other credentials. */
-  async lost(link) {
-    const { why, server } = read(this.client);
-    const where = why ? undefined : await server().catch(() => undefined);
-    if (where) link.native.logInAs(where.username, where.password);
+  /** The store's own connection is lost: the client goes on, until it is known to be safe again. */
+  lost(link) {
+    if (this.own === link && !this.isForced) this.leave();
   }
 
-  /** The client has told of an event in its life. */
+  /** The client has told of an event in its life, or is about to move or to end. */
   heard(event) {
     if (this.isClosed) return;
-    if (event === "end") this.leave();
+    // What was called before the client moves, or ends, is to come before that there, too.
+    if (event === "moving") this.release(this.byClient);
+    else if (event === "end") this.leave();
     else if (event === "moved") this.moved();
     else if (this.own) this.check();
     // Who is back may be where it should be again.
@@ -211,6 +268,95 @@ class Adoption {
   }
 }
 
+/** The methods whose work a connection of the store's own does. */
+function methodsOf({ get, set, expire, del }) {
+  return { get, set, expire, del };
+}
+
+/** The address that a client's own `family` makes of a host's name. */
+async function addressOf({ host, family }) {
+  const isName = typeof host === "string" && isIP(host) === 0;
+  return isName && (family === 4 || family === 6) ? (await lookup(host, family)).address : host;
+}
+
+/** Waits for a promise, so many milliseconds. */
+async function within(ms, promise, otherwise) {
+  let timer;
+  const late = new Promise((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(otherwise)), ms);
+    timer.unref();
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** How often it has cost a client its connection to be asked. */
+const strikes = new WeakMap();
+
+function strikesOf(client) {
+  return strikes.get(client) ?? 0;
+}
+
+/** Waits for an answer of a client that is ready; one that costs it its connection is counted. */
+async function unharmed(client, asked, ms) {
+  let harm;
+  const harmed = new Promise((_resolve, reject) => {
+    harm = () => {
+      forgetQuestion(client);
+      reject(new Error("the connection was lost over it"));
+    };
+  });
+  const harms = ["close", "end", "reconnecting"];
+  for (const event of harms) client.on(event, harm);
+  try {
+    const answered = Promise.race([asked, harmed]);
+    return await (Number.isFinite(ms) ? within(ms, answered, "no answer") : answered);
+  } catch (error) {
+    const isAnswer = /^[A-Z]+ /.test(error?.message);
+    if (!isAnswer && !isEnded(client)) strikes.set(client, strikesOf(client) + 1);
+    Promise.resolve(asked).catch(() => {});
+    throw error;
+  } finally {
+    for (const event of harms) client.off(event, harm);
+  }
+}
+
+/** Takes CLIENT INFO off what ioredis sends again on its next connection: it would lose that, too. */
+function forgetQuestion({ prevCommandQueue: queue }) {
+  const place = queue?.toArray().findIndex(({ command }) => {
+    const words = [command.name, ...command.args].map(String);
+    return words.join(" ").toUpperCase() === "CLIENT INFO";
+  });
+  if (place >= 0) queue.removeOne(place);
+}
+
+/**
+ * Waits until a client is ready to be asked; true where it has ended instead. One that opens with
+ * its first command (ioredis's lazyConnect) is ready for that.
+ */
+function untilReady(client) {
+  return new Promise((resolve) => {
+    const look = () => {
+      if (!isReady(client) && client.status !== "wait" && !isEnded(client)) return;
+      client.off("ready", look);
+      client.off("end", look);
+      client.off("terminated", look);
+      resolve(isEnded(client));
+    };
+    client.on("ready", look);
+    client.on("end", look);
+    client.on("terminated", look);
+    look();
+  });
+}
+
+function sameServer(a, b) {
+  return ["host", "port", "path", "database", "username"].every((name) => a[name] === b[name]);
+}
+
 /** Says how a server's answer to CLIENT INFO differs from a server that was read, if it does. */
 function differs({ db, user }, { database, username }) {
   if (db !== String(database)) return `the client is in database ${db}, not in ${database}`;
@@ -219,6 +365,10 @@ function differs({ db, user }, { database, username }) {
     return "the client is logged in as another user than its options say";
   }
   return undefined;
+}
+
+function isReady(client) {
+  return client.isReady === true || client.status === "ready";
 }
 
 /** Whether a client has been closed, or has given up. One that was never opened may still open. */
@@ -256,22 +406,31 @@ function listen(client, adoptions) {
   ]) {
     client.on(event, () => tell(told));
   }
-  for (const name of MOVES) {
-    const method = client[name];
-    if (typeof method !== "function") continue;
-    // Neither library says when it has been moved: the calls that move it say so.
-    const own = Object.getOwnPropertyDescriptor(client, name);
-    Object.defineProperty(client, name, {
-      configurable: true,
-      writable: true,
-      enumerable: own?.enumerable ?? false,
-      value(...args) {
-        const returned = method.apply(this, args);
-        tell("moved");
-        return returned;
-      },
-    });
-  }
+  // Neither library says when it is moved, nor in time that it is closed: the calls say so.
+  // (ioredis also calls them itself, to log in, before it is ready.)
+  const whenReady = (event) => () => {
+    if (isReady(client)) tell(event);
+  };
+  for (const name of MOVES) announce(client, name, whenReady("moving"), whenReady("moved"));
+  for (const name of ENDS) announce(client, name, () => tell("moving"));
+}
+
+/** Has `before` and `after` called around a method of a client. */
+function announce(client, name, before, after = () => {}) {
+  const method = client[name];
+  if (typeof method !== "function") return;
+  const own = Object.getOwnPropertyDescriptor(client, name);
+  Object.defineProperty(client, name, {
+    configurable: true,
+    writable: true,
+    enumerable: own?.enumerable ?? false,
+    value(...args) {
+      before();
+      const returned = method.apply(this, args);
+      after();
+      return returned;
+    },
+  });
 }
 
 module.exports = { Adoption };

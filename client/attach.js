@@ -60,7 +60,8 @@ function attach(client, { transport, limit, resurrect, open, invalid, failure })
     log,
     connect: (server) =>
       open({
-        to: server,
+        // One that may not be given up for the client connects again by itself.
+        to: { ...server, givesBack: !isForced },
         fields: (fields) => ({ ...fields, prefix: reading.keyPrefix + fields.prefix }),
         isAdopted: true,
       }),

@@ -92,6 +92,37 @@ class ByClient {
   }
 
   /**
+   * Carries out a call that the store's own connection was lost under: what Redis was to do, as
+   * src/host.rs gives it back. Whether it had been done makes no difference.
+   * @param {string} clientsKey with what the client puts before every key by itself
+   */
+  again(name, command, clientsKey, value, ms, onlyExisting, isJson) {
+    const { calls, commands, fields } = this;
+    const key = clientsKey.slice(fields.clientPrefix.length);
+    const make = (answer, ...call) => calls.make(name, key, answer, ...call);
+    const seconds = ms === undefined ? undefined : whole(ms);
+    const isChecked = onlyExisting && commands.canSetOnlyExisting;
+    switch (command) {
+      case "GET":
+        return make((text) => this.found(key, text, isJson), commands.get, key);
+      case "SET":
+        return make(isChecked ? wasWritten : nothing, commands.set, key, value, seconds, isChecked);
+      case "EXPIRE":
+        return make(nothing, commands.expire, key, seconds);
+      case "PERSIST":
+        return make(nothing, commands.persist, key);
+      default:
+        return make(nothing, commands.del, key);
+    }
+  }
+
+  /** What the native side would answer `get` with: a session, or a record to be parsed. */
+  found(key, text, isJson) {
+    if (!text || text.length === 0) return null;
+    return isJson ? this.withTrueExpiry(key, JSON.parse(text)) : { text };
+  }
+
+  /**
    * Milliseconds to live; none or fewer where that time is over. The rule is src/session.rs's; its
    * usual case, a cookie's date, is worked out here, sooner than the native side is reached.
    */
@@ -120,6 +151,10 @@ class ByClient {
 
   close() {
     return this.native.close();
+  }
+
+  retire() {
+    this.native.retire();
   }
 
   get status() {

@@ -134,7 +134,7 @@ class Calls {
   reason(key, error) {
     // Redis repeats the arguments of a command it does not know.
     const [said] = String(error?.message ?? error).split(", with args beginning with");
-    const reason = key ? said.replaceAll(key, "…") : said;
+    const reason = withoutKey(said, key);
     const own = typeof error?.code === "string" && error.code !== "ENOENT" ? error.code : undefined;
     const isClosed = /ClientClosed|Connection is closed|client is closed/i.test(
       `${error?.constructor?.name} ${reason}`,
@@ -142,6 +142,14 @@ class Calls {
     const code = SERVERS_WORD.exec(reason)?.[1] ?? own ?? (isClosed ? "ECLOSED" : "ECLIENT");
     return { code: code === "ENOENT" ? "ERR" : code, reason };
   }
+}
+
+/** A text without a key in it, nor the session id that the key ends with. */
+function withoutKey(text, key) {
+  const MIN_LENGTH = 8; // of what can only be an id
+  const id = key.slice(key.lastIndexOf(":") + 1);
+  const hidden = key === "" ? text : text.replaceAll(key, "…");
+  return id.length < MIN_LENGTH ? hidden : hidden.replaceAll(id, "…");
 }
 
 module.exports = { Calls };

@@ -41,7 +41,7 @@ const DIALECTS = {
 
   "node-redis 4": (client) => {
     // In legacyMode the client itself has callbacks, and its promises are here.
-    const asked = client.options?.legacyMode ? client.v4 : client;
+    const asked = !isProxy(client) && client.options?.legacyMode ? client.v4 : client;
     return {
       ...likeNodeRedis(asked, client),
       set: (key, value, seconds, onlyExisting) =>

@@ -25,6 +25,7 @@ const { isProxy } = require("node:util").types;
  * @property {string} [password]
  * @property {number} database
  * @property {string} [name] the connection's name
+ * @property {number} [family] 4 or 6, where a name is to be looked up so
  */
 
 /** @returns {Reading} */
@@ -51,7 +52,9 @@ function dialectByShape(client) {
   if (has("mGet") || has("scanIterator") || "masters" in client) return "unknown";
   if (!has("mget") && !has("scan")) return undefined;
   // Of one parameter, or asynchronous, it can only answer with a promise.
-  const isAsync = client.get?.constructor?.name === "AsyncFunction" || client.get?.length === 1;
+  const { get } = client;
+  const isAsync =
+    get?.constructor?.name === "AsyncFunction" || get?.length === 1 || get?._isMockFunction;
   return isAsync ? "ioredis" : "callbacks";
 }
 
@@ -119,7 +122,12 @@ function serverOfNodeRedis(client) {
     ? { path: socket.path }
     : { host: socket.host ?? "localhost", port: Number(socket.port ?? 6379) };
   return wholeServer(
-    { ...where, database: Number(options.database ?? 0), name: options.name },
+    {
+      ...where,
+      family: socket.family,
+      database: Number(options.database ?? 0),
+      name: options.name,
+    },
     // As the client itself does before each connect.
     async () => (credentialsProvider ? credentialsProvider.credentials() : options),
   );
@@ -152,7 +160,12 @@ function serverOfIoredis(client, options) {
     ? { path: options.path }
     : { host: options.host ?? "localhost", port: Number(options.port ?? 6379) };
   return wholeServer(
-    { ...where, database: Number(options.db ?? 0), name: options.connectionName ?? undefined },
+    {
+      ...where,
+      family: options.family,
+      database: Number(options.db ?? 0),
+      name: options.connectionName ?? undefined,
+    },
     async () => options,
   );
 }
@@ -198,6 +211,10 @@ function touchedMethod(client) {
       const method = client[name];
       if (!isFunction(method) || homeOf(client, name) !== home) {
         return `its method ${name} is overridden`;
+      }
+      // A library makes all its commands from one text.
+      if (model === "dump" && String(method) !== String(client[model])) {
+        return `its method ${name} is replaced`;
       }
       // The marks that instrumentation and mocks leave on what they wrap.
       if (method.__original || method.__wrapped || method._isMockFunction) {

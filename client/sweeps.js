@@ -40,6 +40,7 @@ class Sweeps {
     if (name === "SCAN") return this.scan(args);
     if (name === "MGET") return commands.mget(args);
     if (name === "UNLINK") return commands.unlink(args);
+    if (name === "DEL") return Promise.all(args.map((key) => commands.del(key)));
     // No right to PTTL: the session is read as it is stored.
     return Promise.resolve(commands.pttl(args[0])).catch(() => null);
   }

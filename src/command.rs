@@ -156,7 +156,7 @@ impl Command {
     }
 
     /// The key it is about; nothing where it is about several.
-    fn key(&self) -> &[u8] {
+    pub fn key(&self) -> &[u8] {
         match self {
             Command::Get { key, .. }
             | Command::Set { key, .. }

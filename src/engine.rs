@@ -5,7 +5,7 @@
 //! queued the other way, and the JS thread is woken once for as many as there are when it looks.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -82,6 +82,21 @@ impl Call {
         self.asker.is_some()
     }
 
+    /// Gives the call back to the JS thread, its command with it. A sweep has to fail.
+    pub fn give_back(mut self, server: &str, news: &mut Vec<News>) {
+        if let Some(Asker::Js(id, _)) = &self.asker {
+            news.push(News::GivenBack(*id, self.take_command()));
+            self.asker = None;
+        } else {
+            let lost = StoreError::connection_lost(self.name, server);
+            self.answer(Err(lost), news);
+        }
+    }
+
+    fn take_command(&mut self) -> Command {
+        std::mem::replace(&mut self.command, Command::Raw(Vec::new()))
+    }
+
     /// Answers the call. Answers to JS are collected in `news`, for one wake a batch.
     pub fn answer(&mut self, answer: Result<Reply, StoreError>, news: &mut Vec<News>) {
         match self.asker.take() {
@@ -113,6 +128,8 @@ pub enum News {
     /// Commands of a sweep that the app's client is to carry.
     Ask(Call),
     Status(Status),
+    /// A call that the connection was lost under, for another to carry it.
+    GivenBack(CallId, Command),
     /// An attempt to connect has failed, and why; another follows.
     Failed(ConnectError),
     /// The connection is closed and no more news will come.
@@ -198,6 +215,11 @@ pub struct Shared {
     status: AtomicU8,
     /// Whether commands are handed back to the JS thread, for the app's client to carry them.
     by_client: bool,
+    /// Whether a lost connection is the end, and what was under way is given back: there is a
+    /// client that can go on.
+    pub gives_back: bool,
+    /// Whether that has happened.
+    pub has_given_up: AtomicBool,
 }
 
 #[derive(Default)]
@@ -231,6 +253,7 @@ impl Shared {
         limits: Limits,
         outbox: Arc<Outbox>,
         by_client: bool,
+        gives_back: bool,
     ) -> Arc<Shared> {
         Arc::new(Shared {
             inbox: Mutex::default(),
@@ -240,6 +263,8 @@ impl Shared {
             limits,
             status: AtomicU8::new(Status::Connecting as u8),
             by_client,
+            gives_back,
+            has_given_up: AtomicBool::new(false),
         })
     }
 
@@ -273,18 +298,16 @@ impl Shared {
         }
     }
 
-    /// Queues a call and says how many are queued. Where the store is closed it is `None`, and the
-    /// caller has to say so to whoever asked.
-    fn enqueue(&self, mut call: Call) -> Option<usize> {
+    /// Queues a call and says how many are queued. Where the store is closed its command comes back,
+    /// and the caller has to say so to whoever asked.
+    fn enqueue(&self, mut call: Call) -> Result<usize, Command> {
         let mut inbox = lock(&self.inbox);
         if inbox.closing == Some(Closing::Now) {
             call.asker = None;
-            return None;
+            return Err(call.take_command());
         }
         inbox.calls.push(call);
-        let queued = inbox.calls.len();
-        drop(inbox);
-        Some(queued)
+        Ok(inbox.calls.len())
     }
 
     /// Sends commands for a task of the I/O thread, within `commandTimeout`; one value a command.
@@ -307,7 +330,7 @@ impl Shared {
                 return Err(StoreError::closed(name));
             }
             self.outbox.push([News::Ask(call)]);
-        } else if self.enqueue(call).is_none() {
+        } else if self.enqueue(call).is_err() {
             return Err(StoreError::closed(name));
         } else {
             self.wake.notify_one();
@@ -352,26 +375,30 @@ impl Shared {
     }
 }
 
+/// Why a call is not queued.
+pub enum Refused {
+    Closed(StoreError),
+    /// The connection was lost; another is to carry the command.
+    GivenBack(Command),
+}
+
 /// The JS thread's end of a store's connection.
 pub struct Engine {
     shared: Arc<Shared>,
-    /// Where it connects to; `None` where the app's client carries the commands.
-    transport: Option<Transport>,
 }
 
 impl Engine {
     /// Starts to connect, on the I/O thread. The error says why that thread cannot run.
+    /// With `gives_back` a lost connection is the end: see [`News::GivenBack`].
     pub fn start(
         transport: Transport,
         limits: Limits,
         outbox: Arc<Outbox>,
+        gives_back: bool,
     ) -> Result<Engine, String> {
-        let shared = Shared::new(transport.server_name(), limits, outbox, false);
-        io_thread()?.spawn(supervisor::run(shared.clone(), transport.clone()));
-        Ok(Engine {
-            shared,
-            transport: Some(transport),
-        })
+        let shared = Shared::new(transport.server_name(), limits, outbox, false, gives_back);
+        io_thread()?.spawn(supervisor::run(shared.clone(), transport));
+        Ok(Engine { shared })
     }
 
     /// For a store whose commands the app's client carries: only sweeps run on the I/O thread, and
@@ -379,16 +406,8 @@ impl Engine {
     pub fn by_client(limits: Limits, outbox: Arc<Outbox>) -> Result<Engine, String> {
         io_thread()?;
         Ok(Engine {
-            shared: Shared::new(THE_CLIENTS_SERVER.into(), limits, outbox, true),
-            transport: None,
+            shared: Shared::new(THE_CLIENTS_SERVER.into(), limits, outbox, true, false),
         })
-    }
-
-    /// Changes user and password for the connections made from now on.
-    pub fn log_in_as(&self, username: Option<String>, password: Option<String>) {
-        if let Some(transport) = &self.transport {
-            transport.log_in_as(username, password);
-        }
     }
 
     /// Queues a call; its answer comes back as [`News::Answer`]. The caller has to
@@ -400,7 +419,7 @@ impl Engine {
         name: &'static str,
         command: Command,
         called: Instant,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Refused> {
         let call = Call {
             name,
             command,
@@ -409,11 +428,13 @@ impl Engine {
             retried: false,
             asker: Some(Asker::Js(id, self.shared.outbox.clone())),
         };
-        let Some(queued) = self.shared.enqueue(call) else {
-            return Err(StoreError::closed(name));
-        };
-        if queued == FULL {
-            self.flush();
+        match self.shared.enqueue(call) {
+            Ok(FULL) => self.flush(),
+            Ok(_) => {}
+            Err(command) if self.shared.has_given_up.load(Ordering::Acquire) => {
+                return Err(Refused::GivenBack(command));
+            }
+            Err(_) => return Err(Refused::Closed(StoreError::closed(name))),
         }
         Ok(())
     }

@@ -99,6 +99,15 @@ impl StoreError {
         }
     }
 
+    /// The connection broke under a call that cannot be sent again.
+    pub fn connection_lost(call: &str, server: &str) -> StoreError {
+        StoreError {
+            code: "ECONNRESET".into(),
+            message: format!("{call}: the connection to Redis at {server} was lost"),
+            cause: None,
+        }
+    }
+
     /// The connection broke twice under the same call.
     pub fn lost(call: &str, server: &str, error: &RedisError) -> StoreError {
         let ConnectError { code, reason } = ConnectError::from(error);

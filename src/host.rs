@@ -3,6 +3,7 @@
 
 use napi::{Env, Unknown};
 
+use crate::command::{Command, Expiry};
 use crate::error::StoreError;
 use crate::js::{self, Held, Try};
 
@@ -15,6 +16,7 @@ pub struct Host {
     emit: Held,
     later: Held,
     soon: Held,
+    again: Held,
 }
 
 impl Host {
@@ -29,6 +31,7 @@ impl Host {
             emit: held(c"emit")?,
             later: held(c"later")?,
             soon: held(c"soon")?,
+            again: held(c"again")?,
         })
     }
 
@@ -88,6 +91,45 @@ impl Host {
     pub fn emit<'e, const N: usize>(&self, env: &'e Env, event_and_args: [Unknown<'e>; N]) {
         // The face only schedules the event here, which cannot throw.
         let _ = self.emit.call(env, event_and_args);
+    }
+
+    /// Has the app's client carry out a command; the value is a promise of the call's answer.
+    pub fn again<'e>(&self, env: &'e Env, name: &str, command: &Command, json: bool) -> Try<'e> {
+        let nothing = js::undefined(env);
+        let ms = |ms: i64| js::value(env, ms as f64);
+        let (word, value, ms, only_existing) = match command {
+            Command::Get { .. } => ("GET", nothing, nothing, false),
+            Command::Set {
+                value,
+                expires_in,
+                only_existing,
+                ..
+            } => {
+                let value = match std::str::from_utf8(value) {
+                    Ok(_) => js::string(env, value)?,
+                    Err(_) => js::buffer(env, value)?,
+                };
+                ("SET", value, expires_in.map_or(nothing, ms), *only_existing)
+            }
+            Command::Touch { expiry, .. } => match expiry {
+                Expiry::In(left) => ("EXPIRE", nothing, ms(*left), false),
+                Expiry::Never => ("PERSIST", nothing, nothing, false),
+                Expiry::Past => ("DEL", nothing, nothing, false),
+            },
+            Command::Destroy { .. } | Command::Raw(_) => ("DEL", nothing, nothing, false),
+        };
+        self.again.call(
+            env,
+            [
+                js::value(env, name),
+                js::value(env, word),
+                js::string(env, command.key())?,
+                value,
+                ms,
+                js::value(env, only_existing),
+                js::value(env, json),
+            ],
+        )
     }
 
     /// The error for a record whose JSON is no object.

@@ -284,11 +284,7 @@ pub fn set_element<'e>(
 }
 
 /// An array of what `element` makes of each of `items`.
-pub fn list<'e, T>(
-    env: &'e Env,
-    items: &[T],
-    element: impl Fn(&'e Env, &T) -> Try<'e>,
-) -> Try<'e> {
+pub fn list<'e, T>(env: &'e Env, items: &[T], element: impl Fn(&'e Env, &T) -> Try<'e>) -> Try<'e> {
     let array = array(env)?;
     for (index, item) in items.iter().enumerate() {
         set_element(env, &array, index as u32, &element(env, item)?)?;
@@ -311,12 +307,28 @@ pub fn elements<'e>(env: &'e Env, value: &Unknown<'e>) -> Option<Vec<Unknown<'e>
     let element = |index| {
         let mut element = ptr::null_mut();
         // SAFETY: out-pointer to a local.
-        let status =
-            unsafe { sys::napi_get_element(env.raw(), value.raw(), index, &mut element) };
+        let status = unsafe { sys::napi_get_element(env.raw(), value.raw(), index, &mut element) };
         check(env, status).ok()?;
         Some(wrap(env, element))
     };
     (0..length).map(element).collect()
+}
+
+/// A Buffer with a copy of `bytes`.
+pub fn buffer<'e>(env: &'e Env, bytes: &[u8]) -> Try<'e> {
+    let mut buffer = ptr::null_mut();
+    // SAFETY: pointer and length describe `bytes`, which Node copies before the call returns.
+    let status = unsafe {
+        sys::napi_create_buffer_copy(
+            env.raw(),
+            bytes.len(),
+            bytes.as_ptr().cast(),
+            ptr::null_mut(),
+            &mut buffer,
+        )
+    };
+    check(env, status)?;
+    Ok(wrap(env, buffer))
 }
 
 /// `function(...args)`; the error is what it threw.

@@ -44,8 +44,12 @@ pub struct Config {
 
 /// Whose connection carries the commands.
 pub enum Route {
-    /// One of the store's own.
-    Own(Transport),
+    /// One of the store's own. With `gives_back` it is given up when it is lost, as there is a client
+    /// that can go on.
+    Own {
+        transport: Transport,
+        gives_back: bool,
+    },
     /// That of the app's client.
     Client(JsClient),
 }
@@ -101,11 +105,17 @@ impl Config {
 impl<'e> Reader<'e, '_> {
     fn route(&self, options: &Unknown<'e>, to: &Unknown<'e>) -> Try<'e, Route> {
         if js::kind(to) != ValueType::Object {
-            return Ok(Route::Own(Transport::standalone(self.url(options)?)));
+            return Ok(Route::Own {
+                transport: Transport::standalone(self.url(options)?),
+                gives_back: false,
+            });
         }
         let ask = self.option(to, "ask")?;
         Ok(match js::kind(&ask) {
-            ValueType::Undefined => Route::Own(Transport::standalone(self.parts(to)?)),
+            ValueType::Undefined => Route::Own {
+                transport: Transport::standalone(self.parts(to)?),
+                gives_back: self.flag(to, "givesBack")?,
+            },
             _ => Route::Client(JsClient::new(self.env, &ask)?),
         })
     }

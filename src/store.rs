@@ -11,7 +11,7 @@ use napi::{Env, Unknown, ValueType};
 use napi_derive::napi;
 
 use crate::command::{Clock, Command, Expiry, Reply, TrueExpiry};
-use crate::engine::{Call, CallId, Closing, Engine, News, Outbox, Part, Status};
+use crate::engine::{Call, CallId, Closing, Engine, News, Outbox, Part, Refused, Status};
 use crate::error::{ConnectError, StoreError};
 use crate::host::Host;
 use crate::js::{self, Deferred, Doorbell, Held, Try};
@@ -122,8 +122,11 @@ impl RedisStore {
         let bell = Doorbell::new(env, on_ring).map_err(|error| internal(error.reason.clone()))?;
         let outbox = Outbox::new(bell.clone());
         let (client, engine) = match config.route {
-            Route::Own(transport) => {
-                let engine = Engine::start(transport, config.limits, outbox.clone());
+            Route::Own {
+                transport,
+                gives_back,
+            } => {
+                let engine = Engine::start(transport, config.limits, outbox.clone(), gives_back);
                 (None, engine)
             }
             Route::Client(client) => {
@@ -321,12 +324,6 @@ impl RedisStore {
         self.inner.engine.close(Closing::WhenIdle);
     }
 
-    /// Changes user and password (strings, or undefined) for the connections made from now on.
-    #[napi(catch_unwind)]
-    pub fn log_in_as(&self, username: Option<String>, password: Option<String>) {
-        self.inner.engine.log_in_as(username, password);
-    }
-
     /// `connecting`, `ready`, `reconnecting` or `closed`.
     #[napi(getter, catch_unwind)]
     pub fn status(&self) -> &'static str {
@@ -385,8 +382,10 @@ impl Inner {
                 let id = self.wait(env, |pending| {
                     pending.add(Waiter::new(name, deferred, settings.json))
                 });
-                if let Err(error) = self.engine.send(id, name, command, clock.read) {
-                    self.answer(env, id, Err(error));
+                match self.engine.send(id, name, command, clock.read) {
+                    Ok(()) => {}
+                    Err(Refused::Closed(error)) => self.answer(env, id, Err(error)),
+                    Err(Refused::GivenBack(command)) => self.given_back(env, id, &command),
                 }
             }
             Ok(None) => deferred.settle(env, Ok(js::null(env))),
@@ -477,6 +476,9 @@ impl Inner {
             unmeasured += news.size();
             match news {
                 News::Answer(id, answer) => self.answer(env, id, answer),
+                News::GivenBack(id, command) => {
+                    js::scoped(env, |env| self.given_back(env, id, &command));
+                }
                 News::Ask(call) => js::scoped(env, |env| self.ask(env, call)),
                 // The end comes after what was put off before it.
                 News::Part(..) | News::Swept(..) | News::End => {
@@ -552,6 +554,15 @@ impl Inner {
             .unwrap_or_else(|_| Err(self.host.error(env, &StoreError::internal(waiter.name))));
             waiter.deferred.settle(env, value);
         });
+    }
+
+    /// The connection was lost under a call: the face has the app's client carry it out.
+    fn given_back(&self, env: &Env, id: CallId, command: &Command) {
+        let Some(waiter) = self.pending.borrow_mut().take(id) else {
+            return;
+        };
+        let promise = self.host.again(env, waiter.name, command, waiter.json);
+        waiter.deferred.settle(env, promise);
     }
 
     /// Has the app's client carry out a sweep's commands.

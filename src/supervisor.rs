@@ -9,6 +9,7 @@ use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -84,7 +85,7 @@ impl Drop for AnnounceEnd {
         self.0.shut(Closing::Now);
         // Calls may have slipped in before the shutting. (Whoever waits for a sweep is told by the
         // JS thread, at the end.)
-        tell_closed(&self.0, self.0.arrivals().calls);
+        turn_away(&self.0, self.0.arrivals().calls);
         self.0.outbox.push([News::End]);
     }
 }
@@ -128,6 +129,9 @@ impl Supervisor {
             }
             for sweep in arrivals.sweeps {
                 sweeps.push(sweep.run(self.shared.clone()));
+            }
+            if self.shared.has_given_up.load(Ordering::Relaxed) {
+                break;
             }
             match arrivals.closing {
                 Some(Closing::Now) => break,
@@ -177,7 +181,8 @@ impl Supervisor {
                 Landing::Silent => {}
             }
         }
-        tell_closed(&self.shared, orphans);
+        orphans.sort_by_key(|call| call.serial);
+        turn_away(&self.shared, orphans);
         // The sweeps go with this: at the end, the JS thread tells whoever waits for one.
     }
 
@@ -202,7 +207,12 @@ impl Supervisor {
         self.connection += 1;
         self.stale += std::mem::take(&mut self.aloft);
         self.shared.set_status(Status::Reconnecting);
-        self.connect();
+        if self.shared.gives_back {
+            // A client can go on, and must not be overtaken by what is sent again from here.
+            self.shared.has_given_up.store(true, Ordering::Release);
+        } else {
+            self.connect();
+        }
     }
 
     fn connect(&mut self) {
@@ -259,7 +269,7 @@ impl Supervisor {
         let shared = self.shared.clone();
         tell(&shared, |news| {
             for mut call in calls.into_iter().filter(Call::is_open) {
-                if call.retried {
+                if call.retried && !shared.gives_back {
                     let lost = StoreError::lost(call.name, &shared.server, error);
                     call.answer(Err(lost), news);
                 } else {
@@ -421,11 +431,16 @@ fn tell(shared: &Shared, answer: impl FnOnce(&mut Vec<News>)) {
     }
 }
 
-/// Rejects calls because the store is closed.
-fn tell_closed(shared: &Shared, mut calls: Vec<Call>) {
+/// Rejects calls because the store is closed, or gives them back where it has given up.
+fn turn_away(shared: &Shared, calls: Vec<Call>) {
+    let gives_back = shared.has_given_up.load(Ordering::Acquire);
     tell(shared, |news| {
-        for call in &mut calls {
-            call.answer(Err(StoreError::closed(call.name)), news);
+        for mut call in calls.into_iter().filter(Call::is_open) {
+            if gives_back {
+                call.give_back(&shared.server, news);
+            } else {
+                call.answer(Err(StoreError::closed(call.name)), news);
+            }
         }
     });
 }

@@ -24,8 +24,7 @@ impl JsClient {
     pub fn ask(&self, env: &Env, id: u32, name: &str, commands: &[Cmd], answered: &Held) {
         let asked = js::list(env, commands, arguments).and_then(|commands| {
             let (id, name) = (js::value(env, id), js::value(env, name));
-            self.ask
-                .call(env, [id, name, commands, answered.get(env)])
+            self.ask.call(env, [id, name, commands, answered.get(env)])
         });
         // What the client throws is an answer, too: this only fails with the environment.
         let _ = asked;

@@ -39,13 +39,6 @@ impl Transport {
         }
     }
 
-    /// Changes user and password for the connections made from now on.
-    pub fn log_in_as(&self, username: Option<String>, password: Option<String>) {
-        match &self.kind {
-            Kind::Standalone(server) => server.log_in_as(username, password),
-        }
-    }
-
     /// Tries once to connect, log in and select the database. Bounded in time by the caller.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
         match &self.kind {

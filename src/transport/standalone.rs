@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -34,8 +33,7 @@ const USER_TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct Server {
     address: Address,
-    /// Shared by the clones, as a password may change while the store lives.
-    login: Arc<Mutex<RedisConnectionInfo>>,
+    login: RedisConnectionInfo,
     /// What `CLIENT LIST` shows as the connection's name.
     client_name: Option<String>,
 }
@@ -96,43 +94,28 @@ impl Server {
         };
         Ok(Server {
             address,
-            login: shared(info.redis_settings().clone()),
+            login: named(info.redis_settings().clone()),
             client_name: None,
         })
     }
 
     /// The server that an app's own client is connected to.
     pub fn from_parts(parts: Parts) -> Server {
-        let server = Server {
+        let mut login = RedisConnectionInfo::default().set_db(parts.database);
+        if let Some(username) = parts.username {
+            login = login.set_username(username);
+        }
+        if let Some(password) = parts.password {
+            login = login.set_password(password);
+        }
+        Server {
             address: match parts.address {
                 Ok((host, port)) => Address::Tcp(host, port),
                 Err(path) => Address::Unix(path),
             },
-            login: shared(RedisConnectionInfo::default().set_db(parts.database)),
+            login: named(login),
             client_name: parts.client_name,
-        };
-        server.log_in_as(parts.username, parts.password);
-        server
-    }
-
-    /// Changes user and password for the connections made from now on.
-    pub fn log_in_as(&self, username: Option<String>, password: Option<String>) {
-        let mut login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = RedisConnectionInfo::default().set_db(login.db());
-        if let Some(username) = username {
-            changed = changed.set_username(username);
         }
-        if let Some(password) = password {
-            changed = changed.set_password(password);
-        }
-        *login = named(changed);
-    }
-
-    fn login(&self) -> RedisConnectionInfo {
-        self.login
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 
     /// `host:port` or the path of the socket: what messages call the server.
@@ -146,11 +129,11 @@ impl Server {
 
     /// Tries once to connect, log in and select the database.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
-        let login = self.login();
+        let login = &self.login;
         // RESP3 first; a server or proxy that does not know HELLO is asked again in RESP2.
-        let connection = match self.connect_with(&login, ProtocolVersion::RESP3).await? {
+        let connection = match self.connect_with(login, ProtocolVersion::RESP3).await? {
             Err(error) if knows_no_resp3(&error) => {
-                self.connect_with(&login, ProtocolVersion::RESP2).await?
+                self.connect_with(login, ProtocolVersion::RESP2).await?
             }
             other => other,
         }
@@ -187,10 +170,6 @@ impl Server {
 /// A login under the library's name, which `CLIENT LIST` shows.
 fn named(login: RedisConnectionInfo) -> RedisConnectionInfo {
     login.set_lib_name("connect-redis-rs", env!("CARGO_PKG_VERSION"))
-}
-
-fn shared(login: RedisConnectionInfo) -> Arc<Mutex<RedisConnectionInfo>> {
-    Arc::new(Mutex::new(named(login)))
 }
 
 /// Asks the system for the host's addresses, anew for each attempt: a name may move.
@@ -307,9 +286,9 @@ mod tests {
     fn urls_name_server_user_and_database() {
         let full = server("redis://me:p%40ss@example.com:7000/3");
         assert_eq!(&*full.name(), "example.com:7000");
-        assert_eq!(full.login().username(), Some("me"));
-        assert_eq!(full.login().password(), Some("p@ss"));
-        assert_eq!(full.login().db(), 3);
+        assert_eq!(full.login.username(), Some("me"));
+        assert_eq!(full.login.password(), Some("p@ss"));
+        assert_eq!(full.login.db(), 3);
         assert_eq!(&*server("REDIS://localhost").name(), "localhost:6379");
         assert_eq!(&*server("redis://[::1]:7000").name(), "[::1]:7000");
         assert_eq!(&*server("unix:///tmp/r.sock?db=2").name(), "/tmp/r.sock");
