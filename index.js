@@ -205,9 +205,7 @@ function handing(state, sid, cb) {
  * its time is over by then.
  */
 function use(store, name, call) {
-  const state = store[kState];
-  if (store.client !== state.client) attachTo(store, state);
-  const { link, adoption, calls } = state;
+  const { link, adoption, calls } = stateOf(store);
   const current = adoption === undefined ? link : adoption.current();
   if (current !== undefined) return call(told(store, current));
   const fields = fieldsOf(store);
@@ -222,8 +220,15 @@ function use(store, name, call) {
 
 /** Whether a call that is made now has to wait until it is known what carries it. */
 function isHeld(store) {
-  const { adoption } = store[kState];
+  const { adoption } = stateOf(store);
   return adoption !== undefined && adoption.current() === undefined;
+}
+
+/** What a store keeps, once it is attached to the client that it has now. */
+function stateOf(store) {
+  const state = store[kState];
+  if (store.client !== state.client) attachTo(store, state);
+  return state;
 }
 
 /** Attaches a store to the client that it has now. */

@@ -32,11 +32,15 @@ exports.commandsOf = function commandsOf(client, { dialect, isCluster }) {
 const DIALECTS = {
   "node-redis": (client) => ({
     ...likeNodeRedis(client),
-    set: (key, value, seconds, onlyExisting) =>
-      client.set(key, value, {
-        ...(seconds !== undefined && { expiration: { type: "EX", value: seconds } }),
-        ...(onlyExisting && { condition: "XX" }),
-      }),
+    set(key, value, seconds, onlyExisting) {
+      if (seconds === undefined && !onlyExisting) return client.set(key, value);
+      const expiration = seconds === undefined ? undefined : { type: "EX", value: seconds };
+      return client.set(
+        key,
+        value,
+        onlyExisting ? { expiration, condition: "XX" } : { expiration },
+      );
+    },
   }),
 
   "node-redis 4": (client) => {
@@ -44,15 +48,29 @@ const DIALECTS = {
     const asked = !isProxy(client) && client.options?.legacyMode ? client.v4 : client;
     return {
       ...likeNodeRedis(asked, client),
-      set: (key, value, seconds, onlyExisting) =>
-        asked.set(key, value, {
-          ...(seconds !== undefined && { EX: seconds }),
-          ...(onlyExisting && { XX: true }),
-        }),
+      set(key, value, seconds, onlyExisting) {
+        if (seconds === undefined && !onlyExisting) return asked.set(key, value);
+        const options = seconds === undefined ? {} : { EX: seconds };
+        if (onlyExisting) options.XX = true;
+        return asked.set(key, value, options);
+      },
     };
   },
 
-  ioredis: (client) => lowerCase(client, (name, ...args) => client[name](...args)),
+  ioredis: (client) => ({
+    ...lowerCase(client, (name, ...args) => client[name](...args)),
+    // Those that are called for every request: without the arguments being gathered and spread.
+    get: (key) => client.get(key),
+    expire: (key, seconds) => client.expire(key, seconds),
+    set(key, value, seconds, onlyExisting) {
+      if (seconds === undefined) {
+        return onlyExisting ? client.set(key, value, "XX") : client.set(key, value);
+      }
+      return onlyExisting
+        ? client.set(key, value, "EX", seconds, "XX")
+        : client.set(key, value, "EX", seconds);
+    },
+  }),
 
   callbacks: (client) => {
     // Of the two names, the second is that of node-redis's legacy() interface.
