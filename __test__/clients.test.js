@@ -789,32 +789,60 @@ describe("a fake", () => {
     await expect(waiting).rejects.toMatchObject({ code: "ECLOSED" });
   });
 
-  test("of connect-redis 6's time is told apart by how it answers", async () => {
+  test.each([
+    ["arguments", (key, value, _mode, _seconds, callback) => [key, value, callback]],
+    ["an array", ([key, value], callback) => [key, value, callback]],
+  ])("of connect-redis 6's time, with %s, is told apart by how it answers", async (_name, take) => {
     const stored = new Map();
+    const later = (callback, reply) => setImmediate(callback, null, reply);
+    const keep = (...args) => {
+      const [key, value, callback] = take(...args);
+      stored.set(key, value);
+      later(callback, "OK");
+    };
     const client = {
-      get: (key, callback) => setImmediate(callback, null, stored.get(key) ?? null),
-      set(key, value, mode, seconds, callback) {
-        stored.set(key, value);
-        setImmediate(callback, null, `${mode} ${seconds}`);
-      },
-      del: (keys, callback) =>
-        setImmediate(callback, null, keys.filter((key) => stored.delete(key)).length),
-      expire: (_key, _seconds, callback) => setImmediate(callback, null, 1),
+      get: (key, callback) => later(callback, stored.get(key) ?? null),
+      set:
+        take.length === 2
+          ? (args, callback) => keep(args, callback)
+          : (key, value, mode, seconds, callback) => keep(key, value, mode, seconds, callback),
+      del: (keys, callback) => later(callback, keys.filter((key) => stored.delete(key)).length),
+      expire: (_key, _seconds, callback) => later(callback, 1),
       mget: (keys, callback) =>
-        setImmediate(
+        later(
           callback,
-          null,
           keys.map((key) => stored.get(key) ?? null),
         ),
-      scan: (_cursor, ...rest) => setImmediate(rest.at(-1), null, ["0", [...stored.keys()]]),
+      scan: (_cursor, ...rest) => later(rest.at(-1), ["0", [...stored.keys()]]),
     };
     const store = makeStore({ client });
     expect(store.transport).toBe("client");
     await store.set("a", { n: 1 });
     expect(await store.get("a")).toEqual({ n: 1 });
-    expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
+    const cookie = { originalMaxAge: 60_000, expires: new Date(Date.now() + 60_000) };
+    const loaded = store.createSession({ sessionID: "a" }, { n: 2, cookie });
+    await store.set("a", loaded);
+    expect(await store.get("a")).toMatchObject({ n: 2 });
+    expect(await store.all()).toMatchObject([{ n: 2, id: "a" }]);
     await store.destroy("a");
     expect(stored.size).toBe(0);
+  });
+
+  test("of ioredis's shape may answer at once", async () => {
+    const client = {
+      get: jest.fn(() => '{"n":1}'),
+      set: jest.fn(() => "OK"),
+      del: jest.fn(() => 1),
+      expire: jest.fn(() => 1),
+      mget: (keys) => keys.map(() => '{"n":1}'),
+      scan: () => ["0", ["sess:a"]],
+    };
+    const store = makeStore({ client, commandTimeout: 500 });
+    await store.set("a", { n: 1 });
+    expect(await store.get("a")).toEqual({ n: 1 });
+    expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
+    await store.destroy("a");
+    expect(client.set).toHaveBeenCalledWith("sess:a", '{"n":1}', "EX", 86400);
   });
 });
 

@@ -137,8 +137,8 @@ function nameOfUnlink(client) {
   return hasBoth && homeOf(client, "unlink") === homeOf(client, "del") ? "unlink" : "del";
 }
 
-/** Whether a client hands SCAN's TYPE on to Redis, as all do that are no fakes. */
-function knowsType(client) {
+/** Whether a client hands on to Redis what it is given, as all do that are no fakes. */
+function knowsMore(client) {
   const isIoredis = typeof client.status === "string";
   const isNodeRedis3 = typeof client.internal_send_command === "function";
   const isLegacy = typeof client.sendCommand === "function" && typeof client.multi === "function";
@@ -152,17 +152,18 @@ function firstCursor(client) {
 /** Redis's own arguments, under Redis's own names: ioredis and clients with callbacks. */
 function lowerCase(client, call) {
   const unlink = nameOfUnlink(client);
+  // connect-redis 6 gave SET's arguments as an array; a fake made for it takes just that.
+  const takesArray = client.set.length === 2;
   return {
-    canSetOnlyExisting: true,
+    // A fake may take no more arguments than connect-redis gives it.
+    canSetOnlyExisting: knowsMore(client),
     get: (key) => call("get", key),
-    set: (key, value, seconds, onlyExisting) =>
-      call(
-        "set",
-        key,
-        value,
-        ...(seconds === undefined ? [] : ["EX", seconds]),
-        ...(onlyExisting ? ["XX"] : []),
-      ),
+    set(key, value, seconds, onlyExisting) {
+      const options = seconds === undefined ? [] : ["EX", seconds];
+      if (onlyExisting) options.push("XX");
+      const args = [key, value, ...options];
+      return takesArray ? call("set", args) : call("set", ...args);
+    },
     expire: (key, seconds) => call("expire", key, seconds),
     persist: (key) => call("persist", key),
     del: (key) => call("del", [key]),
@@ -178,7 +179,7 @@ function lowerCase(client, call) {
           pattern,
           "COUNT",
           count,
-          ...(knowsType(client) ? ["TYPE", "string"] : []),
+          ...(knowsMore(client) ? ["TYPE", "string"] : []),
         ];
         let cursor = "0";
         do {
@@ -237,5 +238,9 @@ function calledBack(client, name, args) {
       else resolve(reply);
     });
     if (typeof returned?.then === "function") returned.then(resolve, reject);
+    // A fake may answer at once. (What else is returned is the callback's timer, say.)
+    else if (typeof returned === "string" || returned === null || Array.isArray(returned)) {
+      resolve(returned);
+    }
   });
 }
