@@ -1,319 +1,375 @@
 "use strict";
 
-// The store in its real place: behind express-session in an Express 5 app.
+// The store in its real place: behind express-session in an Express 5 app, on a connection of its
+// own and with an app's client.
 
-const { once } = require("node:events");
 const session = require("express-session");
 const { RedisStore } = require("..");
-const { startRedisServer } = require("../scripts/redis-server.js");
+const { createClient } = require("redis");
+const { Redis } = require("ioredis");
+const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
 const { startApp } = require("./support/app.js");
 const { openWitness } = require("./support/witness.js");
 
-let server;
-let witness;
-let store;
-let app;
+/** What a store is made of, and how that is closed. */
+const KINDS = [
+  ["by url", "native", (url) => ({ options: { url }, close: () => {} })],
+  ["beside node-redis", "native", async (url) => withClient(await openNodeRedis(url))],
+  ["beside ioredis", "native", async (url) => withClient(openIoredis(url))],
+  [
+    "through node-redis",
+    "client",
+    async (url) => withClient(await openNodeRedis(url), { transport: "client" }),
+  ],
+  [
+    "through ioredis",
+    "client",
+    async (url) => withClient(openIoredis(url), { transport: "client" }),
+  ],
+];
 
-beforeAll(async () => {
-  server = await startRedisServer();
-  witness = await openWitness(server);
-});
-
-afterAll(async () => {
-  await witness?.close();
-  await server?.stop();
-});
-
-afterEach(async () => {
-  await app?.close();
-  await store?.close();
-  await witness.flushDb();
-  app = store = undefined;
-});
-
-/** An app with sign-in, visits and sign-out; more routes by `routes`. */
-async function start({ storeOptions, sessionOptions, routes = () => {} } = {}) {
-  store = new RedisStore({ url: server.url, ...storeOptions });
-  app = await startApp(store, sessionOptions, (express) => {
-    express.get("/login", (req, res) => {
-      req.session.user = "Ada";
-      res.json({ sid: req.sessionID });
-    });
-    express.get("/me", (req, res) => res.json({ user: req.session.user ?? null }));
-    express.get("/visit", (req, res) => {
-      req.session.visits = (req.session.visits ?? 0) + 1;
-      res.json({ visits: req.session.visits });
-    });
-    express.get("/logout", (req, res, next) =>
-      req.session.destroy((error) => (error ? next(error) : res.json({}))),
-    );
-    routes(express);
-  });
+async function openNodeRedis(url) {
+  const client = createClient({ url });
+  client.on("error", () => {});
+  await client.connect();
+  return client;
 }
 
-/** A gate that a route can wait at, and the test can open. */
-function gate() {
-  let open;
-  let arrive;
-  const opened = new Promise((resolve) => (open = resolve));
-  const arrived = new Promise((resolve) => (arrive = resolve));
+function openIoredis(url) {
+  const client = new Redis(url);
+  client.on("error", () => {});
+  return client;
+}
+
+function withClient(client, options) {
   return {
-    open,
-    arrived,
-    pass() {
-      arrive();
-      return opened;
-    },
+    options: { client, ...options },
+    close: () => (client.destroy ? client.destroy() : client.disconnect()),
   };
 }
 
-test("a user signs in, is known, and signs out", async () => {
-  await start();
-  expect((await app.ask("/me")).body).toEqual({ user: null });
-  expect(await witness.dbSize()).toBe(0);
-  await app.ask("/login");
-  expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
-  for (const visits of [1, 2, 3]) expect((await app.ask("/visit")).body).toEqual({ visits });
-  const stored = JSON.parse(await witness.get(`sess:${app.sid()}`));
-  expect(stored).toMatchObject({ user: "Ada", visits: 3, cookie: { path: "/" } });
-  await app.ask("/logout");
-  expect(await witness.dbSize()).toBe(0);
-  expect((await app.ask("/me")).body).toEqual({ user: null });
-});
+describe.each(KINDS)("%s", (_name, transport, open) => {
+  let server;
+  let witness;
+  let store;
+  let app;
+  let opened;
 
-test("a rolling session lives on with each request, and its cookie with it", async () => {
-  await start({ sessionOptions: { rolling: true, cookie: { maxAge: 60_000 } } });
-  await app.ask("/login");
-  const key = `sess:${app.sid()}`;
-  await witness.pExpire(key, 5_000);
-  const { set } = await app.ask("/me");
-  expect(await witness.pTTL(key)).toBeGreaterThan(50_000);
-  expect(Date.parse(/Expires=([^;]+)/.exec(set)[1]) - Date.now()).toBeGreaterThan(50_000);
-});
-
-test("a session is kept alive by touch where it did not change", async () => {
-  await start({ sessionOptions: { cookie: { maxAge: 60_000 } } });
-  await app.ask("/login");
-  const key = `sess:${app.sid()}`;
-  const stored = await witness.get(key);
-  await witness.pExpire(key, 5_000);
-  await app.ask("/me");
-  expect(await witness.pTTL(key)).toBeGreaterThan(50_000);
-  expect(await witness.get(key)).toBe(stored);
-});
-
-test("regenerate gives a new sid, and the old one opens nothing", async () => {
-  await start({
-    routes: (express) =>
-      express.get("/regenerate", (req, res, next) =>
-        req.session.regenerate((error) => {
-          if (error) return next(error);
-          req.session.user = "Grace";
-          res.json({});
-        }),
-      ),
-  });
-  await app.ask("/login");
-  const before = { cookie: app.jar.cookie, sid: app.sid() };
-  await app.ask("/regenerate");
-  expect(app.sid()).not.toBe(before.sid);
-  expect((await app.ask("/me")).body).toEqual({ user: "Grace" });
-  expect(await witness.exists(`sess:${before.sid}`)).toBe(0);
-  expect((await app.ask("/me", { cookie: before.cookie })).body).toEqual({ user: null });
-});
-
-describe("logout is final", () => {
-  async function logoutDuringSlowRequest(storeOptions) {
-    const slow = gate();
-    await start({
-      storeOptions,
-      routes: (express) =>
-        express.get("/slow", async (req, res) => {
-          await slow.pass();
-          req.session.late = true;
-          res.json({});
-        }),
-    });
-    await app.ask("/login");
-    const sid = app.sid();
-    const discarded = jest.fn();
-    store.on("discarded", discarded);
-    const answer = app.ask("/slow");
-    await slow.arrived;
-    await app.ask("/logout");
-    slow.open();
-    expect((await answer).status).toBe(200);
-    await new Promise(setImmediate);
-    return { exists: await witness.exists(`sess:${sid}`), discarded, sid };
+  /** Opens what a store is made of, closed after the test. */
+  async function openFor(redis) {
+    opened = await open(redis.url);
+    return opened.options;
   }
 
-  test("a slow request does not bring a destroyed session back", async () => {
-    const { exists, discarded, sid } = await logoutDuringSlowRequest();
-    expect(exists).toBe(0);
-    expect(discarded.mock.calls).toEqual([[sid]]);
+  beforeAll(async () => {
+    server = await startRedisServer();
+    witness = await openWitness(server);
   });
 
-  test("unless resurrect asks for connect-redis's way", async () => {
-    const { exists, discarded } = await logoutDuringSlowRequest({ resurrect: true });
-    expect(exists).toBe(1);
-    expect(discarded).not.toHaveBeenCalled();
+  afterAll(async () => {
+    await witness?.close();
+    await server?.stop();
   });
 
-  test("a touch does not bring it back either", async () => {
-    const slow = gate();
-    await start({
-      routes: (express) =>
-        express.get("/slow", async (_req, res) => {
-          await slow.pass();
-          res.json({});
-        }),
-    });
-    await app.ask("/login");
-    const answer = app.ask("/slow");
-    await slow.arrived;
-    await app.ask("/logout");
-    slow.open();
-    expect((await answer).status).toBe(200);
-    expect(await witness.dbSize()).toBe(0);
+  afterEach(async () => {
+    await app?.close();
+    await store?.close();
+    await opened?.close();
+    await witness.flushDb();
+    app = store = opened = undefined;
   });
 
-  test("a direct set, and a loaded session under another sid, are written plainly", async () => {
-    await start();
-    const loaded = store.createSession({ sessionID: "a", sessionStore: store }, { cookie: {} });
-    await store.set("b", loaded);
-    expect(await witness.exists("sess:b")).toBe(1);
-    await store.set("a", loaded);
-    expect(await witness.exists("sess:a")).toBe(0);
-    await store.set("a", { cookie: {} });
-    expect(await witness.exists("sess:a")).toBe(1);
-    await store.set("a", loaded);
-    expect(await witness.exists("sess:a")).toBe(1);
-  });
-
-  test("a subclass that stores under hashed sids has its sessions stay destroyed, too", async () => {
-    const hash = (sid) => `#${sid}`;
-    class Hashed extends RedisStore {
-      get(sid, cb) {
-        return super.get(hash(sid), cb);
-      }
-      set(sid, sess, cb) {
-        return super.set(hash(sid), sess, cb);
-      }
-      destroy(sid, cb) {
-        return super.destroy(hash(sid), cb);
-      }
-    }
-    store = new Hashed({ url: server.url });
-    await store.set("a", { cookie: {} });
-    const load = () =>
-      new Promise((resolve, reject) =>
-        store.load("a", (error, sess) => (error ? reject(error) : resolve(sess))),
+  /** An app with sign-in, visits and sign-out; more routes by `routes`. */
+  async function start({ storeOptions, sessionOptions, routes = () => {} } = {}) {
+    store = new RedisStore({ ...(await openFor(server)), ...storeOptions });
+    app = await startApp(store, sessionOptions, (express) => {
+      express.get("/login", (req, res) => {
+        req.session.user = "Ada";
+        res.json({ sid: req.sessionID });
+      });
+      express.get("/me", (req, res) => res.json({ user: req.session.user ?? null }));
+      express.get("/visit", (req, res) => {
+        req.session.visits = (req.session.visits ?? 0) + 1;
+        res.json({ visits: req.session.visits });
+      });
+      express.get("/logout", (req, res, next) =>
+        req.session.destroy((error) => (error ? next(error) : res.json({}))),
       );
-    const loaded = await load();
-    await store.set("a", loaded);
-    expect(await witness.exists("sess:#a")).toBe(1);
-    await store.destroy("a");
-    expect(await store.set("a", loaded)).toBeNull();
-    expect(await witness.dbSize()).toBe(0);
-  });
-
-  test("discarded is no error, with a callback or without", async () => {
-    await start();
-    const loaded = store.createSession({ sessionID: "a", sessionStore: store }, { cookie: {} });
-    expect(await store.set("a", loaded)).toBeNull();
-    expect(
-      await new Promise((resolve) => store.set("a", loaded, (...args) => resolve(args))),
-    ).toEqual([null, null]);
-  });
-});
-
-test("a session that was only touched can be saved later (connect-redis #259)", async () => {
-  await start({
-    sessionOptions: { rolling: true, cookie: { maxAge: 1_500 } },
-    routes: (express) =>
-      express.get("/save", (req, res, next) => {
-        // Saved before express-session touches it at the end of the request.
-        req.session.save((error) => (error ? next(error) : res.json({})));
-      }),
-  });
-  await app.ask("/login");
-  const key = `sess:${app.sid()}`;
-  const { cookie } = JSON.parse(await witness.get(key));
-  // Touched until the stored expiry is in the past.
-  while (Date.now() <= Date.parse(cookie.expires)) {
-    expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  expect(JSON.parse(await witness.get(key)).cookie).toEqual(cookie);
-  expect((await app.ask("/save")).status).toBe(200);
-  expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
-});
-
-test("a maxAge of a few milliseconds ends the session in a few milliseconds", async () => {
-  await start({ sessionOptions: { cookie: { maxAge: 40 } } });
-  await app.ask("/login");
-  const key = `sess:${app.sid()}`;
-  expect(await witness.pTTL(key)).toBeLessThanOrEqual(40);
-  while (await witness.exists(key)) await new Promise(setImmediate);
-  expect((await app.ask("/me")).body).toEqual({ user: null });
-});
-
-test("two requests at the same time both find their session", async () => {
-  await start();
-  await app.ask("/login");
-  const answers = await Promise.all([app.ask("/visit"), app.ask("/visit"), app.ask("/me")]);
-  expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
-  expect(answers[2].body).toEqual({ user: "Ada" });
-});
-
-test("load and reload give the session anew", async () => {
-  await start({
-    routes: (express) =>
-      express.get("/reload", (req, res, next) => {
-        req.session.user = "changed in memory";
-        req.session.reload((error) => (error ? next(error) : res.json({ user: req.session.user })));
-      }),
-  });
-  await app.ask("/login");
-  expect((await app.ask("/reload")).body).toEqual({ user: "Ada" });
-  const loaded = await new Promise((resolve, reject) =>
-    store.load(app.sid(), (error, sess) => (error ? reject(error) : resolve(sess))),
-  );
-  expect(loaded).toBeInstanceOf(session.Session);
-  expect(loaded.user).toBe("Ada");
-});
-
-test("errors of the store reach next(err)", async () => {
-  await start();
-  await app.ask("/login");
-  const key = `sess:${app.sid()}`;
-  await witness.del(key);
-  await witness.lPush(key, "not a session");
-  const answer = await app.ask("/me");
-  expect(answer).toMatchObject({ status: 500, body: { code: "WRONGTYPE" } });
-  expect(app.errors[0]).toBeInstanceOf(Error);
-  expect(app.errors[0].message).not.toContain(app.sid());
-});
-
-test("with Redis down a request gets its error in time, and sessions return with Redis", async () => {
-  const own = await startRedisServer();
-  store = new RedisStore({ url: own.url, commandTimeout: 300 });
-  app = await startApp(store, {}, (express) => {
-    express.get("/login", (req, res) => {
-      req.session.user = "Ada";
-      res.json({});
+      routes(express);
     });
-    express.get("/me", (req, res) => res.json({ user: req.session.user ?? null }));
-  });
-  await app.ask("/login");
-  await own.stop();
-  const answer = await app.ask("/me");
-  expect(answer).toMatchObject({ status: 500, body: { code: "ECONNREFUSED" } });
-  expect(answer.body.error).toContain(`127.0.0.1:${own.port}`);
+  }
 
-  const again = await startRedisServer({ port: own.port });
-  if (store.status !== "ready") await once(store, "ready");
-  expect((await app.ask("/login")).status).toBe(200);
-  expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
-  await again.stop();
+  /** A gate that a route can wait at, and the test can open. */
+  function gate() {
+    let open;
+    let arrive;
+    const opened = new Promise((resolve) => (open = resolve));
+    const arrived = new Promise((resolve) => (arrive = resolve));
+    return {
+      open,
+      arrived,
+      pass() {
+        arrive();
+        return opened;
+      },
+    };
+  }
+
+  test("a user signs in, is known, and signs out", async () => {
+    await start();
+    expect((await app.ask("/me")).body).toEqual({ user: null });
+    expect(await witness.dbSize()).toBe(0);
+    await app.ask("/login");
+    expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
+    for (const visits of [1, 2, 3]) expect((await app.ask("/visit")).body).toEqual({ visits });
+    const stored = JSON.parse(await witness.get(`sess:${app.sid()}`));
+    expect(stored).toMatchObject({ user: "Ada", visits: 3, cookie: { path: "/" } });
+    await app.ask("/logout");
+    expect(await witness.dbSize()).toBe(0);
+    expect((await app.ask("/me")).body).toEqual({ user: null });
+  });
+
+  test("a rolling session lives on with each request, and its cookie with it", async () => {
+    await start({ sessionOptions: { rolling: true, cookie: { maxAge: 60_000 } } });
+    await app.ask("/login");
+    const key = `sess:${app.sid()}`;
+    await witness.pExpire(key, 5_000);
+    const { set } = await app.ask("/me");
+    expect(await witness.pTTL(key)).toBeGreaterThan(50_000);
+    expect(Date.parse(/Expires=([^;]+)/.exec(set)[1]) - Date.now()).toBeGreaterThan(50_000);
+  });
+
+  test("a session is kept alive by touch where it did not change", async () => {
+    await start({ sessionOptions: { cookie: { maxAge: 60_000 } } });
+    await app.ask("/login");
+    const key = `sess:${app.sid()}`;
+    const stored = await witness.get(key);
+    await witness.pExpire(key, 5_000);
+    await app.ask("/me");
+    expect(await witness.pTTL(key)).toBeGreaterThan(50_000);
+    expect(await witness.get(key)).toBe(stored);
+  });
+
+  test("regenerate gives a new sid, and the old one opens nothing", async () => {
+    await start({
+      routes: (express) =>
+        express.get("/regenerate", (req, res, next) =>
+          req.session.regenerate((error) => {
+            if (error) return next(error);
+            req.session.user = "Grace";
+            res.json({});
+          }),
+        ),
+    });
+    await app.ask("/login");
+    const before = { cookie: app.jar.cookie, sid: app.sid() };
+    await app.ask("/regenerate");
+    expect(app.sid()).not.toBe(before.sid);
+    expect((await app.ask("/me")).body).toEqual({ user: "Grace" });
+    expect(await witness.exists(`sess:${before.sid}`)).toBe(0);
+    expect((await app.ask("/me", { cookie: before.cookie })).body).toEqual({ user: null });
+  });
+
+  describe("logout is final", () => {
+    async function logoutDuringSlowRequest(storeOptions) {
+      const slow = gate();
+      await start({
+        storeOptions,
+        routes: (express) =>
+          express.get("/slow", async (req, res) => {
+            await slow.pass();
+            req.session.late = true;
+            res.json({});
+          }),
+      });
+      await app.ask("/login");
+      const sid = app.sid();
+      const discarded = jest.fn();
+      store.on("discarded", discarded);
+      const answer = app.ask("/slow");
+      await slow.arrived;
+      await app.ask("/logout");
+      slow.open();
+      expect((await answer).status).toBe(200);
+      await new Promise(setImmediate);
+      return { exists: await witness.exists(`sess:${sid}`), discarded, sid };
+    }
+
+    test("a slow request does not bring a destroyed session back", async () => {
+      const { exists, discarded, sid } = await logoutDuringSlowRequest();
+      expect(exists).toBe(0);
+      expect(discarded.mock.calls).toEqual([[sid]]);
+    });
+
+    test("unless resurrect asks for connect-redis's way", async () => {
+      const { exists, discarded } = await logoutDuringSlowRequest({ resurrect: true });
+      expect(exists).toBe(1);
+      expect(discarded).not.toHaveBeenCalled();
+    });
+
+    test("a touch does not bring it back either", async () => {
+      const slow = gate();
+      await start({
+        routes: (express) =>
+          express.get("/slow", async (_req, res) => {
+            await slow.pass();
+            res.json({});
+          }),
+      });
+      await app.ask("/login");
+      const answer = app.ask("/slow");
+      await slow.arrived;
+      await app.ask("/logout");
+      slow.open();
+      expect((await answer).status).toBe(200);
+      expect(await witness.dbSize()).toBe(0);
+    });
+
+    test("a direct set, and a loaded session under another sid, are written plainly", async () => {
+      await start();
+      const loaded = store.createSession({ sessionID: "a", sessionStore: store }, { cookie: {} });
+      await store.set("b", loaded);
+      expect(await witness.exists("sess:b")).toBe(1);
+      await store.set("a", loaded);
+      expect(await witness.exists("sess:a")).toBe(0);
+      await store.set("a", { cookie: {} });
+      expect(await witness.exists("sess:a")).toBe(1);
+      await store.set("a", loaded);
+      expect(await witness.exists("sess:a")).toBe(1);
+    });
+
+    test("a subclass that stores under hashed sids has its sessions stay destroyed, too", async () => {
+      const hash = (sid) => `#${sid}`;
+      class Hashed extends RedisStore {
+        get(sid, cb) {
+          return super.get(hash(sid), cb);
+        }
+        set(sid, sess, cb) {
+          return super.set(hash(sid), sess, cb);
+        }
+        destroy(sid, cb) {
+          return super.destroy(hash(sid), cb);
+        }
+      }
+      store = new Hashed(await openFor(server));
+      await store.set("a", { cookie: {} });
+      const load = () =>
+        new Promise((resolve, reject) =>
+          store.load("a", (error, sess) => (error ? reject(error) : resolve(sess))),
+        );
+      const loaded = await load();
+      await store.set("a", loaded);
+      expect(await witness.exists("sess:#a")).toBe(1);
+      await store.destroy("a");
+      expect(await store.set("a", loaded)).toBeNull();
+      expect(await witness.dbSize()).toBe(0);
+    });
+
+    test("discarded is no error, with a callback or without", async () => {
+      await start();
+      const loaded = store.createSession({ sessionID: "a", sessionStore: store }, { cookie: {} });
+      expect(await store.set("a", loaded)).toBeNull();
+      expect(
+        await new Promise((resolve) => store.set("a", loaded, (...args) => resolve(args))),
+      ).toEqual([null, null]);
+    });
+  });
+
+  test("a session that was only touched can be saved later (connect-redis #259)", async () => {
+    await start({
+      sessionOptions: { rolling: true, cookie: { maxAge: 1_500 } },
+      routes: (express) =>
+        express.get("/save", (req, res, next) => {
+          // Saved before express-session touches it at the end of the request.
+          req.session.save((error) => (error ? next(error) : res.json({})));
+        }),
+    });
+    await app.ask("/login");
+    const key = `sess:${app.sid()}`;
+    const { cookie } = JSON.parse(await witness.get(key));
+    // Touched until the stored expiry is in the past.
+    while (Date.now() <= Date.parse(cookie.expires)) {
+      expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    expect(JSON.parse(await witness.get(key)).cookie).toEqual(cookie);
+    expect((await app.ask("/save")).status).toBe(200);
+    expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
+  });
+
+  const inMs = transport === "native" ? test : test.skip; // a client is given whole seconds
+  inMs("a maxAge of a few milliseconds ends the session in a few milliseconds", async () => {
+    await start({ sessionOptions: { cookie: { maxAge: 40 } } });
+    await app.ask("/login");
+    const key = `sess:${app.sid()}`;
+    expect(await witness.pTTL(key)).toBeLessThanOrEqual(40);
+    while (await witness.exists(key)) await new Promise(setImmediate);
+    expect((await app.ask("/me")).body).toEqual({ user: null });
+  });
+
+  test("two requests at the same time both find their session", async () => {
+    await start();
+    await app.ask("/login");
+    const answers = await Promise.all([app.ask("/visit"), app.ask("/visit"), app.ask("/me")]);
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+    expect(answers[2].body).toEqual({ user: "Ada" });
+  });
+
+  test("load and reload give the session anew", async () => {
+    await start({
+      routes: (express) =>
+        express.get("/reload", (req, res, next) => {
+          req.session.user = "changed in memory";
+          req.session.reload((error) =>
+            error ? next(error) : res.json({ user: req.session.user }),
+          );
+        }),
+    });
+    await app.ask("/login");
+    expect((await app.ask("/reload")).body).toEqual({ user: "Ada" });
+    const loaded = await new Promise((resolve, reject) =>
+      store.load(app.sid(), (error, sess) => (error ? reject(error) : resolve(sess))),
+    );
+    expect(loaded).toBeInstanceOf(session.Session);
+    expect(loaded.user).toBe("Ada");
+  });
+
+  test("errors of the store reach next(err)", async () => {
+    await start();
+    await app.ask("/login");
+    const key = `sess:${app.sid()}`;
+    await witness.del(key);
+    await witness.lPush(key, "not a session");
+    const answer = await app.ask("/me");
+    expect(answer).toMatchObject({ status: 500, body: { code: "WRONGTYPE" } });
+    expect(app.errors[0]).toBeInstanceOf(Error);
+    expect(app.errors[0].message).not.toContain(app.sid());
+  });
+
+  test("with Redis down a request gets its error in time, and sessions return with Redis", async () => {
+    const own = await startRedisServer();
+    store = new RedisStore({ ...(await openFor(own)), commandTimeout: 300 });
+    app = await startApp(store, {}, (express) => {
+      express.get("/login", (req, res) => {
+        req.session.user = "Ada";
+        res.json({});
+      });
+      express.get("/me", (req, res) => res.json({ user: req.session.user ?? null }));
+    });
+    await app.ask("/login");
+    await own.stop();
+    const answer = await app.ask("/me");
+    const hasClient = "client" in opened.options;
+    expect(answer).toMatchObject({
+      status: 500,
+      body: { code: hasClient ? "ETIMEDOUT" : "ECONNREFUSED" },
+    });
+    expect(answer.body.error).toContain(hasClient ? "Redis client" : `127.0.0.1:${own.port}`);
+
+    const again = await startRedisServer({ port: own.port });
+    await waitUntil("Redis is back", () => store.status === "ready");
+    expect((await app.ask("/login")).status).toBe(200);
+    expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
+    await again.stop();
+  });
 });
