@@ -44,7 +44,8 @@ declare class RedisStore extends Store {
   /**
    * Whose connection carries the commands: `native` is the store's own, `client` that of the option
    * `client`. It may change while the store lives: `native` gives way to `client` where it is not
-   * safe, because the client has moved to another database or user.
+   * safe, because the client has moved to another database or user, or where there is no connection
+   * of the store's own to be had; that is tried again after five seconds.
    */
   readonly transport: "native" | "client";
 

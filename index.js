@@ -152,7 +152,7 @@ class RedisStore extends session.Store {
     const { link, adoption } = this[kState];
     const { status } = link.native;
     if (!link.isByClient || status === "closed") return status;
-    return adoption?.own?.native.status ?? statusOf(this.client);
+    return adoption?.own?.native.status ?? statusOf(this.client, adoption?.wasReady);
   }
 
   get transport() {
@@ -239,7 +239,9 @@ function attachTo(store, state) {
   const open = opener(store, options);
   const transport = checkTransport({ ...options, client }, invalid);
   const limit = commandTimeout ?? 5000;
-  const means = { transport, limit, resurrect: resurrect ?? false, open, invalid, failure };
+  const reference = new WeakRef(store);
+  const emit = (event) => nextTick(() => reference.deref()?.emit(event));
+  const means = { transport, limit, resurrect: resurrect ?? false, open, emit, invalid, failure };
   const { byClient, calls, adoption } = attach(checkClient({ client }), means);
   // What is under way with the one before is finished.
   state.adoption?.close();
@@ -316,8 +318,9 @@ function hearing(storeReference, linkReference, isAdopted, settle) {
       const { adoption } = store[kState];
       const link = linkReference.deref();
       if (event === "reconnecting") adoption?.lost(link);
-      // A link that comes and goes with a client is not the end of the store.
-      if (event === "end" || (event === "ready" && adoption?.own !== link)) return;
+      // A link that comes and goes with a client is not the end of the store, and it is ready when
+      // the adoption says so.
+      if (event === "end" || event === "ready") return;
     }
     store.emit(event, ...args);
   };
@@ -345,12 +348,13 @@ function checkClient(options) {
 }
 
 /** The state of a client's connection, in the store's words; `ready` where it does not say. */
-function statusOf(client) {
+function statusOf(client, wasReady) {
   if (isProxy(client)) return "ready"; // It may not bear to be looked at.
   const { isOpen, isReady, status } = client;
   if (typeof isOpen === "boolean") {
     if (!isOpen) return "closed";
-    return isReady === false ? "connecting" : "ready";
+    if (isReady !== false) return "ready";
+    return wasReady ? "reconnecting" : "connecting";
   }
   const ioredis = {
     wait: "connecting",

@@ -28,6 +28,9 @@ const KINDS = [
   ],
 ];
 
+/** What a client says of a server that is not there, or that does not answer in time. */
+const DOWN = /^(ECONNREFUSED|ECONNRESET|ETIMEDOUT)$/;
+
 async function openNodeRedis(url) {
   const client = createClient({ url });
   client.on("error", () => {});
@@ -362,9 +365,10 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
     const hasClient = "client" in opened.options;
     expect(answer).toMatchObject({
       status: 500,
-      body: { code: hasClient ? "ETIMEDOUT" : "ECONNREFUSED" },
+      body: { code: hasClient ? expect.stringMatching(DOWN) : "ECONNREFUSED" },
     });
-    expect(answer.body.error).toContain(hasClient ? "Redis client" : `127.0.0.1:${own.port}`);
+    expect(answer.body.error).toContain(`127.0.0.1:${own.port}`);
+    expect(answer.body.error).toContain(hasClient ? "Redis client" : "no connection");
 
     const again = await startRedisServer({ port: own.port });
     await waitUntil("Redis is back", () => store.status === "ready");

@@ -4,6 +4,7 @@
 // opens and closes with it, and is given up for the client where it could go elsewhere.
 
 const { lookup } = require("node:dns/promises");
+const { errorMonitor } = require("node:events");
 const { isIP } = require("node:net");
 const { clearTimeout, setTimeout } = require("node:timers");
 const { read } = require("./read.js");
@@ -12,6 +13,8 @@ const { read } = require("./read.js");
 const CHECK_EVERY = 1000;
 /** How long, in milliseconds, a client that is ready may take to answer CLIENT INFO. */
 const ANSWER_WITHIN = 2000;
+/** After how long, in milliseconds, it is tried again where there was no answer or no connection. */
+const AGAIN_AFTER = 5000;
 /** How often CLIENT INFO may cost a client its connection before it is never asked again. */
 const STRIKES = 2;
 /** Methods by which a client moves to another database or user, or ends. */
@@ -34,6 +37,7 @@ class Adoption {
    * @param {boolean} means.isForced whether the app wants nothing but a connection of the store's own
    * @param {(reason: string) => Error} means.refusal
    * @param {(decision: string) => void} means.log
+   * @param {(event: string) => void} means.emit has the store emit an event
    */
   constructor(client, means) {
     Object.assign(this, means);
@@ -58,6 +62,11 @@ class Adoption {
 
   get transport() {
     return this.isByClient ? "client" : "native";
+  }
+
+  /** Whether the client has been ready before. */
+  get wasReady() {
+    return readied.has(this.client);
   }
 
   /** What carries a call that is made now; undefined while that is not known: see `hold`. */
@@ -111,8 +120,9 @@ class Adoption {
 
   /**
    * A connection to where the client is, or why there is none. `passing` says that it may be
-   * otherwise with the next call.
-   * @returns {Promise<{own?: Link, where?: object, why?: string, passing?: boolean}>}
+   * otherwise with the next call, `isForNow` that it may be in a while.
+   * @returns {Promise<{own?: Link, where?: object, why?: string, passing?: boolean,
+   *   isForNow?: boolean}>}
    */
   async tryToAdopt() {
     const { why, server, name } = read(this.client);
@@ -132,8 +142,8 @@ class Adoption {
     const answer = await this.whoAmI();
     if (isEnded(this.client)) return { why: "the client is closed", passing: true };
     if (answer.error) {
-      if (!this.isForced)
-        return { why: `CLIENT INFO by the client fails: ${answer.error.message}` };
+      const why = `CLIENT INFO by the client fails: ${answer.error.message}`;
+      if (!this.isForced) return { why, isForNow: answer.error.code === "ETIMEDOUT" };
     } else {
       const elsewhere = differs(answer, where);
       if (elsewhere) return { why: elsewhere };
@@ -142,7 +152,7 @@ class Adoption {
     const failure = (await own.connected) ?? (await this.lacksRights(own));
     if (failure && !this.isForced) {
       own.native.retire();
-      return { why: `a connection of the store's own is no good: ${failure}` };
+      return { why: `a connection of the store's own is no good: ${failure}`, isForNow: true };
     }
     return { own, where };
   }
@@ -159,21 +169,31 @@ class Adoption {
   }
 
   /** Puts into effect what has been found; returns what carries the calls. */
-  take({ own, where, why, passing }) {
+  take({ own, where, why, passing, isForNow }) {
     if (own) {
       this.own = own;
       this.where = where;
       this.isByClient = false;
       const at = where.path ?? `${where.host}:${where.port}`;
       this.log(`transport native: a connection of the store's own to ${at}`);
+      this.emit("ready");
       return own;
     }
     if (this.isForced && !passing) throw this.refusal(why);
     if (!passing) {
       this.isByClient = true;
       this.log(`transport client: ${why}`);
+      if (isForNow) this.tryAgainLater();
     }
     return this.byClient;
+  }
+
+  tryAgainLater() {
+    const { epoch } = this;
+    const again = () => {
+      if (epoch === this.epoch && !this.isClosed) this.moved();
+    };
+    setTimeout(again, AGAIN_AFTER).unref();
   }
 
   /** What the server says of the client's connection, in time: `{db, user}`, or `{error}`. */
@@ -283,7 +303,8 @@ async function addressOf({ host, family }) {
 async function within(ms, promise, otherwise) {
   let timer;
   const late = new Promise((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(otherwise)), ms);
+    const late = Object.assign(new Error(otherwise), { code: "ETIMEDOUT" });
+    timer = setTimeout(() => reject(late), ms);
     timer.unref();
   });
   try {
@@ -316,7 +337,8 @@ async function unharmed(client, asked, ms) {
     return await (Number.isFinite(ms) ? within(ms, answered, "no answer") : answered);
   } catch (error) {
     const isAnswer = /^[A-Z]+ /.test(error?.message);
-    if (!isAnswer && !isEnded(client)) strikes.set(client, strikesOf(client) + 1);
+    const isHarm = !isAnswer && error?.code !== "ETIMEDOUT" && !isEnded(client);
+    if (isHarm) strikes.set(client, strikesOf(client) + 1);
     Promise.resolve(asked).catch(() => {});
     throw error;
   } finally {
@@ -376,6 +398,10 @@ function isEnded(client) {
   return typeof client.isOpen === "boolean" ? !client.isOpen : client.status === "end";
 }
 
+/** The last error of each client that is followed, and which have been ready. */
+const troubles = new WeakMap();
+const readied = new WeakSet();
+
 /** The adoptions that follow each client: one set of listeners a client, however many stores. */
 const followers = new WeakMap();
 
@@ -398,6 +424,10 @@ function listen(client, adoptions) {
       else adoption.heard(event);
     }
   };
+  if (isReady(client)) readied.add(client);
+  client.on("ready", () => readied.add(client));
+  // Seen without being a listener: an app that has none is to learn of it as it would.
+  client.on(errorMonitor, (error) => troubles.set(client, error));
   for (const [event, told] of [
     ["ready", "ready"],
     ["end", "end"],
@@ -433,4 +463,9 @@ function announce(client, name, before, after = () => {}) {
   });
 }
 
-module.exports = { Adoption };
+/** What keeps a client that is followed from being ready, where it has said so. */
+function troubleOf(client) {
+  return isReady(client) ? undefined : troubles.get(client);
+}
+
+module.exports = { Adoption, troubleOf };

@@ -4,7 +4,7 @@
 // it says which server it talks to, a connection of the store's own takes its place.
 
 const { debuglog } = require("node:util");
-const { Adoption } = require("./adoption.js");
+const { Adoption, troubleOf } = require("./adoption.js");
 const { ByClient } = require("./by-client.js");
 const { Calls } = require("./calls.js");
 const { commandsOf } = require("./commands.js");
@@ -22,10 +22,11 @@ const CONNECT_REDIS_SCAN_COUNT = 100;
  * @param {number} means.limit commandTimeout
  * @param {boolean} means.resurrect the option `resurrect`
  * @param {(how: object) => import("./adoption.js").Link} means.open makes a native object
+ * @param {(event: string) => void} means.emit has the store emit an event
  * @param {(message: string) => Error} means.invalid
  * @param {(message: string, code: string, cause?: Error) => Error} means.failure
  */
-function attach(client, { transport, limit, resurrect, open, invalid, failure }) {
+function attach(client, { transport, limit, resurrect, open, emit, invalid, failure }) {
   const reading = read(client);
   const complaint = missing(client, reading);
   if (complaint) throw invalid(`RedisStore: ${complaint}`);
@@ -34,7 +35,8 @@ function attach(client, { transport, limit, resurrect, open, invalid, failure })
     `transport is "native", but the store cannot have a connection of its own beside this client (${reading.name}): ${why}. Leave transport out, or give the server as url instead of client.`;
   if (isForced && reading.why) throw invalid(`RedisStore: ${cannot(reading.why)}`);
 
-  const calls = new Calls({ limit, client: reading.name, failure });
+  const name = reading.at === undefined ? reading.name : `${reading.name}, ${reading.at}`;
+  const calls = new Calls({ limit, client: name, failure });
   const isUnknown = reading.dialect === "unknown";
   const commands = commandsOf(client, reading);
   const sweeps = new Sweeps(commands, calls);
@@ -58,6 +60,7 @@ function attach(client, { transport, limit, resurrect, open, invalid, failure })
     byClient,
     isForced,
     log,
+    emit,
     connect: (server) =>
       open({
         // One that may not be given up for the client connects again by itself.
@@ -67,6 +70,8 @@ function attach(client, { transport, limit, resurrect, open, invalid, failure })
       }),
     refusal: (reason) => failure(`RedisStore: ${cannot(reason)}`, "ECLIENT"),
   });
+  // Not of the adoption: the native side holds the calls, and must not hold the store.
+  calls.troubleOf = () => troubleOf(client);
   return { byClient, calls, adoption };
 }
 

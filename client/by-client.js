@@ -94,12 +94,14 @@ class ByClient {
   /**
    * Carries out a call that the store's own connection was lost under: what Redis was to do, as
    * src/host.rs gives it back. Whether it had been done makes no difference.
+   * @param {number} left milliseconds of the call's time that are left
    * @param {string} clientsKey with what the client puts before every key by itself
    */
-  again(name, command, clientsKey, value, ms, onlyExisting, isJson) {
+  again(name, left, command, clientsKey, value, ms, onlyExisting, isJson) {
     const { calls, commands, fields } = this;
     const key = clientsKey.slice(fields.clientPrefix.length);
-    const make = (answer, ...call) => calls.make(name, key, answer, ...call);
+    const make = (answer, ...call) =>
+      calls.within(left, name, calls.make(name, key, answer, ...call));
     const seconds = ms === undefined ? undefined : whole(ms);
     const isChecked = onlyExisting && commands.canSetOnlyExisting;
     switch (command) {

@@ -23,6 +23,8 @@ class Calls {
     this.isClosed = false;
     this.waiting = new Queue();
     this.timer = undefined;
+    /** What keeps the client from answering, where that is known. */
+    this.troubleOf = () => undefined;
   }
 
   /**
@@ -71,6 +73,15 @@ class Calls {
     });
   }
 
+  /** Bounds a call that has used up a part of its time elsewhere. */
+  within(left, name, made) {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(this.late(name)), left);
+      timer.unref();
+      made.then(resolve, reject).finally(() => clearTimeout(timer));
+    });
+  }
+
   /** Counts a call among those that wait; undefined where it is too late for that. */
   enter(name, reject) {
     if (this.isClosed) {
@@ -114,8 +125,14 @@ class Calls {
   }
 
   late(name) {
-    const message = `${name}: the app's Redis client (${this.client}) did not answer within ${this.limit} ms (commandTimeout); is Redis there, and the client connected?`;
-    return this.failure(message, "ETIMEDOUT");
+    const said = `${name}: the app's Redis client (${this.client}) did not answer within ${this.limit} ms (commandTimeout)`;
+    const trouble = this.troubleOf();
+    if (trouble === undefined) {
+      return this.failure(`${said}; is Redis there, and the client connected?`, "ETIMEDOUT");
+    }
+    const { code, reason } = this.reason("", trouble);
+    const cause = Object.assign(new Error(reason), { code });
+    return this.failure(`${said}: ${reason}`, code === "ECLIENT" ? "ETIMEDOUT" : code, cause);
   }
 
   closed(name) {
@@ -133,14 +150,22 @@ class Calls {
   /** What a client's error says, without the key. */
   reason(key, error) {
     // Redis repeats the arguments of a command it does not know.
-    const [said] = String(error?.message ?? error).split(", with args beginning with");
+    const kind = error?.constructor?.name ?? "";
+    const text = String(error?.message ?? error) || error?.errors?.[0]?.message || kind;
+    const [said] = text.split(", with args beginning with");
     const reason = withoutKey(said, key);
     const own = typeof error?.code === "string" && error.code !== "ENOENT" ? error.code : undefined;
     const isClosed = /ClientClosed|Connection is closed|client is closed/i.test(
-      `${error?.constructor?.name} ${reason}`,
+      `${kind} ${reason}`,
     );
-    const code = SERVERS_WORD.exec(reason)?.[1] ?? own ?? (isClosed ? "ECLOSED" : "ECLIENT");
-    return { code: code === "ENOENT" ? "ERR" : code, reason };
+    // node-redis 6 has a time-out of its own, and no words for it.
+    const isLate = /^(Command)?Timeout(Error|During)/.test(kind);
+    const inferred = isClosed ? "ECLOSED" : isLate ? "ETIMEDOUT" : "ECLIENT";
+    const code = SERVERS_WORD.exec(reason)?.[1] ?? own ?? inferred;
+    const advice = isClosed
+      ? " (has client.connect() been called, and the client not been closed?)"
+      : "";
+    return { code: code === "ENOENT" ? "ERR" : code, reason: reason + advice };
   }
 }
 

@@ -13,6 +13,7 @@ const { isProxy } = require("node:util").types;
  * @property {boolean} isCluster whether a command on several keys has to be taken apart
  * @property {string} keyPrefix what it puts before every key by itself
  * @property {string} [why] why the store cannot have a connection of its own beside it
+ * @property {string} [at] the server's address, for messages
  * @property {() => Promise<Server>} [server] which server it talks to, where that can be read whole
  */
 
@@ -178,6 +179,7 @@ function wholeServer(where, credentials) {
     (path === undefined ? typeof host === "string" && isPort(port) : typeof path === "string");
   if (!isWhole) return { why: "its options do not say which server it talks to" };
   return {
+    at: path ?? `${host}:${port}`,
     async server() {
       const { username, password } = (await credentials()) ?? {};
       for (const value of [username, password]) {

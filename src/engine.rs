@@ -85,7 +85,7 @@ impl Call {
     /// Gives the call back to the JS thread, its command with it. A sweep has to fail.
     pub fn give_back(mut self, server: &str, news: &mut Vec<News>) {
         if let Some(Asker::Js(id, _)) = &self.asker {
-            news.push(News::GivenBack(*id, self.take_command()));
+            news.push(News::GivenBack(*id, self.take_command(), self.deadline));
             self.asker = None;
         } else {
             let lost = StoreError::connection_lost(self.name, server);
@@ -128,8 +128,8 @@ pub enum News {
     /// Commands of a sweep that the app's client is to carry.
     Ask(Call),
     Status(Status),
-    /// A call that the connection was lost under, for another to carry it.
-    GivenBack(CallId, Command),
+    /// A call that the connection was lost under, for another to carry it until its deadline.
+    GivenBack(CallId, Command, Instant),
     /// An attempt to connect has failed, and why; another follows.
     Failed(ConnectError),
     /// The connection is closed and no more news will come.
@@ -467,6 +467,10 @@ impl Engine {
 
     pub fn status(&self) -> Status {
         self.shared.status()
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.shared.limits
     }
 
     /// Ends the store: see [`Closing`]. [`News::End`] follows. Doing it again does nothing.

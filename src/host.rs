@@ -1,6 +1,8 @@
 //! What the JS face lends the native side: functions of the app's own realm, so that what they
 //! make is an instance of the app's `Error`, `Date` and `Object` (under jest these are not Node's).
 
+use std::time::Duration;
+
 use napi::{Env, Unknown};
 
 use crate::command::{Command, Expiry};
@@ -93,8 +95,15 @@ impl Host {
         let _ = self.emit.call(env, event_and_args);
     }
 
-    /// Has the app's client carry out a command; the value is a promise of the call's answer.
-    pub fn again<'e>(&self, env: &'e Env, name: &str, command: &Command, json: bool) -> Try<'e> {
+    /// Has the app's client carry out a command in the time that is left; the value is a promise of the call's answer.
+    pub fn again<'e>(
+        &self,
+        env: &'e Env,
+        name: &str,
+        left: Duration,
+        command: &Command,
+        json: bool,
+    ) -> Try<'e> {
         let nothing = js::undefined(env);
         let ms = |ms: i64| js::value(env, ms as f64);
         let (word, value, ms, only_existing) = match command {
@@ -122,6 +131,7 @@ impl Host {
             env,
             [
                 js::value(env, name),
+                js::value(env, left.as_millis() as f64),
                 js::value(env, word),
                 js::string(env, command.key())?,
                 value,

@@ -385,7 +385,9 @@ impl Inner {
                 match self.engine.send(id, name, command, clock.read) {
                     Ok(()) => {}
                     Err(Refused::Closed(error)) => self.answer(env, id, Err(error)),
-                    Err(Refused::GivenBack(command)) => self.given_back(env, id, &command),
+                    Err(Refused::GivenBack(command)) => {
+                        self.given_back(env, id, &command, self.engine.limits().command);
+                    }
                 }
             }
             Ok(None) => deferred.settle(env, Ok(js::null(env))),
@@ -476,8 +478,9 @@ impl Inner {
             unmeasured += news.size();
             match news {
                 News::Answer(id, answer) => self.answer(env, id, answer),
-                News::GivenBack(id, command) => {
-                    js::scoped(env, |env| self.given_back(env, id, &command));
+                News::GivenBack(id, command, deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    js::scoped(env, |env| self.given_back(env, id, &command, left));
                 }
                 News::Ask(call) => js::scoped(env, |env| self.ask(env, call)),
                 // The end comes after what was put off before it.
@@ -557,11 +560,13 @@ impl Inner {
     }
 
     /// The connection was lost under a call: the face has the app's client carry it out.
-    fn given_back(&self, env: &Env, id: CallId, command: &Command) {
+    fn given_back(&self, env: &Env, id: CallId, command: &Command, left: Duration) {
         let Some(waiter) = self.pending.borrow_mut().take(id) else {
             return;
         };
-        let promise = self.host.again(env, waiter.name, command, waiter.json);
+        let promise = self
+            .host
+            .again(env, waiter.name, left, command, waiter.json);
         waiter.deferred.settle(env, promise);
     }
 
