@@ -8,6 +8,9 @@
 
 const { isHalfOver, putExpiry } = require("../serializer.js");
 
+/** What a client's error has for a code where its connection was lost. */
+const LOST = /^(ECLIENT|ECONN[A-Z]+|EPIPE)$/;
+
 class ByClient {
   /**
    * @param {import("./commands.js").Commands} commands
@@ -100,8 +103,15 @@ class ByClient {
   again(name, left, command, clientsKey, value, ms, onlyExisting, isJson) {
     const { calls, commands, fields } = this;
     const key = clientsKey.slice(fields.clientPrefix.length);
-    const make = (answer, ...call) =>
-      calls.within(left, name, calls.make(name, key, answer, ...call));
+    const make = (answer, ...call) => {
+      const attempt = () => calls.make(name, key, answer, ...call);
+      // The client may not have noticed yet that its own connection is lost, too.
+      const again = (error) => {
+        if (!LOST.test(error?.code)) throw error;
+        return attempt();
+      };
+      return calls.within(left, name, attempt().catch(again));
+    };
     const seconds = ms === undefined ? undefined : whole(ms);
     const isChecked = onlyExisting && commands.canSetOnlyExisting;
     switch (command) {
