@@ -197,14 +197,14 @@ class Adoption {
   }
 
   /** What the server says of the client's connection, in time: `{db, user}`, or `{error}`. */
-  async whoAmI(within = ANSWER_WITHIN) {
+  async whoAmI(ms = ANSWER_WITHIN) {
     const { client } = this;
     try {
       const asked =
         typeof client.call === "function"
           ? client.call("CLIENT", "INFO")
           : client.sendCommand(["CLIENT", "INFO"]);
-      const info = String(await unharmed(client, asked, within));
+      const info = String(await unharmed(client, asked, ms));
       const field = (name) => new RegExp(`(?:^| )${name}=(\\S*)`).exec(info)?.[1];
       // In the middle of an app's transaction the answer is QUEUED.
       if (field("db") === undefined) throw new Error("the answer is none");
@@ -303,8 +303,8 @@ async function addressOf({ host, family }) {
 async function within(ms, promise, otherwise) {
   let timer;
   const late = new Promise((_resolve, reject) => {
-    const late = Object.assign(new Error(otherwise), { code: "ETIMEDOUT" });
-    timer = setTimeout(() => reject(late), ms);
+    const error = Object.assign(new Error(otherwise), { code: "ETIMEDOUT" });
+    timer = setTimeout(() => reject(error), ms);
     timer.unref();
   });
   try {

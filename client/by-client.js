@@ -11,6 +11,9 @@ const { isHalfOver, putExpiry } = require("../serializer.js");
 /** What a client's error has for a code where its connection was lost. */
 const LOST = /^(ECLIENT|ECONN[A-Z]+|EPIPE)$/;
 
+/** Leaves a text as a record for the face to have parsed, as the native side does. */
+const RECORD = { parse: (text) => ({ text }) };
+
 class ByClient {
   /**
    * @param {import("./commands.js").Commands} commands
@@ -36,14 +39,17 @@ class ByClient {
   get(sid, serializer) {
     const { calls, commands, fields } = this;
     const key = fields.prefix + sid;
-    const answer = (text) => {
-      if (!text || text.length === 0) return null;
-      const parsed = serializer.parse(text);
-      return typeof parsed?.then === "function"
-        ? Promise.resolve(parsed).then((session) => this.withTrueExpiry(key, session))
-        : this.withTrueExpiry(key, parsed);
-    };
+    const answer = (text) => this.found(key, text, serializer);
     return calls.make("get", key, answer, commands.get, key);
+  }
+
+  /** The session of a text, or a promise of it; null where there is none. */
+  found(key, text, serializer) {
+    if (!text || text.length === 0) return null;
+    const parsed = serializer.parse(text);
+    return typeof parsed?.then === "function"
+      ? Promise.resolve(parsed).then((session) => this.withTrueExpiry(key, session))
+      : this.withTrueExpiry(key, parsed);
   }
 
   /**
@@ -116,7 +122,7 @@ class ByClient {
     const isChecked = onlyExisting && commands.canSetOnlyExisting;
     switch (command) {
       case "GET":
-        return make((text) => this.found(key, text, isJson), commands.get, key);
+        return make((text) => this.found(key, text, isJson ? JSON : RECORD), commands.get, key);
       case "SET":
         return make(isChecked ? wasWritten : nothing, commands.set, key, value, seconds, isChecked);
       case "EXPIRE":
@@ -126,12 +132,6 @@ class ByClient {
       default:
         return make(nothing, commands.del, key);
     }
-  }
-
-  /** What the native side would answer `get` with: a session, or a record to be parsed. */
-  found(key, text, isJson) {
-    if (!text || text.length === 0) return null;
-    return isJson ? this.withTrueExpiry(key, JSON.parse(text)) : { text };
   }
 
   /**

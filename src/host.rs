@@ -95,7 +95,8 @@ impl Host {
         let _ = self.emit.call(env, event_and_args);
     }
 
-    /// Has the app's client carry out a command in the time that is left; the value is a promise of the call's answer.
+    /// Has the app's client carry out a command in the time that is left; the value is a promise
+    /// of the call's answer.
     pub fn again<'e>(
         &self,
         env: &'e Env,

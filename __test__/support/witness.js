@@ -2,6 +2,9 @@
 
 const { createClient, createCluster } = require("redis");
 
+/** What a witness is asked of a key. */
+const BY_KEY = "get set del exists expire ttl pTTL pExpire lPush lLen".split(" ");
+
 /** An ordinary client beside the store, to see what is really in Redis. */
 async function openWitness(server, options = {}) {
   const client = createClient({ url: server.url, RESP: 2, ...options });
@@ -17,18 +20,7 @@ async function countClients(witness) {
 /** A witness for stores whose client puts something before every key: it sees keys without that. */
 function withPrefix(witness, keyPrefix) {
   const prefixed = Object.create(witness);
-  for (const name of [
-    "get",
-    "set",
-    "del",
-    "exists",
-    "expire",
-    "ttl",
-    "pTTL",
-    "pExpire",
-    "lPush",
-    "lLen",
-  ]) {
+  for (const name of BY_KEY) {
     prefixed[name] = (key, ...args) => witness[name](keyPrefix + key, ...args);
   }
   prefixed.keys = async (pattern) =>
@@ -43,19 +35,7 @@ async function openClusterWitness(cluster) {
   await client.connect();
   const onEach = async (call) =>
     Promise.all(client.masters.map(async (master) => call(await client.nodeClient(master))));
-  const names = [
-    "get",
-    "set",
-    "del",
-    "exists",
-    "expire",
-    "ttl",
-    "pTTL",
-    "pExpire",
-    "lPush",
-    "lLen",
-    "close",
-  ];
+  const names = [...BY_KEY, "close"];
   return {
     ...Object.fromEntries(names.map((name) => [name, (...args) => client[name](...args)])),
     keys: async (pattern) => (await onEach((node) => node.keys(pattern))).flat(),
@@ -70,19 +50,7 @@ function witnessOfFake(fake) {
     new Promise((resolve, reject) => {
       fake[name](...args, (error, reply) => (error ? reject(error) : resolve(reply)));
     });
-  const names = [
-    "get",
-    "set",
-    "del",
-    "exists",
-    "expire",
-    "ttl",
-    "pTTL",
-    "pExpire",
-    "lPush",
-    "lLen",
-    "keys",
-  ];
+  const names = [...BY_KEY, "keys"];
   return {
     ...Object.fromEntries(
       names.map((name) => [name, (...args) => ask(name.toLowerCase(), ...args)]),
