@@ -8,8 +8,10 @@ const { setImmediate } = require("node:timers");
 const { isProxy } = require("node:util").types;
 const session = require("express-session");
 const { RedisStore: Native } = require("./binding.js");
+const { skipWhileAway } = require("./availability.js");
 const { attach, checkTransport } = require("./client/attach.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
+const { checkTls } = require("./tls.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later, and the
 // store's own work must go on.
@@ -52,8 +54,11 @@ class RedisStore extends session.Store {
     checkSerializer(this.serializer, invalid);
     const warning = Native.warning(Object.keys(options));
     checkTransport(options, invalid);
+    checkTls(options.tls, invalid);
+    checkTls(options.sentinel?.tls, invalid);
     const client = checkClient(options);
     const state = { client: this.client, loaded: new WeakMap(), handed: undefined };
+    if (options.onUnavailable === "skip") state.away = skipWhileAway(this);
     optionsOf.set(state, options);
     if (client === undefined) state.link = opener(this, options)({});
     else attachTo(this, state);
@@ -307,13 +312,18 @@ function opener(store, options) {
   };
 }
 
+/** What an event says of Redis. */
+const IS_AWAY = { ready: false, failed: true, reconnecting: true, end: true };
+
 /** What hears the events of a link's native object and has the store emit them. */
 function hearing(storeReference, linkReference, isAdopted, settle) {
   return (event, ...args) => {
     if (event === "ready") settle(undefined);
     if (event === "failed") settle(args[0]);
     const store = storeReference.deref();
-    if (event === "failed" || store === undefined) return;
+    if (store === undefined) return;
+    if (!isAdopted && event in IS_AWAY) store[kState].away?.(IS_AWAY[event]);
+    if (event === "failed") return;
     if (isAdopted) {
       const { adoption } = store[kState];
       const link = linkReference.deref();
@@ -326,11 +336,15 @@ function hearing(storeReference, linkReference, isAdopted, settle) {
   };
 }
 
+/** The options that say where Redis is. */
+const SERVERS = ["url", "cluster", "sentinel"];
+
 /** The option `client`, where there is one to use. */
 function checkClient(options) {
-  const { client, url } = options;
+  const { client } = options;
+  const server = SERVERS.find((name) => options[name] !== undefined && options[name] !== null);
   if (client === undefined || client === null) {
-    if ("client" in options && (url === undefined || url === null)) {
+    if ("client" in options && server === undefined) {
       // Not localhost: an app that gives a client has another server in mind.
       throw invalid(`RedisStore: the option client is ${client}; leave it out for localhost:6379`);
     }
@@ -341,8 +355,8 @@ function checkClient(options) {
       `RedisStore: the option client must be a Redis client, got a ${typeof client}; a server is given as url`,
     );
   }
-  if (url !== undefined && url !== null) {
-    throw invalid("RedisStore: give a client or a url, not both");
+  if (server !== undefined) {
+    throw invalid(`RedisStore: give a client or a ${server}, not both`);
   }
   return client;
 }

@@ -64,7 +64,7 @@ function attach(client, { transport, limit, resurrect, open, emit, invalid, fail
     connect: (server) =>
       open({
         // One that may not be given up for the client connects again by itself.
-        to: { ...server, givesBack: !isForced },
+        to: { ...server, isOfClient: true, givesBack: !isForced },
         fields: (fields) => ({ ...fields, prefix: reading.keyPrefix + fields.prefix }),
         isAdopted: true,
       }),

@@ -6,6 +6,7 @@ use redis::{Cmd, Pipeline, Value};
 
 use crate::error::StoreError;
 use crate::expiry::put_true_expiry;
+use crate::lane::LaneId;
 
 /// When a key is to expire.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,6 +106,8 @@ pub enum Reply {
     Discarded,
     /// The replies to [`Command::Raw`], errors of the server among them.
     Raw(Vec<Value>),
+    /// The lanes to the masters of a cluster.
+    Masters(Vec<LaneId>),
 }
 
 impl Command {
@@ -153,6 +156,24 @@ impl Command {
                 }
             }
         }
+    }
+
+    /// How many Redis commands it is.
+    pub fn replies(&self) -> usize {
+        match self {
+            Command::Get { expiry, .. } if *expiry != TrueExpiry::Unasked => 2,
+            Command::Raw(commands) => commands.len(),
+            _ => 1,
+        }
+    }
+
+    /// About how many bytes it is while it waits.
+    pub fn size(&self) -> usize {
+        let value = match self {
+            Command::Set { value, .. } => value.len(),
+            _ => 0,
+        };
+        self.key().len() + value
     }
 
     /// The key it is about; nothing where it is about several.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use redis::{Cmd, Value};
 use tokio::runtime;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
@@ -17,6 +18,7 @@ use crate::command::{Command, Reply};
 use crate::error::{ConnectError, ServerName, StoreError};
 use crate::js::Doorbell;
 use crate::keyspace::Sweep;
+use crate::lane::LaneId;
 use crate::supervisor;
 use crate::transport::Transport;
 
@@ -38,6 +40,8 @@ pub struct Limits {
     pub command: Duration,
     /// For one attempt to connect and log in.
     pub connect: Duration,
+    /// Whether calls are rejected, rather than kept waiting, while there is no connection.
+    pub fails_at_once: bool,
 }
 
 /// The state of a store's connection.
@@ -65,7 +69,24 @@ pub struct Call {
     pub serial: u64,
     /// Whether it has been sent on a connection that then broke: it is sent twice at most.
     pub retried: bool,
+    /// Who is to have it; only a cluster knows more than one.
+    pub to: To,
+    /// Whether a node that does not have its slot yet is to be told that it has been sent on to it.
+    pub asking: bool,
+    /// How often it has been sent on.
+    pub redirections: u8,
     asker: Option<Asker>,
+}
+
+/// Which node of a cluster is to have a call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum To {
+    /// The one that has its key.
+    Key,
+    /// The one of this lane.
+    Lane(LaneId),
+    /// None: it asks which lanes lead to a master now.
+    Masters,
 }
 
 /// Who waits for the answer.
@@ -77,6 +98,20 @@ enum Asker {
 }
 
 impl Call {
+    fn new(name: &'static str, command: Command, to: To, called: Instant, asker: Asker) -> Call {
+        Call {
+            name,
+            command,
+            deadline: called,
+            serial: 0,
+            retried: false,
+            to,
+            asking: false,
+            redirections: 0,
+            asker: Some(asker),
+        }
+    }
+
     /// Whether somebody still waits for the answer.
     pub fn is_open(&self) -> bool {
         self.asker.is_some()
@@ -220,6 +255,10 @@ pub struct Shared {
     pub gives_back: bool,
     /// Whether that has happened.
     pub has_given_up: AtomicBool,
+    /// Whether there are several servers, each with a part of the keys.
+    pub is_cluster: bool,
+    /// Whether a server has been silent for too long, so that another may have taken its place.
+    in_doubt: AtomicBool,
 }
 
 #[derive(Default)]
@@ -254,6 +293,7 @@ impl Shared {
         outbox: Arc<Outbox>,
         by_client: bool,
         gives_back: bool,
+        is_cluster: bool,
     ) -> Arc<Shared> {
         Arc::new(Shared {
             inbox: Mutex::default(),
@@ -265,7 +305,20 @@ impl Shared {
             by_client,
             gives_back,
             has_given_up: AtomicBool::new(false),
+            is_cluster,
+            in_doubt: AtomicBool::new(false),
         })
+    }
+
+    /// Says that a server has been silent for too long.
+    pub fn doubt(&self) {
+        self.in_doubt.store(true, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+
+    /// Whether that was said since the last time.
+    pub fn take_doubt(&self) -> bool {
+        self.in_doubt.swap(false, Ordering::Relaxed)
     }
 
     /// Takes what has come in.
@@ -310,21 +363,15 @@ impl Shared {
         Ok(inbox.calls.len())
     }
 
-    /// Sends commands for a task of the I/O thread, within `commandTimeout`; one value a command.
-    pub async fn ask(
+    /// Sends a call for a task of the I/O thread, within `commandTimeout`.
+    async fn request(
         &self,
         name: &'static str,
-        commands: Vec<Cmd>,
-    ) -> Result<Vec<Value>, StoreError> {
+        command: Command,
+        to: To,
+    ) -> Result<Reply, StoreError> {
         let (sender, receiver) = oneshot::channel();
-        let call = Call {
-            name,
-            command: Command::Raw(commands),
-            deadline: Instant::now(),
-            serial: 0,
-            retried: false,
-            asker: Some(Asker::Task(sender)),
-        };
+        let call = Call::new(name, command, to, Instant::now(), Asker::Task(sender));
         if self.by_client {
             if lock(&self.inbox).closing == Some(Closing::Now) {
                 return Err(StoreError::closed(name));
@@ -335,11 +382,42 @@ impl Shared {
         } else {
             self.wake.notify_one();
         }
-        match receiver.await {
-            Ok(Ok(Reply::Raw(values))) => Ok(values),
-            Ok(Ok(_)) => Err(StoreError::unexpected(name, &self.server)),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(StoreError::closed(name)),
+        receiver
+            .await
+            .unwrap_or_else(|_| Err(StoreError::closed(name)))
+    }
+
+    /// Has commands carried out for a task of the I/O thread; one value a command.
+    pub async fn ask(
+        &self,
+        name: &'static str,
+        commands: Vec<Cmd>,
+        to: To,
+    ) -> Result<Vec<Value>, StoreError> {
+        match self.request(name, Command::Raw(commands), to).await? {
+            Reply::Raw(values) => Ok(values),
+            _ => Err(StoreError::unexpected(name, &self.server)),
+        }
+    }
+
+    /// Has commands on one key each carried out by the nodes of a cluster that have the keys.
+    pub async fn ask_nodes(
+        &self,
+        name: &'static str,
+        commands: impl Iterator<Item = Command>,
+    ) -> Vec<Result<Reply, StoreError>> {
+        // They are all queued before the first is waited for.
+        join_all(commands.map(|command| self.request(name, command, To::Key))).await
+    }
+
+    /// The lanes to all masters of a cluster, as it is now.
+    pub async fn masters(&self, name: &'static str) -> Result<Vec<LaneId>, StoreError> {
+        match self
+            .request(name, Command::Raw(Vec::new()), To::Masters)
+            .await?
+        {
+            Reply::Masters(lanes) => Ok(lanes),
+            _ => Err(StoreError::unexpected(name, &self.server)),
         }
     }
 
@@ -396,7 +474,9 @@ impl Engine {
         outbox: Arc<Outbox>,
         gives_back: bool,
     ) -> Result<Engine, String> {
-        let shared = Shared::new(transport.server_name(), limits, outbox, false, gives_back);
+        let is_cluster = matches!(transport, Transport::Cluster(_));
+        let server = transport.server_name();
+        let shared = Shared::new(server, limits, outbox, false, gives_back, is_cluster);
         io_thread()?.spawn(supervisor::run(shared.clone(), transport));
         Ok(Engine { shared })
     }
@@ -406,7 +486,14 @@ impl Engine {
     pub fn by_client(limits: Limits, outbox: Arc<Outbox>) -> Result<Engine, String> {
         io_thread()?;
         Ok(Engine {
-            shared: Shared::new(THE_CLIENTS_SERVER.into(), limits, outbox, true, false),
+            shared: Shared::new(
+                THE_CLIENTS_SERVER.into(),
+                limits,
+                outbox,
+                true,
+                false,
+                false,
+            ),
         })
     }
 
@@ -420,14 +507,8 @@ impl Engine {
         command: Command,
         called: Instant,
     ) -> Result<(), Refused> {
-        let call = Call {
-            name,
-            command,
-            deadline: called,
-            serial: 0,
-            retried: false,
-            asker: Some(Asker::Js(id, self.shared.outbox.clone())),
-        };
+        let asker = Asker::Js(id, self.shared.outbox.clone());
+        let call = Call::new(name, command, To::Key, called, asker);
         match self.shared.enqueue(call) {
             Ok(FULL) => self.flush(),
             Ok(_) => {}
@@ -467,6 +548,11 @@ impl Engine {
 
     pub fn status(&self) -> Status {
         self.shared.status()
+    }
+
+    /// What messages call the server.
+    pub fn server(&self) -> &str {
+        &self.shared.server
     }
 
     pub fn limits(&self) -> Limits {

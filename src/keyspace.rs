@@ -12,10 +12,11 @@ use std::sync::Arc;
 use redis::{Cmd, Value};
 use tokio::sync::Semaphore;
 
-use crate::command::{Clock, TrueExpiry};
-use crate::engine::{CallId, News, Part, Record, Shared};
+use crate::command::{Clock, Command, Reply, TrueExpiry};
+use crate::engine::{CallId, News, Part, Record, Shared, To};
 use crate::error::StoreError;
 use crate::expiry::has_cookie_expiry;
+use crate::lane::LaneId;
 
 /// SCAN's COUNT where the app has not set `scanCount`: measured to keep Redis busy for about half
 /// a millisecond a step.
@@ -28,6 +29,8 @@ const BYTES_AT_ONCE: usize = 256 * 1024;
 const KEYS_AT_FIRST: usize = 8;
 /// Sids the JS thread is told at once.
 const IDS_AT_ONCE: usize = 1000;
+/// Passes over a cluster whose nodes keep being replaced.
+const MOST_PASSES: u32 = 8;
 /// Parts the JS thread may have waiting before the sweep waits for it.
 const PARTS_AHEAD: usize = 4;
 
@@ -66,15 +69,81 @@ impl Sweep {
 
     /// Returns the number of keys seen, where that is what the sweep is for.
     async fn sweep(&self, shared: &Shared) -> Result<Option<usize>, StoreError> {
-        let credits = Arc::new(Semaphore::new(PARTS_AHEAD));
-        let mut seen = Seen::default();
-        let mut size = Size::default();
+        let mut progress = Progress {
+            credits: Arc::new(Semaphore::new(PARTS_AHEAD)),
+            seen: Seen::default(),
+            size: Size::default(),
+        };
+        if shared.is_cluster {
+            self.pass_over_cluster(shared, &mut progress).await?;
+        } else {
+            self.pass(shared, &mut progress, To::Key).await?;
+        }
+        Ok((self.purpose == Purpose::Length).then_some(progress.seen.0.len()))
+    }
+
+    /// Goes over every master. A key that moves from one that is still to be scanned to one that has
+    /// been is not seen, so where slots have moved meanwhile all are scanned once more: who moved
+    /// in the first pass stays in the second, and who moves in the second was seen in the first.
+    async fn pass_over_cluster(
+        &self,
+        shared: &Shared,
+        progress: &mut Progress,
+    ) -> Result<(), StoreError> {
+        let mut was = self.slots(shared).await?;
+        let mut passes = 0;
+        loop {
+            passes += 1;
+            let mut is_whole = true;
+            for &(lane, _) in &was.masters {
+                if let Err(error) = self.pass(shared, progress, To::Lane(lane)).await {
+                    if shared.masters(self.name).await?.contains(&lane) || passes >= MOST_PASSES {
+                        return Err(error);
+                    }
+                    is_whole = false; // Another has taken its place.
+                }
+            }
+            let is = self.slots(shared).await?;
+            let is_still = is_whole && is == was && !is.are_moving;
+            if is_still || is_whole && passes > 1 || passes >= MOST_PASSES {
+                return Ok(());
+            }
+            was = is;
+        }
+    }
+
+    /// Which master has which slots by its own account.
+    async fn slots(&self, shared: &Shared) -> Result<Slots, StoreError> {
+        let mut slots = Slots::default();
+        for lane in shared.masters(self.name).await? {
+            let mut nodes = Cmd::new();
+            nodes.arg("CLUSTER").arg("NODES");
+            let own = match self.ask(shared, nodes, To::Lane(lane)).await {
+                Ok(Value::BulkString(nodes)) => own_slots(&String::from_utf8_lossy(&nodes)),
+                Ok(Value::VerbatimString { text, .. }) => own_slots(&text),
+                // A user need not have the right to ask.
+                _ => String::new(),
+            };
+            slots.are_moving |= own.contains('[');
+            slots.masters.push((lane, own));
+        }
+        slots.masters.sort();
+        Ok(slots)
+    }
+
+    /// Goes over the keys of one server.
+    async fn pass(
+        &self,
+        shared: &Shared,
+        progress: &mut Progress,
+        server: To,
+    ) -> Result<(), StoreError> {
         let mut cursor = Vec::from(b"0");
         let mut keys = Vec::new();
         loop {
             let (scanned, worked) = tokio::join!(
-                self.scan(shared, &cursor),
-                self.work(shared, &credits, &mut size, std::mem::take(&mut keys))
+                self.scan(shared, &cursor, server),
+                self.work(shared, progress, std::mem::take(&mut keys))
             );
             worked?;
             (cursor, keys) = scanned?;
@@ -83,18 +152,17 @@ impl Sweep {
                 if is_ours {
                     key.drain(..self.client_prefix.len());
                 }
-                is_ours && key.starts_with(&self.prefix) && seen.is_new(key)
+                is_ours && key.starts_with(&self.prefix) && progress.seen.is_new(key)
             });
             if cursor == b"0" {
-                self.work(shared, &credits, &mut size, keys).await?;
-                return Ok((self.purpose == Purpose::Length).then_some(seen.0.len()));
+                return self.work(shared, progress, keys).await;
             }
         }
     }
 
     /// Sends one command; an error of the server is one.
-    async fn ask(&self, shared: &Shared, command: Cmd) -> Result<Value, StoreError> {
-        match shared.ask(self.name, vec![command]).await?.pop() {
+    async fn ask(&self, shared: &Shared, command: Cmd, to: To) -> Result<Value, StoreError> {
+        match shared.ask(self.name, vec![command], to).await?.pop() {
             Some(Value::ServerError(error)) => {
                 Err(StoreError::server(self.name, &shared.server, &error))
             }
@@ -108,6 +176,7 @@ impl Sweep {
         &self,
         shared: &Shared,
         cursor: &[u8],
+        server: To,
     ) -> Result<(Vec<u8>, Vec<Vec<u8>>), StoreError> {
         let mut scan = Cmd::new();
         scan.arg("SCAN")
@@ -118,7 +187,7 @@ impl Sweep {
             .arg(self.count.unwrap_or(SCAN_STEP))
             .arg("TYPE")
             .arg("string");
-        let reply = self.ask(shared, scan).await?;
+        let reply = self.ask(shared, scan, server).await?;
         let unexpected = || StoreError::unexpected(self.name, &shared.server);
         let Value::Array(reply) = reply else {
             return Err(unexpected());
@@ -134,24 +203,18 @@ impl Sweep {
     async fn work(
         &self,
         shared: &Shared,
-        credits: &Arc<Semaphore>,
-        size: &mut Size,
+        progress: &mut Progress,
         keys: Vec<Vec<u8>>,
     ) -> Result<(), StoreError> {
         if keys.is_empty() {
             return Ok(());
         }
+        let Progress { credits, size, .. } = progress;
         match self.purpose {
             Purpose::Length => {}
             Purpose::Clear => {
                 for keys in keys.chunks(KEYS_AT_ONCE) {
-                    match self.ask(shared, many("UNLINK", keys)).await {
-                        // connect-redis needs the right to DEL only.
-                        Err(error) if &*error.code == "NOPERM" => {
-                            self.ask(shared, many("DEL", keys)).await?;
-                        }
-                        unlinked => drop(unlinked?),
-                    }
+                    self.delete(shared, keys).await?;
                 }
             }
             Purpose::Ids => {
@@ -174,13 +237,35 @@ impl Sweep {
         Ok(())
     }
 
+    async fn delete(&self, shared: &Shared, keys: &[Vec<u8>]) -> Result<(), StoreError> {
+        if shared.is_cluster {
+            let commands = keys.iter().map(|key| Command::Destroy { key: key.clone() });
+            for deleted in shared.ask_nodes(self.name, commands).await {
+                deleted?;
+            }
+            return Ok(());
+        }
+        match self.ask(shared, many("UNLINK", keys), To::Key).await {
+            // connect-redis needs the right to DEL only.
+            Err(error) if &*error.code == "NOPERM" => {
+                self.ask(shared, many("DEL", keys), To::Key).await?;
+            }
+            unlinked => drop(unlinked?),
+        }
+        Ok(())
+    }
+
     /// Reads the sessions at `keys`, with their true expiry; keys that are gone are left out.
     async fn read(
         &self,
         shared: &Shared,
         keys: &[Vec<u8>],
     ) -> Result<VecDeque<Record>, StoreError> {
-        let Value::Array(texts) = self.ask(shared, many("MGET", keys)).await? else {
+        if shared.is_cluster {
+            return self.read_from_nodes(shared, keys).await;
+        }
+        let texts = self.ask(shared, many("MGET", keys), To::Key).await?;
+        let Value::Array(texts) = texts else {
             return Err(StoreError::unexpected(self.name, &shared.server));
         };
         let mut found: Vec<(&Vec<u8>, Vec<u8>)> = keys
@@ -203,7 +288,7 @@ impl Sweep {
                 .iter()
                 .map(|&place| many("PTTL", &[found[place].0]))
                 .collect();
-            let pttls = shared.ask(self.name, pttls).await?;
+            let pttls = shared.ask(self.name, pttls, To::Key).await?;
             for (&place, pttl) in asked.iter().zip(&pttls) {
                 expires[place] = self.expiry.take_in(&mut found[place].1, pttl, self.clock);
             }
@@ -213,6 +298,32 @@ impl Sweep {
             .zip(expires)
             .map(|((key, text), expires)| self.record(key, text, expires))
             .collect())
+    }
+
+    /// As [`Sweep::read`], each key from the node that has it.
+    async fn read_from_nodes(
+        &self,
+        shared: &Shared,
+        keys: &[Vec<u8>],
+    ) -> Result<VecDeque<Record>, StoreError> {
+        let commands = keys.iter().map(|key| Command::Get {
+            key: key.clone(),
+            expiry: self.expiry,
+            clock: self.clock,
+        });
+        let replies = shared.ask_nodes(self.name, commands).await;
+        let mut records = VecDeque::new();
+        for (key, reply) in keys.iter().zip(replies) {
+            match reply {
+                Ok(Reply::Session { text, expires }) => {
+                    records.push_back(self.record(key, text, expires));
+                }
+                // Another type by now, as with MGET.
+                Err(error) if &*error.code == "WRONGTYPE" => {}
+                other => drop(other?),
+            }
+        }
+        Ok(records)
     }
 
     fn record(&self, key: &[u8], text: Vec<u8>, expires: Option<f64>) -> Record {
@@ -234,6 +345,33 @@ impl Sweep {
             shared.outbox.push([News::Part(self.id, part)]);
         }
     }
+}
+
+/// How far a sweep has come.
+struct Progress {
+    /// What the JS thread has room for.
+    credits: Arc<Semaphore>,
+    seen: Seen,
+    size: Size,
+}
+
+/// Which master of a cluster has which slots.
+#[derive(Default, PartialEq)]
+struct Slots {
+    masters: Vec<(LaneId, String)>,
+    /// Whether a slot is on its way from one to another.
+    are_moving: bool,
+}
+
+/// The slots of the node that was asked, out of its answer to CLUSTER NODES: what follows the eighth
+/// word in the line about itself, such as `0-5460 [93->-node]`.
+fn own_slots(nodes: &str) -> String {
+    let own = nodes.lines().find(|line| {
+        let flags = line.split(' ').nth(2).unwrap_or_default();
+        flags.split(',').any(|flag| flag == "myself")
+    });
+    let slots: Vec<&str> = own.unwrap_or_default().split(' ').skip(8).collect();
+    slots.join(" ")
 }
 
 /// How large the sessions of a sweep are.
@@ -316,6 +454,14 @@ mod tests {
         assert_eq!(pattern(b"sess:"), b"sess:*");
         assert_eq!(pattern(b"a*b?[c]\\"), b"a\\*b\\?\\[c\\]\\\\*");
         assert_eq!(pattern(b""), b"*");
+    }
+
+    #[test]
+    fn a_nodes_own_slots_are_read() {
+        let nodes = "07c3 127.0.0.1:1@2,, slave 6ec2 0 1 4 connected\n\
+                     6ec2 127.0.0.1:3@4,, myself,master - 0 0 1 connected 0-5 9 [93->-29]\n";
+        assert_eq!(own_slots(nodes), "0-5 9 [93->-29]");
+        assert_eq!(own_slots(""), "");
     }
 
     #[test]

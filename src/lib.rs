@@ -5,12 +5,14 @@
 //! ```text
 //! index.js                the face: an express-session Store around the native class
 //! store.rs                RedisStore: a call becomes a command and a promise    JS thread
-//!   options.rs              the options, checked
+//!   options.rs, servers.rs  the options, checked; those that say where Redis is
 //!   session.rs              the rules of a session: key, time to live, payload
 //!   command.rs              the call as Redis commands, the replies as its answer
 //!   pending.rs              the promises that wait, the records of a sweep
 //! engine.rs               batches from thread to thread, one wake each way
-//! supervisor.rs           keeps a connection and carries the calls over it      I/O thread
+//! supervisor.rs           gives each call to the lane of its server             I/O thread
+//!   lane.rs                 one server: the connection to it, and its calls
+//!   cluster.rs, slots.rs    which node of a cluster has a key
 //!   keyspace.rs             SCAN: length, ids, all, clear
 //!   expiry.rs               the true expiry put into a session's text
 //! transport/              whose connection it is: one of the store's own, or the app's client's
@@ -20,6 +22,7 @@
 //! the one room with `unsafe` in it.
 #![deny(unsafe_code)]
 
+mod cluster;
 mod command;
 mod engine;
 mod error;
@@ -27,9 +30,12 @@ mod expiry;
 mod host;
 mod js;
 mod keyspace;
+mod lane;
 mod options;
 mod pending;
+mod servers;
 mod session;
+mod slots;
 mod store;
 mod supervisor;
 mod transport;

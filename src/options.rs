@@ -10,10 +10,10 @@ use crate::error::StoreError;
 use crate::host::Host;
 use crate::js::{self, Try};
 use crate::session;
-use crate::transport::{JsClient, Parts, Server, Transport};
+use crate::transport::{JsClient, Transport};
 
 /// Every option there is; [`unknown_options`] looks here.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 21] = [
     "client",
     "transport",
     "prefix",
@@ -23,14 +23,25 @@ const KNOWN: [&str; 12] = [
     "disableTTL",
     "disableTouch",
     "url",
+    "cluster",
+    "sentinel",
+    "tls",
+    "username",
+    "password",
+    "database",
     "commandTimeout",
     "connectTimeout",
+    "onUnavailable",
+    "commandsQueueMaxLength",
+    "commandsQueueMaxBytes",
     "resurrect",
 ];
 
-const DEFAULT_URL: &str = "redis://localhost:6379";
 const DEFAULT_COMMAND_TIMEOUT: f64 = 5000.0;
 const DEFAULT_CONNECT_TIMEOUT: f64 = 5000.0;
+/// Enough for every burst an app has reason for; few enough to fit into memory.
+const DEFAULT_QUEUE_LENGTH: f64 = 250_000.0;
+const DEFAULT_QUEUE_BYTES: f64 = 256.0 * 1024.0 * 1024.0;
 /// Node's own bound for timers; beyond it a `setTimeout` would fire at once.
 const MOST_MS: f64 = 2_147_483_647.0;
 
@@ -38,8 +49,17 @@ const MOST_MS: f64 = 2_147_483_647.0;
 pub struct Config {
     pub route: Route,
     pub limits: Limits,
+    pub queue: QueueLimits,
     /// Whether a session whose key is gone is written all the same, as connect-redis does.
     pub resurrect: bool,
+}
+
+/// How much may wait for an answer.
+#[derive(Clone, Copy)]
+pub struct QueueLimits {
+    pub calls: usize,
+    /// Of what is to be stored.
+    pub bytes: usize,
 }
 
 /// Whose connection carries the commands.
@@ -96,6 +116,11 @@ impl Config {
             limits: Limits {
                 command: reader.timeout(options, "commandTimeout", DEFAULT_COMMAND_TIMEOUT)?,
                 connect: reader.timeout(options, "connectTimeout", DEFAULT_CONNECT_TIMEOUT)?,
+                fails_at_once: reader.fails_at_once(options)?,
+            },
+            queue: QueueLimits {
+                calls: reader.most(options, "commandsQueueMaxLength", DEFAULT_QUEUE_LENGTH)?,
+                bytes: reader.most(options, "commandsQueueMaxBytes", DEFAULT_QUEUE_BYTES)?,
             },
             resurrect: reader.flag(options, "resurrect")?,
         })
@@ -106,60 +131,46 @@ impl<'e> Reader<'e, '_> {
     fn route(&self, options: &Unknown<'e>, to: &Unknown<'e>) -> Try<'e, Route> {
         if js::kind(to) != ValueType::Object {
             return Ok(Route::Own {
-                transport: Transport::standalone(self.url(options)?),
+                transport: self.transport(options)?,
                 gives_back: false,
             });
         }
         let ask = self.option(to, "ask")?;
         Ok(match js::kind(&ask) {
             ValueType::Undefined => Route::Own {
-                transport: Transport::standalone(self.parts(to)?),
+                transport: self.transport(to)?,
                 gives_back: self.flag(to, "givesBack")?,
             },
             _ => Route::Client(JsClient::new(self.env, &ask)?),
         })
     }
 
-    /// The server that the face has read from the app's client.
-    fn parts(&self, parts: &Unknown<'e>) -> Try<'e, Server> {
-        let text = |name| -> Try<'e, Option<String>> {
-            let value = self.option(parts, name)?;
-            match js::kind(&value) {
-                ValueType::Undefined => Ok(None),
-                _ => js::text(self.env, &value).map(Some),
-            }
+    /// Whether calls are rejected while there is no connection, by the option `onUnavailable`.
+    fn fails_at_once(&self, options: &Unknown<'e>) -> Try<'e, bool> {
+        let option = self.option(options, "onUnavailable")?;
+        let given = match js::kind(&option) {
+            ValueType::Undefined => return Ok(false),
+            ValueType::String => js::text(self.env, &option)?,
+            _ => String::new(),
         };
-        let number = |name| Ok(js::number(&self.option(parts, name)?));
-        Ok(Server::from_parts(Parts {
-            address: match text("path")? {
-                Some(path) => Err(path.into()),
-                None => Ok((text("host")?.unwrap_or_default(), number("port")? as u16)),
-            },
-            username: text("username")?,
-            password: text("password")?,
-            database: number("database")? as i64,
-            client_name: text("name")?,
-        }))
+        match &*given {
+            "error" | "skip" => Ok(true),
+            _ => Err(self.wrong("onUnavailable", "\"error\" or \"skip\"", &option)),
+        }
     }
 
-    /// The server of the option `url`.
-    fn url(&self, options: &Unknown<'e>) -> Try<'e, Server> {
-        let env = self.env;
-        let url = self.option(options, "url")?;
-        let url = match js::kind(&url) {
-            ValueType::Undefined => DEFAULT_URL.to_string(),
-            ValueType::String => js::text(env, &url)?,
-            ValueType::Object => {
-                let href = js::get(env, &url, c"href")?;
-                if js::kind(&href) != ValueType::String {
-                    return Err(self.wrong("url", "a string or a URL", &url));
-                }
-                js::text(env, &href)?
-            }
-            _ => return Err(self.wrong("url", "a string or a URL", &url)),
+    /// An option that bounds a number.
+    fn most(&self, options: &Unknown<'e>, name: &str, default: f64) -> Try<'e, usize> {
+        let value = self.option(options, name)?;
+        let most = match js::kind(&value) {
+            ValueType::Undefined => default,
+            ValueType::Number => js::number(&value),
+            _ => f64::NAN,
         };
-        Server::from_url(&url)
-            .map_err(|reason| self.refuse(format!("the option url cannot be used: {reason}")))
+        if most >= 1.0 {
+            return Ok(most as usize); // Infinity is the largest there is.
+        }
+        Err(self.wrong(name, "a number from 1, or Infinity", &value))
     }
 }
 
@@ -199,14 +210,14 @@ impl Settings {
 }
 
 /// Reads options and words the complaints about them.
-struct Reader<'e, 'h> {
-    env: &'e Env,
+pub struct Reader<'e, 'h> {
+    pub env: &'e Env,
     host: &'h Host,
 }
 
 impl<'e> Reader<'e, '_> {
     /// An option; null counts as not given.
-    fn option(&self, options: &Unknown<'e>, name: &str) -> Try<'e> {
+    pub fn option(&self, options: &Unknown<'e>, name: &str) -> Try<'e> {
         let name = CString::new(name).unwrap_or_default();
         let value = js::get(self.env, options, &name)?;
         Ok(match js::kind(&value) {
@@ -241,12 +252,12 @@ impl<'e> Reader<'e, '_> {
         Ok(Duration::from_millis(ms as u64))
     }
 
-    fn wrong(&self, option: &str, wanted: &str, got: &Unknown<'e>) -> Unknown<'e> {
+    pub fn wrong(&self, option: &str, wanted: &str, got: &Unknown<'e>) -> Unknown<'e> {
         let got = describe(self.env, got);
         self.refuse(format!("the option {option} must be {wanted}, got {got}"))
     }
 
-    fn refuse(&self, message: String) -> Unknown<'e> {
+    pub fn refuse(&self, message: String) -> Unknown<'e> {
         self.host.error(
             self.env,
             &StoreError::invalid(format!("RedisStore: {message}")),
@@ -324,8 +335,13 @@ pub fn unknown_options(names: &[String]) -> Option<String> {
 /// The known option that somebody may have meant.
 fn nearest(name: &str) -> Option<&'static str> {
     match name.to_ascii_lowercase().as_str() {
-        "host" | "port" | "socket" | "path" | "db" | "database" | "pass" | "password"
-        | "username" | "user" | "auth" | "auth_pass" => return Some("url"),
+        "host" | "port" | "socket" | "path" => return Some("url"),
+        "db" => return Some("database"),
+        "user" => return Some("username"),
+        "pass" | "auth" | "auth_pass" => return Some("password"),
+        "ssl" | "ca" | "cert" => return Some("tls"),
+        "sentinels" => return Some("sentinel"),
+        "nodes" | "rootnodes" | "startupnodes" => return Some("cluster"),
         "redis" | "redisclient" | "connection" => return Some("client"),
         "expires" | "maxage" | "expiration" => return Some("ttl"),
         "timeout" => return Some("commandTimeout"),
@@ -334,7 +350,7 @@ fn nearest(name: &str) -> Option<&'static str> {
     KNOWN
         .into_iter()
         .map(|known| (distance(name, known), known))
-        .filter(|(distance, known)| *distance <= known.len().div_ceil(3))
+        .filter(|(distance, known)| *distance <= known.len().div_ceil(4))
         .min()
         .map(|(_, known)| known)
 }

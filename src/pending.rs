@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use napi::{Env, Unknown, ValueType};
 
 use crate::engine::{CallId, News, Record};
+use crate::error::QueueFull;
 use crate::host::Host;
 use crate::js::{self, Deferred, Held, Try};
+use crate::options::QueueLimits;
 
 /// One call's promise.
 pub struct Waiter {
@@ -17,6 +19,8 @@ pub struct Waiter {
     pub json: bool,
     /// What a sweep has brought so far, where it brings records.
     pub collected: Option<Collected>,
+    /// The size of the command.
+    pub bytes: usize,
 }
 
 impl Waiter {
@@ -26,6 +30,7 @@ impl Waiter {
             deferred,
             json,
             collected: None,
+            bytes: 0,
         }
     }
 }
@@ -36,6 +41,7 @@ pub struct Pending {
     waiters: Vec<Option<Waiter>>,
     free: Vec<CallId>,
     count: usize,
+    bytes: usize,
     closers: Vec<Deferred>,
     /// Parts of sweeps, to be taken in one a turn of the event loop.
     put_off: VecDeque<News>,
@@ -46,8 +52,19 @@ impl Pending {
         self.count == 0 && self.closers.is_empty()
     }
 
+    /// Says why no command of so many bytes may wait as well, where that is so.
+    pub fn refuse(&self, bytes: usize, limits: QueueLimits) -> Option<QueueFull> {
+        if self.count >= limits.calls {
+            return Some(QueueFull::Calls(self.count));
+        }
+        // One alone may be as large as it is.
+        let is_too_much = self.bytes > 0 && self.bytes.saturating_add(bytes) > limits.bytes;
+        is_too_much.then_some(QueueFull::Bytes(self.bytes))
+    }
+
     pub fn add(&mut self, waiter: Waiter) -> CallId {
         self.count += 1;
+        self.bytes += waiter.bytes;
         match self.free.pop() {
             Some(id) => {
                 self.waiters[id as usize] = Some(waiter);
@@ -68,6 +85,7 @@ impl Pending {
         let waiter = self.waiters.get_mut(id as usize)?.take()?;
         self.free.push(id);
         self.count -= 1;
+        self.bytes -= waiter.bytes;
         Some(waiter)
     }
 
@@ -76,6 +94,7 @@ impl Pending {
         self.put_off.clear();
         self.free.clear();
         self.count = 0;
+        self.bytes = 0;
         let waiters = std::mem::take(&mut self.waiters);
         (
             waiters.into_iter().flatten().collect(),

@@ -16,7 +16,7 @@ use crate::error::{ConnectError, StoreError};
 use crate::host::Host;
 use crate::js::{self, Deferred, Doorbell, Held, Try};
 use crate::keyspace::{Purpose, Sweep};
-use crate::options::{Config, Route, Settings, unknown_options};
+use crate::options::{Config, QueueLimits, Route, Settings, unknown_options};
 use crate::pending::{Collected, Pending, Waiter, raw};
 use crate::session;
 use crate::transport::{self, JsClient};
@@ -36,6 +36,7 @@ struct Inner {
     host: Host,
     settings: RefCell<Rc<Settings>>,
     resurrect: bool,
+    queue: QueueLimits,
     engine: Engine,
     outbox: Arc<Outbox>,
     bell: Arc<Doorbell>,
@@ -138,6 +139,7 @@ impl RedisStore {
         let inner = Rc::new(Inner {
             settings: RefCell::new(Rc::new(settings)),
             resurrect: config.resurrect,
+            queue: config.queue,
             host,
             engine,
             outbox,
@@ -379,9 +381,18 @@ impl Inner {
         let clock = self.batch(env);
         match build(&settings, clock) {
             Ok(Some(command)) => {
-                let id = self.wait(env, |pending| {
-                    pending.add(Waiter::new(name, deferred, settings.json))
-                });
+                let bytes = command.size();
+                let full = self.pending.borrow().refuse(bytes, self.queue);
+                if let Some(full) = full {
+                    let error = StoreError::queue_full(name, self.engine.server(), &full);
+                    deferred.settle(env, Err(self.host.error(env, &error)));
+                    return Ok(promise);
+                }
+                let waiter = Waiter {
+                    bytes,
+                    ..Waiter::new(name, deferred, settings.json)
+                };
+                let id = self.wait(env, |pending| pending.add(waiter));
                 match self.engine.send(id, name, command, clock.read) {
                     Ok(()) => {}
                     Err(Refused::Closed(error)) => self.answer(env, id, Err(error)),
@@ -551,7 +562,7 @@ impl Inner {
                 Ok(Reply::Session { text, expires }) => raw(env, None, &text, expires),
                 // The face emits `discarded`: it knows the sid.
                 Ok(Reply::Discarded) => Ok(js::value(env, false)),
-                Ok(Reply::Null | Reply::Raw(_)) => Ok(js::null(env)),
+                Ok(Reply::Null | Reply::Raw(_) | Reply::Masters(_)) => Ok(js::null(env)),
                 Err(error) => Err(self.host.error(env, &error)),
             }))
             .unwrap_or_else(|_| Err(self.host.error(env, &StoreError::internal(waiter.name))));

@@ -1,79 +1,48 @@
-//! Keeps a store connected, and carries its calls over the connection it has.
+//! Carries a store's calls: each to the lane of the server that is to have it.
 //!
-//! The promises it keeps: a call is answered within `commandTimeout` whatever happens to the
-//! server; it waits for a connection that is away; on a connection that breaks it is sent once
-//! more, as every command the store uses has the same effect twice as once.
+//! The promises kept here and in `lane.rs`: a call is answered within `commandTimeout` whatever
+//! happens to the servers; it waits for a connection that is away; on a connection that breaks it is
+//! sent once more; in a cluster it follows its key to where that is.
 
-use std::collections::VecDeque;
-use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use redis::{Pipeline, RedisError, Value};
-use tokio::task::coop::unconstrained;
 use tokio::task::yield_now;
-use tokio::time::{sleep, sleep_until, timeout, timeout_at};
+use tokio::time::sleep_until;
 
+use crate::cluster::{Cluster, Way};
+use crate::command::Reply;
 use crate::engine::{Call, Closing, News, Shared, Status};
 use crate::error::{ConnectError, StoreError};
-use crate::transport::{Connection, Sender, Transport};
+use crate::lane::{Landed, Lane, LaneId, LinkEvent, Returned, expire, tell};
+use crate::slots::Redirect;
+use crate::transport::{Layout, Node, Target, Transport};
 
 /// How long the I/O thread stays awake for what comes next: see [`Watch`].
 const WATCH: Duration = Duration::from_micros(100);
-/// Calls that go out as one pipeline. More than this and the first waits for the last.
-const BATCH: usize = 1024;
-/// The wait before the second attempt to connect; it doubles with each further one …
-const BACKOFF_FIRST: Duration = Duration::from_millis(25);
-/// … up to this.
-const BACKOFF_MOST: Duration = Duration::from_millis(800);
-/// A batch without a reply for so many times `commandTimeout`, and the connection is taken for
-/// dead: a peer that vanished behind a firewall never says so. One that is merely slow is not: its
-/// late replies are waited for, though nobody needs them any more.
-const SILENCE: u32 = 2;
-
-type Connecting = Pin<Box<dyn Future<Output = Result<Connection, ConnectError>> + Send>>;
-
-/// Whether there is a connection.
-enum Link {
-    Up(Connection),
-    Down(Connecting),
-}
-
-/// What became of a batch that was sent, and on which connection.
-struct Landed {
-    landing: Landing,
-    connection: u64,
-}
-
-enum Landing {
-    /// A reply for each command.
-    Replied(Vec<Call>, Vec<Value>),
-    /// The connection broke; these calls have no answer yet.
-    Lost(Vec<Call>, RedisError),
-    /// There was no reply for very long; every call has run into its deadline.
-    Silent,
-}
+/// Redirections of one call, as nodes may send it to and fro while they do not agree.
+const REDIRECTIONS: u8 = 16;
 
 /// Serves a store until it is closed.
 pub async fn run(shared: Arc<Shared>, transport: Transport) {
     let _end = AnnounceEnd(shared.clone());
     let mut supervisor = Supervisor {
-        link: Link::Down(Box::pin(std::future::pending())),
-        transport,
         shared,
-        connection: 0,
-        aloft: 0,
-        stale: 0,
+        lanes: Vec::new(),
+        next_lane: 0,
+        cluster: None,
         serial: 0,
-        waiting: VecDeque::new(),
-        attempts: 0,
-        last_error: None,
     };
-    supervisor.connect();
+    match transport {
+        Transport::One(target) => {
+            supervisor.open_lane(target, None);
+        }
+        Transport::Cluster(cluster) => supervisor.cluster = Some(Cluster::new(cluster)),
+    }
     supervisor.serve().await;
 }
 
@@ -92,22 +61,14 @@ impl Drop for AnnounceEnd {
 
 struct Supervisor {
     shared: Arc<Shared>,
-    transport: Transport,
-    link: Link,
-    /// Counts the connections that were given up.
-    connection: u64,
-    /// Batches in flight on the connection there is, and on those given up. The latter come back
-    /// at once, and nothing is sent before they are in the queue again: order is kept.
-    aloft: usize,
-    stale: usize,
+    /// One server's, or one for each master of a cluster, and for those that were masters and have
+    /// something in flight.
+    lanes: Vec<Lane>,
+    next_lane: LaneId,
+    /// Where it is a cluster.
+    cluster: Option<Cluster>,
     /// Counts the calls taken from the queue.
     serial: u64,
-    /// Calls not sent yet, the oldest first, so the first deadline is the front's.
-    waiting: VecDeque<Call>,
-    /// Attempts to connect since the server last replied to a call: a server that takes
-    /// connections and drops them is no better than one that takes none.
-    attempts: u32,
-    last_error: Option<ConnectError>,
 }
 
 impl Supervisor {
@@ -118,14 +79,14 @@ impl Supervisor {
         loop {
             let arrivals = self.shared.arrivals();
             let now = Instant::now();
-            watch.calls_arrived(arrivals.calls.len(), self.aloft, now);
+            watch.calls_arrived(arrivals.calls.len(), flights.len(), now);
             let is_watching = watch.is_on(now);
             let deadline = now + self.shared.limits.command;
             for mut call in arrivals.calls {
                 self.serial += 1;
                 call.serial = self.serial;
                 call.deadline = deadline;
-                self.waiting.push_back(call);
+                self.route(call);
             }
             for sweep in arrivals.sweeps {
                 sweeps.push(sweep.run(self.shared.clone()));
@@ -136,49 +97,50 @@ impl Supervisor {
             match arrivals.closing {
                 Some(Closing::Now) => break,
                 Some(Closing::WhenIdle)
-                    if self.waiting.is_empty() && flights.is_empty() && sweeps.is_empty() =>
+                    if self.is_idle() && flights.is_empty() && sweeps.is_empty() =>
                 {
                     break;
                 }
                 _ => {}
             }
-            if let Link::Up(connection) = &self.link {
-                while self.stale == 0 && !self.waiting.is_empty() {
-                    let most = self.waiting.len().min(BATCH);
-                    let batch = self.waiting.drain(..most).collect();
-                    let flight = fly(connection.sender(), batch, self.shared.clone());
-                    let connection = self.connection;
-                    self.aloft += 1;
-                    flights.push(async move {
-                        Landed {
-                            landing: flight.await,
-                            connection,
-                        }
-                    });
+            for lane in &mut self.lanes {
+                while let Some(flight) = lane.next_flight() {
+                    flights.push(flight);
                 }
             }
-            let deadline = self.waiting.front().map(|call| call.deadline);
-            tokio::select! {
-                () = self.shared.wake.notified() => {}
-                Some(landed) = flights.next() => {
+            self.look_at_cluster();
+            let deadline = self.first_deadline();
+            let (lanes, cluster) = (&mut self.lanes, &mut self.cluster);
+            let event = tokio::select! {
+                () = self.shared.wake.notified() => Event::None,
+                Some(landed) = flights.next() => Event::Landed(landed),
+                () = yield_now(), if is_watching => Event::None,
+                Some(()) = sweeps.next() => Event::None,
+                event = poll_fn(|context| poll_links(lanes, cluster, context)) => event,
+                () = until(deadline) => Event::Late,
+            };
+            match event {
+                Event::None => {}
+                Event::Landed(landed) => {
                     self.land(landed);
                     watch.answered();
                 }
-                () = yield_now(), if is_watching => {}
-                Some(()) = sweeps.next() => {}
-                event = self.link.next_event() => self.on_link(event),
-                () = until(deadline) => self.expire_waiting(),
+                Event::Link(lane, event) => self.on_link(lane, event),
+                Event::Looked(layout) => self.looked(layout),
+                Event::Late => self.expire(),
             }
         }
         // Whatever is left is told why before it is dropped.
-        let mut orphans: Vec<Call> = self.waiting.drain(..).collect();
-        self.link = Link::Down(Box::pin(std::future::pending()));
+        let mut orphans: Vec<Call> = Vec::new();
+        for lane in &mut self.lanes {
+            orphans.extend(lane.take_waiting());
+            lane.close();
+        }
+        orphans.extend(self.cluster.iter_mut().flat_map(Cluster::take_all));
         while let Some(landed) = flights.next().await {
-            match landed.landing {
-                // A reply that made it is still the truth about its call.
-                Landing::Replied(calls, values) => self.deliver(calls, values),
-                Landing::Lost(calls, _) => orphans.extend(calls),
-                Landing::Silent => {}
+            // A reply that made it is still the truth about its call.
+            if let Some(lane) = self.lane(landed.lane) {
+                orphans.extend(lane.land(landed).into_iter().map(Returned::into_call));
             }
         }
         orphans.sort_by_key(|call| call.serial);
@@ -186,119 +148,307 @@ impl Supervisor {
         // The sweeps go with this: at the end, the JS thread tells whoever waits for one.
     }
 
-    fn on_link(&mut self, event: LinkEvent) {
-        match event {
-            LinkEvent::Connected(connection) => {
-                self.link = Link::Up(connection);
-                self.last_error = None;
-                self.shared.set_status(Status::Ready);
-            }
-            LinkEvent::Failed(error) => {
-                self.shared.outbox.push([News::Failed(error.clone())]);
-                self.last_error = Some(error);
-                self.connect();
-            }
-            LinkEvent::Lost => self.reconnect(),
-        }
+    fn lane(&mut self, id: LaneId) -> Option<&mut Lane> {
+        self.lanes.iter_mut().find(|lane| lane.id == id)
     }
 
-    /// Drops the connection, and with it all that is in flight there, and starts a new one.
-    fn reconnect(&mut self) {
-        self.connection += 1;
-        self.stale += std::mem::take(&mut self.aloft);
-        self.shared.set_status(Status::Reconnecting);
-        if self.shared.gives_back {
-            // A client can go on, and must not be overtaken by what is sent again from here.
-            self.shared.has_given_up.store(true, Ordering::Release);
-        } else {
-            self.connect();
-        }
+    fn open_lane(&mut self, target: Target, node: Option<Node>) -> LaneId {
+        let id = self.next_lane;
+        self.next_lane += 1;
+        let lane = Lane::new(id, target, node, self.shared.clone());
+        self.lanes.push(lane);
+        id
     }
 
-    fn connect(&mut self) {
-        let limit = self.shared.limits.connect;
-        self.link = Link::Down(connecting(&self.transport, limit, self.attempts));
-        self.attempts = self.attempts.saturating_add(1);
+    fn is_idle(&self) -> bool {
+        self.lanes.iter().all(Lane::is_idle)
+            && self
+                .cluster
+                .as_ref()
+                .is_none_or(|cluster| cluster.first_deadline().is_none())
     }
 
-    fn land(
-        &mut self,
-        Landed {
-            landing,
-            connection,
-        }: Landed,
-    ) {
-        let is_current = connection == self.connection;
-        if is_current {
-            self.aloft -= 1;
-        } else {
-            self.stale -= 1;
-        }
-        match landing {
-            Landing::Replied(calls, values) => {
-                self.attempts = 0;
-                self.deliver(calls, values);
-            }
-            Landing::Lost(calls, error) => {
-                // A batch may know before the link does, and must not go out there again.
-                if is_current {
-                    self.reconnect();
-                }
-                self.send_again(calls, &error);
-            }
-            Landing::Silent if is_current => self.reconnect(),
-            Landing::Silent => {}
-        }
-    }
-
-    /// Gives each call its replies.
-    fn deliver(&self, mut calls: Vec<Call>, values: Vec<Value>) {
-        let mut values = values.into_iter();
-        tell(&self.shared, |news| {
-            for call in &mut calls {
-                let answer = call
-                    .command
-                    .read(&mut values, call.name, &self.shared.server);
-                call.answer(answer, news);
-            }
-        });
-    }
-
-    /// Puts calls whose connection broke back to their place in the queue, once.
-    fn send_again(&mut self, calls: Vec<Call>, error: &RedisError) {
-        let shared = self.shared.clone();
-        tell(&shared, |news| {
-            for mut call in calls.into_iter().filter(Call::is_open) {
-                if call.retried && !shared.gives_back {
-                    let lost = StoreError::lost(call.name, &shared.server, error);
-                    call.answer(Err(lost), news);
-                } else {
-                    call.retried = true;
-                    self.waiting.push_back(call);
-                }
-            }
-        });
-        self.waiting
-            .make_contiguous()
-            .sort_by_key(|call| call.serial);
-    }
-
-    /// Rejects the calls that have waited for a connection as long as they may.
-    fn expire_waiting(&mut self) {
-        let now = Instant::now();
-        let shared = self.shared.clone();
-        tell(&shared, |news| {
-            while let Some(call) = self.waiting.front_mut().filter(|c| c.deadline <= now) {
-                let error = StoreError::unreachable(
-                    call.name,
-                    &shared.server,
-                    shared.limits.command,
-                    self.last_error.as_ref(),
-                );
+    /// Gives a call to the lane of its server, or keeps it until there is one.
+    fn route(&mut self, mut call: Call) {
+        call.asking = false;
+        let way = match &self.cluster {
+            None => Way::Lane(0),
+            Some(cluster) => cluster.way(&call),
+        };
+        match way {
+            Way::Lane(id) => match self.lane(id) {
+                Some(lane) => lane.push(call),
+                None => self.keep(call), // It cannot be: a lane outlives its place in the cluster.
+            },
+            Way::Gone => tell(&self.shared, |news| {
+                let error = StoreError::connection_lost(call.name, &self.shared.server);
                 call.answer(Err(error), news);
-                self.waiting.pop_front();
+            }),
+            Way::Wait => self.keep(call),
+        }
+    }
+
+    /// Keeps a call until the cluster has been looked at; or rejects it, where that has been in vain
+    /// and calls are not to wait.
+    fn keep(&mut self, mut call: Call) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        match &cluster.last_error {
+            Some(trouble) if self.shared.limits.fails_at_once => {
+                let error = StoreError::away(call.name, &self.shared.server, trouble);
+                tell(&self.shared, |news| call.answer(Err(error), news));
+            }
+            _ => cluster.keep(call),
+        }
+    }
+
+    fn on_link(&mut self, id: LaneId, event: LinkEvent) {
+        if let (LinkEvent::Failed(error), None) = (&event, &self.cluster) {
+            self.shared.outbox.push([News::Failed(error.clone())]);
+        }
+        let is_connected = matches!(event, LinkEvent::Connected(_));
+        if let Some(lane) = self.lane(id) {
+            lane.on_link(event);
+        }
+        if is_connected {
+            self.tell_if_ready();
+        } else if let Some(cluster) = &mut self.cluster {
+            // Its node may have been replaced.
+            cluster.look_in_a_while();
+        }
+    }
+
+    /// A store is ready when each of its servers is.
+    fn tell_if_ready(&self) {
+        let is_ready = match &self.cluster {
+            None => self.lanes.iter().all(Lane::is_up),
+            Some(cluster) => {
+                let mut serving = self.lanes.iter().filter(|lane| cluster.is_master(lane.id));
+                cluster.is_known() && serving.all(Lane::is_up)
+            }
+        };
+        if is_ready {
+            self.shared.set_status(Status::Ready);
+        }
+    }
+
+    fn land(&mut self, landed: Landed) {
+        let id = landed.lane;
+        let Some(lane) = self.lane(id) else {
+            return;
+        };
+        for returned in lane.land(landed) {
+            match returned {
+                Returned::Unsent(call) => self.route(call),
+                Returned::Unserved(call, why) => {
+                    if let Some(cluster) = &mut self.cluster {
+                        cluster.slot_unserved(call.command.key(), why);
+                    }
+                    self.keep(call);
+                }
+                Returned::Redirected(call, redirect) => self.send_on(call, id, redirect),
+            }
+        }
+        self.settle(id);
+    }
+
+    /// Sends a call on to the node where its key is said to be.
+    fn send_on(&mut self, mut call: Call, from: LaneId, redirect: Redirect) {
+        call.redirections += 1;
+        if call.redirections > REDIRECTIONS {
+            let error = StoreError::redirected(call.name, &self.shared.server);
+            return tell(&self.shared, |news| call.answer(Err(error), news));
+        }
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        match redirect {
+            Redirect::Moved(slot, node) => {
+                let to = self.lane_to(&node);
+                if let Some(cluster) = &mut self.cluster {
+                    cluster.slot_moved(slot, from, node, to);
+                }
+                self.route(call);
+            }
+            Redirect::Ask(node) => {
+                // The slot is on its way: soon it will be there for good.
+                cluster.look_in_a_while();
+                let to = self.lane_to(&node);
+                call.asking = true;
+                if let Some(lane) = self.lane(to) {
+                    lane.push(call);
+                }
+            }
+        }
+    }
+
+    /// The lane to a node, opened where there is none.
+    fn lane_to(&mut self, node: &Node) -> LaneId {
+        let lane = self.lanes.iter().find(|lane| lane.node() == Some(node));
+        match (lane, &self.cluster) {
+            (Some(lane), _) => lane.id,
+            (None, Some(cluster)) => {
+                let target = cluster.target(node);
+                self.open_lane(target, Some(node.clone()))
+            }
+            (None, None) => 0,
+        }
+    }
+
+    /// Lets the calls go that have waited for what is back now, and a lane that is not needed.
+    fn settle(&mut self, id: LaneId) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        let is_settled = |lane: &Lane| lane.id != id || lane.is_settled();
+        if self.lanes.iter().all(is_settled) {
+            for call in cluster.settled(id) {
+                self.route(call);
+            }
+        }
+        self.close_unneeded();
+    }
+
+    /// Closes the lanes that have no slot any more and nothing to do.
+    fn close_unneeded(&mut self) {
+        if let Some(cluster) = &self.cluster {
+            self.lanes
+                .retain(|lane| cluster.is_master(lane.id) || !lane.is_idle());
+        }
+    }
+
+    /// Has the cluster looked at, where there is a reason to.
+    fn look_at_cluster(&mut self) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        if self.shared.take_doubt() {
+            cluster.look_in_a_while();
+        }
+        let lanes = &self.lanes;
+        cluster.start(self.shared.limits.connect, || {
+            let connected = lanes.iter().filter_map(|lane| {
+                let node = lane.node()?.clone();
+                Some((node, lane.sender()?))
+            });
+            connected.collect()
+        });
+    }
+
+    /// Takes in how the cluster is laid out now.
+    fn looked(&mut self, looked: Result<Layout, ConnectError>) {
+        let Some(mut cluster) = self.cluster.take() else {
+            return;
+        };
+        let is_found = looked.is_ok();
+        let unserved = cluster.take_unserved();
+        match looked {
+            Err(error) => {
+                self.shared.outbox.push([News::Failed(error.clone())]);
+                cluster.last_error = Some(error);
+            }
+            Ok(layout) => {
+                let nodes: Vec<Node> = layout.0.iter().map(|(_, _, node)| node.clone()).collect();
+                self.cluster = Some(cluster);
+                let lanes: Vec<LaneId> = nodes.iter().map(|node| self.lane_to(node)).collect();
+                let Some(taken) = self.cluster.take() else {
+                    return;
+                };
+                cluster = taken;
+                cluster.take_in(layout, |node| {
+                    let place = nodes.iter().position(|found| found == node);
+                    place.map_or(0, |place| lanes[place])
+                });
+            }
+        }
+        let askers = if is_found {
+            cluster.take_askers()
+        } else {
+            Vec::new()
+        };
+        let masters = cluster.masters();
+        self.cluster = Some(cluster);
+        tell(&self.shared, |news| {
+            for mut asker in askers {
+                asker.answer(Ok(Reply::Masters(masters.clone())), news);
             }
         });
+        // What waits for a node that is no master any more goes to the one that took its place.
+        let mut again: Vec<Call> = unserved.into();
+        for lane in &mut self.lanes {
+            if !masters.contains(&lane.id) {
+                again.extend(lane.take_waiting());
+            }
+        }
+        again.sort_by_key(|call| call.serial);
+        for call in again {
+            self.route(call);
+        }
+        self.close_unneeded();
+        let is_well = self
+            .lanes
+            .iter()
+            .all(|l| l.is_up() || !masters.contains(&l.id));
+        if let Some(cluster) = &mut self.cluster {
+            let is_well = is_found && is_well && cluster.unserved.is_empty();
+            if is_well {
+                cluster.last_error = None;
+            }
+            cluster.looked(is_well);
+        }
+        self.tell_if_ready();
+    }
+
+    fn first_deadline(&self) -> Option<Instant> {
+        let lanes = self.lanes.iter().filter_map(Lane::first_deadline);
+        let cluster = self.cluster.iter().filter_map(Cluster::first_deadline);
+        lanes.chain(cluster).min()
+    }
+
+    /// Rejects what has waited as long as it may.
+    fn expire(&mut self) {
+        let now = Instant::now();
+        for lane in &mut self.lanes {
+            lane.expire(now);
+        }
+        if let Some(cluster) = &mut self.cluster {
+            let mut late = cluster.take_late(now);
+            let last_error = cluster.last_error.as_ref();
+            expire(
+                &self.shared,
+                &mut late,
+                &self.shared.server,
+                last_error,
+                now,
+            );
+        }
+    }
+}
+
+/// What the supervisor wakes up for.
+enum Event {
+    /// Something to be looked for in the queue.
+    None,
+    Landed(Landed),
+    Link(LaneId, LinkEvent),
+    Looked(Result<Layout, ConnectError>),
+    Late,
+}
+
+fn poll_links(
+    lanes: &mut [Lane],
+    cluster: &mut Option<Cluster>,
+    context: &mut Context,
+) -> Poll<Event> {
+    for lane in lanes {
+        if let Poll::Ready(event) = lane.poll_event(context) {
+            return Poll::Ready(Event::Link(lane.id, event));
+        }
+    }
+    match cluster {
+        Some(cluster) => cluster.poll_look(context).map(Event::Looked),
+        None => Poll::Pending,
     }
 }
 
@@ -330,104 +480,6 @@ impl Watch {
 
     fn is_on(&self, now: Instant) -> bool {
         self.close && self.last.is_some_and(|last| now - last < WATCH)
-    }
-}
-
-/// What happens to a link.
-enum LinkEvent {
-    Connected(Connection),
-    Failed(ConnectError),
-    Lost,
-}
-
-impl Link {
-    /// Waits for the next change. Cancel-safe: the attempt lives in the link, not in this call.
-    async fn next_event(&mut self) -> LinkEvent {
-        match self {
-            Link::Up(connection) => {
-                connection.lost().await;
-                LinkEvent::Lost
-            }
-            Link::Down(attempt) => match attempt.await {
-                Ok(connection) => LinkEvent::Connected(connection),
-                Err(error) => LinkEvent::Failed(error),
-            },
-        }
-    }
-}
-
-/// One attempt to connect, after the wait that the attempts before it call for.
-fn connecting(transport: &Transport, limit: Duration, attempts: u32) -> Connecting {
-    let transport = transport.clone();
-    Box::pin(async move {
-        if attempts > 0 {
-            sleep(backoff(attempts, RandomState::new().hash_one(attempts))).await;
-        }
-        match timeout(limit, transport.connect()).await {
-            Ok(result) => result,
-            Err(_) => Err(ConnectError {
-                code: "ETIMEDOUT".into(),
-                reason: format!("no answer within {} ms (connectTimeout)", limit.as_millis())
-                    .into(),
-            }),
-        }
-    })
-}
-
-/// Doubles with each attempt up to a bound; between half and the whole of that, by `random`, so
-/// that a thousand processes do not come back in the same millisecond.
-fn backoff(attempts: u32, random: u64) -> Duration {
-    let doublings = attempts.saturating_sub(1).min(16);
-    let whole = BACKOFF_FIRST
-        .saturating_mul(1 << doublings)
-        .min(BACKOFF_MOST);
-    let half = whole / 2;
-    half + half.mul_f64((random % 1024) as f64 / 1024.0)
-}
-
-/// Sends a batch as one pipeline and waits for its replies. Calls whose deadline comes first are
-/// rejected then; the others go on waiting.
-async fn fly(mut sender: Sender, mut batch: Vec<Call>, shared: Arc<Shared>) -> Landing {
-    let mut pipeline = Pipeline::with_capacity(2 * batch.len());
-    for call in &batch {
-        call.command.add_to(&mut pipeline);
-    }
-    // Out of tokio's budget: a flight that is put off for it would be sent after later ones.
-    let mut response = std::pin::pin!(unconstrained(sender.send(&pipeline)));
-    let silence = Instant::now() + SILENCE * shared.limits.command;
-    loop {
-        let deadline = batch
-            .iter()
-            .filter(|call| call.is_open())
-            .map(|call| call.deadline)
-            .min()
-            .unwrap_or(silence);
-        if deadline == silence && Instant::now() >= silence {
-            return Landing::Silent;
-        }
-        match timeout_at(deadline.into(), &mut response).await {
-            Ok(Ok(values)) => return Landing::Replied(batch, values),
-            Ok(Err(error)) => return Landing::Lost(batch, error),
-            Err(_) => {
-                let now = Instant::now();
-                tell(&shared, |news| {
-                    for call in batch.iter_mut().filter(|call| call.deadline <= now) {
-                        let timeout =
-                            StoreError::timeout(call.name, &shared.server, shared.limits.command);
-                        call.answer(Err(timeout), news);
-                    }
-                });
-            }
-        }
-    }
-}
-
-/// Collects the answers that `answer` gives and wakes the JS thread once for all of them.
-fn tell(shared: &Shared, answer: impl FnOnce(&mut Vec<News>)) {
-    let mut news = Vec::new();
-    answer(&mut news);
-    if !news.is_empty() {
-        shared.outbox.push(news);
     }
 }
 
@@ -474,16 +526,5 @@ mod tests {
         assert!(!watch.is_on(at(1041)), "there are many");
         watch.calls_arrived(1, 1, at(1050));
         assert!(!watch.is_on(at(1051)), "it is not alone");
-    }
-
-    #[test]
-    fn backoff_grows_to_its_bound_and_no_further() {
-        assert!(backoff(1, 0) >= BACKOFF_FIRST / 2);
-        assert!(backoff(1, u64::MAX) <= BACKOFF_FIRST);
-        assert!(backoff(3, 0) > backoff(1, u64::MAX));
-        for attempts in [10, 100, u32::MAX] {
-            assert!(backoff(attempts, u64::MAX) <= BACKOFF_MOST);
-            assert!(backoff(attempts, 0) >= BACKOFF_MOST / 2);
-        }
     }
 }

@@ -1,7 +1,13 @@
 //! Whose connection carries the commands: one funnel for all of them, whatever is behind it.
 
+mod cluster;
+mod dial;
 mod js_client;
+mod sentinel;
 mod standalone;
+mod tls;
+
+use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisResult, Value};
@@ -9,33 +15,66 @@ use tokio::task::JoinHandle;
 
 use crate::error::{ConnectError, ServerName};
 
+pub use cluster::{Cluster, Layout, Node};
 pub use js_client::{JsClient, reply};
-pub use standalone::{Parts, Server};
+pub use sentinel::Sentinel;
+pub use standalone::{FromUrl, Login, Server, is_passing};
+pub use tls::{Tls, TlsOptions};
 
-/// Where and how to connect.
+/// Where the commands go.
+pub enum Transport {
+    /// All to one server.
+    One(Target),
+    /// Each to the node of a cluster that has its key.
+    Cluster(Cluster),
+}
+
+/// Whom one connection goes to.
 #[derive(Clone)]
-pub struct Transport {
+pub struct Target {
     kind: Kind,
 }
 
-/// The kinds of Redis there are to talk to.
+/// The kinds of servers there are to connect to.
 #[derive(Clone)]
 enum Kind {
     Standalone(Server),
+    /// The one that is the master when it is asked for.
+    Sentinel(Arc<Sentinel>),
 }
 
-impl Transport {
-    /// One server, over TCP or a Unix socket.
-    pub fn standalone(server: Server) -> Transport {
-        Transport {
+impl From<Server> for Target {
+    fn from(server: Server) -> Target {
+        Target {
             kind: Kind::Standalone(server),
         }
     }
+}
 
+impl From<Sentinel> for Target {
+    fn from(sentinel: Sentinel) -> Target {
+        Target {
+            kind: Kind::Sentinel(Arc::new(sentinel)),
+        }
+    }
+}
+
+impl Transport {
+    /// What messages call the server.
+    pub fn server_name(&self) -> ServerName {
+        match self {
+            Transport::One(target) => target.server_name(),
+            Transport::Cluster(cluster) => cluster.name(),
+        }
+    }
+}
+
+impl Target {
     /// What messages call the server.
     pub fn server_name(&self) -> ServerName {
         match &self.kind {
             Kind::Standalone(server) => server.name(),
+            Kind::Sentinel(sentinel) => sentinel.name(),
         }
     }
 
@@ -43,7 +82,14 @@ impl Transport {
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
         match &self.kind {
             Kind::Standalone(server) => server.connect().await,
+            Kind::Sentinel(sentinel) => sentinel.connect().await,
         }
+    }
+
+    /// Whether a server that answers with this error is not, or not now, the one to talk to, and
+    /// another attempt to connect may find the right one. The command has not been carried out.
+    pub fn is_left_for(&self, code: &str) -> bool {
+        is_passing(code) || code == "READONLY" && matches!(self.kind, Kind::Sentinel(_))
     }
 }
 
@@ -51,23 +97,44 @@ impl Transport {
 pub struct Connection {
     sender: MultiplexedConnection,
     driver: JoinHandle<()>,
+    /// Ends when the server is known not to be the right one any more.
+    watch: Option<JoinHandle<()>>,
 }
 
 impl Connection {
+    fn new(sender: MultiplexedConnection, driver: JoinHandle<()>) -> Connection {
+        Connection {
+            sender,
+            driver,
+            watch: None,
+        }
+    }
+
     /// A way to send commands, as long as the connection is open.
     pub fn sender(&self) -> Sender {
         Sender(self.sender.clone())
     }
 
-    /// Resolves when the server or the network has closed the connection.
+    /// Resolves when the server or the network has closed the connection, or it has to be left.
     pub async fn lost(&mut self) {
-        let _ = (&mut self.driver).await;
+        match &mut self.watch {
+            None => drop((&mut self.driver).await),
+            Some(watch) => {
+                tokio::select! {
+                    _ = &mut self.driver => {}
+                    _ = watch => {}
+                }
+            }
+        }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.driver.abort();
+        if let Some(watch) = &self.watch {
+            watch.abort();
+        }
     }
 }
 

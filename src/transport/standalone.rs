@@ -1,51 +1,48 @@
-//! One Redis server, over TCP or a Unix socket.
+//! One Redis server, over TCP, TLS or a Unix socket.
 
-use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion,
-    RedisConnectionInfo, RedisError, RedisResult,
+    PushInfo, RedisConnectionInfo, RedisError, RedisResult, Value,
 };
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
-use tokio::time::sleep;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::timeout;
 
 use super::Connection;
+use super::dial::dial;
+use super::tls::{self, Tls};
 use crate::error::{ConnectError, ServerName};
 
 /// Batches that may wait for the socket; the crate's own 50 makes the 51st wait.
 const PIPELINES_IN_FLIGHT: usize = 4096;
-/// A silent peer is probed after this long, then every [`KEEPALIVE_INTERVAL`].
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// As Node's `autoSelectFamilyAttemptTimeout`.
-const HEAD_START: Duration = Duration::from_millis(250);
-/// Sent bytes that stay unacknowledged so long break the connection.
-const USER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a server that dropped a connection is listened to for what it has to say.
+const FAREWELL: Duration = Duration::from_millis(50);
 
 /// One server and how to log in there.
 #[derive(Clone)]
 pub struct Server {
     address: Address,
     login: RedisConnectionInfo,
+    /// Whether to go on without the login where the server does not take it: it was meant for
+    /// another, perhaps.
+    login_is_optional: bool,
     /// What `CLIENT LIST` shows as the connection's name.
     client_name: Option<String>,
+    tls: Option<Tls>,
 }
 
-/// A server as an app's own client has it in its options.
-pub struct Parts {
-    /// `host` and `port`, or the path of a Unix socket.
-    pub address: Result<(String, u16), PathBuf>,
+/// As whom to log in.
+#[derive(Clone, Default)]
+pub struct Login {
     pub username: Option<String>,
     pub password: Option<String>,
-    pub database: i64,
-    pub client_name: Option<String>,
+    pub database: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -54,31 +51,59 @@ enum Address {
     Unix(PathBuf),
 }
 
+/// A server out of a url, and whether the url asks for TLS.
+pub struct FromUrl {
+    pub server: Server,
+    pub is_tls: bool,
+}
+
 impl Server {
-    /// The server of a `redis://[user:password@]host[:port][/db]` or
+    /// The server at a host's port, without a login.
+    pub fn tcp(host: String, port: u16) -> Server {
+        Server::new(Address::Tcp(host, port))
+    }
+
+    /// The server at a Unix socket, without a login.
+    pub fn unix(path: PathBuf) -> Server {
+        Server::new(Address::Unix(path))
+    }
+
+    fn new(address: Address) -> Server {
+        Server {
+            address,
+            login: named(RedisConnectionInfo::default()),
+            login_is_optional: false,
+            client_name: None,
+            tls: None,
+        }
+    }
+
+    /// The server of a `redis[s]://[user:password@]host[:port][/db]` or
     /// `unix:///path[?db=&user=&pass=]` url. The error says what is wrong with it, without
     /// repeating any of it: it may hold a password.
-    pub fn from_url(url: &str) -> Result<Server, String> {
-        const FORM: &str = "it must look like redis://[user:password@]host[:port][/database] or \
-                            unix:///path/to/socket";
-        let Some(url_scheme) = scheme(url) else {
+    pub fn from_url(url: &str) -> Result<FromUrl, String> {
+        const FORM: &str = "it must look like redis://[user:password@]host[:port][/database], \
+                            rediss://… for TLS, or unix:///path/to/socket";
+        let Some((url_scheme, rest)) = scheme(url) else {
             return Err(FORM.into());
         };
-        match &*url_scheme.to_ascii_lowercase() {
-            "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix" => {}
-            "rediss" | "valkeys" => {
-                return Err(format!(
-                    "{url_scheme}:// (TLS) is not supported by this version"
-                ));
-            }
+        let is_tls = match &*url_scheme.to_ascii_lowercase() {
+            "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix" => false,
+            "rediss" | "valkeys" => true,
             other => return Err(format!("{other}:// is no scheme for Redis: {FORM}")),
-        }
-        if let Some(parameter) = unused_parameter(url) {
+        };
+        // TLS is spoken here, so that the crate need not know of it.
+        let plain = if is_tls {
+            format!("redis://{rest}")
+        } else {
+            url.to_string()
+        };
+        if let Some(parameter) = unused_parameter(&plain) {
             return Err(format!(
                 "its parameter {parameter} is not known; the database is given as /number"
             ));
         }
-        let info = url.into_connection_info().map_err(|error| {
+        let info = plain.into_connection_info().map_err(|error| {
             // The crate's details may quote the url; its descriptions do not.
             match error.kind() {
                 ErrorKind::InvalidClientConfig => {
@@ -92,30 +117,69 @@ impl Server {
             ConnectionAddr::Unix(path) => Address::Unix(path.clone()),
             _ => return Err(FORM.into()),
         };
-        Ok(Server {
-            address,
+        let server = Server {
             login: named(info.redis_settings().clone()),
-            client_name: None,
-        })
+            ..Server::new(address)
+        };
+        Ok(FromUrl { server, is_tls })
     }
 
-    /// The server that an app's own client is connected to.
-    pub fn from_parts(parts: Parts) -> Server {
-        let mut login = RedisConnectionInfo::default().set_db(parts.database);
-        if let Some(username) = parts.username {
-            login = login.set_username(username);
+    /// With what is given of a login, in place of what there was.
+    pub fn log_in(mut self, login: &Login) -> Server {
+        if let Some(username) = &login.username {
+            self.login = self.login.set_username(username);
         }
-        if let Some(password) = parts.password {
-            login = login.set_password(password);
+        if let Some(password) = &login.password {
+            self.login = self.login.set_password(password);
         }
+        if let Some(database) = login.database {
+            self.login = self.login.set_db(database);
+        }
+        self
+    }
+
+    /// With a login that is left out where the server does not take it.
+    pub fn log_in_if_wanted(mut self, login: &Login) -> Server {
+        self.login_is_optional = true;
+        self.log_in(login)
+    }
+
+    pub fn call_client(mut self, name: Option<String>) -> Server {
+        self.client_name = name;
+        self
+    }
+
+    pub fn with_tls(mut self, tls: Option<Tls>) -> Server {
+        self.tls = tls;
+        self
+    }
+
+    /// Another server that is logged in to in the same way.
+    pub fn at(&self, host: String, port: u16) -> Server {
         Server {
-            address: match parts.address {
-                Ok((host, port)) => Address::Tcp(host, port),
-                Err(path) => Address::Unix(path),
-            },
-            login: named(login),
-            client_name: parts.client_name,
+            address: Address::Tcp(host, port),
+            ..self.clone()
         }
+    }
+
+    pub fn login(&self) -> Login {
+        Login {
+            username: self.login.username().map(str::to_string),
+            password: self.login.password().map(str::to_string),
+            database: Some(self.login.db()).filter(|database| *database != 0),
+        }
+    }
+
+    /// The host; none of a Unix socket.
+    pub fn host(&self) -> Option<&str> {
+        match &self.address {
+            Address::Tcp(host, _) => Some(host),
+            Address::Unix(_) => None,
+        }
+    }
+
+    pub fn is_unix(&self) -> bool {
+        matches!(self.address, Address::Unix(_))
     }
 
     /// `host:port` or the path of the socket: what messages call the server.
@@ -127,26 +191,114 @@ impl Server {
         }
     }
 
-    /// Tries once to connect, log in and select the database.
+    /// Tries once to connect, log in and select the database, and asks whether the server serves.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
-        let login = &self.login;
-        // RESP3 first; a server or proxy that does not know HELLO is asked again in RESP2.
-        let connection = match self.connect_with(login, ProtocolVersion::RESP3).await? {
-            Err(error) if knows_no_resp3(&error) => {
-                self.connect_with(login, ProtocolVersion::RESP2).await?
-            }
-            other => other,
-        }
-        .map_err(|error| {
-            ConnectError::from(&error).without(login.password().unwrap_or_default().as_bytes())
-        })?;
+        let connection = self.log_in_over_any_protocol().await?;
+        let mut check = redis::pipe();
         if let Some(name) = &self.client_name {
-            let mut set_name = redis::pipe();
-            set_name.cmd("CLIENT").arg("SETNAME").arg(name);
-            // A name helps whoever reads CLIENT LIST; the connection is as good without.
-            let _ = connection.sender().send(&set_name).await;
+            check.cmd("CLIENT").arg("SETNAME").arg(name);
         }
-        Ok(connection)
+        check.cmd("PING");
+        let replies = connection
+            .sender()
+            .send(&check)
+            .await
+            .map_err(|error| self.trouble(&error))?;
+        match replies.last() {
+            // It reads its data in, or has not got its master's: soon it will serve.
+            Some(Value::ServerError(error)) if is_passing(error.code()) => {
+                Err(ConnectError::from(&RedisError::from(error.clone())))
+            }
+            // Whatever else: a user need not have the right to PING.
+            _ => Ok(connection),
+        }
+    }
+
+    /// Connects to a server that tells of things unasked, over RESP3.
+    pub async fn connect_to_hear(
+        &self,
+        pushes: UnboundedSender<PushInfo>,
+    ) -> Result<(MultiplexedConnection, Connection), ConnectError> {
+        let connection = self
+            .connect_with(&self.login, ProtocolVersion::RESP3, Some(pushes))
+            .await?
+            .map_err(|error| self.trouble(&error))?;
+        Ok((connection.sender.clone(), connection))
+    }
+
+    /// RESP3 first; a server or proxy that does not know HELLO is asked again in RESP2.
+    async fn log_in_over_any_protocol(&self) -> Result<Connection, ConnectError> {
+        let login = &self.login;
+        let error = match self
+            .connect_with(login, ProtocolVersion::RESP3, None)
+            .await?
+        {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error,
+        };
+        let no_login = named(RedisConnectionInfo::default().set_db(login.db()));
+        let (login, protocol) = if knows_no_resp3(&error) {
+            (login, ProtocolVersion::RESP2)
+        } else if error.is_connection_dropped() || error.is_io_error() {
+            // An old proxy drops whoever says HELLO. But a server that has no room for another client
+            // says so and drops it, too, and its words are lost under what was sent to it.
+            if let Some(said) = self.farewell().await {
+                return Err(said);
+            }
+            if tls_trouble(&error).is_some() {
+                return Err(self.trouble(&error));
+            }
+            (login, ProtocolVersion::RESP2)
+        } else if self.login_is_optional && is_about_login(&error) {
+            (&no_login, ProtocolVersion::RESP3)
+        } else {
+            return Err(self.trouble(&error));
+        };
+        let again = self.connect_with(login, protocol, None).await?;
+        again.map_err(|error| {
+            let trouble = self.trouble(&error);
+            if &*trouble.code != "ECONNRESET" || self.tls.is_some() || self.is_unix() {
+                return trouble;
+            }
+            let reason = format!(
+                "it closes the connection as one logs in: {} (does it speak TLS? then write \
+                 rediss://)",
+                trouble.reason
+            );
+            ConnectError {
+                reason: reason.into(),
+                ..trouble
+            }
+        })
+    }
+
+    /// What is wrong, without the password.
+    fn trouble(&self, error: &RedisError) -> ConnectError {
+        tls_trouble(error)
+            .unwrap_or_else(|| ConnectError::from(error))
+            .without(self.login.password().unwrap_or_default().as_bytes())
+    }
+
+    /// What a server says to whom it drops at once, if it says something.
+    async fn farewell(&self) -> Option<ConnectError> {
+        let Address::Tcp(host, port) = &self.address else {
+            return None;
+        };
+        if self.tls.is_some() {
+            return None; // It drops the connection before there is TLS to say it over.
+        }
+        let mut said = [0; 256];
+        let listened = timeout(FAREWELL, async {
+            let mut stream = dial(host, *port).await.ok()?;
+            stream.read(&mut said).await.ok()
+        });
+        let length = listened.await.ok()??;
+        let said = String::from_utf8_lossy(&said[..length]);
+        let (code, reason) = said.lines().next()?.strip_prefix('-')?.split_once(' ')?;
+        Some(ConnectError {
+            code: code.into(),
+            reason: reason.into(),
+        })
     }
 
     /// The outer error is the socket's, the inner one the handshake's.
@@ -154,17 +306,27 @@ impl Server {
         &self,
         login: &RedisConnectionInfo,
         protocol: ProtocolVersion,
+        pushes: Option<UnboundedSender<PushInfo>>,
     ) -> Result<RedisResult<Connection>, ConnectError> {
         let login = login.clone().set_protocol(protocol);
-        match &self.address {
-            Address::Tcp(host, port) => {
-                let stream = connect_first(resolve(host, *port).await?).await?;
-                tune(&stream)?;
-                Ok(open(&login, stream).await)
+        Ok(match (&self.address, &self.tls) {
+            (Address::Unix(path), _) => {
+                open(&login, UnixStream::connect(path).await?, pushes).await
             }
-            Address::Unix(path) => Ok(open(&login, UnixStream::connect(path).await?).await),
-        }
+            (Address::Tcp(host, port), None) => {
+                open(&login, dial(host, *port).await?, pushes).await
+            }
+            (Address::Tcp(host, port), Some(tls)) => {
+                let stream = tls.handshake(host, dial(host, *port).await?).await?;
+                open(&login, stream, pushes).await
+            }
+        })
     }
+}
+
+/// What a server answers that will serve in a while.
+pub fn is_passing(code: &str) -> bool {
+    matches!(code, "LOADING" | "MASTERDOWN" | "CLUSTERDOWN")
 }
 
 /// A login under the library's name, which `CLIENT LIST` shows.
@@ -172,54 +334,41 @@ fn named(login: RedisConnectionInfo) -> RedisConnectionInfo {
     login.set_lib_name("connect-redis-rs", env!("CARGO_PKG_VERSION"))
 }
 
-/// Asks the system for the host's addresses, anew for each attempt: a name may move.
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
-    match lookup_host((host, port)).await {
-        Ok(addresses) => Ok(addresses.collect()),
-        Err(error) => Err(ConnectError {
-            code: "ENOTFOUND".into(),
-            reason: error.to_string().into(),
-        }),
-    }
-}
-
-/// Connects to the first address that answers. Each gets a head start before the next is tried
-/// beside it, so that one which swallows packets, such as IPv6 where only IPv4 works, costs little.
-async fn connect_first(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
-    let mut untried = addresses.into_iter();
-    let mut attempts = FuturesUnordered::new();
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    loop {
-        if let Some(address) = untried.next() {
-            attempts.push(TcpStream::connect(address));
-        } else if attempts.is_empty() {
-            return Err(last);
-        }
-        tokio::select! {
-            Some(attempt) = attempts.next() => match attempt {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            },
-            () = sleep(HEAD_START), if untried.len() > 0 => {}
-        }
-    }
-}
-
 /// Logs in over a fresh stream and starts the task that reads and writes it.
-async fn open<S>(login: &RedisConnectionInfo, stream: S) -> RedisResult<Connection>
+async fn open<S>(
+    login: &RedisConnectionInfo,
+    stream: S,
+    pushes: Option<UnboundedSender<PushInfo>>,
+) -> RedisResult<Connection>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // Deadlines are the supervisor's, so the crate's own (500 ms) is off.
-    let config = AsyncConnectionConfig::new()
+    let mut config = AsyncConnectionConfig::new()
         .set_response_timeout(None)
         .set_connection_timeout(None)
         .set_pipeline_buffer_size(PIPELINES_IN_FLIGHT);
+    if let Some(pushes) = pushes {
+        config = config.set_push_sender(pushes);
+    }
     let (sender, driver) = MultiplexedConnection::new_with_config(login, stream, config).await?;
-    Ok(Connection {
-        sender,
-        driver: tokio::spawn(driver),
-    })
+    Ok(Connection::new(sender, tokio::spawn(driver)))
+}
+
+/// What TLS has to say about an error of the connection.
+fn tls_trouble(error: &RedisError) -> Option<ConnectError> {
+    use std::error::Error;
+    let source = error.source()?;
+    let source = source.downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
+    tls::trouble(source.downcast_ref()?)
+}
+
+/// Whether a handshake failed for who logged in.
+fn is_about_login(error: &RedisError) -> bool {
+    matches!(
+        &*ConnectError::from(error).code,
+        "WRONGPASS" | "NOAUTH" | "ERR"
+    )
 }
 
 /// Whether a handshake failed for HELLO itself: a server too old for it or with the command renamed
@@ -234,21 +383,6 @@ fn knows_no_resp3(error: &RedisError) -> bool {
     }
 }
 
-/// NODELAY, because a batch is one write and must not wait for an acknowledgement; keepalive and
-/// a user timeout, so that a peer that vanished without a word is noticed.
-fn tune(stream: &TcpStream) -> Result<(), ConnectError> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    socket.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(KEEPALIVE_AFTER)
-            .with_interval(KEEPALIVE_INTERVAL),
-    )?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    Ok(())
-}
-
 /// The first parameter of a url that would be passed over in silence.
 fn unused_parameter(url: &str) -> Option<String> {
     let url = redis::parse_redis_url(url)?;
@@ -261,11 +395,11 @@ fn unused_parameter(url: &str) -> Option<String> {
         .find(|name| !known.contains(&name.as_str()))
 }
 
-/// The part of a url before `://`, if there is one.
-fn scheme(url: &str) -> Option<&str> {
-    let (scheme, _) = url.split_once("://")?;
+/// The parts of a url before and after `://`, if there is one.
+fn scheme(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '+';
-    (!scheme.is_empty() && scheme.chars().all(is_word)).then_some(scheme)
+    (!scheme.is_empty() && scheme.chars().all(is_word)).then_some((scheme, rest))
 }
 
 /// The crate's words for a bad url, without what it appends of the url itself.
@@ -279,7 +413,10 @@ mod tests {
     use super::*;
 
     fn server(url: &str) -> Server {
-        Server::from_url(url).unwrap_or_else(|error| panic!("{url}: {error}"))
+        match Server::from_url(url) {
+            Ok(from) => from.server,
+            Err(error) => panic!("{url}: {error}"),
+        }
     }
 
     #[test]
@@ -304,7 +441,7 @@ mod tests {
             "redis://u:secret@:6379/x",
             "redis://u:secret@host:99999",
             "redis://u:secret@host/notanumber",
-            "rediss://u:secret@host",
+            "rediss://u:secret@host:x",
             "redis://u:secret@host?db=2",
             "unix:///tmp/x?pass=secret&database=2",
         ] {

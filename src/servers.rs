@@ -1,0 +1,339 @@
+//! The options that say where Redis is: `url`, `cluster`, `sentinel`, and how to log in there.
+
+use napi::{Unknown, ValueType};
+
+use crate::js::{self, Try};
+use crate::options::Reader;
+use crate::transport::{
+    Cluster, FromUrl, Login, Sentinel, Server, Target, Tls, TlsOptions, Transport,
+};
+
+const DEFAULT_URL: &str = "redis://localhost:6379";
+const DEFAULT_PORT: u16 = 6379;
+const DEFAULT_SENTINEL_PORT: u16 = 26379;
+
+/// A server of a list.
+const A_SERVER: &str = "a url, \"host:port\" or { host, port }";
+
+impl<'e> Reader<'e, '_> {
+    /// Where the commands go. `source` is the options of the app, or what was read from its client
+    /// (`client/read.js`), which may name a server by `host` and `port`, or `path`, too.
+    pub fn transport(&self, source: &Unknown<'e>) -> Try<'e, Transport> {
+        let given = |name| -> Try<'e, Option<Unknown<'e>>> {
+            let value = self.option(source, name)?;
+            Ok((js::kind(&value) != ValueType::Undefined).then_some(value))
+        };
+        let login = self.login(source)?;
+        let tls = self.tls(source)?;
+        match (given("url")?, given("cluster")?, given("sentinel")?) {
+            (url, None, None) => {
+                let (server, is_tls) = match (&url, self.server_of_client(source)?) {
+                    (None, Some(server)) => (server, false),
+                    _ => {
+                        let FromUrl { server, is_tls } = self.url(url)?;
+                        (server, is_tls)
+                    }
+                };
+                let server = server
+                    .log_in(&login)
+                    .call_client(self.string(source, "name")?);
+                let tls = self.decide_tls(tls, is_tls)?;
+                if tls.is_some() && server.is_unix() {
+                    return Err(self.refuse("tls is not spoken over a Unix socket".into()));
+                }
+                Ok(Transport::One(server.with_tls(tls).into()))
+            }
+            (None, Some(cluster), None) => self.cluster(&cluster, login, tls),
+            (None, None, Some(sentinel)) => self.sentinel(&sentinel, login, tls),
+            _ => Err(self.refuse("give one of url, cluster and sentinel, not several".into())),
+        }
+    }
+
+    fn cluster(
+        &self,
+        option: &Unknown<'e>,
+        login: Login,
+        tls: Option<Option<Tls>>,
+    ) -> Try<'e, Transport> {
+        let nodes = self.servers("cluster", option, DEFAULT_PORT)?;
+        let is_tls = nodes.iter().any(|node| node.is_tls);
+        let tls = self.decide_tls(tls, is_tls)?;
+        // All nodes are logged in to alike: as one of the urls says.
+        let logins = nodes.iter().map(|node| node.server.login());
+        let in_urls = logins
+            .reduce(|first, next| Login {
+                username: first.username.or(next.username),
+                password: first.password.or(next.password),
+                database: first.database.or(next.database),
+            })
+            .unwrap_or_default();
+        if login
+            .database
+            .or(in_urls.database)
+            .is_some_and(|database| database != 0)
+        {
+            return Err(self.refuse("a cluster has no database but 0".into()));
+        }
+        let seeds = nodes.into_iter().map(|node| {
+            let server = node.server.log_in(&in_urls).log_in(&login);
+            server.with_tls(tls.clone())
+        });
+        Ok(Transport::Cluster(Cluster {
+            seeds: seeds.collect(),
+        }))
+    }
+
+    /// `{ name, nodes, username?, password?, tls? }`. Login and TLS in it are those of the sentinels;
+    /// what the options beside it do not say, the master has as the sentinels have.
+    fn sentinel(
+        &self,
+        option: &Unknown<'e>,
+        login: Login,
+        tls: Option<Option<Tls>>,
+    ) -> Try<'e, Transport> {
+        if js::kind(option) != ValueType::Object {
+            return Err(self.wrong("sentinel", "an object { name, nodes }", option));
+        }
+        let master = match self.string(option, "name")? {
+            Some(name) if !name.is_empty() => name,
+            _ => {
+                return Err(self.refuse(
+                    "the option sentinel.name must say what the sentinels call the master".into(),
+                ));
+            }
+        };
+        let listed = self.option(option, "nodes")?;
+        let nodes = self.servers("sentinel.nodes", &listed, DEFAULT_SENTINEL_PORT)?;
+        let their_login = Login {
+            database: None,
+            ..self.login(option)?
+        };
+        let is_tls = nodes.iter().any(|node| node.is_tls);
+        let their_tls = self.decide_tls(self.tls(option)?, is_tls)?;
+        let is_own = login.username.is_some() || login.password.is_some();
+        let to_master = Server::tcp(String::new(), 0).with_tls(match tls {
+            Some(own) => own,
+            None => their_tls.clone(),
+        });
+        let to_master = if is_own {
+            to_master.log_in(&login)
+        } else {
+            let database = login.database;
+            to_master.log_in_if_wanted(&Login {
+                database,
+                ..their_login.clone()
+            })
+        };
+        let nodes = nodes.into_iter().map(|node| {
+            let server = node.server.with_tls(their_tls.clone());
+            if is_own {
+                server.log_in(&their_login)
+            } else {
+                server.log_in_if_wanted(&their_login)
+            }
+        });
+        Ok(Transport::One(Target::from(Sentinel {
+            master,
+            nodes: nodes.collect(),
+            login: to_master,
+        })))
+    }
+
+    /// A server that was read from an app's client.
+    fn server_of_client(&self, source: &Unknown<'e>) -> Try<'e, Option<Server>> {
+        // A url that an app gives has no such options beside it: they are unknown.
+        if js::boolean(&self.option(source, "isOfClient")?) != Some(true) {
+            return Ok(None);
+        }
+        Ok(Some(match self.string(source, "path")? {
+            Some(path) => Server::unix(path.into()),
+            None => {
+                let host = self.string(source, "host")?.unwrap_or_default();
+                Server::tcp(host, js::number(&self.option(source, "port")?) as u16)
+            }
+        }))
+    }
+
+    /// The servers of a list.
+    fn servers(
+        &self,
+        option: &str,
+        listed: &Unknown<'e>,
+        default_port: u16,
+    ) -> Try<'e, Vec<FromUrl>> {
+        let Some(listed) = js::elements(self.env, listed).filter(|listed| !listed.is_empty())
+        else {
+            return Err(self.wrong(
+                option,
+                &format!("a list with one server or more, each {A_SERVER}"),
+                listed,
+            ));
+        };
+        let mut servers = Vec::with_capacity(listed.len());
+        for (place, server) in listed.iter().enumerate() {
+            let option = format!("{option}[{place}]");
+            servers.push(self.server(&option, server, default_port)?);
+        }
+        Ok(servers)
+    }
+
+    fn server(&self, option: &str, given: &Unknown<'e>, default_port: u16) -> Try<'e, FromUrl> {
+        let plain = |host: String, port: u16| FromUrl {
+            server: Server::tcp(host, port),
+            is_tls: false,
+        };
+        match js::kind(given) {
+            ValueType::String => {
+                let text = js::text(self.env, given)?;
+                if text.contains("://") {
+                    return self.server_of_url(option, &text);
+                }
+                let (host, port) = match text.rsplit_once(':') {
+                    Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+                        (host, port.parse().ok())
+                    }
+                    _ => (&*text, Some(default_port)),
+                };
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                match port {
+                    Some(port) if !host.is_empty() => Ok(plain(host.to_string(), port)),
+                    _ => Err(self.wrong(option, A_SERVER, given)),
+                }
+            }
+            ValueType::Object => {
+                for name in ["href", "url"] {
+                    if let Some(url) = self.string(given, name)? {
+                        return self.server_of_url(option, &url);
+                    }
+                }
+                let port = self.option(given, "port")?;
+                let port = match js::kind(&port) {
+                    ValueType::Undefined => default_port,
+                    ValueType::Number if (1.0..=65535.0).contains(&js::number(&port)) => {
+                        js::number(&port) as u16
+                    }
+                    _ => return Err(self.wrong(&format!("{option}.port"), "a port", &port)),
+                };
+                match self.string(given, "host")? {
+                    Some(host) if !host.is_empty() => Ok(plain(host, port)),
+                    _ => Err(self.wrong(option, A_SERVER, given)),
+                }
+            }
+            _ => Err(self.wrong(option, A_SERVER, given)),
+        }
+    }
+
+    /// The server of the option `url`.
+    fn url(&self, url: Option<Unknown<'e>>) -> Try<'e, FromUrl> {
+        let Some(url) = url else {
+            return self.server_of_url("url", DEFAULT_URL);
+        };
+        let text = match js::kind(&url) {
+            ValueType::String => js::text(self.env, &url)?,
+            ValueType::Object => match self.string(&url, "href") {
+                Ok(Some(href)) => href,
+                _ => return Err(self.wrong("url", "a string or a URL", &url)),
+            },
+            _ => return Err(self.wrong("url", "a string or a URL", &url)),
+        };
+        self.server_of_url("url", &text)
+    }
+
+    fn server_of_url(&self, option: &str, url: &str) -> Try<'e, FromUrl> {
+        Server::from_url(url)
+            .map_err(|reason| self.refuse(format!("the option {option} cannot be used: {reason}")))
+    }
+
+    /// The options `username`, `password` and `database`.
+    fn login(&self, source: &Unknown<'e>) -> Try<'e, Login> {
+        let database = self.option(source, "database")?;
+        Ok(Login {
+            username: self.string(source, "username")?,
+            password: self.string(source, "password")?,
+            database: match js::kind(&database) {
+                ValueType::Undefined => None,
+                ValueType::Number
+                    if js::number(&database) >= 0.0 && js::number(&database).fract() == 0.0 =>
+                {
+                    Some(js::number(&database) as i64)
+                }
+                _ => return Err(self.wrong("database", "a number from 0", &database)),
+            },
+        })
+    }
+
+    /// The option `tls`: not given, false (an inner None), or how to speak it.
+    fn tls(&self, source: &Unknown<'e>) -> Try<'e, Option<Option<Tls>>> {
+        let tls = self.option(source, "tls")?;
+        let options = match (js::kind(&tls), js::boolean(&tls)) {
+            (ValueType::Undefined, _) => return Ok(None),
+            (_, Some(false)) => return Ok(Some(None)),
+            (_, Some(true)) => TlsOptions::default(),
+            (ValueType::Object, _) => TlsOptions {
+                ca: self.pem(&tls, "ca")?,
+                cert: self.pem(&tls, "cert")?,
+                key: self.pem(&tls, "key")?,
+                servername: self.string(&tls, "servername")?,
+                reject_unauthorized: js::boolean(&self.option(&tls, "rejectUnauthorized")?)
+                    .unwrap_or(true),
+                versions: (
+                    self.string(&tls, "minVersion")?.as_deref() != Some("TLSv1.3"),
+                    self.string(&tls, "maxVersion")?.as_deref() != Some("TLSv1.2"),
+                ),
+            },
+            _ => return Err(self.wrong("tls", "true, false or an object of TLS options", &tls)),
+        };
+        let made = Tls::new(options)
+            .map_err(|reason| self.refuse(format!("the option tls cannot be used: {reason}")))?;
+        Ok(Some(Some(made)))
+    }
+
+    /// Whether TLS is spoken, by the option and by the url.
+    fn decide_tls(&self, option: Option<Option<Tls>>, is_in_url: bool) -> Try<'e, Option<Tls>> {
+        match option {
+            Some(None) if is_in_url => {
+                Err(self.refuse("tls is false, but the url is one with TLS".into()))
+            }
+            Some(tls) => Ok(tls),
+            None if is_in_url => Tls::new(TlsOptions::default())
+                .map(Some)
+                .map_err(|reason| self.refuse(reason)),
+            None => Ok(None),
+        }
+    }
+
+    /// PEM as Node takes it: a string, a Buffer, or a list of these.
+    fn pem(&self, tls: &Unknown<'e>, name: &str) -> Try<'e, Option<Vec<u8>>> {
+        let value = self.option(tls, name)?;
+        if js::kind(&value) == ValueType::Undefined {
+            return Ok(None);
+        }
+        let parts = js::elements(self.env, &value).unwrap_or_else(|| vec![value]);
+        let mut pem = Vec::new();
+        for part in &parts {
+            match (js::kind(part), js::buffer_bytes(self.env, part)) {
+                (ValueType::String, _) => {
+                    pem.append(&mut js::string_bytes(self.env, part, 2048)?);
+                }
+                (_, Some(mut bytes)) => pem.append(&mut bytes),
+                _ => {
+                    let option = format!("tls.{name}");
+                    return Err(self.wrong(&option, "PEM in a string or a Buffer", part));
+                }
+            }
+            pem.push(b'\n');
+        }
+        Ok(Some(pem))
+    }
+
+    /// An option that is a string, where it is given.
+    fn string(&self, source: &Unknown<'e>, name: &str) -> Try<'e, Option<String>> {
+        let value = self.option(source, name)?;
+        match js::kind(&value) {
+            ValueType::Undefined => Ok(None),
+            ValueType::String => js::text(self.env, &value).map(Some),
+            // Not shown: it may be a secret of another type.
+            _ => Err(self.refuse(format!("the option {name} must be a string"))),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Which slot of a cluster a key is in, and what a node says of a slot that is elsewhere.
+//! (Redis Cluster specification.)
+
+use redis::ServerError;
+
+use crate::transport::Node;
+
+/// The slots of every cluster.
+pub const SLOTS: usize = 16384;
+
+/// The slot of a key: of all of it, or of what stands in its first `{…}`, where that is not empty.
+pub fn slot_of(key: &[u8]) -> u16 {
+    let hashed = match key.iter().position(|&byte| byte == b'{') {
+        None => key,
+        Some(open) => match key[open + 1..].iter().position(|&byte| byte == b'}') {
+            None | Some(0) => key,
+            Some(length) => &key[open + 1..=open + length],
+        },
+    };
+    crc16(hashed) % SLOTS as u16
+}
+
+/// CRC-16/XMODEM.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, &byte| {
+        (crc << 8) ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)]
+    })
+}
+
+const TABLE: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = (byte as u16) << 8;
+        let mut bit = 0;
+        while bit < 8 {
+            let carry = crc & 0x8000 != 0;
+            crc <<= 1;
+            if carry {
+                crc ^= 0x1021;
+            }
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
+/// Where a node says that a key is instead.
+#[derive(Debug, PartialEq)]
+pub enum Redirect {
+    /// The slot is there from now on.
+    Moved(u16, Node),
+    /// The slot is on its way there, and this key may be there already.
+    Ask(Node),
+}
+
+/// Reads a redirection; `asked` is the host of the node that gave it, where it names none.
+pub fn redirect(error: &ServerError, asked: &str) -> Option<Redirect> {
+    let is_moved = match error.code() {
+        "MOVED" => true,
+        "ASK" => false,
+        _ => return None,
+    };
+    let (slot, address) = error.details()?.split_once(' ')?;
+    let (host, port) = address.trim().rsplit_once(':')?;
+    let node = Node {
+        host: if matches!(host, "" | "?") {
+            asked
+        } else {
+            host
+        }
+        .to_string(),
+        port: port.parse().ok()?,
+    };
+    let slot: u16 = slot
+        .parse()
+        .ok()
+        .filter(|&slot| usize::from(slot) < SLOTS)?;
+    Some(if is_moved {
+        Redirect::Moved(slot, node)
+    } else {
+        Redirect::Ask(node)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_those_of_the_specification() {
+        assert_eq!(crc16(b"123456789"), 0x31c3);
+        assert_eq!(slot_of(b"foo"), 12182);
+        assert_eq!(slot_of(b""), 0);
+    }
+
+    #[test]
+    fn a_hash_tag_stands_for_its_key() {
+        assert_eq!(slot_of(b"{user}.a"), slot_of(b"user"));
+        assert_eq!(slot_of(b"a{user}b}{c"), slot_of(b"user"));
+        for whole in [&b"foo{}bar"[..], b"foo{bar", b"foo}bar{"] {
+            assert_eq!(slot_of(whole), crc16(whole) % SLOTS as u16);
+        }
+    }
+
+    fn read(text: &str) -> Option<Redirect> {
+        let reply = redis::parse_redis_value(format!("-{text}\r\n").as_bytes());
+        match reply {
+            Ok(redis::Value::ServerError(error)) => redirect(&error, "asked"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn redirections_name_slot_and_node() {
+        let node = |host: &str, port| Node {
+            host: host.into(),
+            port,
+        };
+        assert_eq!(
+            read("MOVED 866 10.0.0.1:7001"),
+            Some(Redirect::Moved(866, node("10.0.0.1", 7001)))
+        );
+        assert_eq!(
+            read("ASK 866 ::1:7001"),
+            Some(Redirect::Ask(node("::1", 7001)))
+        );
+        assert_eq!(
+            read("MOVED 866 :7001"),
+            Some(Redirect::Moved(866, node("asked", 7001)))
+        );
+        for other in [
+            "ERR MOVED",
+            "MOVED",
+            "MOVED x 1:2",
+            "MOVED 99999 h:1",
+            "MOVED 1 h:x",
+        ] {
+            assert_eq!(read(other), None);
+        }
+    }
+}

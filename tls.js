@@ -1,0 +1,37 @@
+"use strict";
+
+// Node's options of a TLS connection, as far as the store's own connections know them.
+
+/** Those that are the same here as in `tls.connect`. */
+const TLS_OPTIONS = [
+  "ca",
+  "cert",
+  "key",
+  "servername",
+  "rejectUnauthorized",
+  "minVersion",
+  "maxVersion",
+];
+
+/** The first option that would be passed over in silence, which with TLS nobody wants. */
+function unknownTlsOption(tls) {
+  if (tls === null || typeof tls !== "object") return undefined;
+  const isGiven = (name) => tls[name] !== undefined && tls[name] !== null;
+  const unknown = Object.keys(tls).find((name) => isGiven(name) && !TLS_OPTIONS.includes(name));
+  if (unknown !== undefined) return unknown;
+  const isVersion = (version) => ["TLSv1.2", "TLSv1.3", undefined, null].includes(version);
+  return ["minVersion", "maxVersion"].find((name) => !isVersion(tls[name]));
+}
+
+/** Checks an option `tls`, or the one in `sentinel`. */
+function checkTls(tls, invalid) {
+  const unknown = unknownTlsOption(tls);
+  if (unknown === undefined) return;
+  const known = TLS_OPTIONS.join(", ");
+  const said = ["minVersion", "maxVersion"].includes(unknown)
+    ? 'must be "TLSv1.2" or "TLSv1.3"'
+    : `is not supported by a connection of the store's own; known are ${known}. For others give a client of node-redis or ioredis as client`;
+  throw invalid(`RedisStore: the option tls.${unknown} ${said}`);
+}
+
+module.exports = { checkTls, unknownTlsOption };
