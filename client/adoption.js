@@ -267,6 +267,11 @@ class Adoption {
     if (this.own === link && !this.isForced) this.leave();
   }
 
+  /** The store's own connection has ended by itself, as a panic makes it: another is to be had. */
+  ended(link) {
+    if (this.own === link) this.leave();
+  }
+
   /** The client has told of an event in its life, or is about to move or to end. */
   heard(event) {
     if (this.isClosed) return;
