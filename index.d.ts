@@ -217,7 +217,8 @@ declare namespace RedisStore {
     name: "RedisStoreError";
     /**
      * The server's word (`WRONGTYPE`, `NOAUTH`, `WRONGPASS`, `OOM`, `READONLY` …), or
-     * `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`, `ETIMEDOUT`, `ECLOSED`, `ECLIENT`.
+     * `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`, `ETIMEDOUT`, `ECLOSED`, `ECLIENT`,
+     * `EINTERNAL` (a bug of this library).
      */
     code: string;
     /** The error underneath, where there is one. */

@@ -328,6 +328,7 @@ function hearing(storeReference, linkReference, isAdopted, settle) {
       const { adoption } = store[kState];
       const link = linkReference.deref();
       if (event === "reconnecting") adoption?.lost(link);
+      if (event === "end") adoption?.ended(link);
       // A link that comes and goes with a client is not the end of the store, and it is ready when
       // the adoption says so.
       if (event === "end" || event === "ready") return;

@@ -918,6 +918,29 @@ describe("what is said", () => {
   });
 });
 
+test("however many stores a client has, it warns of no leak of listeners", async () => {
+  const { run } = require("./support/run.js");
+  const code = `
+    import { Redis } from "ioredis";
+    import { createClient } from "redis";
+    import { RedisStore } from "./index.mjs";
+    const url = process.env.URL_OF_REDIS;
+    const clients = [createClient({ url }), new Redis(url)];
+    clients[0].connect();
+    const stores = clients.flatMap((client) => Array.from({ length: 15 }, () => new RedisStore({ client })));
+    const ask = () => Promise.all(stores.map((store) => store.get("a")));
+    await ask();
+    // Each asks the client where it is, a second after a call.
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    await ask();
+    clients[0].destroy();
+    clients[1].disconnect();
+    console.log("done");
+  `;
+  const result = await run(code, { URL_OF_REDIS: server.url });
+  expect(result).toEqual({ code: 0, signal: null, stdout: "done\n", stderr: "" });
+});
+
 test("a store nobody holds any more takes its connection with it; the client stays", async () => {
   const { run } = require("./support/run.js");
   const code = `

@@ -4,7 +4,7 @@
 // opens and closes with it, and is given up for the client where it could go elsewhere.
 
 const { lookup } = require("node:dns/promises");
-const { errorMonitor } = require("node:events");
+const { EventEmitter, errorMonitor } = require("node:events");
 const { isIP } = require("node:net");
 const { clearTimeout, setTimeout } = require("node:timers");
 const { read } = require("./read.js");
@@ -267,6 +267,11 @@ class Adoption {
     if (this.own === link && !this.isForced) this.leave();
   }
 
+  /** The store's own connection has ended by itself, as a panic makes it: another is to be had. */
+  ended(link) {
+    if (this.own === link) this.leave();
+  }
+
   /** The client has told of an event in its life, or is about to move or to end. */
   heard(event) {
     if (this.isClosed) return;
@@ -331,7 +336,8 @@ async function unharmed(client, asked, ms) {
     };
   });
   const harms = ["close", "end", "reconnecting"];
-  for (const event of harms) client.on(event, harm);
+  const relay = relays.get(client);
+  for (const event of harms) relay.on(event, harm);
   try {
     const answered = Promise.race([asked, harmed]);
     return await (Number.isFinite(ms) ? within(ms, answered, "no answer") : answered);
@@ -342,7 +348,7 @@ async function unharmed(client, asked, ms) {
     Promise.resolve(asked).catch(() => {});
     throw error;
   } finally {
-    for (const event of harms) client.off(event, harm);
+    for (const event of harms) relay.off(event, harm);
   }
 }
 
@@ -361,16 +367,17 @@ function forgetQuestion({ prevCommandQueue: queue }) {
  */
 function untilReady(client) {
   return new Promise((resolve) => {
+    const relay = relays.get(client);
     const look = () => {
       if (!isReady(client) && client.status !== "wait" && !isEnded(client)) return;
-      client.off("ready", look);
-      client.off("end", look);
-      client.off("terminated", look);
+      relay.off("ready", look);
+      relay.off("end", look);
+      relay.off("terminated", look);
       resolve(isEnded(client));
     };
-    client.on("ready", look);
-    client.on("end", look);
-    client.on("terminated", look);
+    relay.on("ready", look);
+    relay.on("end", look);
+    relay.on("terminated", look);
     look();
   });
 }
@@ -405,6 +412,9 @@ const readied = new WeakSet();
 /** The adoptions that follow each client: one set of listeners a client, however many stores. */
 const followers = new WeakMap();
 
+/** What tells a client's events to whoever waits for one: a client warns where these are many. */
+const relays = new WeakMap();
+
 function follow(client, adoption) {
   let adoptions = followers.get(client);
   if (adoptions === undefined) {
@@ -435,6 +445,11 @@ function listen(client, adoptions) {
     ["select", "moved"],
   ]) {
     client.on(event, () => tell(told));
+  }
+  const relay = new EventEmitter().setMaxListeners(0);
+  relays.set(client, relay);
+  for (const event of ["ready", "end", "terminated", "close", "reconnecting"]) {
+    client.on(event, () => relay.emit(event));
   }
   // Neither library says when it is moved, nor in time that it is closed: the calls say so.
   // (ioredis also calls them itself, to log in, before it is ready.)

@@ -7,6 +7,7 @@ use redis::{Cmd, Pipeline, Value};
 use crate::error::StoreError;
 use crate::expiry::put_true_expiry;
 use crate::lane::LaneId;
+use crate::test_panics::panic_at;
 
 /// When a key is to expire.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,6 +114,7 @@ pub enum Reply {
 impl Command {
     /// Adds the call's Redis commands to a pipeline.
     pub fn add_to(&self, pipeline: &mut Pipeline) {
+        panic_at("the sending", self.key());
         match self {
             Command::Get { key, expiry, .. } => {
                 pipeline.add_command(command("GET", 1, key));
@@ -216,8 +218,11 @@ impl Command {
                 if text.is_empty() {
                     return Ok(Reply::Null);
                 }
-                let expires = ttl.and_then(|ttl| expiry.take_in(&mut text, &ttl, *clock));
-                Ok(Reply::Session { text, expires })
+                // The text is anybody's, and other calls of the store are under way.
+                StoreError::guard(call, || {
+                    let expires = ttl.and_then(|ttl| expiry.take_in(&mut text, &ttl, *clock));
+                    Ok(Reply::Session { text, expires })
+                })
             }
             Command::Set { .. } => match checked(next())? {
                 Value::Nil => Ok(Reply::Discarded),

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -212,6 +213,14 @@ impl StoreError {
             message: format!("{call}: internal error of connect-redis-rs, please report it"),
             cause: None,
         }
+    }
+
+    /// Does the work of one call: a panic in it is an error of this call and of nothing else.
+    pub fn guard<T>(
+        call: &str,
+        work: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(StoreError::internal(call)))
     }
 }
 

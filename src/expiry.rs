@@ -10,6 +10,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::test_panics::panic_at;
+
 #[derive(serde::Deserialize)]
 struct Cookie<'a> {
     #[serde(borrow, rename = "originalMaxAge")]
@@ -58,6 +60,7 @@ pub fn has_cookie_expiry(text: &[u8]) -> bool {
 
 /// Where the value of `cookie.expires` stands, if it is one to replace.
 fn find_expires(text: &[u8]) -> Option<Range<usize>> {
+    panic_at("the expiry", text);
     let cookie = find_cookie(text)?.get().as_bytes();
     // serde would also take an array, member by member.
     if cookie.first() != Some(&b'{') {

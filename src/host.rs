@@ -1,6 +1,7 @@
 //! What the JS face lends the native side: functions of the app's own realm, so that what they
 //! make is an instance of the app's `Error`, `Date` and `Object` (under jest these are not Node's).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use napi::{Env, Unknown};
@@ -8,6 +9,7 @@ use napi::{Env, Unknown};
 use crate::command::{Command, Expiry};
 use crate::error::StoreError;
 use crate::js::{self, Held, Try};
+use crate::test_panics::panic_at;
 
 /// Held functions of the face.
 pub struct Host {
@@ -39,6 +41,7 @@ impl Host {
 
     /// `JSON.parse`.
     pub fn parse<'e>(&self, env: &'e Env, text: &[u8]) -> Try<'e> {
+        panic_at("the answer", text);
         let text = js::string(env, text)?;
         self.parse.call(env, [text])
     }
@@ -67,6 +70,17 @@ impl Host {
             )
         };
         make().unwrap_or_else(|thrown| thrown)
+    }
+
+    /// As [`StoreError::guard`], on the JS thread.
+    pub fn guard<'e, T>(
+        &self,
+        env: &'e Env,
+        call: &str,
+        work: impl FnOnce() -> Try<'e, T>,
+    ) -> Try<'e, T> {
+        catch_unwind(AssertUnwindSafe(work))
+            .unwrap_or_else(|_| Err(self.error(env, &StoreError::internal(call))))
     }
 
     /// An error of the face's making.

@@ -376,14 +376,21 @@ pub fn function<const N: usize>(
 /// The env it gets, and so every value made with it, lives no longer than the scope.
 pub fn scoped(env: &Env, body: impl for<'s> FnOnce(&'s Env)) {
     let mut scope = ptr::null_mut();
-    // SAFETY: opened and closed in pairs on this thread; no value outlives the scope, as `body`
-    // has to take an env of any lifetime.
-    unsafe {
-        let opened = sys::napi_open_handle_scope(env.raw(), &mut scope) == sys::Status::napi_ok;
-        body(&Env::from_raw(env.raw()));
-        if opened {
-            sys::napi_close_handle_scope(env.raw(), scope);
-        }
+    // SAFETY: out-pointer to a local.
+    let status = unsafe { sys::napi_open_handle_scope(env.raw(), &mut scope) };
+    let _scope = (status == sys::Status::napi_ok).then(|| Scope(env.raw(), scope));
+    body(&Env::from_raw(env.raw()));
+}
+
+/// An open handle scope. It is closed also where a panic ends it, as Node aborts over one that was
+/// left open.
+struct Scope(sys::napi_env, sys::napi_handle_scope);
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        // SAFETY: opened and closed in pairs on one thread, by `scoped` alone; no value outlives
+        // the scope, as its `body` has to take an env of any lifetime.
+        unsafe { sys::napi_close_handle_scope(self.0, self.1) };
     }
 }
 

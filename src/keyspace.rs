@@ -7,8 +7,10 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use redis::{Cmd, Value};
 use tokio::sync::Semaphore;
 
@@ -63,7 +65,8 @@ pub struct Sweep {
 impl Sweep {
     /// Runs the sweep and tells JS its parts and its end.
     pub async fn run(self, shared: Arc<Shared>) {
-        let swept = self.sweep(&shared).await;
+        let swept = AssertUnwindSafe(self.sweep(&shared)).catch_unwind().await;
+        let swept = swept.unwrap_or_else(|_| Err(StoreError::internal(self.name)));
         shared.outbox.push([News::Swept(self.id, swept)]);
     }
 

@@ -19,7 +19,7 @@
 //! ```
 //!
 //! `host.rs` is what the face lends to the native side, `error.rs` the one error type, `js.rs`
-//! the one room with `unsafe` in it.
+//! the one room with `unsafe` in it, `test_panics.rs` has panics for the tests.
 #![deny(unsafe_code)]
 
 mod cluster;
@@ -38,6 +38,7 @@ mod session;
 mod slots;
 mod store;
 mod supervisor;
+mod test_panics;
 mod transport;
 
 /// Keys, texts and replies are allocated on one thread and freed on the other, which the system's

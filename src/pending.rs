@@ -157,11 +157,12 @@ impl Collected {
     /// Adds a record. One that is no session is left out, and the store emits `corrupt` with its
     /// sid and what is wrong with it. Where the app has a serializer, the face looks at that.
     pub fn take_in(&mut self, env: &Env, host: &Host, json: bool, record: &Record) {
-        let element = match (self.sessions, json) {
+        let call = if self.sessions { "all" } else { "ids" };
+        let element = host.guard(env, call, || match (self.sessions, json) {
             (false, _) => js::string(env, &record.id),
             (true, true) => session(env, host, record),
             (true, false) => raw(env, Some(&record.id), &record.text, record.expires),
-        };
+        });
         let added = element
             .and_then(|element| js::set_element(env, &self.array.get(env), self.length, &element));
         match added {

@@ -9,6 +9,7 @@ use crate::error::StoreError;
 use crate::host::Host;
 use crate::js::{self, Try};
 use crate::options::describe;
+use crate::test_panics::panic_at;
 
 /// The key of a session: prefix + sid, the sid turned to a string as `+` does in JS (`undefined`
 /// becomes `"undefined"`), its bytes not looked at.
@@ -21,6 +22,7 @@ pub fn key<'e>(env: &'e Env, prefix: &[u8], sid: &Unknown<'e>) -> Try<'e, Vec<u8
     } else {
         js::append_string(env, &js::to_string(env, sid)?, &mut key)?;
     }
+    panic_at("the call", &key);
     Ok(key)
 }
 

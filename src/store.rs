@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -379,7 +378,7 @@ impl Inner {
         let (deferred, promise) = Deferred::new(env)?;
         let settings = self.settings.borrow().clone();
         let clock = self.batch(env);
-        match build(&settings, clock) {
+        match self.host.guard(env, name, || build(&settings, clock)) {
             Ok(Some(command)) => {
                 let bytes = command.size();
                 let full = self.pending.borrow().refuse(bytes, self.queue);
@@ -557,15 +556,14 @@ impl Inner {
             return;
         };
         js::scoped(env, |env| {
-            let value = catch_unwind(AssertUnwindSafe(|| match answer {
+            let value = self.host.guard(env, waiter.name, || match answer {
                 Ok(Reply::Session { text, .. }) if waiter.json => self.host.parse(env, &text),
                 Ok(Reply::Session { text, expires }) => raw(env, None, &text, expires),
                 // The face emits `discarded`: it knows the sid.
                 Ok(Reply::Discarded) => Ok(js::value(env, false)),
                 Ok(Reply::Null | Reply::Raw(_) | Reply::Masters(_)) => Ok(js::null(env)),
                 Err(error) => Err(self.host.error(env, &error)),
-            }))
-            .unwrap_or_else(|_| Err(self.host.error(env, &StoreError::internal(waiter.name))));
+            });
             waiter.deferred.settle(env, value);
         });
     }
@@ -575,9 +573,10 @@ impl Inner {
         let Some(waiter) = self.pending.borrow_mut().take(id) else {
             return;
         };
-        let promise = self
-            .host
-            .again(env, waiter.name, left, command, waiter.json);
+        let (host, name) = (&self.host, waiter.name);
+        let promise = host.guard(env, name, || {
+            host.again(env, name, left, command, waiter.json)
+        });
         waiter.deferred.settle(env, promise);
     }
 

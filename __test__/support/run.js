@@ -9,13 +9,15 @@ const ROOT = path.join(__dirname, "..", "..");
  * Runs an ES module's text in a Node of its own.
  * @param {string} code
  * @param {object} [env] more environment variables
+ * @param {(stdout: string, child: import("node:child_process").ChildProcess) => void} [onOutput]
+ *   called with all its output so far
  * @returns {Promise<{code: number | null, signal: string | null, stdout: string, stderr: string}>}
  */
-function run(code, env = {}) {
-  return start(["--input-type=module", "--expose-gc", "--eval", code], env);
+function run(code, env, onOutput) {
+  return start(["--input-type=module", "--expose-gc", "--eval", code], env, onOutput);
 }
 
-/** As `run`, for a script of the project; `onOutput` is called with all its output so far. */
+/** As `run`, for a script of the project. */
 function start(args, env = {}, onOutput = () => {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, { cwd: ROOT, env: { ...process.env, ...env } });
