@@ -3,27 +3,14 @@
 // Runs the behaviour suite against every kind of client and writes what came of it into the
 // README, between its two marks.
 
-const { spawnSync } = require("node:child_process");
-const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
-const { tmpdir } = require("node:os");
-const path = require("node:path");
+const { runJest, writeTable } = require("./test-table.js");
 
-const ROOT = path.join(__dirname, "..");
-const README = path.join(ROOT, "README.md");
-const MARKS = /(<!-- clients: made by npm run clients -->\n)[\s\S]*(<!-- clients: end -->)/;
 const TRANSPORT = /^its transport is (\w+)$/;
 /** The order of the table. */
 const SUITES = ["behaviour.node-redis", "behaviour.ioredis", "behaviour.fakes", "behaviour.own"];
 
-const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-clients-"));
-const file = path.join(folder, "report.json");
 console.log("clients: running the behaviour suite against every client (about two minutes) …");
-spawnSync(process.execPath, [jest(), "behaviour", "--json", "--outputFile", file], {
-  cwd: ROOT,
-  stdio: "ignore",
-});
-const report = JSON.parse(readFileSync(file, "utf8"));
-rmSync(folder, { recursive: true, force: true });
+const report = runJest(["__test__/behaviour"]);
 
 const kinds = new Map();
 for (const suite of SUITES) {
@@ -39,28 +26,10 @@ for (const suite of SUITES) {
   }
 }
 
-const lines = ["| client | transport | tests passed | |", "| --- | --- | --- | --- |"];
+const rows = [];
 for (const [name, { transport, passed, failed }] of kinds) {
   if (transport === "") continue; // connect-redis itself
-  const result = failed === 0 ? "pass" : `**${failed} fail**`;
-  lines.push(`| ${name} | ${transport} | ${passed} | ${result} |`);
+  rows.push([name, transport, passed, failed === 0 ? "pass" : `**${failed} fail**`]);
 }
-const readme = readFileSync(README, "utf8");
-if (!MARKS.test(readme)) throw new Error("clients: the README has no marks for the table");
-writeFileSync(README, readme.replace(MARKS, `$1\n${lines.join("\n")}\n\n$2`));
-spawnSync(
-  process.execPath,
-  [
-    path.join(ROOT, "node_modules", "@biomejs", "biome", "bin", "biome"),
-    "check",
-    "--write",
-    README,
-  ],
-  { cwd: ROOT, stdio: "ignore" },
-);
-console.log(lines.join("\n"));
+writeTable("README.md", "clients", ["client", "transport", "tests passed", ""], rows);
 process.exitCode = report.numFailedTests === 0 ? 0 : 1;
-
-function jest() {
-  return path.join(ROOT, "node_modules", "jest", "bin", "jest.js");
-}

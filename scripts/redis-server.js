@@ -20,29 +20,32 @@ function findRedisServer() {
  * Starts a redis-server without persistence and waits until it answers.
  * @param {object} [options]
  * @param {string[]} [options.args] more arguments for redis-server, such as ["--requirepass", "x"]
+ * @param {string} [options.host] the address to listen at
  * @param {number} [options.port] a port to use again; else a free one
  * @param {string} [options.sentinel] what a sentinel is to be told; then it is one, and no Redis
  * @returns {Promise<{port: number, url: string, pid: number, socket: string,
- *   stop: () => Promise<void>}>} `stop` ends the server and removes its folder; `socket` is the
- *   path of its Unix socket.
+ *   kill: () => Promise<void>, restart: () => Promise<void>, stop: () => Promise<void>}>}
+ *   `kill` ends the server as a crash does and keeps its folder, `restart` starts it again with
+ *   what is in there, `stop` ends it and removes its folder; `socket` is the path of its Unix
+ *   socket.
  */
-async function startRedisServer({ args = [], port, sentinel } = {}) {
+async function startRedisServer({ args = [], host = "127.0.0.1", port, sentinel } = {}) {
   const command = findRedisServer();
   if (!command) throw new Error("no redis-server found: run npm run setup");
   // Somebody else may take a free port before the server does: then another is tried.
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await start(command, args, port ?? (await freePort()), sentinel);
+      return await start(command, args, host, port ?? (await freePort()), sentinel);
     } catch (error) {
       if (attempt === 3 || port !== undefined) throw error;
     }
   }
 }
 
-async function start(command, args, port, sentinel) {
+async function start(command, args, host, port, sentinel) {
   const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-"));
   const socket = path.join(folder, "redis.sock");
-  const fixed = ["--port", port, "--bind", "127.0.0.1", "--unixsocket", socket, "--dir", folder];
+  const fixed = ["--port", port, "--bind", host, "--unixsocket", socket, "--dir", folder];
   if (sentinel === undefined) fixed.push("--save", "", "--appendonly", "no");
   else {
     // A sentinel keeps what it learns in its configuration.
@@ -50,39 +53,61 @@ async function start(command, args, port, sentinel) {
     writeFileSync(config, sentinel);
     fixed.unshift(config, "--sentinel");
   }
-  const server = spawn(command, [...fixed, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+  let server;
+  let ended;
+  const removeFolder = () => rmSync(folder, { recursive: true, force: true });
   // A parent that is killed must not leave its server behind.
-  const kill = () => {
+  const onExit = () => {
     server.kill("SIGKILL");
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder();
   };
-  process.once("exit", kill);
-  const ended = new Promise((resolve) => {
-    server.once("error", resolve);
-    server.once("exit", resolve);
-  });
-  const stop = async () => {
-    process.off("exit", kill);
+  process.once("exit", onExit);
+
+  async function kill() {
+    server.kill("SIGKILL");
+    await ended;
+  }
+  async function stop() {
+    process.off("exit", onExit);
     server.kill("SIGCONT"); // a stopped process would not end
     server.kill("SIGTERM");
     const giveUp = setTimeout(() => server.kill("SIGKILL"), 5_000);
     await ended;
     clearTimeout(giveUp);
-    rmSync(folder, { recursive: true, force: true });
-  };
-  let log = "";
-  server.stdout.setEncoding("utf8").on("data", (text) => {
-    log = (log + text).slice(-4000);
-  });
-  const deadline = Date.now() + START_TIMEOUT_MS;
-  while (!(await answersPing(port, server.pid))) {
-    const alive = await Promise.race([ended.then(() => false), wait(10, true)]);
-    if (!alive || Date.now() > deadline) {
-      await stop();
-      throw new Error(`redis-server did not start on port ${port}:\n${log}`);
+    removeFolder();
+  }
+  async function restart() {
+    server = spawn(command, [...fixed, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+    ended = new Promise((resolve) => {
+      server.once("error", resolve);
+      server.once("exit", resolve);
+    });
+    let log = "";
+    server.stdout.setEncoding("utf8").on("data", (text) => {
+      log = (log + text).slice(-4000);
+    });
+    const deadline = Date.now() + START_TIMEOUT_MS;
+    while (!(await answersPing(host, port))) {
+      const alive = await Promise.race([ended.then(() => false), wait(10, true)]);
+      if (!alive || Date.now() > deadline) {
+        await stop();
+        throw new Error(`redis-server did not start on port ${port}:\n${log}`);
+      }
     }
   }
-  return { port, url: `redis://127.0.0.1:${port}`, pid: server.pid, socket, stop };
+  await restart();
+  const url = `redis://${host}:${port}`;
+  return {
+    port,
+    url,
+    socket,
+    get pid() {
+      return server.pid;
+    },
+    kill,
+    restart,
+    stop,
+  };
 }
 
 /** Sends one command; resolves to the reply as Redis writes it, which has to be a short one. */
@@ -107,9 +132,9 @@ async function waitUntil(what, holds) {
 }
 
 /** Whether a Redis listens there: any answer to PING will do, also that it asks for a password. */
-function answersPing(port) {
+function answersPing(host, port) {
   return new Promise((resolve) => {
-    const socket = net.connect(port, "127.0.0.1");
+    const socket = net.connect(port, host);
     const end = (answer) => {
       socket.destroy();
       resolve(answer);

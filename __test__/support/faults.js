@@ -1,0 +1,122 @@
+"use strict";
+
+// What the tests of faults share. Whatever is opened here is closed when its test is over.
+
+const net = require("node:net");
+const { RedisStore } = require("../..");
+const { startRedisServer } = require("../../scripts/redis-server.js");
+const { startProxy } = require("./proxy.js");
+const { openWitness } = require("./witness.js");
+
+/** Less than a test may take, so that what does not come back is said in words. */
+const WORKS_WITHIN_MS = 15_000;
+
+const closing = [];
+
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+async function start(options) {
+  const server = await startRedisServer(options);
+  closing.push(() => server.stop());
+  return server;
+}
+
+async function startBehindProxy(options) {
+  const server = await start(options);
+  const proxy = await startProxy(server);
+  closing.push(() => proxy.stop());
+  return { server, proxy };
+}
+
+function open(options) {
+  const store = new RedisStore(options);
+  closing.push(() => store.close());
+  return store;
+}
+
+async function watch(server, options) {
+  const witness = await openWitness(server, options);
+  witness.on("error", () => {}); // Its server may be killed.
+  closing.push(() => witness.destroy());
+  return witness;
+}
+
+/** A server that does with each connection what the test says. */
+async function fake(onConnection) {
+  const sockets = new Set();
+  const server = net.createServer((socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+    onConnection(socket);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  closing.push(() => {
+    for (const socket of sockets) socket.destroy();
+    return new Promise((resolve) => server.close(resolve));
+  });
+  return `redis://127.0.0.1:${server.address().port}`;
+}
+
+/** The error a promise rejects with; undefined where it does not. */
+const failure = (promise) =>
+  promise.then(
+    () => undefined,
+    (error) => error,
+  );
+
+/** A call of each method. */
+const everyCall = (store) => ({
+  get: store.get("the-sid"),
+  set: store.set("the-sid", {}),
+  touch: store.touch("the-sid", {}),
+  destroy: store.destroy("the-sid"),
+  clear: store.clear(),
+  length: store.length(),
+  ids: store.ids(),
+  all: store.all(),
+});
+
+/** Starts to count; what is returned tells the whole milliseconds since. */
+function stopwatch() {
+  const from = performance.now();
+  return () => Math.round(performance.now() - from);
+}
+
+/** The milliseconds until a call succeeds. */
+async function untilWorks(call) {
+  const ms = stopwatch();
+  for (;;) {
+    const error = await failure(call());
+    if (error === undefined) return ms();
+    if (ms() > WORKS_WITHIN_MS) throw error;
+  }
+}
+
+/** The errors of calls, and the milliseconds that the longest of them took. */
+async function failures(calls) {
+  const ms = stopwatch();
+  let longest = 0;
+  const errors = await Promise.all(
+    calls.map((call) =>
+      failure(call).finally(() => {
+        longest = ms();
+      }),
+    ),
+  );
+  return { errors, longest };
+}
+
+module.exports = {
+  everyCall,
+  failure,
+  failures,
+  fake,
+  open,
+  start,
+  startBehindProxy,
+  stopwatch,
+  untilWorks,
+  watch,
+};

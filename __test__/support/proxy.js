@@ -1,0 +1,91 @@
+"use strict";
+
+const net = require("node:net");
+
+/**
+ * Starts a TCP proxy on a free port in front of a server on this machine. It forwards everything
+ * until it is told otherwise:
+ * - `delay(ms)`: replies come so much later.
+ * - `cut(bytes)`: after so many more bytes of replies, the connection they are on is closed. Once:
+ *   other connections go on.
+ * - `swallow()`: takes everything and forwards nothing. Bytes that are lost never come, so a
+ *   connection that was there meanwhile stays silent for good.
+ * - `refuse()`: closes all connections and takes no more.
+ * - `heal()`: none of these any more.
+ *
+ * `connections` counts those it has taken.
+ */
+async function startProxy(server) {
+  const pairs = new Set();
+  let lag = 0;
+  let bytesLeft = Infinity;
+  let isSwallowing = false;
+
+  function forward(socket) {
+    const upstream = net.connect(server.port, "127.0.0.1");
+    const pair = { isSilent: isSwallowing, end };
+    let written = Promise.resolve();
+    function end() {
+      pair.isSilent = true;
+      pairs.delete(pair);
+      socket.destroy();
+      upstream.destroy();
+    }
+    pairs.add(pair);
+    proxy.connections += 1;
+    for (const side of [socket, upstream]) {
+      side.setNoDelay(true);
+      side.on("error", end).on("close", end);
+    }
+    socket.on("data", (data) => pair.isSilent || upstream.write(data));
+    upstream.on("data", (data) => {
+      if (pair.isSilent) return;
+      if (data.length < bytesLeft) {
+        bytesLeft -= data.length;
+        const due = lag > 0 && new Promise((resolve) => setTimeout(resolve, lag));
+        // One after the other, also where the delay has become shorter.
+        written = Promise.all([written, due]).then(() => pair.isSilent || socket.write(data));
+        return;
+      }
+      const last = data.subarray(0, bytesLeft);
+      bytesLeft = Infinity;
+      pair.isSilent = true;
+      socket.write(last, end);
+    });
+  }
+
+  const listener = net.createServer(forward);
+  const listen = (port) => new Promise((resolve) => listener.listen(port, "127.0.0.1", resolve));
+  async function refuse() {
+    for (const pair of pairs) pair.end();
+    if (listener.listening) await new Promise((resolve) => listener.close(resolve));
+  }
+  await listen(0);
+  const { port } = listener.address();
+  const proxy = {
+    port,
+    url: `redis://127.0.0.1:${port}`,
+    connections: 0,
+    delay(ms) {
+      lag = ms;
+    },
+    cut(bytes) {
+      bytesLeft = bytes;
+    },
+    swallow() {
+      isSwallowing = true;
+      for (const pair of pairs) pair.isSilent = true;
+    },
+    refuse,
+    async heal() {
+      lag = 0;
+      bytesLeft = Infinity;
+      isSwallowing = false;
+      if (!listener.listening) await listen(port);
+    },
+    stop: refuse,
+  };
+  return proxy;
+}
+
+module.exports = { startProxy };

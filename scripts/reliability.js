@@ -1,0 +1,45 @@
+"use strict";
+
+// Runs the tests of faults and writes what they promise and have measured into RELIABILITY.md,
+// between its two marks. Which tests those are: all that call `measured` in a file named here.
+
+const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
+const { tmpdir } = require("node:os");
+const path = require("node:path");
+const { ROOT, runJest, writeTable } = require("./test-table.js");
+
+const SUITES = "__test__/(faults|process|topology)";
+
+const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-reliability-"));
+const file = path.join(folder, "measured.jsonl");
+writeFileSync(file, "");
+console.log("reliability: running the tests of faults (about two minutes) …");
+// One file after the other: what is measured beside another test says less.
+const report = runJest([SUITES, "--runInBand"], { MEASURED: file });
+const lines = readFileSync(file, "utf8").trim().split("\n").filter(Boolean);
+rmSync(folder, { recursive: true, force: true });
+
+const measured = lines.map((line) => JSON.parse(line));
+const rows = [];
+const suites = report.testResults.sort((a, b) => (a.name < b.name ? -1 : 1));
+for (const { name, message, assertionResults } of suites) {
+  if (assertionResults.length === 0)
+    throw new Error(`reliability: ${name} has not run: ${message}`);
+  const document = path.relative(ROOT, name);
+  const link = `[${path.basename(name)}](${document})`;
+  for (const { fullName, title, status, ancestorTitles } of assertionResults) {
+    const found = measured.filter(({ file, test }) => file === name && test === fullName);
+    const failed = status === "failed";
+    if (found.length === 0 && !failed) continue;
+    const fault = found[0]?.fault ?? ancestorTitles.join(", ");
+    const figures = found.map(({ figure }) => figure);
+    rows.push([fault, title, link, [...(failed ? ["**fails**"] : []), ...figures].join("; ")]);
+  }
+}
+writeTable(
+  "RELIABILITY.md",
+  "reliability",
+  ["fault", "what the store promises", "test", "measured"],
+  rows,
+);
+process.exitCode = report.success ? 0 : 1;
