@@ -133,7 +133,7 @@ describe("an option of the wrong type", () => {
     "http://user:secret@localhost",
     "redis://user:secret@localhost:99999",
     "redis://user:secret@localhost/x",
-    "rediss://user:secret@localhost",
+    "rediss://user:secret@localhost:x",
     "redis://user:secret@localhost?db=2",
   ])("the url %p is refused without its password", (url) => {
     expect(() => open({ url })).toThrow(TypeError);

@@ -38,7 +38,7 @@ const KNOWN: [&str; 21] = [
 ];
 
 const DEFAULT_COMMAND_TIMEOUT: f64 = 5000.0;
-const DEFAULT_CONNECT_TIMEOUT: f64 = 5000.0;
+const DEFAULT_CONNECT_TIMEOUT: f64 = 3000.0;
 /// Enough for every burst an app has reason for; few enough to fit into memory.
 const DEFAULT_QUEUE_LENGTH: f64 = 250_000.0;
 const DEFAULT_QUEUE_BYTES: f64 = 256.0 * 1024.0 * 1024.0;
@@ -351,7 +351,7 @@ fn nearest(name: &str) -> Option<&'static str> {
         .into_iter()
         .map(|known| (distance(name, known), known))
         .filter(|(distance, known)| *distance <= known.len().div_ceil(4))
-        .min()
+        .min_by_key(|(distance, _)| *distance) // the first of several: connect-redis's own
         .map(|(_, known)| known)
 }
 

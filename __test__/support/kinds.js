@@ -21,13 +21,10 @@
 //   its checks of arguments, a clock apart from the app's; not every fake has them
 
 const ConnectRedis = require("connect-redis");
-const selfsigned = require("selfsigned");
-const { mkdtempSync, rmSync, writeFileSync } = require("node:fs");
-const { tmpdir } = require("node:os");
-const path = require("node:path");
 const { RedisStore } = require("../..");
 const { startRedisServer, freePort } = require("../../scripts/redis-server.js");
 const { startRedisCluster, startRedisSentinel } = require("../../scripts/redis-topologies.js");
+const { makeCertificates, tlsArgs } = require("./certificates.js");
 const { openClusterWitness, openWitness, withPrefix, witnessOfFake } = require("./witness.js");
 
 const redis = { 4: require("redis-4"), 5: require("redis-5"), 6: require("redis") };
@@ -50,14 +47,20 @@ function single(args = [], see = openWitness) {
   };
 }
 
-/** A kind on the store's own connection to a url. */
-function byUrl(name, urlOf, args) {
+/** A kind on the store's own connections; `options` says where they go. */
+function byOptions(name, start, options, lacks = []) {
   return {
     name,
     transport: "native",
-    start: single(args),
-    open: ({ server }) => ({ options: { url: urlOf(server) } }),
+    start,
+    lacks,
+    open: (site) => ({ options: options(site) }),
   };
+}
+
+/** A kind on the store's own connection to a url. */
+function byUrl(name, urlOf, args) {
+  return byOptions(name, single(args), ({ server }) => ({ url: urlOf(server) }));
 }
 
 /** A kind with an app's client; `clientOf` makes it, opened or not. */
@@ -286,24 +289,40 @@ async function startSentinel() {
 
 /** A server that has TLS beside plain TCP, with a certificate for localhost. */
 async function tls() {
-  const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-tls-"));
-  const pems = await selfsigned.generate([{ name: "commonName", value: "localhost" }]);
-  const cert = path.join(folder, "cert.pem");
-  const key = path.join(folder, "key.pem");
-  writeFileSync(cert, pems.cert);
-  writeFileSync(key, pems.private);
+  return startTls({ clients: "no" });
+}
+
+/** One that wants a certificate of its clients, too. */
+async function mutualTls() {
+  return startTls({ clients: "yes" });
+}
+
+async function startTls(how) {
+  const certificates = await makeCertificates();
   const tlsPort = await freePort();
-  const options = { "tls-port": tlsPort, "tls-cert-file": cert, "tls-key-file": key };
-  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, `${value}`]);
-  const server = await startRedisServer({
-    args: [...args, "--tls-ca-cert-file", cert, "--tls-auth-clients", "no"],
-  });
+  const server = await startRedisServer({ args: tlsArgs(certificates, tlsPort, how) });
   const witness = await openWitness(server);
   const stop = async () => {
     await server.stop();
-    rmSync(folder, { recursive: true, force: true });
+    certificates.remove();
   };
-  return { server, witness, tlsPort, ca: pems.cert, stop };
+  const { ca, client } = certificates;
+  return { server, witness, tlsPort, ca, tls: { ca, ...client }, stop };
+}
+
+/** A cluster whose nodes name each other by their ports for TLS. */
+async function startSecureCluster() {
+  const certificates = await makeCertificates();
+  const cluster = await startRedisCluster({
+    args: USER_ARGS,
+    tls: { args: (tlsPort) => tlsArgs(certificates, tlsPort) },
+  });
+  const witness = await openClusterWitness(cluster);
+  const stop = async () => {
+    await cluster.stop();
+    certificates.remove();
+  };
+  return { cluster, certificates, witness, stop };
 }
 
 function tlsOptions(socket) {
@@ -421,6 +440,34 @@ const own = [
     (server) => `redis://ada:${encodeURIComponent(USER.password)}@127.0.0.1:${server.port}/0`,
     USER_ARGS,
   ),
+  byOptions(
+    "url with username, password and database beside it",
+    single(USER_ARGS, inDatabase(3)),
+    ({ server }) => ({ url: server.url, ...USER, database: 3 }),
+  ),
+  byOptions("rediss:// url, with a ca and a certificate of the client", mutualTls, (site) => ({
+    url: `rediss://localhost:${site.tlsPort}`,
+    tls: site.tls,
+  })),
+  byOptions(
+    "cluster",
+    () => startCluster(),
+    ({ cluster }) => ({ cluster: cluster.urls }),
+    ["stats"],
+  ),
+  byOptions(
+    "cluster with TLS, user and password, by one of its nodes",
+    startSecureCluster,
+    ({ cluster, certificates }) => ({
+      cluster: [{ host: "localhost", port: cluster.nodes[1].tlsPort }],
+      ...USER,
+      tls: { ca: certificates.ca, servername: "localhost" },
+    }),
+    ["stats"],
+  ),
+  byOptions("sentinel", startSentinel, ({ sentinel }) => ({
+    sentinel: { name: sentinel.name, nodes: sentinel.sentinels },
+  })),
 ];
 
 const connectRedis = {

@@ -23,7 +23,7 @@ use tokio_rustls::rustls::{
     self, AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
     SignatureScheme, version,
 };
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use crate::error::ConnectError;
 
@@ -197,21 +197,24 @@ impl Judge {
         })
     }
 
-    /// Whether an authority that the app has given has signed a certificate webpki cannot read, or
-    /// it is one of them itself, and both are valid today.
-    fn is_signed_by_given(&self, leaf: &CertificateDer<'_>, parsed: &X509Certificate<'_>) -> bool {
-        parsed.validity().is_valid()
+    /// Whether the app has given just this certificate.
+    fn is_given(&self, leaf: &CertificateDer<'_>) -> bool {
+        self.given.iter().any(|given| given == leaf)
+    }
+
+    /// Whether an authority that the app has given has signed a certificate of version 1, which
+    /// webpki does not read, and both are valid today.
+    fn is_signed_by_given(&self, leaf: &X509Certificate<'_>) -> bool {
+        let is_readable = leaf.version() != X509Version::V1;
+        !is_readable
+            && leaf.validity().is_valid()
             && self.given.iter().any(|given| {
-                let Ok((_, ca)) = X509Certificate::from_der(given) else {
-                    return false;
-                };
-                let is_itself = given == leaf;
-                let may_sign = ca.is_ca() || ca.version().0 == 0;
-                is_itself
-                    || may_sign
+                X509Certificate::from_der(given).is_ok_and(|(_, ca)| {
+                    (ca.is_ca() || ca.version() == X509Version::V1)
                         && ca.validity().is_valid()
-                        && ca.subject().as_raw() == parsed.issuer().as_raw()
-                        && parsed.verify_signature(Some(ca.public_key())).is_ok()
+                        && ca.subject().as_raw() == leaf.issuer().as_raw()
+                        && leaf.verify_signature(Some(ca.public_key())).is_ok()
+                })
             })
     }
 }
@@ -237,8 +240,8 @@ impl ServerCertVerifier for Judge {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 is_named_in_subject(&parsed, name)
             }
-            // It looks at the dates before it looks at what the certificate is for.
-            CertificateError::Other(_) if self.is_signed_by_given(leaf, &parsed) => {
+            _ if self.is_given(leaf) && parsed.validity().is_valid() => is_named(&parsed, name),
+            CertificateError::Other(_) if self.is_signed_by_given(&parsed) => {
                 is_named(&parsed, name)
             }
             _ => return Err(Refusal::of(&error, Some(&parsed), chain, name)),
@@ -268,7 +271,7 @@ impl ServerCertVerifier for Judge {
         let verified = self.webpki.verify_tls13_signature(message, leaf, signed);
         match (&verified, X509Certificate::from_der(leaf)) {
             // webpki cannot read version 1, but its key.
-            (Err(_), Ok((_, parsed))) if parsed.version().0 == 0 => {
+            (Err(_), Ok((_, parsed))) if parsed.version() == X509Version::V1 => {
                 verify_tls13_signature_with_raw_key(
                     message,
                     &SubjectPublicKeyInfoDer::from(parsed.public_key().raw),
