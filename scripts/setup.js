@@ -7,25 +7,20 @@ const { spawnSync } = require("node:child_process");
 const { existsSync, readdirSync, statSync } = require("node:fs");
 const path = require("node:path");
 const { findRedisServer } = require("./redis-server.js");
+const { install, runs } = require("./system.js");
 
 const ROOT = path.join(__dirname, "..");
 const OLDEST_NODE = 20;
 
-/** How each system's package manager installs redis-server. */
-const INSTALLERS = [
-  {
-    command: "apt-get",
-    steps: [
-      ["apt-get", "update"],
-      ["apt-get", "install", "-y", "redis-server"],
-    ],
-  },
-  { command: "dnf", steps: [["dnf", "install", "-y", "redis"]] },
-  { command: "yum", steps: [["yum", "install", "-y", "redis"]] },
-  { command: "apk", steps: [["apk", "add", "redis"]] },
-  { command: "pacman", steps: [["pacman", "-Sy", "--noconfirm", "redis"]] },
-  { command: "zypper", steps: [["zypper", "--non-interactive", "install", "redis"]] },
-];
+/** What each system's package manager calls redis-server. */
+const REDIS = {
+  "apt-get": "redis-server",
+  dnf: "redis",
+  yum: "redis",
+  apk: "redis",
+  pacman: "redis",
+  zypper: "redis",
+};
 
 main();
 
@@ -77,27 +72,13 @@ function installRedis() {
     say("no redis-server here; the demo uses REDIS_URL.");
     return;
   }
-  const installer = INSTALLERS.find(({ command }) => runs("which", [command]));
-  const asRoot = process.getuid?.() === 0 ? [] : ["sudo", "-n"];
-  const steps = installer?.steps.map((step) => [...asRoot, ...step]) ?? [];
-  const help = [
+  const problem = install("redis-server", REDIS, say);
+  if (problem === undefined && findRedisServer()) return;
+  fail(
     "redis-server is needed for the tests and the demo, and is not installed.",
-    steps.length > 0
-      ? `Run: ${installer.steps.map((step) => `sudo ${step.join(" ")}`).join(" && ")}`
-      : "Install Redis 6.2 or newer with your system's package manager.",
+    problem ?? "What was installed does not run as a redis-server.",
     "Or set REDIS_SERVER to the path of a redis-server, or (for the demo) REDIS_URL to a Redis.",
-  ];
-  if (steps.length === 0) fail(...help);
-  if (asRoot.length > 0 && !runs("sudo", ["-n", "true"])) fail(...help);
-  say(`installing redis-server (${installer.command}) …`);
-  for (const [command, ...args] of steps) {
-    const { status } = spawnSync(command, args, {
-      stdio: ["ignore", "ignore", "inherit"],
-      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-    });
-    if (status !== 0) fail(`${command} ${args.join(" ")} has failed.`, ...help);
-  }
-  if (!findRedisServer()) fail(...help);
+  );
 }
 
 /** The file `npm run build` makes for this machine. */
@@ -124,10 +105,6 @@ function run(command, args) {
   const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: "inherit" });
   if (error) fail(`${command} cannot be run: ${error.message}`);
   if (status !== 0) fail(`${command} ${args.join(" ")} has failed; see above.`);
-}
-
-function runs(command, args) {
-  return spawnSync(command, args, { stdio: "ignore" }).status === 0;
 }
 
 function say(line) {

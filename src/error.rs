@@ -166,15 +166,14 @@ impl StoreError {
 
     /// The server answered with an error.
     pub fn server(call: &str, server: &str, error: &ServerError) -> StoreError {
-        // express-session takes this one word for "no such session".
-        let code = match error.code() {
-            "ENOENT" => "ERR",
-            code => code,
+        let code = word(error.code());
+        let details = error.details().unwrap_or_default();
+        let text = match error.code() {
+            own if own == code => details.to_string(),
+            other => format!("{other} {details}"),
         };
         // Redis repeats the arguments of a command it does not know, the key among them.
-        let details = error
-            .details()
-            .unwrap_or_default()
+        let details = text
             .split(", with args beginning with")
             .next()
             .unwrap_or_default();
@@ -264,7 +263,7 @@ impl From<&RedisError> for ConnectError {
         };
         let code: &str = match error.kind() {
             _ if reason.contains("no permissions") => "NOPERM",
-            ErrorKind::Server(_) | ErrorKind::Extension => error.code().unwrap_or("ERR"),
+            ErrorKind::Server(_) | ErrorKind::Extension => word(error.code().unwrap_or_default()),
             // The crate puts the server's word into the text here.
             ErrorKind::AuthenticationFailed => ["WRONGPASS", "NOAUTH", "NOPERM"]
                 .into_iter()
@@ -282,6 +281,18 @@ impl From<&RedisError> for ConnectError {
 }
 
 const INVALID: &str = "ERR_INVALID_ARG_VALUE";
+
+/// The word a server's error begins with, as a code: `ERR` where it is none, as what it is instead
+/// may be the key or the password, and where it is the one that express-session takes for "no such
+/// session".
+fn word(code: &str) -> &str {
+    let is_word = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    match code {
+        "" | "ENOENT" => "ERR",
+        code if code.chars().all(is_word) => code,
+        _ => "ERR",
+    }
+}
 
 /// Node's name for a kind of I/O error. A missing Unix socket counts as refused (see
 /// [`StoreError::code`] for why it is not `ENOENT`).
@@ -348,6 +359,25 @@ mod tests {
             reason: "bad AUTH me hunter2".into(),
         };
         assert_eq!(&*error.without(b"hunter2").reason, "bad AUTH me …");
+    }
+
+    #[test]
+    fn a_code_is_a_word_and_never_what_the_server_repeats() {
+        let server = |line: &[u8]| match redis::parse_redis_value(line) {
+            Ok(redis::Value::ServerError(error)) => {
+                StoreError::server("get", "here", &error).without(b"sess:abc")
+            }
+            other => panic!("{other:?}"),
+        };
+        let repeated = server(b"-sess:abc is not here\r\n");
+        assert_eq!(&*repeated.code, "ERR");
+        assert_eq!(
+            repeated.message,
+            "get: Redis at here answered ERR … is not here"
+        );
+        assert_eq!(&*server(b"-\r\n").code, "ERR");
+        assert_eq!(&*server(b"-ENOENT no such thing\r\n").code, "ERR");
+        assert_eq!(&*server(b"-WRONGTYPE x\r\n").code, "WRONGTYPE");
     }
 
     #[test]

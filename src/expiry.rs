@@ -127,11 +127,12 @@ impl<'a> Deserialize<'a> for IsCookie {
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
                 f.write_str("a member's name")
             }
-            fn visit_str<E>(self, name: &str) -> Result<IsCookie, E> {
-                Ok(IsCookie(name == "cookie"))
+            fn visit_bytes<E>(self, name: &[u8]) -> Result<IsCookie, E> {
+                Ok(IsCookie(name == b"cookie"))
             }
         }
-        deserializer.deserialize_str(Name)
+        // Not a str: JSON may have half of a surrogate pair in a name, which is none to Rust.
+        deserializer.deserialize_bytes(Name)
     }
 }
 
@@ -181,6 +182,11 @@ mod tests {
     #[test]
     fn escaped_member_names_are_seen_as_json_sees_them() {
         assert!(changed(r#"{"\u0063ookie":{"expires":"x","originalMaxAge":5}}"#).is_some());
+    }
+
+    #[test]
+    fn a_name_that_is_no_unicode_does_not_hide_the_cookie() {
+        assert!(changed(r#"{"\ud800":1,"cookie":{"expires":"x","originalMaxAge":5}}"#).is_some());
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod js_client;
 mod sentinel;
 mod standalone;
 mod tls;
+mod url;
 
 use std::sync::Arc;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion,
-    PushInfo, RedisConnectionInfo, RedisError, RedisResult, Value,
+    AsyncConnectionConfig, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError,
+    RedisResult, Value,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::UnixStream;
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::Connection;
 use super::dial::dial;
 use super::tls::{self, Tls};
+use super::url::{Address, Url};
 use crate::error::{ConnectError, ServerName};
 
 /// Batches that may wait for the socket; the crate's own 50 makes the 51st wait.
@@ -43,12 +44,6 @@ pub struct Login {
     pub username: Option<String>,
     pub password: Option<String>,
     pub database: Option<i64>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Address {
-    Tcp(String, u16),
-    Unix(PathBuf),
 }
 
 /// A server out of a url, and whether the url asks for TLS.
@@ -78,47 +73,15 @@ impl Server {
         }
     }
 
-    /// The server of a `redis[s]://[user:password@]host[:port][/db]` or
-    /// `unix:///path[?db=&user=&pass=]` url. The error says what is wrong with it, without
-    /// repeating any of it: it may hold a password.
+    /// The server of a url. The error says what is wrong with it, without repeating any of it.
     pub fn from_url(url: &str) -> Result<FromUrl, String> {
-        const FORM: &str = "it must look like redis://[user:password@]host[:port][/database], \
-                            rediss://… for TLS, or unix:///path/to/socket";
-        let Some((url_scheme, rest)) = scheme(url) else {
-            return Err(FORM.into());
-        };
-        let is_tls = match &*url_scheme.to_ascii_lowercase() {
-            "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix" => false,
-            "rediss" | "valkeys" => true,
-            other => return Err(format!("{other}:// is no scheme for Redis: {FORM}")),
-        };
-        // TLS is spoken here, so that the crate need not know of it.
-        let plain = if is_tls {
-            format!("redis://{rest}")
-        } else {
-            url.to_string()
-        };
-        if let Some(parameter) = unused_parameter(&plain) {
-            return Err(format!(
-                "its parameter {parameter} is not known; the database is given as /number"
-            ));
-        }
-        let info = plain.into_connection_info().map_err(|error| {
-            // The crate's details may quote the url; its descriptions do not.
-            match error.kind() {
-                ErrorKind::InvalidClientConfig => {
-                    format!("{}: {FORM}", describe(&error.to_string()))
-                }
-                _ => FORM.to_string(),
-            }
-        })?;
-        let address = match info.addr() {
-            ConnectionAddr::Tcp(host, port) => Address::Tcp(host.clone(), *port),
-            ConnectionAddr::Unix(path) => Address::Unix(path.clone()),
-            _ => return Err(FORM.into()),
-        };
+        let Url {
+            address,
+            login,
+            is_tls,
+        } = Url::parse(url)?;
         let server = Server {
-            login: named(info.redis_settings().clone()),
+            login: named(login),
             ..Server::new(address)
         };
         Ok(FromUrl { server, is_tls })
@@ -184,11 +147,7 @@ impl Server {
 
     /// `host:port` or the path of the socket: what messages call the server.
     pub fn name(&self) -> ServerName {
-        match &self.address {
-            Address::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}").into(),
-            Address::Tcp(host, port) => format!("{host}:{port}").into(),
-            Address::Unix(path) => path.to_string_lossy().into(),
-        }
+        self.address.name()
     }
 
     /// Tries once to connect, log in and select the database, and asks whether the server serves.
@@ -380,76 +339,5 @@ fn knows_no_resp3(error: &RedisError) -> bool {
             .detail()
             .is_some_and(|detail| detail.to_ascii_lowercase().contains("hello")),
         _ => error.kind() == ErrorKind::RESP3NotSupported,
-    }
-}
-
-/// The first parameter of a url that would be passed over in silence.
-fn unused_parameter(url: &str) -> Option<String> {
-    let url = redis::parse_redis_url(url)?;
-    let known: &[&str] = match url.scheme() {
-        "redis" | "valkey" => &["protocol"],
-        _ => &["db", "user", "pass", "protocol"],
-    };
-    url.query_pairs()
-        .map(|(name, _)| name.into_owned())
-        .find(|name| !known.contains(&name.as_str()))
-}
-
-/// The parts of a url before and after `://`, if there is one.
-fn scheme(url: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = url.split_once("://")?;
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '+';
-    (!scheme.is_empty() && scheme.chars().all(is_word)).then_some((scheme, rest))
-}
-
-/// The crate's words for a bad url, without what it appends of the url itself.
-fn describe(error: &str) -> &str {
-    let words = error.split(" - ").next().unwrap_or(error);
-    words.strip_suffix(&[':', ' '][..]).unwrap_or(words)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn server(url: &str) -> Server {
-        match Server::from_url(url) {
-            Ok(from) => from.server,
-            Err(error) => panic!("{url}: {error}"),
-        }
-    }
-
-    #[test]
-    fn urls_name_server_user_and_database() {
-        let full = server("redis://me:p%40ss@example.com:7000/3");
-        assert_eq!(&*full.name(), "example.com:7000");
-        assert_eq!(full.login.username(), Some("me"));
-        assert_eq!(full.login.password(), Some("p@ss"));
-        assert_eq!(full.login.db(), 3);
-        assert_eq!(&*server("REDIS://localhost").name(), "localhost:6379");
-        assert_eq!(&*server("redis://[::1]:7000").name(), "[::1]:7000");
-        assert_eq!(&*server("unix:///tmp/r.sock?db=2").name(), "/tmp/r.sock");
-    }
-
-    #[test]
-    fn a_bad_url_is_explained_without_its_password() {
-        for url in [
-            "",
-            "localhost",
-            "localhost:6379",
-            "http://u:secret@x",
-            "redis://u:secret@:6379/x",
-            "redis://u:secret@host:99999",
-            "redis://u:secret@host/notanumber",
-            "rediss://u:secret@host:x",
-            "redis://u:secret@host?db=2",
-            "unix:///tmp/x?pass=secret&database=2",
-        ] {
-            let error = Server::from_url(url)
-                .err()
-                .unwrap_or_else(|| panic!("{url} taken"));
-            assert!(!error.contains("secret"), "{error}");
-            assert!(!error.is_empty());
-        }
     }
 }

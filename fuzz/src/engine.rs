@@ -1,0 +1,111 @@
+//! Stands for `src/engine.rs` where a sweep asks it: commands are answered by the target, at once,
+//! and what the JS thread would be told is kept.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::join_all;
+use redis::{Cmd, Value};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::command::{Command, Reply};
+use crate::error::{ServerName, StoreError};
+use crate::lane::LaneId;
+
+pub type CallId = u32;
+
+#[derive(Clone, Copy)]
+pub enum To {
+    Key,
+    Lane(LaneId),
+}
+
+/// What answers the commands of a sweep.
+pub type Answer = Box<dyn FnMut(&Cmd) -> Result<Value, StoreError> + Send>;
+
+pub enum News {
+    Part(CallId, Part),
+    Swept(CallId, Result<Option<usize>, StoreError>),
+}
+
+pub struct Part {
+    pub records: VecDeque<Record>,
+    pub _credit: OwnedSemaphorePermit,
+}
+
+pub struct Record {
+    pub id: Vec<u8>,
+    pub text: Vec<u8>,
+    pub expires: Option<f64>,
+}
+
+/// What a sweep has told.
+#[derive(Default)]
+pub struct Told {
+    pub records: Vec<Record>,
+    pub swept: Option<Result<Option<usize>, StoreError>>,
+}
+
+pub struct Outbox(pub Mutex<Told>);
+
+impl Outbox {
+    pub fn push(&self, news: impl IntoIterator<Item = News>) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for news in news {
+            match news {
+                // Its credit goes back at once.
+                News::Part(_, part) => told.records.extend(part.records),
+                News::Swept(_, swept) => told.swept = Some(swept),
+            }
+        }
+    }
+}
+
+pub struct Shared {
+    pub server: ServerName,
+    pub outbox: Outbox,
+    pub is_cluster: bool,
+    answer: Mutex<Answer>,
+}
+
+impl Shared {
+    pub fn new(answer: Answer, is_cluster: bool) -> Arc<Shared> {
+        Arc::new(Shared {
+            server: "here".into(),
+            outbox: Outbox(Mutex::default()),
+            is_cluster,
+            answer: Mutex::new(answer),
+        })
+    }
+
+    /// One value a command, as the store's gives them.
+    pub async fn ask(
+        &self,
+        _: &'static str,
+        commands: Vec<Cmd>,
+        _: To,
+    ) -> Result<Vec<Value>, StoreError> {
+        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        commands.iter().map(|command| (*answer)(command)).collect()
+    }
+
+    pub async fn ask_nodes(
+        &self,
+        name: &'static str,
+        commands: impl Iterator<Item = Command>,
+    ) -> Vec<Result<Reply, StoreError>> {
+        join_all(commands.map(async |command| {
+            let mut pipeline = redis::Pipeline::new();
+            command.add_to(&mut pipeline);
+            let commands = pipeline.cmd_iter().cloned().collect();
+            let mut replies = self.ask(name, commands, To::Key).await?.into_iter();
+            command.read(&mut replies, name, &self.server)
+        }))
+        .await
+    }
+
+    /// One master, which has everything.
+    pub async fn masters(&self, _: &'static str) -> Result<Vec<LaneId>, StoreError> {
+        Ok(vec![0])
+    }
+}
