@@ -5,11 +5,11 @@
 // its client (client/).
 
 const { setImmediate } = require("node:timers");
-const { isProxy } = require("node:util").types;
 const session = require("express-session");
 const { RedisStore: Native } = require("./binding.js");
 const { skipWhileAway } = require("./availability.js");
 const { attach, checkTransport } = require("./client/attach.js");
+const { statusOf } = require("./client/presence.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
 const { checkTls } = require("./tls.js");
 
@@ -157,7 +157,7 @@ class RedisStore extends session.Store {
     const { link, adoption } = this[kState];
     const { status } = link.native;
     if (!link.isByClient || status === "closed") return status;
-    return adoption?.own?.native.status ?? statusOf(this.client, adoption?.wasReady);
+    return adoption?.own?.native.status ?? statusOf(this.client);
   }
 
   get transport() {
@@ -240,13 +240,20 @@ function stateOf(store) {
 function attachTo(store, state) {
   const { client } = store;
   const options = optionsOf.get(state);
-  const { commandTimeout, resurrect } = options;
+  const { commandTimeout, resurrect, onUnavailable, commandsQueueMaxLength: length } = options;
   const open = opener(store, options);
   const transport = checkTransport({ ...options, client }, invalid);
-  const limit = commandTimeout ?? 5000;
+  const bounds = {
+    limit: commandTimeout ?? 5000,
+    length: length ?? 250_000,
+    bytes: options.commandsQueueMaxBytes ?? 256 * 2 ** 20,
+    failsAtOnce: Boolean(onUnavailable),
+  };
   const reference = new WeakRef(store);
   const emit = (event) => nextTick(() => reference.deref()?.emit(event));
-  const means = { transport, limit, resurrect: resurrect ?? false, open, emit, invalid, failure };
+  const away = (isAway) => nextTick(() => reference.deref()?.[kState].away?.(isAway));
+  const own = { transport, bounds, resurrect: resurrect ?? false };
+  const means = { ...own, open, emit, away, invalid, failure };
   const { byClient, calls, adoption } = attach(checkClient({ client }), means);
   // What is under way with the one before is finished.
   state.adoption?.close();
@@ -360,26 +367,6 @@ function checkClient(options) {
     throw invalid(`RedisStore: give a client or a ${server}, not both`);
   }
   return client;
-}
-
-/** The state of a client's connection, in the store's words; `ready` where it does not say. */
-function statusOf(client, wasReady) {
-  if (isProxy(client)) return "ready"; // It may not bear to be looked at.
-  const { isOpen, isReady, status } = client;
-  if (typeof isOpen === "boolean") {
-    if (!isOpen) return "closed";
-    if (isReady !== false) return "ready";
-    return wasReady ? "reconnecting" : "connecting";
-  }
-  const ioredis = {
-    wait: "connecting",
-    connecting: "connecting",
-    connect: "connecting",
-    reconnecting: "reconnecting",
-    close: "reconnecting",
-    end: "closed",
-  };
-  return ioredis[status] ?? "ready";
 }
 
 /** The fields as src/options.rs reads them. While nobody has set `scanCount`, it is the store's. */

@@ -4,9 +4,10 @@
 // opens and closes with it, and is given up for the client where it could go elsewhere.
 
 const { lookup } = require("node:dns/promises");
-const { EventEmitter, errorMonitor } = require("node:events");
 const { isIP } = require("node:net");
 const { clearTimeout, setTimeout } = require("node:timers");
+const { follow } = require("./following.js");
+const { hasBeenReady, isEnded, isReady, relayOf } = require("./presence.js");
 const { read } = require("./read.js");
 
 /** How often, in milliseconds, a node-redis client in use is asked whether it is where it was. */
@@ -17,9 +18,6 @@ const ANSWER_WITHIN = 2000;
 const AGAIN_AFTER = 5000;
 /** How often CLIENT INFO may cost a client its connection before it is never asked again. */
 const STRIKES = 2;
-/** Methods by which a client moves to another database or user, or ends. */
-const MOVES = ["select", "auth", "hello", "reset"].flatMap((name) => [name, name.toUpperCase()]);
-const ENDS = ["close", "destroy", "disconnect", "quit", "QUIT", "end"];
 
 /**
  * @typedef {object} Link a native object, and whose connection it uses
@@ -66,7 +64,7 @@ class Adoption {
 
   /** Whether the client has been ready before. */
   get wasReady() {
-    return readied.has(this.client);
+    return hasBeenReady(this.client);
   }
 
   /** What carries a call that is made now; undefined while that is not known: see `hold`. */
@@ -336,7 +334,7 @@ async function unharmed(client, asked, ms) {
     };
   });
   const harms = ["close", "end", "reconnecting"];
-  const relay = relays.get(client);
+  const relay = relayOf(client);
   for (const event of harms) relay.on(event, harm);
   try {
     const answered = Promise.race([asked, harmed]);
@@ -367,7 +365,7 @@ function forgetQuestion({ prevCommandQueue: queue }) {
  */
 function untilReady(client) {
   return new Promise((resolve) => {
-    const relay = relays.get(client);
+    const relay = relayOf(client);
     const look = () => {
       if (!isReady(client) && client.status !== "wait" && !isEnded(client)) return;
       relay.off("ready", look);
@@ -396,91 +394,4 @@ function differs({ db, user }, { database, username }) {
   return undefined;
 }
 
-function isReady(client) {
-  return client.isReady === true || client.status === "ready";
-}
-
-/** Whether a client has been closed, or has given up. One that was never opened may still open. */
-function isEnded(client) {
-  return typeof client.isOpen === "boolean" ? !client.isOpen : client.status === "end";
-}
-
-/** The last error of each client that is followed, and which have been ready. */
-const troubles = new WeakMap();
-const readied = new WeakSet();
-
-/** The adoptions that follow each client: one set of listeners a client, however many stores. */
-const followers = new WeakMap();
-
-/** What tells a client's events to whoever waits for one: a client warns where these are many. */
-const relays = new WeakMap();
-
-function follow(client, adoption) {
-  let adoptions = followers.get(client);
-  if (adoptions === undefined) {
-    adoptions = new Set();
-    followers.set(client, adoptions);
-    listen(client, adoptions);
-  }
-  // Weakly, so that a store nobody has any more can go.
-  adoptions.add(new WeakRef(adoption));
-}
-
-function listen(client, adoptions) {
-  const tell = (event) => {
-    for (const reference of adoptions) {
-      const adoption = reference.deref();
-      if (adoption === undefined || adoption.isClosed) adoptions.delete(reference);
-      else adoption.heard(event);
-    }
-  };
-  if (isReady(client)) readied.add(client);
-  client.on("ready", () => readied.add(client));
-  // Seen without being a listener: an app that has none is to learn of it as it would.
-  client.on(errorMonitor, (error) => troubles.set(client, error));
-  for (const [event, told] of [
-    ["ready", "ready"],
-    ["end", "end"],
-    ["terminated", "end"],
-    ["select", "moved"],
-  ]) {
-    client.on(event, () => tell(told));
-  }
-  const relay = new EventEmitter().setMaxListeners(0);
-  relays.set(client, relay);
-  for (const event of ["ready", "end", "terminated", "close", "reconnecting"]) {
-    client.on(event, () => relay.emit(event));
-  }
-  // Neither library says when it is moved, nor in time that it is closed: the calls say so.
-  // (ioredis also calls them itself, to log in, before it is ready.)
-  const whenReady = (event) => () => {
-    if (isReady(client)) tell(event);
-  };
-  for (const name of MOVES) announce(client, name, whenReady("moving"), whenReady("moved"));
-  for (const name of ENDS) announce(client, name, () => tell("moving"));
-}
-
-/** Has `before` and `after` called around a method of a client. */
-function announce(client, name, before, after = () => {}) {
-  const method = client[name];
-  if (typeof method !== "function") return;
-  const own = Object.getOwnPropertyDescriptor(client, name);
-  Object.defineProperty(client, name, {
-    configurable: true,
-    writable: true,
-    enumerable: own?.enumerable ?? false,
-    value(...args) {
-      before();
-      const returned = method.apply(this, args);
-      after();
-      return returned;
-    },
-  });
-}
-
-/** What keeps a client that is followed from being ready, where it has said so. */
-function troubleOf(client) {
-  return isReady(client) ? undefined : troubles.get(client);
-}
-
-module.exports = { Adoption, troubleOf };
+module.exports = { Adoption };

@@ -4,10 +4,11 @@
 // it says which server it talks to, a connection of the store's own takes its place.
 
 const { debuglog } = require("node:util");
-const { Adoption, troubleOf } = require("./adoption.js");
+const { Adoption } = require("./adoption.js");
 const { ByClient } = require("./by-client.js");
 const { Calls } = require("./calls.js");
 const { commandsOf } = require("./commands.js");
+const { isAway, relayOf, troubleOf, watch } = require("./presence.js");
 const { read } = require("./read.js");
 const { Sweeps } = require("./sweeps.js");
 
@@ -19,14 +20,16 @@ const CONNECT_REDIS_SCAN_COUNT = 100;
  * @param {object} client the option `client`
  * @param {object} means
  * @param {string} means.transport the option `transport`
- * @param {number} means.limit commandTimeout
+ * @param {import("./calls.js").Bounds} means.bounds
  * @param {boolean} means.resurrect the option `resurrect`
  * @param {(how: object) => import("./adoption.js").Link} means.open makes a native object
  * @param {(event: string) => void} means.emit has the store emit an event
+ * @param {(isAway: boolean) => void} means.away tells the store whether the client is away
  * @param {(message: string) => Error} means.invalid
  * @param {(message: string, code: string, cause?: Error) => Error} means.failure
  */
-function attach(client, { transport, limit, resurrect, open, emit, invalid, failure }) {
+function attach(client, means) {
+  const { transport, bounds, resurrect, open, emit, away, invalid, failure } = means;
   const reading = read(client);
   const complaint = missing(client, reading);
   if (complaint) throw invalid(`RedisStore: ${complaint}`);
@@ -36,7 +39,7 @@ function attach(client, { transport, limit, resurrect, open, emit, invalid, fail
   if (isForced && reading.why) throw invalid(`RedisStore: ${cannot(reading.why)}`);
 
   const name = reading.at === undefined ? reading.name : `${reading.name}, ${reading.at}`;
-  const calls = new Calls({ limit, client: name, failure });
+  const calls = new Calls({ bounds, client: name, failure });
   const isUnknown = reading.dialect === "unknown";
   const commands = commandsOf(client, reading);
   const sweeps = new Sweeps(commands, calls);
@@ -51,6 +54,11 @@ function attach(client, { transport, limit, resurrect, open, emit, invalid, fail
   const carrier = new ByClient(commands, calls);
   carrier.begin(byClient.native, byClient.fields(byClient.first), resurrect);
   Object.assign(byClient, { native: carrier, isByClient: true });
+  if (bounds.failsAtOnce) {
+    watch(client, away);
+    calls.troubleOf = () => troubleOf(client);
+    calls.isAway = () => isAway(client);
+  }
   const why = transport === "client" ? 'the option transport is "client"' : reading.why;
   if (why) {
     log(`transport client: ${reading.name}: ${why}`);
@@ -71,6 +79,7 @@ function attach(client, { transport, limit, resurrect, open, emit, invalid, fail
     refusal: (reason) => failure(`RedisStore: ${cannot(reason)}`, "ECLIENT"),
   });
   // Not of the adoption: the native side holds the calls, and must not hold the store.
+  relayOf(client);
   calls.troubleOf = () => troubleOf(client);
   return { byClient, calls, adoption };
 }

@@ -9,15 +9,25 @@ const { Queue } = require("./queue.js");
 /** What Redis's own errors begin with: WRONGTYPE, NOAUTH, OOM … */
 const SERVERS_WORD = /^([A-Z][A-Z0-9_]+)(?: |$)/;
 
+/**
+ * @typedef {object} Bounds
+ * @property {number} limit milliseconds a call may wait: commandTimeout
+ * @property {number} length how many may: commandsQueueMaxLength
+ * @property {number} bytes of how many bytes: commandsQueueMaxBytes
+ * @property {boolean} failsAtOnce whether none waits while the client is known to be away:
+ *   onUnavailable
+ */
+
 class Calls {
   /**
    * @param {object} terms
-   * @param {number} terms.limit milliseconds a call may wait
+   * @param {Bounds} terms.bounds
    * @param {string} terms.client what messages call the client
    * @param {(message: string, code: string, cause?: Error) => Error} terms.failure
    */
-  constructor({ limit, client, failure }) {
-    this.limit = limit;
+  constructor({ bounds, client, failure }) {
+    this.bounds = bounds;
+    this.limit = bounds.limit;
     this.client = client;
     this.failure = failure;
     this.isClosed = false;
@@ -25,6 +35,7 @@ class Calls {
     this.timer = undefined;
     /** What keeps the client from answering, where that is known. */
     this.troubleOf = () => undefined;
+    this.isAway = () => false;
   }
 
   /**
@@ -35,7 +46,7 @@ class Calls {
    */
   make(name, key, answer, command, first, second, third, fourth) {
     return new Promise((resolve, reject) => {
-      const call = this.enter(name, reject);
+      const call = this.enter(name, reject, sizeOf(second));
       if (call === undefined) return;
       const replied = (reply) => {
         if (!this.waiting.take(call)) return;
@@ -83,16 +94,53 @@ class Calls {
   }
 
   /** Counts a call among those that wait; undefined where it is too late for that. */
-  enter(name, reject) {
-    if (this.isClosed) {
-      reject(this.closed(name));
+  enter(name, reject, bytes = 0) {
+    const refusal = this.refusal(name, bytes);
+    if (refusal !== undefined) {
+      reject(refusal);
       return undefined;
     }
     const deadline = performance.now() + this.limit;
-    const call = { name, reject, deadline, isQueued: false, before: undefined, after: undefined };
+    const call = {
+      name,
+      reject,
+      deadline,
+      bytes,
+      isQueued: false,
+      before: undefined,
+      after: undefined,
+    };
     this.waiting.add(call);
     if (this.timer === undefined) this.watch(this.limit);
     return call;
+  }
+
+  /** Why a call is not taken, where it is not. */
+  refusal(name, bytes) {
+    if (this.isClosed) return this.closed(name);
+    const { bounds, waiting } = this;
+    if (bounds.failsAtOnce && this.isAway()) return this.away(name);
+    if (waiting.length >= bounds.length) {
+      return this.full(name, `${waiting.length} calls`, "commandsQueueMaxLength");
+    }
+    if (waiting.bytes > 0 && waiting.bytes + bytes > bounds.bytes) {
+      return this.full(name, `calls of ${waiting.bytes} bytes`, "commandsQueueMaxBytes");
+    }
+    return undefined;
+  }
+
+  full(name, what, option) {
+    const said = `${name}: ${what} wait for the app's Redis client (${this.client}) already, no more are taken (${option})`;
+    return this.failure(said, "ENOBUFS");
+  }
+
+  away(name) {
+    const said = `${name}: the app's Redis client (${this.client}) has no connection`;
+    const trouble = this.troubleOf();
+    if (trouble === undefined) return this.failure(said, "ECONNRESET");
+    const { code, reason } = this.reason("", trouble);
+    const cause = Object.assign(new Error(reason), { code });
+    return this.failure(`${said}: ${reason}`, code === "ECLIENT" ? "ECONNRESET" : code, cause);
   }
 
   /** Looks for calls that have waited too long, in so many milliseconds. */
@@ -167,6 +215,11 @@ class Calls {
       : "";
     return { code: code === "ENOENT" ? "ERR" : code, reason: reason + advice };
   }
+}
+
+/** The bytes of what is to be stored, about. */
+function sizeOf(value) {
+  return typeof value === "string" || value instanceof Uint8Array ? value.length : 0;
 }
 
 /** A text without a key in it, nor the session id that the key ends with. */

@@ -5,16 +5,20 @@
  * its table is remade over and over while calls come and go, which the garbage collector pays for:
  * with one, `get` through ioredis was a sixth slower.
  *
- * What is put in gets the fields `before`, `after` and `isQueued`.
+ * What is put in gets the fields `before`, `after` and `isQueued`, and has its `bytes`.
  */
 class Queue {
   constructor() {
     this.first = undefined;
     this.last = undefined;
+    this.length = 0;
+    this.bytes = 0;
   }
 
   add(item) {
     item.isQueued = true;
+    this.length += 1;
+    this.bytes += item.bytes;
     item.before = this.last;
     item.after = undefined;
     if (this.last === undefined) this.first = item;
@@ -25,6 +29,8 @@ class Queue {
   /** Takes an item out; false where it has been taken out before. */
   take(item) {
     if (!item.isQueued) return false;
+    this.length -= 1;
+    this.bytes -= item.bytes;
     const { before, after } = item;
     if (before === undefined) this.first = after;
     else before.after = after;

@@ -1,0 +1,104 @@
+"use strict";
+
+// Whether an app's client has its connection.
+
+const { EventEmitter, errorMonitor } = require("node:events");
+const { isProxy } = require("node:util").types;
+
+/** What clients tell of their connections. */
+const EVENTS = ["ready", "end", "terminated", "close", "reconnecting", "select"];
+
+/** The last error of each client that is listened to, and which have been ready. */
+const troubles = new WeakMap();
+const readied = new WeakSet();
+
+/** What tells each client's events on: a client warns where it has many listeners. */
+const relays = new WeakMap();
+
+/** An emitter of a client's events; of none, where it has none. */
+function relayOf(client) {
+  let relay = relays.get(client);
+  if (relay === undefined) {
+    relay = new EventEmitter().setMaxListeners(0);
+    relays.set(client, relay);
+    if (!isProxy(client) && typeof client.on === "function") listen(client, relay);
+  }
+  return relay;
+}
+
+function listen(client, relay) {
+  if (isReady(client)) readied.add(client);
+  client.on("ready", () => readied.add(client));
+  for (const event of EVENTS) client.on(event, () => relay.emit(event));
+  // Seen without being a listener: an app that has none is to learn of it as it would.
+  client.on(errorMonitor, (error) => {
+    troubles.set(client, error);
+    relay.emit("trouble");
+  });
+}
+
+function isReady(client) {
+  return client.isReady === true || client.status === "ready";
+}
+
+/** Whether a client has been closed, or has given up. One that was never opened may still open. */
+function isEnded(client) {
+  return typeof client.isOpen === "boolean" ? !client.isOpen : client.status === "end";
+}
+
+/** Whether a client that is listened to has been ready before. */
+function hasBeenReady(client) {
+  return readied.has(client);
+}
+
+/** What keeps a client that is listened to from being ready, where it has said so. */
+function troubleOf(client) {
+  return isReady(client) ? undefined : troubles.get(client);
+}
+
+/** ioredis's states, in the store's words. */
+const STATES_OF_IOREDIS = {
+  wait: "connecting",
+  connecting: "connecting",
+  connect: "connecting",
+  reconnecting: "reconnecting",
+  close: "reconnecting",
+  end: "closed",
+};
+
+/** The state of a client's connection, in the store's words; `ready` where it does not say. */
+function statusOf(client) {
+  if (isProxy(client)) return "ready"; // It may not bear to be looked at.
+  const { isOpen, isReady, status } = client;
+  if (typeof isOpen === "boolean") {
+    if (!isOpen) return "closed";
+    if (isReady !== false) return "ready";
+    return hasBeenReady(client) ? "reconnecting" : "connecting";
+  }
+  return STATES_OF_IOREDIS[status] ?? "ready";
+}
+
+/** Whether a client is known to have no connection. */
+function isAway(client) {
+  const status = statusOf(client);
+  return status === "reconnecting" || (status === "connecting" && troubleOf(client) !== undefined);
+}
+
+/** Calls `tell(isAway)` whenever a client may have lost its connection, or have it again. */
+function watch(client, tell) {
+  const relay = relayOf(client);
+  for (const event of [...EVENTS, "trouble"]) {
+    relay.on(event, () => tell(isAway(client) || statusOf(client) === "closed"));
+  }
+}
+
+module.exports = {
+  hasBeenReady,
+  isAway,
+  isEnded,
+  isReady,
+  relayOf,
+  statusOf,
+  troubleOf,
+  watch,
+};
