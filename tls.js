@@ -34,4 +34,4 @@ function checkTls(tls, invalid) {
   throw invalid(`RedisStore: the option tls.${unknown} ${said}`);
 }
 
-module.exports = { checkTls, unknownTlsOption };
+module.exports = { TLS_OPTIONS, checkTls, unknownTlsOption };

@@ -133,7 +133,7 @@ class Adoption {
     let at;
     try {
       where = await within(ANSWER_WITHIN, server(), "its credentialsProvider does not answer");
-      at = { ...where, host: await addressOf(where) };
+      at = await addressed(where);
     } catch (error) {
       return { why: `it cannot be had whom and where it logs in: ${error?.message ?? error}` };
     }
@@ -146,7 +146,12 @@ class Adoption {
       const elsewhere = differs(answer, where);
       if (elsewhere) return { why: elsewhere };
     }
-    const own = this.connect(at);
+    let own;
+    try {
+      own = this.connect(at);
+    } catch (error) {
+      return { why: `a connection of the store's own is not possible: ${error.message}` };
+    }
     const failure = (await own.connected) ?? (await this.lacksRights(own));
     if (failure && !this.isForced) {
       own.native.retire();
@@ -296,10 +301,14 @@ function methodsOf({ get, set, expire, del }) {
   return { get, set, expire, del };
 }
 
-/** The address that a client's own `family` makes of a host's name. */
-async function addressOf({ host, family }) {
+/** A server by the address that a client's own `family` makes of its name. */
+async function addressed(where) {
+  const { host, family, tls } = where;
   const isName = typeof host === "string" && isIP(host) === 0;
-  return isName && (family === 4 || family === 6) ? (await lookup(host, family)).address : host;
+  if (!isName || (family !== 4 && family !== 6)) return where;
+  const { address } = await lookup(host, family);
+  // Its certificate is for the name.
+  return { ...where, host: address, tls: tls && { servername: host, ...tls } };
 }
 
 /** Waits for a promise, so many milliseconds. */

@@ -4,6 +4,7 @@
 // sources of node-redis 4, 5, 6 and ioredis 5, 6.
 
 const { isProxy } = require("node:util").types;
+const { TLS_OPTIONS, unknownTlsOption } = require("../tls.js");
 
 /**
  * @typedef {object} Reading what a client was found to be
@@ -27,6 +28,7 @@ const { isProxy } = require("node:util").types;
  * @property {number} database
  * @property {string} [name] the connection's name
  * @property {number} [family] 4 or 6, where a name is to be looked up so
+ * @property {true | object} [tls] Node's options, where it speaks TLS
  */
 
 /** @returns {Reading} */
@@ -87,7 +89,6 @@ function readNodeRedis(client) {
 }
 
 const CLUSTER = "connections of its own to a cluster are not supported by this version";
-const TLS = "connections of its own with TLS are not supported by this version";
 
 /** Options of a node-redis socket that change nothing about where it connects to. */
 const SOCKET_OPTIONS = new Set([
@@ -113,8 +114,9 @@ function serverOfNodeRedis(client) {
   const { credentialsProvider } = options;
   if (options.legacyMode) return { why: "it is in legacyMode" };
   if (options.readonly) return { why: "it may be connected to a replica (readonly)" };
-  if (socket.tls) return { why: TLS };
-  const odd = Object.keys(socket).find((key) => !SOCKET_OPTIONS.has(key));
+  // Its options of TLS stand beside the others.
+  const isOfTls = (key) => Boolean(socket.tls) && TLS_OPTIONS.includes(key);
+  const odd = Object.keys(socket).find((key) => !SOCKET_OPTIONS.has(key) && !isOfTls(key));
   if (odd !== undefined) return { why: `its socket has the option ${odd}` };
   if (credentialsProvider && credentialsProvider.type !== "async-credentials-provider") {
     return { why: "its credentialsProvider changes the credentials of a living connection" };
@@ -126,6 +128,7 @@ function serverOfNodeRedis(client) {
     {
       ...where,
       family: socket.family,
+      tls: socket.tls ? pick(socket, TLS_OPTIONS) : undefined,
       database: Number(options.database ?? 0),
       name: options.name,
     },
@@ -154,7 +157,9 @@ function serverOfIoredis(client, options) {
   if (options.sentinels) {
     return { why: "connections of its own by Sentinel are not supported by this version" };
   }
-  if (options.tls) return { why: TLS };
+  const tls = options.tls === true ? {} : options.tls || undefined;
+  const unknown = unknownTlsOption(pick(tls ?? {}, Object.keys(tls ?? {}), WHERE));
+  if (unknown !== undefined) return { why: `its tls has the option ${unknown}` };
   if (options.readOnly) return { why: "it may be connected to a replica (readOnly)" };
   if (options.monitor) return { why: "it is a monitor" };
   const where = options.path
@@ -164,11 +169,21 @@ function serverOfIoredis(client, options) {
     {
       ...where,
       family: options.family,
+      tls: tls && pick(tls, TLS_OPTIONS),
       database: Number(options.db ?? 0),
       name: options.connectionName ?? undefined,
     },
     async () => options,
   );
+}
+
+/** What ioredis's `tls` may hold besides, as it stands outside, too. */
+const WHERE = ["host", "port"];
+
+/** An object with some of the properties of another. */
+function pick(from, names, except = []) {
+  const picked = names.filter((name) => from[name] !== undefined && !except.includes(name));
+  return Object.fromEntries(picked.map((name) => [name, from[name]]));
 }
 
 /** A server, where all of it is of the type it must have. */

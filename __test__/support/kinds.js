@@ -129,7 +129,7 @@ function nodeRedis(version) {
     client('transport: "client"', "client", url, { options: { transport: "client" } }),
     client(
       "TLS",
-      "client",
+      "native",
       tlsOptions(({ ca }) => ({ tls: true, ca })),
       { start: tls },
     ),
@@ -243,7 +243,7 @@ function ioredisKinds(version) {
     ),
     client(
       "TLS",
-      "client",
+      "native",
       (site) => [{ host: "localhost", port: site.tlsPort, tls: { ca: site.ca } }],
       {
         start: tls,
