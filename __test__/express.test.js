@@ -29,7 +29,7 @@ const KINDS = [
 ];
 
 /** What a client says of a server that is not there, or that does not answer in time. */
-const DOWN = /^(ECONNREFUSED|ECONNRESET|ETIMEDOUT)$/;
+const DOWN = /^(ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE)$/;
 
 async function openNodeRedis(url) {
   const client = createClient({ url });
@@ -375,5 +375,84 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
     expect((await app.ask("/login")).status).toBe(200);
     expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
     await again.stop();
+  });
+
+  describe("onUnavailable", () => {
+    /** An app that says whether there is a session; a call that waits would run into the test's end. */
+    async function startWith(onUnavailable, redis) {
+      store = new RedisStore({
+        ...(await openFor(redis)),
+        onUnavailable,
+        commandTimeout: 60_000,
+      });
+      app = await startApp(store, {}, (express) => {
+        express.get("/login", (req, res) => {
+          if (req.session) req.session.user = "Ada";
+          res.json({ hasSession: req.session !== undefined });
+        });
+        express.get("/me", (req, res) =>
+          res.json({ hasSession: req.session !== undefined, user: req.session?.user ?? null }),
+        );
+      });
+    }
+
+    /** Asks until the app knows that Redis is away, or there. */
+    async function askUntil(holds) {
+      let answer;
+      await waitUntil("the app has noticed", async () => {
+        answer = await app.ask("/me");
+        return holds(answer);
+      });
+      return answer;
+    }
+
+    test("error gives a request its 500 at once, and sessions return with Redis", async () => {
+      const own = await startRedisServer({ args: ["--appendonly", "yes"] });
+      await startWith("error", own);
+      await app.ask("/login");
+      expect((await app.ask("/me")).body.user).toBe("Ada");
+      await own.kill();
+      const answer = await askUntil(({ status }) => status !== 200);
+      expect(answer).toMatchObject({ status: 500, body: { code: expect.stringMatching(DOWN) } });
+      expect(answer.body.error).toContain(`127.0.0.1:${own.port}`);
+      expect(answer.body.error).not.toContain("commandTimeout");
+      const direct = await Promise.allSettled([store.get("a"), store.set("a", {}), store.length()]);
+      for (const { reason } of direct) expect(reason.code).toMatch(DOWN);
+      await own.restart();
+      expect((await askUntil(({ status }) => status === 200)).body.user).toBe("Ada");
+      await own.stop();
+    });
+
+    test("skip serves requests without a session, and with one when Redis is back", async () => {
+      const own = await startRedisServer({ args: ["--appendonly", "yes"] });
+      await startWith("skip", own);
+      await app.ask("/login");
+      await own.kill();
+      await askUntil(({ body }) => body.hasSession === false);
+      for (let n = 0; n < 5; n += 1) {
+        expect(await app.ask("/me")).toMatchObject({ status: 200, body: { hasSession: false } });
+      }
+      await own.restart();
+      expect((await askUntil(({ body }) => body.hasSession)).body.user).toBe("Ada");
+      await own.stop();
+    });
+
+    test("skip holds for an app that starts while Redis is away", async () => {
+      const own = await startRedisServer();
+      const options = await openFor(own);
+      await own.kill();
+      store = new RedisStore({ ...options, onUnavailable: "skip", commandTimeout: 60_000 });
+      const told = new Promise((resolve) => store.once("disconnect", resolve));
+      await store.get("a").catch(() => {});
+      await told;
+      // It listens later than it was told.
+      app = await startApp(store, {}, (express) => {
+        express.get("/me", (req, res) => res.json({ hasSession: req.session !== undefined }));
+      });
+      await askUntil(({ body }) => body.hasSession === false);
+      await own.restart();
+      await askUntil(({ body }) => body.hasSession);
+      await own.stop();
+    });
   });
 });

@@ -55,9 +55,12 @@ function attach(client, means) {
   carrier.begin(byClient.native, byClient.fields(byClient.first), resurrect);
   Object.assign(byClient, { native: carrier, isByClient: true });
   if (bounds.failsAtOnce) {
-    watch(client, away);
     calls.troubleOf = () => troubleOf(client);
     calls.isAway = () => isAway(client);
+    watch(client, (isGone) => {
+      away(isGone);
+      if (isGone) calls.failAtOnce();
+    });
   }
   const why = transport === "client" ? 'the option transport is "client"' : reading.why;
   if (why) {

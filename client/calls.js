@@ -166,9 +166,18 @@ class Calls {
   close() {
     this.isClosed = true;
     clearTimeout(this.timer);
+    this.rejectAll((name) => this.closed(name));
+  }
+
+  /** Rejects what waits, as the client is away. */
+  failAtOnce() {
+    this.rejectAll((name) => this.away(name));
+  }
+
+  rejectAll(errorOf) {
     for (let call = this.waiting.first; call !== undefined; call = this.waiting.first) {
       this.waiting.take(call);
-      call.reject(this.closed(call.name));
+      call.reject(errorOf(call.name));
     }
   }
 
