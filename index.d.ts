@@ -115,6 +115,8 @@ declare class RedisStore extends Store {
   on(event: "ready", listener: () => void): this;
   /** The connection was lost, and another is being made. */
   on(event: "reconnecting", listener: () => void): this;
+  /** Redis is away, and is there again; only with `onUnavailable: "skip"`. */
+  on(event: "disconnect" | "connect", listener: () => void): this;
   /** The store is closed. */
   on(event: "end", listener: () => void): this;
   /** A loaded session was not saved, because it has been destroyed or has expired meanwhile. */
@@ -144,11 +146,26 @@ declare namespace RedisStore {
 
   export interface RedisStoreOptions {
     /**
-     * The server: `redis://[user:password@]host[:port][/database]` or
+     * The server: `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS, or
      * `unix:///path/to/socket[?db=&user=&pass=]`.
      * @default "redis://localhost:6379"
      */
     url?: string | URL | null;
+    /** Some nodes of a Redis Cluster, instead of `url`. One that is up will do. */
+    cluster?: readonly Server[] | null;
+    /** The master that these sentinels name, instead of `url`. */
+    sentinel?: SentinelOptions | null;
+    /** How to speak TLS; `true` for Node's defaults. A `rediss://` url needs none. */
+    tls?: boolean | TlsOptions | null;
+    /** As whom to log in, in place of what the url says. */
+    username?: string | null;
+    /** In place of what the url says. */
+    password?: string | null;
+    /**
+     * The number of the database, in place of what the url says.
+     * @default 0
+     */
+    database?: number | null;
     /**
      * The app's own Redis client: of node-redis 3 to 6 or ioredis 5 or 6, a cluster, pool or
      * sentinel of theirs, or anything with connect-redis's own calls (`get set expire del mGet
@@ -202,9 +219,25 @@ declare namespace RedisStore {
     commandTimeout?: number | null;
     /**
      * How long one attempt to connect and log in may take, in milliseconds.
-     * @default 5000
+     * @default 3000
      */
     connectTimeout?: number | null;
+    /**
+     * What happens while Redis is away. Not given, calls wait for it until `commandTimeout`.
+     * `"error"`: calls reject at once, so a request gets its error at once. `"skip"`: the same, and
+     * express-session serves requests without a session (`req.session` is undefined).
+     */
+    onUnavailable?: "error" | "skip" | null;
+    /**
+     * How many calls may wait for an answer; one more rejects with `ENOBUFS`.
+     * @default 250000
+     */
+    commandsQueueMaxLength?: number | null;
+    /**
+     * How many bytes of sessions to be stored may wait for an answer; more reject with `ENOBUFS`.
+     * @default 268435456
+     */
+    commandsQueueMaxBytes?: number | null;
     /**
      * Write a session that was destroyed while a request had it loaded, as connect-redis does.
      * @default false
@@ -212,12 +245,49 @@ declare namespace RedisStore {
     resurrect?: boolean | null;
   }
 
+  /** A url, `"host:port"`, or host and port. */
+  export type Server = string | URL | { host: string; port?: number };
+
+  /** Redis Sentinel. What is not given of the master's login and TLS beside it is as here. */
+  export interface SentinelOptions {
+    /** What the sentinels call the master. */
+    name: string;
+    /** The sentinels; the port is 26379 where none is given. */
+    nodes: readonly Server[];
+    /** How to log in to the sentinels. */
+    username?: string | null;
+    password?: string | null;
+    /** How to speak TLS to the sentinels. */
+    tls?: boolean | TlsOptions | null;
+  }
+
+  /** Node's options of `tls.connect`, as far as they are known here; another one is a `TypeError`. */
+  export interface TlsOptions {
+    /** Whom to trust, in PEM, instead of the system's authorities and `NODE_EXTRA_CA_CERTS`. */
+    ca?: Pem | readonly Pem[] | null;
+    /** The client's own certificate chain, in PEM. */
+    cert?: Pem | readonly Pem[] | null;
+    /** Its key, in PEM and not encrypted. */
+    key?: Pem | null;
+    /** The name to ask the server for, and to find in its certificate, instead of the host. */
+    servername?: string | null;
+    /**
+     * `false` takes any certificate: the connection is encrypted, but to whom is not known.
+     * @default true
+     */
+    rejectUnauthorized?: boolean | null;
+    minVersion?: "TLSv1.2" | "TLSv1.3" | null;
+    maxVersion?: "TLSv1.2" | "TLSv1.3" | null;
+  }
+
+  export type Pem = string | Uint8Array;
+
   /** Why a call failed. */
   export class RedisStoreError extends Error {
     name: "RedisStoreError";
     /**
      * The server's word (`WRONGTYPE`, `NOAUTH`, `WRONGPASS`, `OOM`, `READONLY` …), or
-     * `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`, `ETIMEDOUT`, `ECLOSED`, `ECLIENT`,
+     * `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`, `ETIMEDOUT`, `ENOBUFS`, `ECLOSED`, `ECLIENT`,
      * `EINTERNAL` (a bug of this library).
      */
     code: string;
