@@ -119,11 +119,11 @@ class Adoption {
   /**
    * A connection to where the client is, or why there is none. `passing` says that it may be
    * otherwise with the next call, `isForNow` that it may be in a while.
-   * @returns {Promise<{own?: Link, where?: object, why?: string, passing?: boolean,
+   * @returns {Promise<{own?: Link, where?: object, place?: string, why?: string, passing?: boolean,
    *   isForNow?: boolean}>}
    */
   async tryToAdopt() {
-    const { why, server, name } = read(this.client);
+    const { why, server, name, at: place, isCluster } = read(this.client);
     if (why) return { why: `${name}: ${why}` };
     if (await untilReady(this.client)) return { why: "the client is closed", passing: true };
     if (strikesOf(this.client) >= STRIKES && !this.isForced) {
@@ -137,12 +137,13 @@ class Adoption {
     } catch (error) {
       return { why: `it cannot be had whom and where it logs in: ${error?.message ?? error}` };
     }
-    const answer = await this.whoAmI();
+    // A cluster has one database, and no `select` or `auth` to leave it by.
+    const answer = isCluster ? { error: undefined } : await this.whoAmI();
     if (isEnded(this.client)) return { why: "the client is closed", passing: true };
     if (answer.error) {
       const why = `CLIENT INFO by the client fails: ${answer.error.message}`;
       if (!this.isForced) return { why, isForNow: answer.error.code === "ETIMEDOUT" };
-    } else {
+    } else if (!isCluster) {
       const elsewhere = differs(answer, where);
       if (elsewhere) return { why: elsewhere };
     }
@@ -157,7 +158,7 @@ class Adoption {
       own.native.retire();
       return { why: `a connection of the store's own is no good: ${failure}`, isForNow: true };
     }
-    return { own, where };
+    return { own, where, place };
   }
 
   /** What the user may not do that the store's own connection does, and a client need not. */
@@ -172,13 +173,12 @@ class Adoption {
   }
 
   /** Puts into effect what has been found; returns what carries the calls. */
-  take({ own, where, why, passing, isForNow }) {
+  take({ own, where, place, why, passing, isForNow }) {
     if (own) {
       this.own = own;
       this.where = where;
       this.isByClient = false;
-      const at = where.path ?? `${where.host}:${where.port}`;
-      this.log(`transport native: a connection of the store's own to ${at}`);
+      this.log(`transport native: a connection of the store's own to ${place}`);
       this.emit("ready");
       return own;
     }
@@ -235,14 +235,15 @@ class Adoption {
     if (own === undefined || this.isChecking) return;
     this.isChecking = true;
     try {
-      const { why, server } = read(this.client);
+      const { why, server, isCluster } = read(this.client);
       const where = why ? undefined : await server();
       const isSame = where !== undefined && sameServer(where, this.where);
       // However long it takes: only one such question is under way.
-      const answer = isSame ? await this.whoAmI(Number.POSITIVE_INFINITY) : {};
+      const asks = isSame && !isCluster;
+      const answer = asks ? await this.whoAmI(Number.POSITIVE_INFINITY) : {};
       if (epoch !== this.epoch) return;
       // No answer says nothing: the client may be away, or busy.
-      if (!isSame || (!answer.error && differs(answer, where))) this.moved();
+      if (!isSame || (asks && !answer.error && differs(answer, where))) this.moved();
     } catch {
       // Who cannot be read any more is not followed.
       if (epoch === this.epoch) this.moved();
@@ -390,7 +391,12 @@ function untilReady(client) {
 }
 
 function sameServer(a, b) {
-  return ["host", "port", "path", "database", "username"].every((name) => a[name] === b[name]);
+  const isSame = (name) => a[name] === b[name];
+  const isAlike = (name) => JSON.stringify(a[name]) === JSON.stringify(b[name]);
+  return (
+    ["host", "port", "path", "database", "username"].every(isSame) &&
+    ["cluster", "sentinel"].every(isAlike)
+  );
 }
 
 /** Says how a server's answer to CLIENT INFO differs from a server that was read, if it does. */

@@ -38,6 +38,9 @@ function listen(client, relay) {
 }
 
 function isReady(client) {
+  if (client.isReady === undefined && typeof client.isOpen === "boolean") {
+    return client.isOpen; // A cluster of node-redis 5 does not say.
+  }
   return client.isReady === true || client.status === "ready";
 }
 

@@ -3,6 +3,7 @@
 // Reads an app's Redis client: what it is, and which server it talks to. The facts are from the
 // sources of node-redis 4, 5, 6 and ioredis 5, 6.
 
+const dns = require("node:dns");
 const { isProxy } = require("node:util").types;
 const { TLS_OPTIONS, unknownTlsOption } = require("../tls.js");
 
@@ -23,6 +24,8 @@ const { TLS_OPTIONS, unknownTlsOption } = require("../tls.js");
  * @property {string} [host]
  * @property {number} [port]
  * @property {string} [path] of a Unix socket, instead of host and port
+ * @property {object[]} [cluster] the nodes it starts from, instead of all these
+ * @property {object} [sentinel] `{name, nodes, username, password, tls}`, likewise
  * @property {string} [username]
  * @property {string} [password]
  * @property {number} database
@@ -65,7 +68,8 @@ function readNodeRedis4(client) {
   const name = "node-redis 4";
   const reading = { dialect: "node-redis 4", name, isCluster: false, keyPrefix: "" };
   if ("masters" in client) {
-    return { ...reading, isCluster: true, name: `${name} cluster`, why: CLUSTER };
+    const why = "node-redis 4 does not say which nodes its cluster starts from";
+    return { ...reading, isCluster: true, name: `${name} cluster`, why };
   }
   return { ...reading, ...serverOfNodeRedis(client) };
 }
@@ -76,7 +80,11 @@ function readNodeRedis(client) {
   const isText = ["undefined", "string"].includes(typeof client._keyPrefix);
   const reading = { dialect: "node-redis", name: "node-redis", isCluster: false, keyPrefix };
   if ("masters" in client) {
-    return { ...reading, isCluster: true, name: "node-redis cluster", why: CLUSTER };
+    const cluster = { ...reading, isCluster: true, name: "node-redis cluster" };
+    const options = client._options ?? {};
+    const ownPrefix = options.keyPrefix ?? "";
+    if (typeof ownPrefix !== "string") return { ...cluster, why: "its keyPrefix is no string" };
+    return { ...cluster, keyPrefix: ownPrefix, ...clusterOfNodeRedis(client, options) };
   }
   if (isFunction(client.getSentinelNode) || isFunction(client.getReplicaClientLease)) {
     return { ...reading, name: "node-redis sentinel", why: "it hides the master's credentials" };
@@ -87,8 +95,6 @@ function readNodeRedis(client) {
   if (!isText) return { ...reading, why: "its keyPrefix is no string" };
   return { ...reading, ...serverOfNodeRedis(client) };
 }
-
-const CLUSTER = "connections of its own to a cluster are not supported by this version";
 
 /** Options of a node-redis socket that change nothing about where it connects to. */
 const SOCKET_OPTIONS = new Set([
@@ -105,22 +111,16 @@ const SOCKET_OPTIONS = new Set([
   "tls",
 ]);
 
-/** @returns {Pick<Reading, "why" | "server">} */
+/** @returns {Pick<Reading, "why" | "at" | "server">} */
 function serverOfNodeRedis(client) {
   const touched = touchedMethod(client);
   if (touched) return { why: touched };
   const options = client.options ?? {};
   const socket = options.socket ?? {};
-  const { credentialsProvider } = options;
   if (options.legacyMode) return { why: "it is in legacyMode" };
   if (options.readonly) return { why: "it may be connected to a replica (readonly)" };
-  // Its options of TLS stand beside the others.
-  const isOfTls = (key) => Boolean(socket.tls) && TLS_OPTIONS.includes(key);
-  const odd = Object.keys(socket).find((key) => !SOCKET_OPTIONS.has(key) && !isOfTls(key));
-  if (odd !== undefined) return { why: `its socket has the option ${odd}` };
-  if (credentialsProvider && credentialsProvider.type !== "async-credentials-provider") {
-    return { why: "its credentialsProvider changes the credentials of a living connection" };
-  }
+  const why = oddOfNodeRedis(options, socket);
+  if (why) return { why };
   const where = socket.path
     ? { path: socket.path }
     : { host: socket.host ?? "localhost", port: Number(socket.port ?? 6379) };
@@ -128,13 +128,55 @@ function serverOfNodeRedis(client) {
     {
       ...where,
       family: socket.family,
-      tls: socket.tls ? pick(socket, TLS_OPTIONS) : undefined,
+      tls: tlsOfNodeRedis(socket),
       database: Number(options.database ?? 0),
       name: options.name,
     },
-    // As the client itself does before each connect.
-    async () => (credentialsProvider ? credentialsProvider.credentials() : options),
+    credentialsOfNodeRedis(options),
   );
+}
+
+/** @returns {Pick<Reading, "why" | "at" | "server">} */
+function clusterOfNodeRedis(client, { rootNodes, defaults = {}, nodeAddressMap }) {
+  const touched = touchedMethod(client);
+  if (touched) return { why: touched };
+  if (nodeAddressMap) return { why: "it has a nodeAddressMap" };
+  if (!Array.isArray(rootNodes)) return { why: "it does not say which nodes it starts from" };
+  const socket = defaults.socket ?? {};
+  const why = [defaults, ...rootNodes]
+    .map((options) => oddOfNodeRedis(options, options.socket ?? {}))
+    .find(Boolean);
+  if (why) return { why };
+  const cluster = rootNodes.map(({ url, socket = {} }) =>
+    url === undefined ? { host: socket.host ?? "localhost", port: socket.port } : { url },
+  );
+  const login = defaults.credentialsProvider || defaults.password ? defaults : (rootNodes[0] ?? {});
+  return wholeServer(
+    { cluster, tls: tlsOfNodeRedis(socket), name: defaults.name },
+    credentialsOfNodeRedis(login),
+  );
+}
+
+/** What in options of node-redis is beyond the store's own connections. */
+function oddOfNodeRedis({ credentialsProvider }, socket) {
+  // Its options of TLS stand beside the others.
+  const isOfTls = (key) => Boolean(socket.tls) && TLS_OPTIONS.includes(key);
+  const odd = Object.keys(socket).find((key) => !SOCKET_OPTIONS.has(key) && !isOfTls(key));
+  if (odd !== undefined) return `its socket has the option ${odd}`;
+  if (credentialsProvider && credentialsProvider.type !== "async-credentials-provider") {
+    return "its credentialsProvider changes the credentials of a living connection";
+  }
+  return undefined;
+}
+
+function tlsOfNodeRedis(socket) {
+  return socket.tls ? pick(socket, TLS_OPTIONS) : undefined;
+}
+
+/** Asks for whom to log in as, as the client itself does before each connect. */
+function credentialsOfNodeRedis(options) {
+  const { credentialsProvider } = options;
+  return async () => (credentialsProvider ? credentialsProvider.credentials() : options);
 }
 
 function readIoredis(client) {
@@ -142,39 +184,87 @@ function readIoredis(client) {
   const reading = { dialect: "ioredis", name: "ioredis", isCluster: Boolean(client.isCluster) };
   if (reading.isCluster) {
     const keyPrefix = options.keyPrefix ?? options.redisOptions?.keyPrefix ?? "";
-    return { ...reading, name: "ioredis cluster", keyPrefix, why: CLUSTER };
+    const cluster = { ...reading, name: "ioredis cluster", keyPrefix };
+    return { ...cluster, ...clusterOfIoredis(client, options) };
   }
   return { ...reading, keyPrefix: options.keyPrefix ?? "", ...serverOfIoredis(client, options) };
 }
 
-/** @returns {Pick<Reading, "why" | "server">} */
+/** @returns {Pick<Reading, "why" | "at" | "server">} */
 function serverOfIoredis(client, options) {
   const isReal = typeof client.connector === "object" && typeof client.commandQueue === "object";
   if (!isReal) return { why: "it is not ioredis itself" };
-  const touched = touchedMethod(client);
-  if (touched) return { why: touched };
+  const why = touchedMethod(client) ?? oddOfIoredis(options);
+  if (why) return { why };
   if (options.Connector) return { why: "it has a Connector of its own" };
-  if (options.sentinels) {
-    return { why: "connections of its own by Sentinel are not supported by this version" };
-  }
-  const tls = options.tls === true ? {} : options.tls || undefined;
-  const unknown = unknownTlsOption(pick(tls ?? {}, Object.keys(tls ?? {}), WHERE));
-  if (unknown !== undefined) return { why: `its tls has the option ${unknown}` };
   if (options.readOnly) return { why: "it may be connected to a replica (readOnly)" };
   if (options.monitor) return { why: "it is a monitor" };
-  const where = options.path
-    ? { path: options.path }
-    : { host: options.host ?? "localhost", port: Number(options.port ?? 6379) };
+  const { where, why: hidden } = whereIsIoredis(options);
+  if (hidden) return { why: hidden };
   return wholeServer(
     {
       ...where,
       family: options.family,
-      tls: tls && pick(tls, TLS_OPTIONS),
+      tls: tlsOfIoredis(options),
       database: Number(options.db ?? 0),
       name: options.connectionName ?? undefined,
     },
     async () => options,
   );
+}
+
+function whereIsIoredis(options) {
+  if (options.sentinels) {
+    const { sentinels, name, role, natMap, sentinelUsername, sentinelPassword } = options;
+    if (role === "slave") return { why: "it is connected to a replica (role)" };
+    if (natMap) return { why: "it has a natMap" };
+    const nodes = sentinels.map(({ host, port }) => ({ host, port: Number(port ?? 26379) }));
+    const tls = options.enableTLSForSentinelMode ? options.sentinelTLS || undefined : undefined;
+    const unknown = unknownTlsOption(tls);
+    if (unknown !== undefined) return { why: `its sentinelTLS has the option ${unknown}` };
+    const login = { username: sentinelUsername, password: sentinelPassword };
+    return { where: { sentinel: { name, nodes, ...pick(login, Object.keys(login)), tls } } };
+  }
+  if (options.path) return { where: { path: options.path } };
+  return { where: { host: options.host ?? "localhost", port: Number(options.port ?? 6379) } };
+}
+
+/** @returns {Pick<Reading, "why" | "at" | "server">} */
+function clusterOfIoredis(client, options) {
+  const { redisOptions = {}, natMap, dnsLookup, useSRVRecords } = options;
+  if (typeof client.connectionPool !== "object") return { why: "it is not ioredis itself" };
+  const why = touchedMethod(client) ?? oddOfIoredis(redisOptions);
+  if (why) return { why };
+  if (natMap) return { why: "it has a natMap" };
+  if (useSRVRecords) return { why: "it finds its nodes by SRV records" };
+  if (dnsLookup && dnsLookup !== dns.lookup) return { why: "it has a dnsLookup of its own" };
+  const cluster = client.startupNodes.map((node) => {
+    if (typeof node === "string") return node.includes("://") ? { url: node } : node;
+    if (typeof node === "number") return { host: "127.0.0.1", port: node };
+    return { host: node.host ?? "127.0.0.1", port: Number(node.port ?? 6379) };
+  });
+  const [first] = client.startupNodes;
+  const login = redisOptions.password || typeof first !== "object" ? redisOptions : first;
+  return wholeServer(
+    {
+      cluster,
+      tls: tlsOfIoredis(redisOptions),
+      name: redisOptions.connectionName ?? undefined,
+    },
+    async () => login,
+  );
+}
+
+/** What in options of ioredis is beyond the store's own connections. */
+function oddOfIoredis({ tls }) {
+  const own = tls && typeof tls === "object" ? tls : {};
+  const unknown = unknownTlsOption(pick(own, Object.keys(own), WHERE));
+  return unknown === undefined ? undefined : `its tls has the option ${unknown}`;
+}
+
+function tlsOfIoredis({ tls }) {
+  if (!tls) return undefined;
+  return tls === true ? {} : pick(tls, TLS_OPTIONS);
 }
 
 /** What ioredis's `tls` may hold besides, as it stands outside, too. */
@@ -188,13 +278,11 @@ function pick(from, names, except = []) {
 
 /** A server, where all of it is of the type it must have. */
 function wholeServer(where, credentials) {
-  const { host, port, path, database } = where;
-  const isWhole =
-    Number.isInteger(database) &&
-    (path === undefined ? typeof host === "string" && isPort(port) : typeof path === "string");
+  const at = addressOf(where);
+  const isWhole = at !== undefined && Number.isInteger(where.database ?? 0);
   if (!isWhole) return { why: "its options do not say which server it talks to" };
   return {
-    at: path ?? `${host}:${port}`,
+    at,
     async server() {
       const { username, password } = (await credentials()) ?? {};
       for (const value of [username, password]) {
@@ -202,9 +290,18 @@ function wholeServer(where, credentials) {
           throw new TypeError("its username and password are no strings");
         }
       }
-      return { ...where, username: username || undefined, password: password || undefined };
+      const login = { username: username || undefined, password: password || undefined };
+      return { ...where, ...login };
     },
   };
+}
+
+/** What messages call the place of a server; undefined where it is none. */
+function addressOf({ host, port, path, cluster, sentinel }) {
+  if (cluster) return `a cluster of ${cluster.length} known nodes`;
+  if (sentinel) return `the master ${JSON.stringify(sentinel.name)} of its sentinels`;
+  if (path !== undefined) return typeof path === "string" ? path : undefined;
+  return typeof host === "string" && isPort(port) ? `${host}:${port}` : undefined;
 }
 
 function isPort(port) {

@@ -135,7 +135,7 @@ function nodeRedis(version) {
     ),
     byClient(
       `${name}: createCluster`,
-      "client",
+      version === 4 ? "client" : "native",
       ({ cluster }) =>
         connected(createCluster({ rootNodes: cluster.urls.map((u) => ({ url: u })) })),
       // node-redis 6 itself lets GET overtake DEL there.
@@ -251,7 +251,7 @@ function ioredisKinds(version) {
     ),
     client(
       "sentinels",
-      "client",
+      "native",
       ({ sentinel }) => [{ name: sentinel.name, sentinels: sentinel.sentinels }],
       {
         start: startSentinel,
@@ -260,7 +260,7 @@ function ioredisKinds(version) {
     ...[undefined, PREFIX].map((keyPrefix) =>
       byClient(
         `${name}: Cluster${keyPrefix ? " with keyPrefix" : ""}`,
-        "client",
+        "native",
         ({ cluster }) => {
           const made = new Cluster(cluster.urls, { keyPrefix });
           made.on("error", () => {});
