@@ -312,9 +312,14 @@ impl Supervisor {
 
     /// Closes the lanes that have no slot any more and nothing to do.
     fn close_unneeded(&mut self) {
-        if let Some(cluster) = &self.cluster {
-            self.lanes
-                .retain(|lane| cluster.is_master(lane.id) || !lane.is_idle());
+        let Some(cluster) = &self.cluster else {
+            return;
+        };
+        let before = self.lanes.len();
+        self.lanes
+            .retain(|lane| cluster.is_master(lane.id) || !lane.is_idle());
+        if self.lanes.len() < before {
+            self.tell_if_ready(); // It may have been what was away.
         }
     }
 
