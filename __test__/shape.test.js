@@ -113,10 +113,33 @@ describe("an option of the wrong type", () => {
     ["connectTimeout", Number.POSITIVE_INFINITY, "got Infinity"],
     ["url", 5, "a string or a URL, got 5"],
     ["url", {}, "a string or a URL, got an object"],
+    ["cluster", "redis://user:secret@host", "a list with one server or more"],
+    ["cluster", [], "a list with one server or more"],
+    ["cluster", ["host:port"], 'a url, "host:port" or { host, port }, got "host:port"'],
+    ["cluster", ["redis://user:secret@host:x"], "the option cluster[0] cannot be used"],
+    ["cluster", [{ host: "a", port: 99999 }], "the option cluster[0].port must be a port"],
+    ["cluster", ["redis://a/3"], "a cluster has no database but 0"],
+    ["sentinel", "mymaster", "an object { name, nodes }"],
+    ["sentinel", { nodes: ["a"] }, "sentinel.name must say what the sentinels call the master"],
+    ["sentinel", { name: "m" }, "the option sentinel.nodes must be a list"],
+    ["username", 5, "the option username must be a string"],
+    ["password", ["secret"], "the option password must be a string"],
+    ["database", "3", 'a number from 0, got "3"'],
+    ["tls", "yes", "true, false or an object of TLS options"],
+    ["tls", { ca: "no PEM" }, "ca holds no certificate in PEM"],
+    ["tls", { ca: 5 }, "the option tls.ca must be PEM in a string or a Buffer"],
+    ["tls", { cert: "x" }, "cert is given without key"],
+    ["tls", { pfx: "secret" }, "the option tls.pfx is not supported"],
+    ["tls", { minVersion: "TLSv1" }, 'tls.minVersion must be "TLSv1.2" or "TLSv1.3"'],
+    ["onUnavailable", "wait", '"error" or "skip", got "wait"'],
+    ["onUnavailable", true, '"error" or "skip", got true'],
+    ["commandsQueueMaxLength", 0, "a number from 1, or Infinity, got 0"],
+    ["commandsQueueMaxBytes", "1", "a number from 1, or Infinity"],
   ])("%s: %p is a TypeError that says so", (option, value, said) => {
     let error;
     try {
-      open({ [option]: value });
+      const others = ["cluster", "sentinel"].includes(option) ? { url: null } : {};
+      open({ ...others, [option]: value });
     } catch (thrown) {
       error = thrown;
     }
@@ -125,6 +148,17 @@ describe("an option of the wrong type", () => {
     expect(error.message).toMatch(/^RedisStore: /);
     expect(error.message).toContain(option);
     expect(error.message).toContain(said);
+    expect(error.message).not.toContain("secret");
+  });
+
+  test.each([
+    [{ url: "redis://a", cluster: ["redis://b"] }, "give one of url, cluster and sentinel"],
+    [{ url: "rediss://a", tls: false }, "tls is false, but the url is one with TLS"],
+    [{ url: "unix:///a", tls: true }, "tls is not spoken over a Unix socket"],
+    [{ client: {}, url: null, cluster: ["redis://b"] }, "give a client or a cluster, not both"],
+  ])("options that do not go together are refused: %j", (options, said) => {
+    expect(() => open(options)).toThrow(TypeError);
+    expect(() => open(options)).toThrow(said);
   });
 
   test.each([

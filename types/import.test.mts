@@ -15,7 +15,16 @@ const options: RedisStoreOptions = {
   commandTimeout: 100,
   connectTimeout: 100,
   resurrect: true,
+  onUnavailable: "skip",
+  commandsQueueMaxLength: 1000,
+  commandsQueueMaxBytes: Number.POSITIVE_INFINITY,
 };
+new RedisStore({ url: "rediss://localhost", tls: { ca: "", rejectUnauthorized: true } });
+new RedisStore({ cluster: ["redis://a", { host: "b", port: 7000 }], username: "u", tls: true });
+new RedisStore({
+  sentinel: { name: "mymaster", nodes: ["a:26379"], password: "p", tls: { cert: [""], key: "" } },
+  database: 2,
+});
 const store: RedisStore = new RedisStore(options);
 new byDefault();
 new RedisStore({});
@@ -52,6 +61,8 @@ class Mine extends RedisStore {
 new RedisStore({ prefix: 5 });
 // @ts-expect-error: there is no such option
 new RedisStore({ tll: 5 });
+// @ts-expect-error: connections of the store's own know no pfx
+new RedisStore({ tls: { pfx: "" } });
 // @ts-expect-error: a ttl function returns a time
 new RedisStore({ ttl: () => ({}) });
 // @ts-expect-error: status is the store's
