@@ -161,7 +161,8 @@ const replication = (server) => send(server.port, "INFO", "replication");
  * @param {string[]} [options.sentinelArgs] more for the sentinels
  * @param {string} [options.config] more lines of the sentinels' configuration
  * @returns {Promise<{name: string, master: object, replicas: object[],
- *   sentinels: {host: string, port: number}[], stop: () => Promise<void>}>}
+ *   sentinels: {host: string, port: number}[], sentinelServers: object[],
+ *   stopSentinel: (place: number) => Promise<void>, stop: () => Promise<void>}>}
  */
 async function startRedisSentinel({
   replicas = 0,
@@ -186,6 +187,7 @@ async function startRedisSentinel({
       );
     }
     const sentinels = [];
+    const sentinelServers = [];
     const quorum = Math.floor(count / 2) + 1;
     for (let n = 0; n < count; n += 1) {
       const lines = [
@@ -199,6 +201,7 @@ async function startRedisSentinel({
         args: sentinelArgs,
       });
       servers.push(sentinel);
+      sentinelServers.push(sentinel);
       sentinels.push({ host: "127.0.0.1", port: sentinel.port });
     }
     for (const { port } of sentinels) {
@@ -208,7 +211,15 @@ async function startRedisSentinel({
         return /NOAUTH/.test(said) || said.includes(`slaves=${replicas},sentinels=${count}`);
       });
     }
-    return { name: "mymaster", master, replicas: servers.slice(1, 1 + replicas), sentinels, stop };
+    return {
+      name: "mymaster",
+      master,
+      replicas: servers.slice(1, 1 + replicas),
+      sentinels,
+      sentinelServers,
+      stopSentinel: (place) => sentinelServers[place].kill(),
+      stop,
+    };
   } catch (error) {
     await stop();
     throw error;
