@@ -15,7 +15,8 @@ const SLOTS = 16384;
  * @param {{args: (tlsPort: number) => string[]}} [options.tls] makes its nodes speak TLS, too, and
  *   name each other by those ports
  * @returns {Promise<{nodes: object[], urls: string[], addNode: () => Promise<object>,
- *   stop: () => Promise<void>}>} the nodes are servers, the masters first, each with its `id`
+ *   isWhole: () => Promise<void>, stop: () => Promise<void>}>} the nodes are servers, the masters
+ *   first, each with its `id`; `isWhole` waits until all that run agree that every slot is served
  */
 async function startRedisCluster({ masters = 3, replicas = 0, args = [], tls } = {}) {
   const nodes = [];
@@ -31,7 +32,24 @@ async function startRedisCluster({ masters = 3, replicas = 0, args = [], tls } =
     const secure = tls ? [...tls.args(tlsPort), "--tls-cluster", "yes"] : [];
     const server = await startRedisServer({ args: [...cluster, ...secure, ...args] });
     const id = (await send(server.port, "CLUSTER", "MYID")).split("\r\n")[1];
-    const node = Object.assign(server, { bus, id, tlsPort });
+    const node = {
+      ...server,
+      bus,
+      id,
+      tlsPort,
+      isDown: false,
+      get pid() {
+        return server.pid;
+      },
+      async kill() {
+        node.isDown = true;
+        await server.kill();
+      },
+      async restart() {
+        await server.restart();
+        node.isDown = false;
+      },
+    };
     nodes.push(node);
     return node;
   }
@@ -45,11 +63,12 @@ async function startRedisCluster({ masters = 3, replicas = 0, args = [], tls } =
       `${node.bus}`,
     );
   const isWhole = async () => {
-    for (const node of nodes) {
+    for (const node of nodes.filter(({ isDown }) => !isDown)) {
       await waitUntil("the cluster is whole", async () => {
         const info = await send(node.port, "CLUSTER", "INFO");
         const knows = info.includes(`cluster_known_nodes:${nodes.length}`);
-        return knows && info.includes("cluster_state:ok");
+        const isLinked = !/master_link_status:down/.test(await replication(node));
+        return knows && isLinked && info.includes("cluster_state:ok");
       });
     }
   };
@@ -73,14 +92,14 @@ async function startRedisCluster({ masters = 3, replicas = 0, args = [], tls } =
     for (const [n, node] of nodes.slice(masters).entries()) {
       await send(node.port, "CLUSTER", "REPLICATE", nodes[n % masters].id);
       await waitUntil("the replica follows", async () =>
-        (await send(node.port, "INFO", "replication")).includes("master_link_status:up"),
+        (await replication(node)).includes("master_link_status:up"),
       );
     }
   } catch (error) {
     await stop();
     throw error;
   }
-  return { nodes, urls: nodes.map(({ url }) => url), addNode, stop };
+  return { nodes, urls: nodes.map(({ url }) => url), addNode, isWhole, stop };
 }
 
 /**
@@ -88,23 +107,50 @@ async function startRedisCluster({ masters = 3, replicas = 0, args = [], tls } =
  * reshard` does.
  */
 async function moveSlots(cluster, from, to, slots) {
-  const masters = cluster.nodes.filter((node) => !node.isGone);
+  const others = (await mastersOf(cluster)).filter((node) => node !== from && node !== to);
+  const order = async (node, ...words) => {
+    const reply = await send(node.port, ...words);
+    if (reply.startsWith("-")) throw new Error(`${words.join(" ")}: ${reply}`);
+    return reply;
+  };
+  const setSlot = (node, ...words) => order(node, "CLUSTER", "SETSLOT", ...words);
   for (const slot of slots) {
-    await send(to.port, "CLUSTER", "SETSLOT", `${slot}`, "IMPORTING", from.id);
-    await send(from.port, "CLUSTER", "SETSLOT", `${slot}`, "MIGRATING", to.id);
+    await setSlot(to, slot, "IMPORTING", from.id);
+    await setSlot(from, slot, "MIGRATING", to.id);
     for (;;) {
-      const reply = await send(from.port, "CLUSTER", "GETKEYSINSLOT", `${slot}`, "10");
-      const keys = reply.split("\r\n").filter((_, place) => place > 0 && place % 2 === 0);
-      if (keys.filter(Boolean).length === 0) break;
-      const named = keys.filter(Boolean);
-      const address = ["127.0.0.1", `${to.port}`, '""', "0", "5000", "KEYS"];
-      await send(from.port, "MIGRATE", ...address, ...named);
+      const reply = await order(from, "CLUSTER", "GETKEYSINSLOT", slot, 10);
+      // `*count`, then `$length` and the key by turns.
+      const keys = reply
+        .split("\r\n")
+        .filter((line, place) => place > 0 && place % 2 === 0 && line);
+      if (keys.length === 0) break;
+      const address = ["127.0.0.1", to.tlsPort ?? to.port];
+      await order(from, "MIGRATE", ...address, '""', 0, 5000, "KEYS", ...keys);
     }
-    for (const node of [to, from, ...masters]) {
-      await send(node.port, "CLUSTER", "SETSLOT", `${slot}`, "NODE", to.id);
-    }
+    // The new master first: the old one would send clients to one that does not know yet.
+    for (const node of [to, from, ...others]) await setSlot(node, slot, "NODE", to.id);
   }
 }
+
+/** The nodes of a cluster that run and are masters. */
+async function mastersOf(cluster) {
+  const masters = [];
+  for (const node of cluster.nodes) {
+    if (!node.isDown && /role:master/.test(await replication(node))) masters.push(node);
+  }
+  return masters;
+}
+
+/** The node that follows a master. */
+async function replicaOf(cluster, master) {
+  for (const node of cluster.nodes) {
+    const follows = `master_port:${master.port}\r\n`;
+    if (!node.isDown && (await replication(node)).includes(follows)) return node;
+  }
+  throw new Error(`no node follows ${master.port}`);
+}
+
+const replication = (server) => send(server.port, "INFO", "replication");
 
 /**
  * Starts a master with replicas, and sentinels that watch it under the name `mymaster`.
@@ -115,7 +161,8 @@ async function moveSlots(cluster, from, to, slots) {
  * @param {string[]} [options.sentinelArgs] more for the sentinels
  * @param {string} [options.config] more lines of the sentinels' configuration
  * @returns {Promise<{name: string, master: object, replicas: object[],
- *   sentinels: {host: string, port: number}[], stop: () => Promise<void>}>}
+ *   sentinels: {host: string, port: number}[], sentinelServers: object[],
+ *   stopSentinel: (place: number) => Promise<void>, stop: () => Promise<void>}>}
  */
 async function startRedisSentinel({
   replicas = 0,
@@ -136,10 +183,11 @@ async function startRedisSentinel({
       const replica = await startRedisServer({ args: [...follow, ...args] });
       servers.push(replica);
       await waitUntil("the replica follows", async () =>
-        (await send(replica.port, "INFO", "replication")).includes("master_link_status:up"),
+        (await replication(replica)).includes("master_link_status:up"),
       );
     }
     const sentinels = [];
+    const sentinelServers = [];
     const quorum = Math.floor(count / 2) + 1;
     for (let n = 0; n < count; n += 1) {
       const lines = [
@@ -153,6 +201,7 @@ async function startRedisSentinel({
         args: sentinelArgs,
       });
       servers.push(sentinel);
+      sentinelServers.push(sentinel);
       sentinels.push({ host: "127.0.0.1", port: sentinel.port });
     }
     for (const { port } of sentinels) {
@@ -162,11 +211,19 @@ async function startRedisSentinel({
         return /NOAUTH/.test(said) || said.includes(`slaves=${replicas},sentinels=${count}`);
       });
     }
-    return { name: "mymaster", master, replicas: servers.slice(1, 1 + replicas), sentinels, stop };
+    return {
+      name: "mymaster",
+      master,
+      replicas: servers.slice(1, 1 + replicas),
+      sentinels,
+      sentinelServers,
+      stopSentinel: (place) => sentinelServers[place].kill(),
+      stop,
+    };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-module.exports = { moveSlots, startRedisCluster, startRedisSentinel };
+module.exports = { mastersOf, moveSlots, replicaOf, startRedisCluster, startRedisSentinel };

@@ -44,6 +44,8 @@ pub struct Cluster {
     wanted: bool,
     /// Times it was looked in a row without finding all well.
     attempts: u32,
+    /// Whether a node has refused a call since the last look, though it has the slot by that.
+    is_refused: bool,
     /// Why there is nobody, or nobody for some slots.
     pub last_error: Option<ConnectError>,
 }
@@ -61,6 +63,7 @@ impl Cluster {
             looking: None,
             wanted: true,
             attempts: 0,
+            is_refused: false,
             last_error: None,
         }
     }
@@ -138,6 +141,7 @@ impl Cluster {
     pub fn slot_unserved(&mut self, key: &[u8], why: ConnectError) {
         self.slots[usize::from(slot_of(key))] = None;
         self.last_error = Some(why);
+        self.is_refused = true;
     }
 
     /// All older calls of a lane are back: those on the slots that have left it may go. In the order
@@ -152,10 +156,15 @@ impl Cluster {
         std::mem::take(&mut self.held)
     }
 
-    /// Takes in how the cluster is laid out; `lane_of` gives the lane of a node.
-    pub fn take_in(&mut self, layout: Layout, mut lane_of: impl FnMut(&Node) -> LaneId) {
+    /// Takes in how the cluster is laid out; `lane_of` gives the lane of a node. Returns the slots
+    /// that have left a lane, with that lane.
+    pub fn take_in(
+        &mut self,
+        layout: Layout,
+        mut lane_of: impl FnMut(&Node) -> LaneId,
+    ) -> Vec<(u16, LaneId)> {
         self.masters.clear();
-        self.slots.fill(None);
+        let before = std::mem::replace(&mut self.slots, vec![None; SLOTS]);
         for (from, to, node) in layout.0 {
             let lane = *self
                 .masters
@@ -166,6 +175,17 @@ impl Cluster {
                 slots.fill(Some(lane));
             }
         }
+        let slots = (0..).zip(before.into_iter().zip(&self.slots));
+        slots
+            .filter_map(|(slot, (was, is))| {
+                was.filter(|was| Some(*was) != *is).map(|was| (slot, was))
+            })
+            .collect()
+    }
+
+    /// Has the calls on a slot wait until the older ones are back that a lane has in flight.
+    pub fn hold(&mut self, slot: u16, from: LaneId) {
+        self.moved.entry(slot).or_insert(from);
     }
 
     /// Has it looked at the cluster as it is from now on.
@@ -181,7 +201,8 @@ impl Cluster {
 
     /// The cluster has been looked at; where not all is well, it is looked at again.
     pub fn looked(&mut self, is_all_well: bool) {
-        if is_all_well {
+        let is_refused = std::mem::take(&mut self.is_refused);
+        if is_all_well && !is_refused {
             self.attempts = 0;
         } else {
             self.attempts = self.attempts.saturating_add(1);

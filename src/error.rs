@@ -315,6 +315,9 @@ fn advice(code: &str) -> &'static str {
         "NOAUTH" => " (give user and password in the url)",
         "WRONGPASS" => " (check user and password in the url)",
         "NOPERM" => " (the Redis user needs more rights: see the README, \"Redis rights\")",
+        "MOVED" | "CROSSSLOT" => {
+            " (this server is part of a cluster: give it as the option cluster)"
+        }
         "OOM" => " (Redis is at its maxmemory: raise it or set an eviction policy)",
         "READONLY" => " (this server is a replica: connect to its master)",
         "WRONGTYPE" => " (something else than a session is stored at this key)",

@@ -159,7 +159,20 @@ impl Lane {
     /// Whether every batch is back that was sent before the last answer by which a key is elsewhere:
     /// later calls on such a key may not overtake what is in it.
     pub fn is_settled(&self) -> bool {
-        self.older == 0
+        self.older == 0 && self.stale == 0
+    }
+
+    /// Keys of this lane are elsewhere from now on: what is in flight is older than that.
+    pub fn begin_era(&mut self) {
+        self.era += 1;
+        self.older += std::mem::take(&mut self.aloft);
+    }
+
+    /// Another has taken this server's place: what is in flight comes back now, to be sent there,
+    /// as a server that hangs would never answer.
+    pub fn leave(&mut self) {
+        self.drop_connection();
+        self.connect();
     }
 
     /// Why there is no connection, where one has been tried for in vain.
@@ -263,16 +276,20 @@ impl Lane {
 
     /// Drops the connection, and with it all that is in flight there, and starts a new one.
     fn reconnect(&mut self) {
-        self.connection += 1;
-        self.stale += std::mem::take(&mut self.aloft) + std::mem::take(&mut self.older);
+        self.drop_connection();
         self.shared.set_status(Status::Reconnecting);
         if self.shared.gives_back {
             // A client can go on, and must not be overtaken by what is sent again from here.
             self.shared.has_given_up.store(true, Ordering::Release);
-            self.close();
         } else {
             self.connect();
         }
+    }
+
+    fn drop_connection(&mut self) {
+        self.connection += 1;
+        self.stale += std::mem::take(&mut self.aloft) + std::mem::take(&mut self.older);
+        self.close();
     }
 
     /// Drops the connection for good.
@@ -315,8 +332,7 @@ impl Lane {
                         .iter()
                         .any(|c| matches!(c, Returned::Redirected(..)))
                 {
-                    self.era += 1;
-                    self.older += std::mem::take(&mut self.aloft);
+                    self.begin_era();
                 }
                 returned
             }

@@ -4,6 +4,7 @@
 //! happens to the servers; it waits for a connection that is away; on a connection that breaks it is
 //! sent once more; in a cluster it follows its key to where that is.
 
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -347,6 +348,7 @@ impl Supervisor {
             return;
         };
         let is_found = looked.is_ok();
+        let mut left = Vec::new();
         let unserved = cluster.take_unserved();
         match looked {
             Err(error) => {
@@ -361,7 +363,7 @@ impl Supervisor {
                     return;
                 };
                 cluster = taken;
-                cluster.take_in(layout, |node| {
+                left = cluster.take_in(layout, |node| {
                     let place = nodes.iter().position(|found| found == node);
                     place.map_or(0, |place| lanes[place])
                 });
@@ -373,6 +375,14 @@ impl Supervisor {
             Vec::new()
         };
         let masters = cluster.masters();
+        // What is in flight may come back with MOVED: calls made from now on must not overtake it.
+        let mut lanes_left = HashSet::new();
+        for (slot, from) in left {
+            lanes_left.insert(from);
+            if self.lane(from).is_some_and(|lane| lane.in_flight() > 0) {
+                cluster.hold(slot, from);
+            }
+        }
         self.cluster = Some(cluster);
         tell(&self.shared, |news| {
             for mut asker in askers {
@@ -382,8 +392,14 @@ impl Supervisor {
         // What waits for a node that is no master any more goes to the one that took its place.
         let mut again: Vec<Call> = unserved.into();
         for lane in &mut self.lanes {
-            if !masters.contains(&lane.id) {
+            let (is_master, has_lost) = (masters.contains(&lane.id), lanes_left.contains(&lane.id));
+            if !is_master || has_lost {
                 again.extend(lane.take_waiting());
+            }
+            match is_master {
+                _ if !has_lost || lane.in_flight() == 0 => {}
+                true => lane.begin_era(),
+                false => lane.leave(),
             }
         }
         again.sort_by_key(|call| call.serial);

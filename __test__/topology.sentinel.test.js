@@ -1,0 +1,347 @@
+"use strict";
+
+// A master behind sentinels: calls go on with the one that takes its place.
+
+const { once } = require("node:events");
+const { freePort, send, waitUntil } = require("../scripts/redis-server.js");
+const { startRedisSentinel } = require("../scripts/redis-topologies.js");
+const {
+  failure,
+  failures,
+  fake,
+  open,
+  start,
+  stopwatch,
+  untilWorks,
+  watch,
+} = require("./support/faults.js");
+const { startLoad } = require("./support/load.js");
+const { measured } = require("./support/measured.js");
+const { run } = require("./support/run.js");
+const { countClients } = require("./support/witness.js");
+
+/** More than a call should take beyond commandTimeout, for a machine with much else to do. */
+const NOISE_MS = 1500;
+
+const stopping = [];
+afterEach(async () => {
+  for (const stop of stopping.splice(0)) await stop();
+});
+
+async function startAll(options) {
+  const site = await startRedisSentinel({ replicas: 2, count: 3, ...options });
+  stopping.push(site.stop);
+  return site;
+}
+
+const to = ({ name, sentinels }, more) => ({ sentinel: { name, nodes: sentinels, ...more } });
+
+/** The server that the sentinels name as master, once it is not `old` any more. */
+async function newMaster({ name, sentinels, replicas }, old) {
+  let found;
+  await waitUntil("the sentinels name another master", async () => {
+    const [{ port }] = sentinels;
+    const said = await send(port, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", name);
+    found = replicas.find((replica) => said.includes(`${replica.port}`));
+    return found !== undefined && found !== old;
+  });
+  return found;
+}
+
+const isReplicated = ({ master, replicas }) =>
+  waitUntil("all is replicated", async () => {
+    const said = await send(master.port, "INFO", "replication");
+    const offset = /master_repl_offset:(\d+)/.exec(said)[1];
+    return said.split(`state=online,offset=${offset},`).length === 1 + replicas.length;
+  });
+
+test("when the master is killed calls wait for the one that takes its place, and what was replicated is there", async () => {
+  const site = await startAll();
+  const store = open({ ...to(site), commandTimeout: 25_000 });
+  const sids = Array.from({ length: 200 }, (_, n) => `s${n}`);
+  await Promise.all(sids.map((sid) => store.set(sid, { sid })));
+  await isReplicated(site);
+  const load = startLoad(store);
+  await load.more(500);
+  await site.master.kill();
+  const ms = stopwatch();
+  await store.get("s0");
+  const works = ms();
+  const master = await newMaster(site, site.master);
+  await load.more(500);
+  const { calls, errors, wrong, longest } = await load.stop();
+  expect(errors.map(({ message }) => message)).toEqual([]);
+  for (const sid of sids) expect(await store.get(sid)).toEqual({ sid });
+  await store.set("new", { n: 1 });
+  expect(await send(master.port, "EXISTS", "sess:new")).toBe(":1\r\n");
+  measured(
+    "the master is killed (down-after-milliseconds 1 s)",
+    `works ${works} ms after; ${calls} calls, none rejected (the longest ${longest} ms), ` +
+      `${wrong.length} reads without the last write`,
+  );
+}, 60_000);
+
+test("SENTINEL FAILOVER under load loses no call, and afterwards nothing is written to the old master", async () => {
+  const site = await startAll();
+  const store = open({ ...to(site), commandTimeout: 25_000 });
+  const load = startLoad(store);
+  await load.more(500);
+  const said = await send(site.sentinels[1].port, "SENTINEL", "FAILOVER", site.name);
+  expect(said).toBe("+OK\r\n");
+  const master = await newMaster(site, site.master);
+  await untilWorks(() => store.set("new", { n: 1 }));
+  await waitUntil("the store is at the new master", async () => {
+    await store.set("new", { n: 1 });
+    return (await send(master.port, "EXISTS", "sess:new")) === ":1\r\n";
+  });
+  await load.more(500);
+  await waitUntil("the old master follows the new one", async () =>
+    (await send(site.master.port, "INFO", "replication")).includes("master_link_status:up"),
+  );
+  const witness = await watch(site.master);
+  await witness.configResetStat();
+  await load.more(500);
+  const { calls, errors, wrong, longest } = await load.stop();
+  expect(errors.map(({ message }) => message)).toEqual([]);
+  // What comes by replication is not rejected; what a store writes to a replica is.
+  expect(await witness.info("errorstats")).not.toContain("READONLY");
+  measured(
+    "SENTINEL FAILOVER under load",
+    `${calls} calls, none rejected; the longest took ${longest} ms; ${wrong.length} reads without ` +
+      "the last write",
+  );
+}, 60_000);
+
+test("when the master hangs calls end within commandTimeout, and go on with the one that takes its place", async () => {
+  const commandTimeout = 1000;
+  const site = await startAll();
+  const store = open({ ...to(site), commandTimeout });
+  await store.set("a", { n: 1 });
+  await isReplicated(site);
+  process.kill(site.master.pid, "SIGSTOP");
+  const ms = stopwatch();
+  let longest = 0;
+  for (;;) {
+    const failed = await failures([store.get("a"), store.set("b", {})]);
+    longest = Math.max(longest, failed.longest);
+    if (failed.errors.every((error) => error === undefined)) break;
+    expect(ms()).toBeLessThan(20_000);
+  }
+  const works = ms();
+  expect(longest).toBeLessThan(commandTimeout + NOISE_MS);
+  expect(await store.get("a")).toEqual({ n: 1 });
+  // It takes itself for the master until a sentinel tells it otherwise.
+  process.kill(site.master.pid, "SIGCONT");
+  const master = await newMaster(site, site.master);
+  for (let n = 0; n < 100; n += 1) {
+    await store.set(`after-${n}`, {});
+    expect(await send(master.port, "EXISTS", `sess:after-${n}`)).toBe(":1\r\n");
+  }
+  measured(
+    "the master hangs (SIGSTOP)",
+    `commandTimeout ${commandTimeout} ms: the longest call took ${longest} ms; works ${works} ms after`,
+  );
+}, 60_000);
+
+test("a sentinel that is down, or hangs, does no harm wherever it stands in the list", async () => {
+  const site = await startAll({ replicas: 0 });
+  const down = { host: "127.0.0.1", port: await freePort() };
+  const hanging = await fake(() => {});
+  let longest = 0;
+  for (const nodes of [
+    [down, ...site.sentinels],
+    [...site.sentinels, down],
+    [hanging, site.sentinels[0]],
+  ]) {
+    const store = open({ sentinel: { name: site.name, nodes } });
+    const ms = stopwatch();
+    expect(await store.set("a", {})).toBeNull();
+    longest = Math.max(longest, ms());
+    await store.close();
+  }
+  expect(longest).toBeLessThan(NOISE_MS);
+  measured(
+    "one sentinel is down or hangs",
+    `the first call is answered after ${longest} ms at most`,
+  );
+}, 60_000);
+
+test("the sentinel that is listened to may go: a failover is noticed by another", async () => {
+  const site = await startAll();
+  const store = open({ ...to(site), commandTimeout: 25_000 });
+  await store.set("a", {});
+  await site.stopSentinel(0);
+  expect(await store.set("a", {})).toBeNull();
+  const [, { port }] = site.sentinels;
+  await waitUntil("the others may fail over", async () =>
+    (await send(port, "SENTINEL", "FAILOVER", site.name)).startsWith("+OK"),
+  );
+  const rest = { ...site, sentinels: site.sentinels.slice(1) };
+  const master = await newMaster(rest, site.master);
+  await waitUntil("the store is at the new master", async () => {
+    await store.set("b", {});
+    return (await send(master.port, "EXISTS", "sess:b")) === ":1\r\n";
+  });
+}, 60_000);
+
+test("while no sentinel is there the connection to the master goes on, without spinning", async () => {
+  const site = await startAll({ replicas: 0, count: 1 });
+  const result = await run(
+    `import { RedisStore } from "connect-redis-rs";
+     const { NAME, PORT } = process.env;
+     const store = new RedisStore({ sentinel: { name: NAME, nodes: ["127.0.0.1:" + PORT] } });
+     await store.set("a", { n: 1 });
+     console.log("up");
+     process.stdin.once("data", async () => {
+       console.log((await store.get("a")).n, await store.length());
+       const from = process.cpuUsage();
+       await new Promise((resolve) => setTimeout(resolve, 3000));
+       const { user, system } = process.cpuUsage(from);
+       console.log((user + system) / 1000);
+       await store.close();
+       process.exit();
+     });`,
+    { NAME: site.name, PORT: `${site.sentinels[0].port}` },
+    async (stdout, child) => {
+      if (stdout !== "up\n") return;
+      await site.stopSentinel(0);
+      child.stdin.write("\n");
+    },
+  );
+  expect(result.stderr).toBe("");
+  const [, found, cpu] = result.stdout.split("\n");
+  expect(found).toBe("1 1");
+  expect(Number(cpu)).toBeLessThan(600);
+  measured("all sentinels are down", `calls go on; ${Math.round(cpu)} ms of CPU in 3 s`);
+}, 60_000);
+
+test("where no sentinel answers, the error says so, of which sentinel", async () => {
+  const ports = [await freePort(), await freePort()];
+  const nodes = ports.map((port) => `127.0.0.1:${port}`);
+  const store = open({ sentinel: { name: "mymaster", nodes }, commandTimeout: 300 });
+  const { errors, longest } = await failures([store.get("a"), store.length()]);
+  for (const error of errors) {
+    expect(error.code).toBe("ECONNREFUSED");
+    expect(error.message).toContain(`the sentinels ${nodes.join(", ")}`);
+    expect(error.message).toMatch(/sentinel 127\.0\.0\.1:\d+: .*refused/);
+  }
+  measured("no sentinel answers", `commandTimeout 300 ms: the longest call took ${longest} ms`);
+});
+
+test("a name that the sentinels do not know is said as such, also where one of them is down", async () => {
+  const site = await startAll({ replicas: 0, count: 1 });
+  for (const nodes of [site.sentinels, [...site.sentinels, `127.0.0.1:${await freePort()}`]]) {
+    const store = open({ sentinel: { name: "another", nodes }, commandTimeout: 300 });
+    const error = await failure(store.get("a"));
+    expect(error.message).toContain('it knows no master "another"');
+    expect(error.code).toBe("ENOTFOUND");
+    await store.close();
+  }
+}, 60_000);
+
+test("a server that is no sentinel says so", async () => {
+  const server = await start();
+  const store = open({
+    sentinel: { name: "mymaster", nodes: [`127.0.0.1:${server.port}`] },
+    commandTimeout: 300,
+  });
+  expect((await failure(store.get("a"))).message).toMatch(/sentinel.*unknown command/i);
+});
+
+describe("passwords", () => {
+  test("of the sentinels and of a user of the master, each its own", async () => {
+    const site = await startAll({
+      replicas: 0,
+      count: 1,
+      args: "--user ada on >sesame ~* &* +@all --user default off".split(" "),
+      config: "sentinel auth-user mymaster ada\nsentinel auth-pass mymaster sesame",
+      sentinelArgs: ["--requirepass", "theirs"],
+    });
+    const store = open({
+      ...to(site, { password: "theirs" }),
+      username: "ada",
+      password: "sesame",
+      commandTimeout: 2000,
+    });
+    expect(await store.set("a", {})).toBeNull();
+    const wrong = open({
+      ...to(site, { password: "mistaken" }),
+      username: "ada",
+      password: "sesame",
+      commandTimeout: 500,
+    });
+    const error = await failure(wrong.get("a"));
+    expect(error.code).toBe("WRONGPASS");
+    expect(error.message).toMatch(/sentinel 127/);
+    expect(error.message).not.toMatch(/mistaken|sesame/);
+    const wrongToMaster = open({
+      ...to(site, { password: "theirs" }),
+      username: "ada",
+      password: "mistaken",
+      commandTimeout: 500,
+    });
+    expect((await failure(wrongToMaster.get("a"))).code).toBe("WRONGPASS");
+  }, 60_000);
+
+  test("given for the sentinels alone, they are the master's, too", async () => {
+    const site = await startAll({
+      replicas: 0,
+      count: 1,
+      args: ["--requirepass", "same"],
+      config: "sentinel auth-pass mymaster same",
+      sentinelArgs: ["--requirepass", "same"],
+    });
+    const store = open({ ...to(site, { password: "same" }), commandTimeout: 2000 });
+    expect(await store.set("a", {})).toBeNull();
+  }, 60_000);
+
+  test("given for the sentinels alone, a master without any is used all the same", async () => {
+    const site = await startAll({
+      replicas: 0,
+      count: 1,
+      sentinelArgs: ["--requirepass", "theirs"],
+    });
+    const store = open({ ...to(site, { password: "theirs" }), commandTimeout: 2000 });
+    expect(await store.set("a", {})).toBeNull();
+  }, 60_000);
+});
+
+test("a sentinel that names a replica as the master is not believed", async () => {
+  const site = await startAll({ replicas: 1, count: 1 });
+  const { port } = site.replicas[0];
+  const liar = await fake((socket) => {
+    socket.on("data", (data) => {
+      const said = data.toString();
+      const isQuestion = /GET-MASTER-ADDR/i.test(said);
+      const commands = said.match(/^\*\d+\r$/gm)?.length ?? 1;
+      if (isQuestion) socket.write(`*2\r\n$9\r\n127.0.0.1\r\n$${`${port}`.length}\r\n${port}\r\n`);
+      else if (/HELLO/.test(said))
+        socket.write(`%1\r\n+proto\r\n:3\r\n${"+OK\r\n".repeat(commands - 1)}`);
+      else socket.write("+OK\r\n".repeat(commands));
+    });
+  });
+  const misled = open({ sentinel: { name: site.name, nodes: [liar] }, commandTimeout: 500 });
+  const error = await failure(misled.set("a", {}));
+  expect(error.code).toBe("READONLY");
+  expect(error.message).toContain(`127.0.0.1:${port} is a slave`);
+  const nodes = [liar, ...site.sentinels];
+  const store = open({ sentinel: { name: site.name, nodes } });
+  expect(await store.set("a", {})).toBeNull();
+}, 60_000);
+
+test("close() leaves no connection, neither to the master nor to a sentinel", async () => {
+  const site = await startAll({ replicas: 0, count: 1 });
+  const witnesses = [await watch(site.master), await watch(site.sentinelServers[0])];
+  const before = await Promise.all(witnesses.map(countClients));
+  const store = open(to(site));
+  await store.set("a", {});
+  const ended = once(store, "end");
+  await store.close();
+  await ended;
+  for (const [n, witness] of witnesses.entries()) {
+    await waitUntil(
+      "no connection is left",
+      async () => (await countClients(witness)) <= before[n],
+    );
+  }
+}, 60_000);
