@@ -444,7 +444,8 @@ describe("CLIENT INFO", () => {
     await blocked;
     expect(await busy.get("sess:b")).toBe('{"n":1}');
     const stats = await witness.info("commandstats");
-    expect(Number(/cmdstat_client\|info:calls=(\d+)/.exec(stats)?.[1] ?? 0)).toBe(1);
+    // Redis 6.2 counts all of CLIENT together; nothing else of it is asked here.
+    expect(Number(/cmdstat_client(?:\|info)?:calls=(\d+)/.exec(stats)?.[1] ?? 0)).toBe(1);
   });
 });
 
@@ -537,7 +538,8 @@ describe("a client the store cannot go beside", () => {
     [
       "a user without the right to CLIENT INFO",
       async () => {
-        const rules = ["on", ">x", "~*", "&*", "+@all", "-client|info"];
+        // All of CLIENT: from Redis 6.2 a part of it cannot be taken away.
+        const rules = ["on", ">x", "~*", "&*", "+@all", "-client"];
         await witness.sendCommand(["ACL", "SETUSER", "poor", "reset", ...rules]);
         return nodeRedis({ username: "poor", password: "x" });
       },

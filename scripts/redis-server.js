@@ -16,6 +16,20 @@ function findRedisServer() {
   return spawnSync(command, ["--version"]).status === 0 ? command : undefined;
 }
 
+/** The version of a redis-server, such as "7.0.15"; undefined where it does not run. */
+function versionOfRedis(command) {
+  const { stdout } = spawnSync(command, ["--version"], { encoding: "utf8" });
+  return /v=(\d+\.\d+\.\d+)/.exec(stdout ?? "")?.[1];
+}
+
+/** Whether the redis-server to run was built with TLS. */
+function hasTls() {
+  // It ends at once in any case: with TLS, because it is given no certificate.
+  const args = ["--port", "0", "--tls-port", "1"];
+  const { stdout } = spawnSync(findRedisServer() ?? "redis-server", args, { encoding: "utf8" });
+  return stdout?.includes("tls-cert-file") ?? false;
+}
+
 /**
  * Starts a redis-server without persistence and waits until it answers.
  * @param {object} [options]
@@ -146,11 +160,12 @@ function answersPing(host, port) {
   });
 }
 
-function freePort() {
+/** A port that nobody listens at: the `wanted` one, or an error where it is taken, else any. */
+function freePort(wanted = 0) {
   return new Promise((resolve, reject) => {
     const server = net.createServer();
     server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
+    server.listen(wanted, "127.0.0.1", () => {
       const { port } = server.address();
       server.close(() => resolve(port));
     });
@@ -161,4 +176,12 @@ function wait(ms, value) {
   return new Promise((resolve) => setTimeout(resolve, ms, value));
 }
 
-module.exports = { findRedisServer, freePort, send, startRedisServer, waitUntil };
+module.exports = {
+  findRedisServer,
+  freePort,
+  hasTls,
+  send,
+  startRedisServer,
+  versionOfRedis,
+  waitUntil,
+};

@@ -5,6 +5,8 @@
 const { freePort, send, startRedisServer, waitUntil } = require("./redis-server.js");
 
 const SLOTS = 16384;
+/** How far above its port a node's bus is; only since Redis 7 can it be put elsewhere. */
+const BUS_ABOVE = 10_000;
 
 /**
  * Starts a cluster and waits until it serves every slot.
@@ -24,17 +26,16 @@ async function startRedisCluster({ masters = 3, replicas = 0, args = [], tls } =
     await Promise.all(nodes.map((node) => node.stop()));
   };
   async function startNode() {
-    const bus = await freePort();
-    const cluster = ["--cluster-enabled", "yes", "--cluster-port", `${bus}`];
+    const port = await freePortWithBus();
+    const cluster = ["--cluster-enabled", "yes"];
     // Short, so that a failover takes a second or two.
     cluster.push("--cluster-node-timeout", "1000", "--cluster-replica-validity-factor", "0");
-    const tlsPort = tls && (await freePort());
+    const tlsPort = tls && (await freePortWithBus());
     const secure = tls ? [...tls.args(tlsPort), "--tls-cluster", "yes"] : [];
-    const server = await startRedisServer({ args: [...cluster, ...secure, ...args] });
+    const server = await startRedisServer({ port, args: [...cluster, ...secure, ...args] });
     const id = (await send(server.port, "CLUSTER", "MYID")).split("\r\n")[1];
     const node = {
       ...server,
-      bus,
       id,
       tlsPort,
       isDown: false,
@@ -54,14 +55,7 @@ async function startRedisCluster({ masters = 3, replicas = 0, args = [], tls } =
     return node;
   }
   const meet = (node) =>
-    send(
-      nodes[0].port,
-      "CLUSTER",
-      "MEET",
-      "127.0.0.1",
-      `${node.tlsPort ?? node.port}`,
-      `${node.bus}`,
-    );
+    send(nodes[0].port, "CLUSTER", "MEET", "127.0.0.1", `${node.tlsPort ?? node.port}`);
   const isWhole = async () => {
     for (const node of nodes.filter(({ isDown }) => !isDown)) {
       await waitUntil("the cluster is whole", async () => {
@@ -86,7 +80,9 @@ async function startRedisCluster({ masters = 3, replicas = 0, args = [], tls } =
       if (n >= masters) continue;
       const from = Math.ceil((SLOTS * n) / masters);
       const to = Math.ceil((SLOTS * (n + 1)) / masters) - 1;
-      await send(node.port, "CLUSTER", "ADDSLOTSRANGE", `${from}`, `${to}`);
+      // One by one, as Redis 6.2 knows no ranges.
+      const slots = Array.from({ length: to - from + 1 }, (_, slot) => `${from + slot}`);
+      await send(node.port, "CLUSTER", "ADDSLOTS", ...slots);
     }
     await isWhole();
     for (const [n, node] of nodes.slice(masters).entries()) {
@@ -100,6 +96,15 @@ async function startRedisCluster({ masters = 3, replicas = 0, args = [], tls } =
     throw error;
   }
   return { nodes, urls: nodes.map(({ url }) => url), addNode, isWhole, stop };
+}
+
+/** A free port whose bus would have a free one, too. */
+async function freePortWithBus() {
+  for (;;) {
+    const port = await freePort();
+    const bus = port + BUS_ABOVE;
+    if (bus < 2 ** 16 && (await freePort(bus).catch(() => undefined)) === bus) return port;
+  }
 }
 
 /**

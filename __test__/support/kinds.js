@@ -5,7 +5,8 @@
 // A kind starts a `site` (the servers, and a witness that sees what is really stored there) and
 // opens on it what a store is made of: options, the client among them. `transport` is what the
 // store has to say of itself. `lacks` names what a kind cannot show, because a fake has not got it
-// or because it is otherwise there by intention; the rows of the suite say what they need:
+// or because it is otherwise there by intention; the rows of the suite say what they need, and
+// `leftOut` why the redis-server that there is cannot show a kind at all:
 //
 // - `ours`: this store's deliberate differences from connect-redis
 // - `ms`: expiry to the millisecond; an app's client is given whole seconds
@@ -22,7 +23,7 @@
 
 const ConnectRedis = require("connect-redis");
 const { RedisStore } = require("../..");
-const { startRedisServer, freePort } = require("../../scripts/redis-server.js");
+const { startRedisServer, freePort, hasTls } = require("../../scripts/redis-server.js");
 const { startRedisCluster, startRedisSentinel } = require("../../scripts/redis-topologies.js");
 const { makeCertificates, tlsArgs } = require("./certificates.js");
 const { openClusterWitness, openWitness, withPrefix, witnessOfFake } = require("./witness.js");
@@ -483,7 +484,16 @@ const connectRedis = {
 
 for (const kind of [...own, ...fakes]) kind.Store = RedisStore;
 
-const withStore = (kinds) => kinds.map((kind) => ({ Store: RedisStore, lacks: [], ...kind }));
+/** What starts the servers of kinds that cannot be had here. */
+const OUT_OF_REACH = hasTls() ? [] : [tls, mutualTls, startSecureCluster];
+
+const withStore = (kinds) =>
+  kinds.map((kind) => ({
+    Store: RedisStore,
+    lacks: [],
+    leftOut: OUT_OF_REACH.includes(kind.start) ? "this redis-server has no TLS" : undefined,
+    ...kind,
+  }));
 
 module.exports = {
   own: withStore([...own, connectRedis]),
