@@ -171,12 +171,14 @@ impl Supervisor {
 
     /// Gives a call to the lane of its server, or keeps it until there is one.
     fn route(&mut self, mut call: Call) {
-        call.asking = false;
-        let way = match &self.cluster {
-            None => Way::Lane(0),
-            Some(cluster) => cluster.way(&call),
+        let Some(cluster) = &self.cluster else {
+            if let Some(lane) = self.lanes.first_mut() {
+                lane.push(call); // One server has all keys.
+            }
+            return;
         };
-        match way {
+        call.asking = false;
+        match cluster.way(&call) {
             Way::Lane(id) => match self.lane(id) {
                 Some(lane) => lane.push(call),
                 None => self.keep(call), // It cannot be: a lane outlives its place in the cluster.
