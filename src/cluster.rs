@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::engine::{Call, To};
 use crate::error::ConnectError;
 use crate::lane::{LaneId, pause, within};
-use crate::slots::{SLOTS, slot_of};
-use crate::transport::{self, Layout, Node, Sender, Target};
+use crate::slots::{Layout, Node, SLOTS, slot_of};
+use crate::transport::{self, Sender, Target};
 
 type Looking = Pin<Box<dyn Future<Output = Result<Layout, ConnectError>> + Send>>;
 

@@ -18,8 +18,8 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 use crate::engine::{Call, News, Shared, Status};
 use crate::error::{ConnectError, ServerName, StoreError};
-use crate::slots::{Redirect, redirect};
-use crate::transport::{Connection, Node, Sender, Target};
+use crate::slots::{Node, Redirect, redirect};
+use crate::transport::{Connection, Sender, Target};
 
 /// Calls that go out as one pipeline. More than this and the first waits for the last.
 const BATCH: usize = 1024;

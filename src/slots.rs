@@ -1,9 +1,18 @@
-//! Which slot of a cluster a key is in, and what a node says of a slot that is elsewhere.
+//! Which slot of a cluster a key is in, and what nodes say of where slots are.
 //! (Redis Cluster specification.)
 
-use redis::ServerError;
+use redis::{ServerError, Value};
 
-use crate::transport::Node;
+/// The address of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Node {
+    pub host: String,
+    pub port: u16,
+}
+
+/// Which master has which slots: ranges, both ends included.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layout(pub Vec<(u16, u16, Node)>);
 
 /// The slots of every cluster.
 pub const SLOTS: usize = 16384;
@@ -85,9 +94,86 @@ pub fn redirect(error: &ServerError, asked: &str) -> Option<Redirect> {
     })
 }
 
+/// Reads the answer to CLUSTER SLOTS. A node that does not know its own address, or is told to keep
+/// it to itself, leaves it out: it is at the host that was asked. None where there is no slot in it.
+pub fn read_layout(reply: &Value, asked: &str) -> Option<Layout> {
+    let Value::Array(ranges) = reply else {
+        return None;
+    };
+    let ranges: Vec<_> = ranges
+        .iter()
+        .filter_map(|range| match range {
+            Value::Array(range) => match &range[..] {
+                [Value::Int(from), Value::Int(to), Value::Array(master), ..] => {
+                    let from = u16::try_from(*from).ok()?;
+                    let to = u16::try_from(*to).ok()?;
+                    let are_slots = from <= to && usize::from(to) < SLOTS;
+                    Some((from, to, read_node(master, asked)?)).filter(|_| are_slots)
+                }
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect();
+    (!ranges.is_empty()).then_some(Layout(ranges))
+}
+
+fn read_node(master: &[Value], asked: &str) -> Option<Node> {
+    let host = match master.first()? {
+        Value::BulkString(host) => std::str::from_utf8(host).ok()?,
+        _ => "",
+    };
+    let Value::Int(port) = master.get(1)? else {
+        return None;
+    };
+    Some(Node {
+        host: if matches!(host, "" | "?") {
+            asked
+        } else {
+            host
+        }
+        .to_string(),
+        port: u16::try_from(*port).ok()?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    fn bulk(text: &str) -> Value {
+        Value::BulkString(text.into())
+    }
+
+    #[test]
+    fn a_layout_is_read_and_a_hidden_address_is_the_one_that_was_asked() {
+        let node = |host: Value, port| Value::Array(vec![host, Value::Int(port), bulk("id")]);
+        let range = |from, to, node| Value::Array(vec![Value::Int(from), Value::Int(to), node]);
+        let reply = Value::Array(vec![
+            range(0, 99, node(bulk("10.0.0.1"), 7000)),
+            range(100, 16383, node(Value::Nil, 7001)),
+        ]);
+        let at = |host: &str, port| Node {
+            host: host.into(),
+            port,
+        };
+        let layout = Layout(vec![
+            (0, 99, at("10.0.0.1", 7000)),
+            (100, 16383, at("asked", 7001)),
+        ]);
+        assert_eq!(read_layout(&reply, "asked"), Some(layout));
+    }
+
+    #[test]
+    fn what_is_no_layout_is_none() {
+        for reply in [
+            Value::Nil,
+            Value::Array(vec![]),
+            Value::Array(vec![Value::Int(1)]),
+            Value::Array(vec![Value::Array(vec![Value::Int(-1), Value::Int(99999)])]),
+        ] {
+            assert_eq!(read_layout(&reply, "asked"), None);
+        }
+    }
 
     #[test]
     fn slots_are_those_of_the_specification() {

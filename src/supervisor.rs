@@ -20,8 +20,8 @@ use crate::command::Reply;
 use crate::engine::{Call, Closing, News, Shared, Status};
 use crate::error::{ConnectError, StoreError};
 use crate::lane::{Landed, Lane, LaneId, LinkEvent, Returned, expire, tell};
-use crate::slots::Redirect;
-use crate::transport::{Layout, Node, Target, Transport};
+use crate::slots::{Layout, Node, Redirect};
+use crate::transport::{Target, Transport};
 
 /// How long the I/O thread stays awake for what comes next: see [`Watch`].
 const WATCH: Duration = Duration::from_micros(100);

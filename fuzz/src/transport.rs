@@ -1,13 +1,6 @@
-//! Stands for `src/transport/`: what its urls say, and what a node of a cluster is called.
+//! Stands for `src/transport/`, of which there is what urls say.
 
 #[path = "../../src/transport/url.rs"]
 mod url;
 
 pub use url::Url;
-
-/// As the store's.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Node {
-    pub host: String,
-    pub port: u16,
-}

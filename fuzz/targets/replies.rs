@@ -8,6 +8,7 @@
 use arbitrary::Unstructured;
 use bytes::BytesMut;
 use connect_redis_rs_fuzz::command::{Clock, Command, Expiry, Reply, TrueExpiry};
+use connect_redis_rs_fuzz::slots::{Redirect, SLOTS, read_layout, redirect};
 use connect_redis_rs_fuzz::values::{any, put_key};
 use connect_redis_rs_fuzz::{check, json};
 use libfuzzer_sys::fuzz_target;
@@ -37,6 +38,11 @@ fuzz_target!(|input: &[u8]| {
             .take(pipeline.len() + 1)
             .collect()
     };
+
+    assert_eq!(command.replies(), pipeline.len());
+    for value in &values {
+        places(value);
+    }
 
     let mut taken = 0;
     let mut rest = values.iter().cloned().inspect(|_| taken += 1);
@@ -70,6 +76,25 @@ fuzz_target!(|input: &[u8]| {
         Ok(Reply::Masters(_)) => panic!("no server says which lanes there are"),
     }
 });
+
+/// What a node says of where slots are names slots there are, and nodes by a name.
+fn places(value: &Value) {
+    if let Value::ServerError(error) = value {
+        match redirect(error, "asked") {
+            None => {}
+            Some(Redirect::Moved(slot, node)) => {
+                assert!(usize::from(slot) < SLOTS && !node.host.is_empty());
+            }
+            Some(Redirect::Ask(node)) => assert!(!node.host.is_empty()),
+        }
+    }
+    if let Some(layout) = read_layout(value, "asked") {
+        assert!(!layout.0.is_empty());
+        for (from, to, node) in layout.0 {
+            assert!(from <= to && usize::from(to) < SLOTS && !node.host.is_empty());
+        }
+    }
+}
 
 /// What `get` may answer with where `stored` is at the key and `pttl` is what PTTL said.
 fn session(

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::{ConnectError, ServerName};
 
-pub use cluster::{Cluster, Layout, Node};
+pub use cluster::Cluster;
 pub use js_client::{JsClient, reply};
 pub use sentinel::Sentinel;
 pub use standalone::{FromUrl, Login, Server, is_passing};
