@@ -11,7 +11,15 @@ const {
   replicaOf,
   startRedisCluster,
 } = require("../scripts/redis-topologies.js");
-const { failure, failures, open, start, stopwatch, untilWorks } = require("./support/faults.js");
+const {
+  failure,
+  failures,
+  fake,
+  open,
+  start,
+  stopwatch,
+  untilWorks,
+} = require("./support/faults.js");
 const { startLoad } = require("./support/load.js");
 const { measured } = require("./support/measured.js");
 const { run } = require("./support/run.js");
@@ -513,4 +521,63 @@ describe("a node goes", () => {
       `300 of 300 waiting calls answered ${works} ms after`,
     );
   }, 60_000);
+});
+
+test("a call that comes back with MOVED is not overtaken by one that was made after a look had seen the move", async () => {
+  const HELLO = "%1\r\n$5\r\nproto\r\n:3\r\n";
+  const [written, seen] = [[], []];
+  const nodes = {};
+  let [release, masterOfAll] = [undefined, "a"];
+  const layout = () => {
+    const range = (from, to, name) => {
+      const port = new URL(nodes[name]).port;
+      return `*3\r\n:${from}\r\n:${to}\r\n*3\r\n$9\r\n127.0.0.1\r\n:${port}\r\n$1\r\n${name}\r\n`;
+    };
+    const [most, least] = masterOfAll === "a" ? ["a", "b"] : ["b", "a"];
+    return `*2\r\n${range(0, 16382, most)}${range(16383, 16383, least)}`;
+  };
+  const answer = (name, words) => {
+    const said = words.slice(0, 2).join(" ").toUpperCase();
+    seen.push(`${name} ${said}`);
+    if (said.startsWith("HELLO")) return HELLO;
+    if (said === "CLUSTER SLOTS") return layout();
+    if (said === "CLUSTER NODES") return "$0\r\n\r\n";
+    if (said.startsWith("SCAN")) return "*2\r\n$1\r\n0\r\n*0\r\n";
+    if (!said.startsWith("SET")) return "+OK\r\n";
+    if (name === "b") written.push(JSON.parse(words[2]).n);
+    if (name === "b") return "+OK\r\n";
+    return new Promise((resolve) => {
+      release = () => resolve(`-MOVED 1 127.0.0.1:${new URL(nodes.b).port}\r\n`);
+    });
+  };
+  const node = (name) =>
+    fake((socket) => {
+      let replies = Promise.resolve();
+      socket.on("data", (data) => {
+        for (const command of data.toString().split(/(?=^\*\d+\r$)/m)) {
+          const words = command.split("\r\n").filter((_, place) => place > 0 && place % 2 === 0);
+          const reply = answer(name, words.filter(Boolean));
+          replies = replies.then(async () => socket.write(await reply));
+        }
+      });
+    });
+  nodes.a = await node("a");
+  nodes.b = await node("b");
+  const store = open({ cluster: [nodes.a] });
+  await store.length();
+  const first = store.set("x", { n: 1 });
+  await waitUntil("the first is under way", () => release !== undefined);
+  masterOfAll = "b";
+  seen.length = 0;
+  const sweep = failure(store.length());
+  // It asks the masters once the look has said which they are.
+  await waitUntil("the look has seen the move", () => seen.includes("b CLUSTER SLOTS"));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const second = store.set("x", { n: 2 });
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  release();
+  await Promise.all([first, second]);
+  expect(written).toEqual([1, 2]);
+  await store.close();
+  await sweep;
 });

@@ -19,8 +19,9 @@ pub struct Waiter {
     pub json: bool,
     /// What a sweep has brought so far, where it brings records.
     pub collected: Option<Collected>,
-    /// The size of the command.
-    pub bytes: usize,
+    /// The size of the command. None for a sweep: it has few commands on their way at a time, and
+    /// does not count where calls are limited.
+    pub bytes: Option<usize>,
 }
 
 impl Waiter {
@@ -30,7 +31,7 @@ impl Waiter {
             deferred,
             json,
             collected: None,
-            bytes: 0,
+            bytes: None,
         }
     }
 }
@@ -41,6 +42,8 @@ pub struct Pending {
     waiters: Vec<Option<Waiter>>,
     free: Vec<CallId>,
     count: usize,
+    /// Those among them that are no sweeps, and the bytes of their commands.
+    calls: usize,
     bytes: usize,
     closers: Vec<Deferred>,
     /// Parts of sweeps, to be taken in one a turn of the event loop.
@@ -54,8 +57,8 @@ impl Pending {
 
     /// Says why no command of so many bytes may wait as well, where that is so.
     pub fn refuse(&self, bytes: usize, limits: QueueLimits) -> Option<QueueFull> {
-        if self.count >= limits.calls {
-            return Some(QueueFull::Calls(self.count));
+        if self.calls >= limits.calls {
+            return Some(QueueFull::Calls(self.calls));
         }
         // One alone may be as large as it is.
         let is_too_much = self.bytes > 0 && self.bytes.saturating_add(bytes) > limits.bytes;
@@ -64,7 +67,10 @@ impl Pending {
 
     pub fn add(&mut self, waiter: Waiter) -> CallId {
         self.count += 1;
-        self.bytes += waiter.bytes;
+        if let Some(bytes) = waiter.bytes {
+            self.calls += 1;
+            self.bytes += bytes;
+        }
         match self.free.pop() {
             Some(id) => {
                 self.waiters[id as usize] = Some(waiter);
@@ -85,7 +91,10 @@ impl Pending {
         let waiter = self.waiters.get_mut(id as usize)?.take()?;
         self.free.push(id);
         self.count -= 1;
-        self.bytes -= waiter.bytes;
+        if let Some(bytes) = waiter.bytes {
+            self.calls -= 1;
+            self.bytes -= bytes;
+        }
         Some(waiter)
     }
 
@@ -94,6 +103,7 @@ impl Pending {
         self.put_off.clear();
         self.free.clear();
         self.count = 0;
+        self.calls = 0;
         self.bytes = 0;
         let waiters = std::mem::take(&mut self.waiters);
         (

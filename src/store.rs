@@ -388,7 +388,7 @@ impl Inner {
                     return Ok(promise);
                 }
                 let waiter = Waiter {
-                    bytes,
+                    bytes: Some(bytes),
                     ..Waiter::new(name, deferred, settings.json)
                 };
                 let id = self.wait(env, |pending| pending.add(waiter));

@@ -9,10 +9,10 @@ use redis::{
     AsyncConnectionConfig, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError,
     RedisResult, Value,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Connection;
 use super::dial::dial;
@@ -24,6 +24,8 @@ use crate::error::{ConnectError, ServerName};
 const PIPELINES_IN_FLIGHT: usize = 4096;
 /// How long a server that dropped a connection is listened to for what it has to say.
 const FAREWELL: Duration = Duration::from_millis(50);
+/// How long a TLS handshake may take before it is looked whether the server speaks TLS at all.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// One server and how to log in there.
 #[derive(Clone)]
@@ -276,10 +278,29 @@ impl Server {
                 open(&login, dial(host, *port).await?, pushes).await
             }
             (Address::Tcp(host, port), Some(tls)) => {
-                let stream = tls.handshake(host, dial(host, *port).await?).await?;
+                let stream = dial(host, *port).await?;
+                let stream = tokio::select! {
+                    stream = tls.handshake(host, stream) => stream?,
+                    () = answers_plainly(host, *port) => return Err(tls::speaks_no_tls()),
+                };
                 open(&login, stream, pushes).await
             }
         })
+    }
+}
+
+/// Ends where a server that has not answered a TLS handshake for a while answers without TLS: Redis
+/// takes the handshake for a command and waits for its end, so that nobody would say what is wrong.
+async fn answers_plainly(host: &str, port: u16) {
+    sleep(HANDSHAKE_PATIENCE).await;
+    let mut said = [0; 1];
+    let asked = async {
+        let mut stream = dial(host, port).await.ok()?;
+        stream.write_all(b"PING\r\n").await.ok()?;
+        stream.read_exact(&mut said).await.ok()
+    };
+    if asked.await.is_none() || !matches!(said, [b'+' | b'-']) {
+        std::future::pending().await
     }
 }
 

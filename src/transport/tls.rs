@@ -23,6 +23,7 @@ use tokio_rustls::rustls::{
     self, AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
     SignatureScheme, version,
 };
+use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use crate::error::ConnectError;
@@ -111,7 +112,7 @@ impl Tls {
         TlsConnector::from(self.config.clone())
             .connect(name, stream)
             .await
-            .map_err(ConnectError::from)
+            .map_err(|error| trouble(&error).unwrap_or_else(|| error.into()))
     }
 }
 
@@ -197,9 +198,10 @@ impl Judge {
         })
     }
 
-    /// Whether the app has given just this certificate.
-    fn is_given(&self, leaf: &CertificateDer<'_>) -> bool {
-        self.given.iter().any(|given| given == leaf)
+    /// Whether the app has given just this certificate, and it is its own authority: Node does not
+    /// trust one that is another's for being given.
+    fn is_given(&self, leaf: &CertificateDer<'_>, parsed: &X509Certificate<'_>) -> bool {
+        signs_itself(parsed) && self.given.iter().any(|given| given == leaf)
     }
 
     /// Whether an authority that the app has given has signed a certificate of version 1, which
@@ -240,7 +242,9 @@ impl ServerCertVerifier for Judge {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 is_named_in_subject(&parsed, name)
             }
-            _ if self.is_given(leaf) && parsed.validity().is_valid() => is_named(&parsed, name),
+            _ if self.is_given(leaf, &parsed) && parsed.validity().is_valid() => {
+                is_named(&parsed, name)
+            }
             CertificateError::Other(_) if self.is_signed_by_given(&parsed) => {
                 is_named(&parsed, name)
             }
@@ -259,7 +263,30 @@ impl ServerCertVerifier for Judge {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls12_signature(message, leaf, signed)
+        let verified = self.webpki.verify_tls12_signature(message, leaf, signed);
+        let Ok((_, parsed)) = X509Certificate::from_der(leaf) else {
+            return verified;
+        };
+        if verified.is_ok() || parsed.version() != X509Version::V1 {
+            return verified;
+        }
+        // As below. A key of another kind than the signature's does not verify it.
+        let key = &parsed.public_key().subject_public_key.data;
+        let known = &self.provider.signature_verification_algorithms.mapping;
+        let is_signed = known
+            .iter()
+            .filter(|(scheme, _)| *scheme == signed.scheme)
+            .flat_map(|(_, algorithms)| algorithms.iter())
+            .any(|algorithm| {
+                algorithm
+                    .verify_signature(key, message, signed.signature())
+                    .is_ok()
+            });
+        if is_signed {
+            Ok(HandshakeSignatureValid::assertion())
+        } else {
+            verified
+        }
     }
 
     fn verify_tls13_signature(
@@ -288,37 +315,44 @@ impl ServerCertVerifier for Judge {
     }
 }
 
-/// Whether a certificate is for a name, by its alternative names, or where it has none, its subject.
+/// Whether a certificate is for a name, by its alternative names, or where none of these is a host's,
+/// its subject.
 fn is_named(parsed: &X509Certificate<'_>, name: &ServerName<'_>) -> bool {
-    use x509_parser::extensions::GeneralName;
-    let Ok(Some(names)) = parsed.subject_alternative_name() else {
-        return is_named_in_subject(parsed, name);
-    };
-    names
-        .value
-        .general_names
-        .iter()
-        .any(|found| match (found, name) {
-            (GeneralName::DNSName(found), ServerName::DnsName(name)) => {
-                matches_host(found, name.as_ref())
+    alternative_names(parsed).any(|found| match (found, name) {
+        (GeneralName::DNSName(found), ServerName::DnsName(name)) => {
+            matches_host(found, name.as_ref())
+        }
+        (GeneralName::IPAddress(found), ServerName::IpAddress(ip)) => {
+            match std::net::IpAddr::from(*ip) {
+                std::net::IpAddr::V4(ip) => *found == ip.octets(),
+                std::net::IpAddr::V6(ip) => *found == ip.octets(),
             }
-            (GeneralName::IPAddress(found), ServerName::IpAddress(ip)) => {
-                match std::net::IpAddr::from(*ip) {
-                    std::net::IpAddr::V4(ip) => *found == ip.octets(),
-                    std::net::IpAddr::V6(ip) => *found == ip.octets(),
-                }
-            }
-            _ => false,
-        })
+        }
+        _ => false,
+    }) || is_named_in_subject(parsed, name)
 }
 
-/// Whether a certificate without alternative names is for a host by the common name of its subject.
+/// Whether a certificate without an alternative name of a host is for a host by the common name of
+/// its subject.
 fn is_named_in_subject(parsed: &X509Certificate<'_>, name: &ServerName<'_>) -> bool {
-    let has_names = !matches!(parsed.subject_alternative_name(), Ok(None));
     let ServerName::DnsName(host) = name else {
         return false; // Never an address, as in Node.
     };
-    !has_names && common_names(parsed).any(|found| matches_host(found, host.as_ref()))
+    let is_host = |found: &GeneralName<'_>| matches!(found, GeneralName::DNSName(_));
+    // Alternative names that cannot be read may be hosts'.
+    let is_readable = parsed.subject_alternative_name().is_ok();
+    is_readable
+        && !alternative_names(parsed).any(is_host)
+        && common_names(parsed).any(|found| matches_host(found, host.as_ref()))
+}
+
+fn alternative_names<'c>(
+    parsed: &'c X509Certificate<'_>,
+) -> impl Iterator<Item = &'c GeneralName<'c>> {
+    let names = parsed.subject_alternative_name().ok().flatten();
+    names
+        .into_iter()
+        .flat_map(|names| names.value.general_names.iter())
 }
 
 fn common_names<'c>(parsed: &'c X509Certificate<'_>) -> impl Iterator<Item = &'c str> {
@@ -339,6 +373,10 @@ fn matches_host(found: &str, host: &str) -> bool {
         }
         _ => false,
     }
+}
+
+fn signs_itself(certificate: &X509Certificate<'_>) -> bool {
+    certificate.subject().as_raw() == certificate.issuer().as_raw()
 }
 
 /// Accepts every certificate (`rejectUnauthorized: false`); the connection is encrypted, but to whom
@@ -408,9 +446,6 @@ impl Refusal {
         chain: &[CertificateDer<'_>],
         name: &ServerName<'_>,
     ) -> rustls::Error {
-        let signs_itself = |certificate: &X509Certificate<'_>| {
-            certificate.subject().as_raw() == certificate.issuer().as_raw()
-        };
         match (error, leaf) {
             (CertificateError::Expired | CertificateError::ExpiredContext { .. }, _) => {
                 Refusal::error(
@@ -479,6 +514,16 @@ impl Refusal {
     }
 }
 
+/// What is wrong where a server answers, but not in TLS.
+pub fn speaks_no_tls() -> ConnectError {
+    ConnectError {
+        code: "ERR_SSL_WRONG_VERSION_NUMBER".into(),
+        reason: "what answers there does not speak TLS (is it the port for TLS? if not, write \
+                 redis:// and no tls)"
+            .into(),
+    }
+}
+
 /// What an I/O error says of TLS, where it does: Node's code for it and the reason.
 pub fn trouble(error: &io::Error) -> Option<ConnectError> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
@@ -505,12 +550,7 @@ pub fn trouble(error: &io::Error) -> Option<ConnectError> {
             "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA",
             format!("the server does not accept the client's certificate (tls.cert): {error}"),
         ),
-        rustls::Error::InvalidMessage(_) => (
-            "ERR_SSL_WRONG_VERSION_NUMBER",
-            "what answers there does not speak TLS (is it the port for TLS? if not, write \
-             redis:// and no tls)"
-                .into(),
-        ),
+        rustls::Error::InvalidMessage(_) => return Some(speaks_no_tls()),
         _ => ("EPROTO", format!("TLS: {error}")),
     };
     Some(ConnectError {

@@ -1,0 +1,418 @@
+"use strict";
+
+// TLS: which servers are trusted, as Node decides it, and what an error says where they are not.
+
+const { spawnSync } = require("node:child_process");
+const { mkdtempSync, readFileSync, rmSync, unlinkSync, writeFileSync } = require("node:fs");
+const net = require("node:net");
+const { tmpdir } = require("node:os");
+const path = require("node:path");
+const tls = require("node:tls");
+const selfsigned = require("selfsigned");
+const { freePort, send, waitUntil } = require("../scripts/redis-server.js");
+const { makeCertificates, tlsArgs } = require("./support/certificates.js");
+const { failure, open, start, stopwatch } = require("./support/faults.js");
+const { measured } = require("./support/measured.js");
+const { run } = require("./support/run.js");
+
+const EC = { keyType: "ec", algorithm: "sha256" };
+const NO_CA = { name: "basicConstraints", cA: false };
+const alternative = (...altNames) => ({ name: "subjectAltName", altNames });
+const dns = (value) => ({ type: 2, value });
+const ip = (address) => ({ type: 7, ip: address });
+const DAY = 86_400_000;
+const inDays = (days) => new Date(Date.now() + days * DAY);
+
+/** A certificate and its key, by selfsigned. */
+async function issue(commonName, options) {
+  const made = await selfsigned.generate([{ name: "commonName", value: commonName }], options);
+  return { cert: made.cert, key: made.private };
+}
+
+let redis;
+let site;
+let authority;
+let folder;
+const closing = [];
+
+beforeAll(async () => {
+  redis = await require("../scripts/redis-server.js").startRedisServer();
+  site = await makeCertificates();
+  authority = await issue("another authority", {
+    ...EC,
+    extensions: [{ name: "basicConstraints", cA: true, critical: true }],
+  });
+  folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-tls-"));
+});
+
+afterAll(async () => {
+  for (const close of closing.splice(0)) close();
+  site?.remove();
+  rmSync(folder, { recursive: true, force: true });
+  await redis?.stop();
+});
+
+/** The shared Redis behind TLS as `options` have it; returns the port. */
+async function front(options) {
+  const sockets = new Set();
+  const server = tls.createServer(options, (socket) => {
+    const upstream = net.connect(redis.port, "127.0.0.1");
+    for (const side of [socket, upstream]) {
+      sockets.add(side);
+      side.on("error", () => {});
+    }
+    socket.pipe(upstream).pipe(socket);
+  });
+  server.on("tlsClientError", () => {});
+  await new Promise((resolve) => server.listen(0, resolve));
+  closing.push(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return server.address().port;
+}
+
+/** What the store makes of a server: "accepted", or the code of the error. */
+async function byStore(host, port, options) {
+  const store = open({ url: `rediss://${host}:${port}`, tls: options, commandTimeout: 600 });
+  const error = await failure(store.get("a"));
+  await store.close();
+  return error?.code ?? "accepted";
+}
+
+/** What Node makes of it. */
+function byNode(host, port, options) {
+  return new Promise((resolve) => {
+    const socket = tls.connect({ host, port, ...options }, () => {
+      socket.destroy();
+      resolve("accepted");
+    });
+    socket.once("error", (error) => {
+      socket.destroy();
+      resolve(error.code);
+    });
+  });
+}
+
+/** A version 1 certificate, which openssl makes where it is told of no extensions. */
+function versionOne(commonName, signer) {
+  const file = (name) => path.join(folder, name);
+  const openssl = (...args) => {
+    const { status, stderr } = spawnSync("openssl", args, { cwd: folder });
+    if (status !== 0) throw new Error(`openssl ${args.join(" ")}: ${stderr}`);
+  };
+  writeFileSync(file("ca.pem"), signer.cert);
+  writeFileSync(file("ca.key"), signer.key);
+  const key = ["-newkey", "rsa:2048", "-nodes", "-keyout", "v1.key"];
+  openssl("req", "-new", ...key, "-subj", `/CN=${commonName}`, "-out", "v1.csr");
+  const by = ["-CA", "ca.pem", "-CAkey", "ca.key", "-set_serial", "7", "-days", "30"];
+  openssl("x509", "-req", "-in", "v1.csr", ...by, "-out", "v1.pem");
+  return { cert: readFileSync(file("v1.pem"), "utf8"), key: readFileSync(file("v1.key"), "utf8") };
+}
+
+const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
+
+test("of certificates and options the store accepts and refuses what Node does, with Node's code", async () => {
+  const ca = authority;
+  const by = { ...EC, ca };
+  const self = [NO_CA, alternative(dns("localhost"))];
+  const certificates = {
+    "of an authority": await issue("x", { ...by, extensions: self }),
+    "of an authority, for another host": await issue("x", {
+      ...by,
+      extensions: [NO_CA, alternative(dns("redis.example"))],
+    }),
+    "of an authority, for *.example": await issue("x", {
+      ...by,
+      extensions: [NO_CA, alternative(dns("*.redis.example"))],
+    }),
+    "of an authority, for an address": await issue("x", {
+      ...by,
+      extensions: [NO_CA, alternative(ip("127.0.0.1"))],
+    }),
+    "of an authority, for an address, and in its subject for localhost": await issue("localhost", {
+      ...by,
+      extensions: [NO_CA, alternative(ip("127.0.0.1"))],
+    }),
+    "of an authority, with its name in the subject alone": await issue("localhost", {
+      ...by,
+      extensions: [NO_CA],
+    }),
+    "of an authority, with its address in the subject alone": await issue("127.0.0.1", {
+      ...by,
+      extensions: [NO_CA],
+    }),
+    "of an authority, expired": await issue("x", {
+      ...by,
+      extensions: self,
+      notBeforeDate: inDays(-10),
+      notAfterDate: inDays(-1),
+    }),
+    "of an authority, not valid yet": await issue("x", {
+      ...by,
+      extensions: self,
+      notBeforeDate: inDays(2),
+      notAfterDate: inDays(10),
+    }),
+    "self-signed": await issue("localhost", { ...EC, extensions: self }),
+    "self-signed, expired": await issue("localhost", {
+      ...EC,
+      extensions: self,
+      notBeforeDate: inDays(-10),
+      notAfterDate: inDays(-1),
+    }),
+    "self-signed, for another host": await issue("redis.example", {
+      ...EC,
+      extensions: [NO_CA, alternative(dns("redis.example"))],
+    }),
+    "as selfsigned makes it": await issue("localhost"),
+  };
+  if (hasOpenssl) {
+    certificates["of an authority, of version 1"] = versionOne("localhost", ca);
+    certificates["of an authority, of version 1, for another host"] = versionOne("x.example", ca);
+  }
+  const chains = { "with its chain": (cert) => `${cert}\n${ca.cert}` };
+  const options = (own) => ({
+    "nothing given": {},
+    "the authority given": { ca: ca.cert },
+    "another authority given": { ca: site.ca },
+    "several authorities given": { ca: [site.ca, Buffer.from(ca.cert)] },
+    "the certificate itself given": { ca: own },
+    "the authority and a servername given": { ca: ca.cert, servername: "redis.example" },
+    "the authority and a servername below given": { ca: ca.cert, servername: "a.redis.example" },
+    "rejectUnauthorized: false": { rejectUnauthorized: false },
+    "TLS 1.2 alone": { ca: ca.cert, maxVersion: "TLSv1.2" },
+    "TLS 1.3 alone": { ca: ca.cert, minVersion: "TLSv1.3" },
+  });
+  const [differences, codes] = [[], []];
+  let compared = 0;
+  for (const [what, { cert, key }] of Object.entries(certificates)) {
+    const fronts = [["alone", await front({ cert, key })]];
+    if (what === "of an authority") {
+      fronts.push(["with its chain", await front({ cert: chains["with its chain"](cert), key })]);
+    }
+    for (const [how, port] of fronts) {
+      for (const host of ["localhost", "127.0.0.1"]) {
+        const rows = Object.entries(options(cert)).map(async ([given, tlsOptions]) => {
+          const node = await byNode(host, port, tlsOptions);
+          const store = await byStore(host, port, tlsOptions);
+          compared += 1;
+          const row = `${what} (${how}) at ${host}, ${given}: Node ${node}, store ${store}`;
+          if ((node === "accepted") !== (store === "accepted")) differences.push(row);
+          else if (node !== store) codes.push(row);
+        });
+        await Promise.all(rows);
+      }
+    }
+  }
+  expect(differences).toEqual([]);
+  expect(codes).toEqual([]);
+  measured("certificates and options, as Node decides", `${compared} of ${compared} alike`);
+}, 120_000);
+
+test("what selfsigned makes by default is accepted where it is given as ca, and refused as self-signed else", async () => {
+  const { cert, key } = await issue("localhost");
+  const port = await front({ cert, key });
+  expect(await byStore("localhost", port, { ca: cert })).toBe("accepted");
+  expect(await byStore("localhost", port, {})).toBe("DEPTH_ZERO_SELF_SIGNED_CERT");
+});
+
+test("a wrong host name is said with the names there are, and servername mends it", async () => {
+  const { cert, key } = await issue("x", {
+    ...EC,
+    ca: authority,
+    extensions: [NO_CA, alternative(dns("redis.example"))],
+  });
+  const port = await front({ cert, key });
+  const ca = authority.cert;
+  const store = open({ url: `rediss://localhost:${port}`, tls: { ca }, commandTimeout: 300 });
+  const error = await failure(store.get("a"));
+  expect(error.code).toBe("ERR_TLS_CERT_ALTNAME_INVALID");
+  expect(error.message).toMatch(/not for localhost but for .*redis\.example.*tls\.servername/);
+  const named = open({
+    url: `rediss://localhost:${port}`,
+    tls: { ca, servername: "redis.example" },
+  });
+  expect(await named.set("a", {})).toBeNull();
+});
+
+describe("a redis-server that wants a certificate of its clients", () => {
+  let server;
+  let url;
+
+  beforeAll(async () => {
+    const port = await freePort();
+    const args = tlsArgs(site, port, { clients: "yes" });
+    server = await require("../scripts/redis-server.js").startRedisServer({ args });
+    url = `rediss://localhost:${port}`;
+  });
+
+  afterAll(() => server?.stop());
+
+  test.each(["TLSv1.2", "TLSv1.3"])("says so in %s where none is given", async (maxVersion) => {
+    const minVersion = maxVersion;
+    const store = open({ url, tls: { ca: site.ca, minVersion, maxVersion }, commandTimeout: 500 });
+    const error = await failure(store.get("a"));
+    expect(error.message).toContain(
+      "wants a certificate of the client (give tls.cert and tls.key)",
+    );
+  });
+
+  test("takes one of its authority, and no other", async () => {
+    const store = open({ url, tls: { ca: site.ca, ...site.client } });
+    expect(await store.set("a", {})).toBeNull();
+    const other = await issue("a client", EC);
+    const stranger = open({ url, tls: { ca: site.ca, ...other }, commandTimeout: 500 });
+    expect((await failure(stranger.get("a"))).message).toContain("tls.cert");
+  });
+});
+
+describe("options that cannot be used are a TypeError at construction, which never shows the key", () => {
+  const secret = (pem) => pem.split("\n")[1];
+  const refused = (options) => {
+    const error = (() => {
+      try {
+        open({ url: "rediss://localhost", tls: options });
+      } catch (thrown) {
+        return thrown;
+      }
+      return undefined;
+    })();
+    expect(error).toBeInstanceOf(TypeError);
+    expect(error.code).toBe("ERR_INVALID_ARG_VALUE");
+    for (const value of [options.key, options.cert].filter(Boolean)) {
+      if (secret(`${value}`)) expect(error.message).not.toContain(secret(`${value}`));
+    }
+    return error.message;
+  };
+
+  test("a key that is not the certificate's", async () => {
+    expect(refused({ cert: site.client.cert, key: site.server.key })).toContain("do not fit");
+  });
+
+  test("what is no PEM, or PEM that is cut", () => {
+    const { cert, key } = site.client;
+    expect(refused({ ca: "garbage" })).toContain("ca holds no certificate");
+    expect(refused({ cert: "garbage", key })).toContain("cert holds no certificate");
+    expect(refused({ cert, key: "garbage" })).toContain("key holds no private key");
+    expect(refused({ cert, key: key.slice(0, 100) })).toContain("key");
+    expect(refused({ cert, key: key.replace(/\n(.{20})/, "\n!!!!") })).toContain("key");
+    expect(refused({ ca: site.ca.slice(0, 200) })).toContain("ca");
+    expect(refused({ ca: site.ca.replace(/\n.{40}/, "\nAAAA") })).toContain("ca");
+  });
+
+  test("an encrypted key", () => {
+    const { privateKey } = require("node:crypto").generateKeyPairSync("ec", {
+      namedCurve: "P-256",
+      privateKeyEncoding: { type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" },
+      publicKeyEncoding: { type: "spki", format: "pem" },
+    });
+    expect(refused({ cert: site.client.cert, key: privateKey })).toContain("encrypted");
+  });
+
+  test("one without the other, options of another kind, and unknown ones", () => {
+    expect(refused({ cert: site.client.cert })).toContain("without key");
+    expect(refused({ key: site.client.key })).toContain("without cert");
+    expect(refused({ ca: 7 })).toContain("tls.ca");
+    expect(refused({ ca: site.ca, passphrase: "x" })).toContain("tls.passphrase");
+    expect(refused({ minVersion: "TLSv1" })).toContain("tls.minVersion");
+    expect(refused({ minVersion: "TLSv1.3", maxVersion: "TLSv1.2" })).toContain("no version");
+  });
+});
+
+test("minVersion TLSv1.3 refuses a server that speaks TLS 1.2 alone, and says so", async () => {
+  const port = await front({ ...site.server, maxVersion: "TLSv1.2" });
+  const url = `rediss://localhost:${port}`;
+  const { ca } = site;
+  const strict = open({ url, tls: { ca, minVersion: "TLSv1.3" }, commandTimeout: 300 });
+  const error = await failure(strict.get("a"));
+  expect(error.message).toMatch(/version/i);
+  const lenient = open({ url, tls: { ca } });
+  expect(await lenient.set("a", {})).toBeNull();
+});
+
+test("TLS to a port without it, and none to a port with it, are said as such in time", async () => {
+  const ms = stopwatch();
+  const toPlain = open({ url: `rediss://localhost:${redis.port}`, tls: {}, commandTimeout: 1000 });
+  const first = await failure(toPlain.get("a"));
+  expect(first.code).toBe("ERR_SSL_WRONG_VERSION_NUMBER");
+  expect(first.message).toContain("does not speak TLS");
+  const port = await freePort();
+  await start({ args: tlsArgs(site, port) });
+  const toTls = open({ url: `redis://localhost:${port}`, commandTimeout: 1000 });
+  expect((await failure(toTls.get("a"))).message).toContain("rediss://");
+  const toFront = open({
+    url: `redis://localhost:${await front(site.server)}`,
+    commandTimeout: 1000,
+  });
+  expect((await failure(toFront.get("a"))).message).toContain("rediss://");
+  expect(ms()).toBeLessThan(6000);
+});
+
+describe("authorities of the process", () => {
+  /** A child that connects without naming any authority, has its connection killed, and goes on. */
+  async function child(env) {
+    const port = await freePort();
+    const server = await start({ args: tlsArgs(site, port) });
+    return run(
+      `import { RedisStore } from "connect-redis-rs";
+       import { once } from "node:events";
+       const store = new RedisStore({ url: process.env.URL, commandTimeout: 3000 });
+       console.log(await store.set("a", { n: 1 }).catch((error) => error.code));
+       if (store.status === "ready") {
+         const reconnecting = once(store, "reconnecting");
+         process.stdin.once("data", async () => {
+           await reconnecting;
+           console.log((await store.get("a")).n);
+           await store.close();
+           process.exit();
+         });
+       } else await store.close();`,
+      { URL: `rediss://localhost:${port}`, ...env },
+      async (stdout, started) => {
+        if (stdout !== "null\n" || started.isTold) return;
+        started.isTold = true;
+        if (env.SSL_CERT_FILE === removable) unlinkSync(removable);
+        await send(server.port, "CLIENT", "KILL", "TYPE", "normal");
+        started.stdin.write("\n");
+      },
+    );
+  }
+
+  let removable;
+
+  beforeAll(() => {
+    removable = path.join(folder, "roots.pem");
+  });
+
+  test("NODE_EXTRA_CA_CERTS is trusted", async () => {
+    const result = await child({ NODE_EXTRA_CA_CERTS: site.files.ca });
+    expect(result).toMatchObject({ code: 0, stdout: "null\n1\n", stderr: "" });
+  });
+
+  test("SSL_CERT_FILE is trusted, and not read again for a later connection", async () => {
+    writeFileSync(removable, site.ca);
+    const result = await child({ SSL_CERT_FILE: removable, NODE_EXTRA_CA_CERTS: "" });
+    expect(result).toMatchObject({ code: 0, stdout: "null\n1\n", stderr: "" });
+  });
+
+  test("without either a private authority is refused", async () => {
+    const result = await child({ NODE_EXTRA_CA_CERTS: "" });
+    expect(result.stdout).toBe("SELF_SIGNED_CERT_IN_CHAIN\n");
+  });
+});
+
+test("a connection with TLS that is cut is made again, and the call sent once more", async () => {
+  const port = await freePort();
+  const server = await start({ args: tlsArgs(site, port) });
+  const store = open({ url: `rediss://localhost:${port}`, tls: { ca: site.ca } });
+  await store.set("a", { n: 1 });
+  for (let n = 0; n < 20; n += 1) {
+    const calls = Array.from({ length: 50 }, (_, m) => store.set(`s${m}`, { n }));
+    await send(server.port, "CLIENT", "KILL", "TYPE", "normal");
+    await Promise.all(calls);
+  }
+  await waitUntil("it is ready again", () => store.status === "ready");
+  expect(await store.get("s7")).toEqual({ n: 19 });
+  measured("a connection with TLS is cut", "20 times: 1,000 of 1,000 calls answered");
+});
