@@ -403,7 +403,7 @@ describe("CLIENT INFO", () => {
     opened.push(() => clients[1].disconnect());
     for (const client of clients) {
       const store = makeStore({ client });
-      for (let n = 0; n < 10; n += 1) await store.set("a", { n }).catch(() => {});
+      for (let n = 0; n < 40; n += 1) await store.set("a", { n }).catch(() => {});
       const before = proxy.connections();
       for (let n = 0; n < 50; n += 1) {
         await store.set("a", { n });

@@ -333,7 +333,7 @@ describe("the server loads its data", () => {
 
   test("where loading takes longer than commandTimeout, calls reject with LOADING", async () => {
     const { server } = await startLoading();
-    const store = open({ url: server.url, commandTimeout: 300 });
+    const store = open({ url: server.url, commandTimeout: 1000 });
     const { errors, longest } = await failures([store.get("a"), store.set("a", {})]);
     for (const error of errors) {
       expect(error.code).toBe("LOADING");
@@ -343,7 +343,7 @@ describe("the server loads its data", () => {
     const recovered = await untilWorks(() => store.get("a"));
     measured(
       "LOADING",
-      `commandTimeout 300 ms: the longest call took ${longest} ms; works ${recovered} ms after loading`,
+      `commandTimeout 1000 ms: the longest call took ${longest} ms; works ${recovered} ms after loading`,
     );
   });
 });

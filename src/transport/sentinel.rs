@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::{PushKind, Value};
 use tokio::sync::mpsc::unbounded_channel;
@@ -11,8 +12,8 @@ use tokio::time::sleep;
 use super::{Connection, Server};
 use crate::error::{ConnectError, ServerName};
 
-/// The pause before a sentinel is looked for that tells of a switch, where the last one is gone.
-const WATCH_AGAIN: Duration = Duration::from_secs(1);
+/// The pause before a sentinel that is gone is listened to again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 const SWITCH: &str = "+switch-master";
 
 /// A master by its name.
@@ -123,7 +124,17 @@ impl Sentinel {
 
     /// Ends when a sentinel tells that the master is not at this address any more.
     async fn watch(self: Arc<Sentinel>, host: String, port: u16) {
-        for node in self.nodes.iter().cycle() {
+        // Of each, as one may be away, or cut off from the others, when they agree on another.
+        let watches = self.nodes.iter().map(|node| {
+            let (this, host) = (&self, &host);
+            Box::pin(this.listen(node, host, port))
+        });
+        select_all(watches).await;
+    }
+
+    /// Ends when this sentinel tells so; it is listened to again whenever it is there again.
+    async fn listen(&self, node: &Server, host: &str, port: u16) {
+        loop {
             let (pushes, mut heard) = unbounded_channel();
             if let Ok((mut sender, _connection)) = node.connect_to_hear(pushes).await
                 && sender.subscribe(SWITCH).await.is_ok()
@@ -131,12 +142,12 @@ impl Sentinel {
                 while let Some(push) = heard.recv().await {
                     match push.kind {
                         PushKind::Disconnection => break,
-                        PushKind::Message if self.is_switch(&push.data, &host, port) => return,
+                        PushKind::Message if self.is_switch(&push.data, host, port) => return,
                         _ => {}
                     }
                 }
             }
-            sleep(WATCH_AGAIN).await;
+            sleep(LISTEN_AGAIN).await;
         }
     }
 
