@@ -127,10 +127,10 @@ test("a callback that throws among 500 of one batch does not touch its neighbour
 test("a callback that throws ends a process that does not listen for it, as a rejection does", async () => {
   const result = await withStore(`
     store.get("a", () => { throw new Error("mine"); });
-    await new Promise(() => setInterval(() => {}, 1000));
+    setInterval(() => {}, 1000);
   `);
   expect(result).toMatchObject({ code: 1, stdout: "" });
-  expect(result.stderr).toContain("Error: mine");
+  expect(result.stderr).toMatch(/error: mine/i);
 });
 
 test("a listener that throws is an uncaught exception, as with any emitter", async () => {
@@ -242,7 +242,8 @@ describe("worker threads", () => {
       const code = \`
         const { parentPort, workerData: { url, way } } = require("node:worker_threads");
         const { RedisStore } = require("connect-redis-rs");
-        const store = new RedisStore({ url });
+        // Held, as a store that nobody has may be collected before its event comes.
+        const store = (globalThis.store = new RedisStore({ url }));
         const hang = () => {
           parentPort.postMessage("under way");
           for (;;);

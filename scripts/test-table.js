@@ -3,25 +3,87 @@
 // Tables in the documents that a run of tests makes.
 
 const { spawnSync } = require("node:child_process");
-const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
+const { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
 const { tmpdir } = require("node:os");
 const path = require("node:path");
 
 const ROOT = path.join(__dirname, "..");
+/** Far more than any run takes: one that hangs must end, too. */
+const RUN_LIMIT_MS = 20 * 60_000;
 
-/** Runs tests; returns jest's report, as its --json. */
-function runJest(args, env = {}) {
-  const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-report-"));
-  const file = path.join(folder, "report.json");
+/** Runs tests in a Node, this one by default; returns jest's report, as its --json. */
+function runJest(args, env = {}, node = process.execPath) {
   const jest = path.join(ROOT, "node_modules", "jest", "bin", "jest.js");
-  spawnSync(process.execPath, [jest, ...args, "--json", "--outputFile", file], {
+  const { text } = runForReport(
+    node,
+    (file) => [jest, ...args, "--json", "--outputFile", file],
+    env,
+  );
+  return JSON.parse(text);
+}
+
+/**
+ * Runs test files under a Bun, whose own runner knows what they use of jest.
+ * @returns {{passed: string[], failed: {test: string, message: string}[], leftOut: string[]}} the
+ *   tests, by what came of them
+ */
+function runBun(bun, files, env) {
+  const { testTimeout } = require("../jest.config.js");
+  const paths = files.map((file) => `./${file}`);
+  const { status, text } = runForReport(
+    bun,
+    (file) => {
+      const report = ["--reporter", "junit", "--reporter-outfile", file];
+      return ["test", "--timeout", `${testTimeout}`, ...report, ...paths];
+    },
+    env,
+  );
+  const outcomes = { passed: [], failed: [], leftOut: [] };
+  const tests =
+    /<testcase name="([^"]*)" classname="([^"]*)"[^>]*?(?:\/>|>([\s\S]*?)<\/testcase>)/g;
+  for (const [, name, around, result = ""] of text.matchAll(tests)) {
+    // The innermost group comes first.
+    const groups = unescapeXml(around).split(" > ").reverse();
+    const test = [...groups, unescapeXml(name)].join(" ").trim();
+    const failure = /<(?:failure|error)[^>]*/.exec(result);
+    if (failure) outcomes.failed.push({ test, message: unescapeXml(failure[0]) });
+    else outcomes[result.includes("<skipped") ? "leftOut" : "passed"].push(test);
+  }
+  if (status !== 0 && outcomes.failed.length === 0) {
+    outcomes.failed.push({
+      test: "outside of all tests",
+      message: `bun test ended with ${status}`,
+    });
+  }
+  return outcomes;
+}
+
+/** Runs tests that write a report into a file, which `args` is told; returns the report's text. */
+function runForReport(program, args, env) {
+  const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-report-"));
+  const file = path.join(folder, "report");
+  const { status, signal } = spawnSync(program, args(file), {
     cwd: ROOT,
     env: { ...process.env, ...env },
     stdio: "ignore",
+    timeout: RUN_LIMIT_MS,
   });
-  const report = JSON.parse(readFileSync(file, "utf8"));
-  rmSync(folder, { recursive: true, force: true });
-  return report;
+  try {
+    if (!existsSync(file)) throw new Error(`${program} ended with ${signal ?? status}, unreported`);
+    return { status, text: readFileSync(file, "utf8") };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function unescapeXml(text) {
+  const meant = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&", "#10": "\n" };
+  return text.replace(/&(lt|gt|quot|apos|amp|#10);/g, (_, name) => meant[name]);
+}
+
+/** The lines of a table in Markdown. */
+function formatTable(header, rows) {
+  return [header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`);
 }
 
 /**
@@ -31,12 +93,14 @@ function runJest(args, env = {}) {
  * @param {string} name
  * @param {string[]} header
  * @param {(string | number)[][]} rows
+ * @param {string[]} [notes] lines below it
  */
-function writeTable(document, name, header, rows) {
+function writeTable(document, name, header, rows, notes = []) {
   const marks = new RegExp(
     `(<!-- ${name}: made by npm run ${name} -->\\n)[\\s\\S]*(<!-- ${name}: end -->)`,
   );
-  const lines = [header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`);
+  const lines = formatTable(header, rows);
+  for (const note of notes) lines.push("", note);
   const file = path.join(ROOT, document);
   const text = readFileSync(file, "utf8");
   if (!marks.test(text)) throw new Error(`${name}: ${document} has no marks for the table`);
@@ -50,4 +114,4 @@ function writeTable(document, name, header, rows) {
   console.log(lines.join("\n"));
 }
 
-module.exports = { ROOT, runJest, writeTable };
+module.exports = { ROOT, formatTable, runBun, runJest, writeTable };

@@ -1,0 +1,149 @@
+"use strict";
+
+// Runs the tests on every runtime with every redis-server and writes what came of it into the
+// README, between its two marks. With --node, --bun or --redis it runs a part, and only prints it:
+//
+//   npm run compat -- --node 22 --node 24 --bun --redis 8.2
+
+const { spawnSync } = require("node:child_process");
+const { readdirSync } = require("node:fs");
+const path = require("node:path");
+const { parseArgs } = require("node:util");
+const { fetchBun, fetchNode, fetchRedis } = require("./fetch-runtimes.js");
+const { findRedisServer, versionOfRedis } = require("./redis-server.js");
+const { ROOT, formatTable, runBun, runJest, writeTable } = require("./test-table.js");
+
+const NODES = ["20", "22", "24", "26"];
+const REDISES = ["6.2", "8.2"];
+
+/**
+ * What is left to other commands: every other client (npm run clients takes minutes), and what
+ * tests another program than the runtime: vitest, tsx, cargo.
+ */
+const ELSEWHERE = /^(behaviour\.(node-redis|ioredis|fakes)|examples|published|panics)\.test\.js$/;
+
+/** What begins the name of a test that cannot be run, and goes on with the reason. */
+const LEFT_OUT = "left out: ";
+
+try {
+  process.exitCode = main() ? 0 : 1;
+} catch (error) {
+  console.error(`compat: ${error.message}`);
+  process.exitCode = 1;
+}
+
+/** Returns whether all tests have passed. */
+function main() {
+  const { nodes, withBun, redises, isAll } = readOptions();
+  const servers = redises.map((version) => serverOf(version));
+  const runtimes = nodes.map((major) => nodeOf(major));
+  if (withBun) runtimes.push(bun());
+  const files = readdirSync(path.join(ROOT, "__test__"))
+    .filter((name) => name.endsWith(".test.js") && !ELSEWHERE.test(name))
+    .map((name) => path.join("__test__", name));
+
+  const failures = [];
+  const reasons = new Map();
+  const rows = runtimes.map((runtime) => {
+    const cells = servers.map((server) => {
+      const where = `${runtime.name}, ${server.name}`;
+      process.stdout.write(`compat: ${where} … `);
+      const start = Date.now();
+      const { passed, failed, leftOut } = outcomesWith(runtime, server, files);
+      for (const { test, message } of failed) failures.push(`${where}: ${test}\n${message}`);
+      for (const test of leftOut.filter((test) => test.includes(LEFT_OUT))) {
+        const reason = test.split(LEFT_OUT)[1];
+        if (!reasons.has(reason)) reasons.set(reason, new Set());
+        reasons.get(reason).add(server.name);
+      }
+      const counts = [`${passed.length} passed`];
+      if (failed.length > 0) counts.unshift(`**${failed.length} failed**`);
+      if (leftOut.length > 0) counts.push(`${leftOut.length} left out`);
+      console.log(`${counts.join(", ")} (${Math.round((Date.now() - start) / 1000)} s)`);
+      return counts.join(", ");
+    });
+    return [runtime.name, ...cells];
+  });
+  const header = ["", ...servers.map(({ name }) => name)];
+  const notes = [...reasons].map(([reason, where]) => `${[...where].join(", ")}: ${reason}.`);
+  if (isAll) writeTable("README.md", "compat", header, rows, notes);
+  else console.log([...formatTable(header, rows), "", ...notes].join("\n"));
+  for (const failure of failures) console.error(`\nfailed: ${failure}`);
+  return failures.length === 0;
+}
+
+function outcomesWith(runtime, server, files) {
+  try {
+    return runtime.test(files, { REDIS_SERVER: server.path });
+  } catch ({ message }) {
+    // A runtime that crashes is a result, too.
+    return { passed: [], failed: [{ test: "the run itself", message }], leftOut: [] };
+  }
+}
+
+function readOptions() {
+  const own = versionOfRedis(findRedisServer()).split(".").slice(0, 2).join(".");
+  const all = [...new Set([...REDISES, own])].sort();
+  const { values } = parseArgs({
+    options: {
+      node: { type: "string", multiple: true, default: [] },
+      bun: { type: "boolean", default: false },
+      redis: { type: "string", multiple: true, default: [] },
+    },
+  });
+  for (const [name, chosen, known] of [
+    ["node", values.node, NODES],
+    ["redis", values.redis, all],
+  ]) {
+    const unknown = chosen.find((one) => !known.includes(one));
+    if (unknown) throw new Error(`--${name} ${unknown}: there is only ${known.join(", ")}`);
+  }
+  const isAnyRuntime = values.node.length === 0 && !values.bun;
+  return {
+    nodes: isAnyRuntime ? NODES : values.node,
+    withBun: isAnyRuntime || values.bun,
+    redises: values.redis.length === 0 ? all : values.redis,
+    isAll: isAnyRuntime && values.redis.length === 0,
+  };
+}
+
+/** The redis-server of a version: the one of this machine, where it is that, else a fetched one. */
+function serverOf(version) {
+  const own = findRedisServer();
+  const path = versionOfRedis(own).startsWith(`${version}.`) ? own : fetchRedis(version);
+  return { name: `Redis ${versionOfRedis(path)}`, path };
+}
+
+/** The Node of a major version: this one, where it is that, else a fetched one. */
+function nodeOf(major) {
+  const isThis = process.versions.node.startsWith(`${major}.`);
+  const path = isThis ? process.execPath : fetchNode(major);
+  const test = (files, env) => outcomesOf(runJest(files, env, path));
+  return { name: `Node ${versionOf(path)}`, test };
+}
+
+function bun() {
+  const path = fetchBun();
+  return { name: `Bun ${versionOf(path)}`, test: (files, env) => runBun(path, files, env) };
+}
+
+function versionOf(program) {
+  return spawnSync(program, ["--version"], { encoding: "utf8" }).stdout.trim().replace(/^v/, "");
+}
+
+/** What came of the tests in jest's report, as `runBun` returns it. */
+function outcomesOf({ testResults }) {
+  const outcomes = { passed: [], failed: [], leftOut: [] };
+  for (const { name, status, message, assertionResults } of testResults) {
+    for (const { fullName, status, failureMessages } of assertionResults) {
+      if (status === "passed") outcomes.passed.push(fullName);
+      else if (status !== "failed") outcomes.leftOut.push(fullName);
+      else outcomes.failed.push({ test: fullName, message: failureMessages.join("\n") });
+    }
+    const isExplained = assertionResults.some(({ status }) => status === "failed");
+    if (status === "failed" && !isExplained) {
+      outcomes.failed.push({ test: path.basename(name), message });
+    }
+  }
+  return outcomes;
+}

