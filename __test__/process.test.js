@@ -3,7 +3,8 @@
 // The store and its process: when it stays alive, how it ends, what worker threads may do.
 
 const { startRedisServer } = require("../scripts/redis-server.js");
-const { run, start } = require("./support/run.js");
+const { measured } = require("./support/measured.js");
+const { run } = require("./support/run.js");
 
 let server;
 
@@ -12,6 +13,12 @@ beforeAll(async () => {
 });
 
 afterAll(() => server?.stop());
+
+/** What a process has open before something and after it. */
+function beforeAndAfter(before, after) {
+  const names = Object.keys(before);
+  return names.map((name) => `${name} ${before[name]} → ${after[name]}`).join(", ");
+}
 
 /** Runs code with a store of this server at hand, and what the tests share. */
 function withStore(code, onOutput) {
@@ -57,11 +64,6 @@ const COUNTING = `
     return Math.round(process.memoryUsage().rss / 2 ** 20);
   };
 `;
-
-/** Shows whoever reads the test run what was measured. */
-function report(what, figures) {
-  process.stdout.write(`measured: ${what}: ${JSON.stringify(figures)}\n`);
-}
 
 const clean = { code: 0, signal: null, stderr: "" };
 
@@ -298,7 +300,7 @@ describe("worker threads", () => {
     `);
     expect(result).toMatchObject(clean);
     const [before, after] = JSON.parse(result.stdout);
-    report("before and after 50 worker threads", { before, after });
+    measured("50 worker threads ended in mid-flight", beforeAndAfter(before, after));
     expect(after.connections).toBeLessThanOrEqual(before.connections);
     expect(after.descriptors).toBeLessThanOrEqual(before.descriptors);
     expect(after.threads).toBeLessThanOrEqual(before.threads);
@@ -482,7 +484,7 @@ test("10,000 stores opened and closed leave no connection, descriptor or thread 
   `);
   expect(result).toMatchObject(clean);
   const [before, after] = JSON.parse(result.stdout);
-  report("before and after 10,000 stores", { before, after });
+  measured("10,000 stores opened and closed", beforeAndAfter(before, after));
   expect(after.connections).toBeLessThanOrEqual(before.connections);
   expect(after.descriptors).toBeLessThanOrEqual(before.descriptors);
   expect(after.threads).toBeLessThanOrEqual(before.threads);
@@ -518,38 +520,7 @@ test("1,000,000 calls do not make the process grow", async () => {
   `);
   expect(result).toMatchObject(clean);
   const figures = JSON.parse(result.stdout);
-  report("megabytes before and after each 250,000 of 1,000,000 calls", figures);
+  measured("1,000,000 calls", `${figures.join(", ")} MB, before and after each 250,000`);
   // 30 bytes a call; what a call holds, kept, would be several hundred.
   expect(figures.at(-1) - figures[0]).toBeLessThan(30);
 }, 120_000);
-
-test("npm start proves that sessions live in Redis, and serves its page", async () => {
-  let page;
-  const result = await start(["demo/server.js"], { PORT: "0", REDIS_URL: "" }, (stdout, child) => {
-    const address = /in a browser: (\S+)/.exec(stdout)?.[1];
-    if (address && !page) {
-      page = fetch(address).then(async (response) => {
-        const answer = { status: response.status, text: await response.text() };
-        child.kill("SIGTERM");
-        return answer;
-      });
-    }
-  });
-  expect(result).toMatchObject(clean);
-  expect(result.stdout.match(/✓/g)).toHaveLength(9);
-  expect(result.stdout).toContain('"user":"Ada"');
-  expect((await page).status).toBe(200);
-  expect((await page).text).toContain("Nobody is signed in");
-});
-
-test("the demo says what is wrong with its environment", async () => {
-  for (const [env, said] of [
-    [{ PORT: "abc" }, 'PORT must be a number from 0 to 65535, got "abc"'],
-    [{ PORT: String(server.port), REDIS_URL: server.url }, `Port ${server.port} is in use`],
-    [{ PORT: "0", REDIS_URL: "redis://127.0.0.1:1" }, "Redis cannot be reached"],
-  ]) {
-    const { code, stderr } = await start(["demo/server.js"], env);
-    expect(code).toBe(1);
-    expect(stderr).toContain(said);
-  }
-});
