@@ -95,8 +95,12 @@ test("SENTINEL FAILOVER under load loses no call, and afterwards nothing is writ
     return (await send(master.port, "EXISTS", "sess:new")) === ":1\r\n";
   });
   await load.more(500);
-  await waitUntil("the old master follows the new one", async () =>
-    (await send(site.master.port, "INFO", "replication")).includes("master_link_status:up"),
+  // The sentinels see to that when they have heard for eight seconds that it still is a master.
+  await waitUntil(
+    "the old master follows the new one",
+    async () =>
+      (await send(site.master.port, "INFO", "replication")).includes("master_link_status:up"),
+    25_000,
   );
   const witness = await watch(site.master);
   await witness.configResetStat();

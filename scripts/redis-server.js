@@ -136,9 +136,9 @@ function send(port, ...words) {
   });
 }
 
-/** Waits until something holds; it is asked for again and again. */
-async function waitUntil(what, holds) {
-  const deadline = Date.now() + START_TIMEOUT_MS;
+/** Waits until something holds, so many milliseconds; it is asked for again and again. */
+async function waitUntil(what, holds, limit = START_TIMEOUT_MS) {
+  const deadline = Date.now() + limit;
   while (!(await holds())) {
     if (Date.now() > deadline) throw new Error(`timed out: ${what}`);
     await wait(20);
