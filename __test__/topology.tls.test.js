@@ -10,7 +10,7 @@ const path = require("node:path");
 const tls = require("node:tls");
 const selfsigned = require("selfsigned");
 const { freePort, send, waitUntil } = require("../scripts/redis-server.js");
-const { makeCertificates, tlsArgs } = require("./support/certificates.js");
+const { makeCertificates, needingTls, tlsArgs } = require("./support/certificates.js");
 const { failure, open, start, stopwatch } = require("./support/faults.js");
 const { measured } = require("./support/measured.js");
 const { run } = require("./support/run.js");
@@ -236,7 +236,7 @@ test("a wrong host name is said with the names there are, and servername mends i
   expect(await named.set("a", {})).toBeNull();
 });
 
-describe("a redis-server that wants a certificate of its clients", () => {
+needingTls(describe)("a redis-server that wants a certificate of its clients", () => {
   let server;
   let url;
 
@@ -331,25 +331,32 @@ test("minVersion TLSv1.3 refuses a server that speaks TLS 1.2 alone, and says so
   expect(await lenient.set("a", {})).toBeNull();
 });
 
-test("TLS to a port without it, and none to a port with it, are said as such in time", async () => {
-  const ms = stopwatch();
-  const toPlain = open({ url: `rediss://localhost:${redis.port}`, tls: {}, commandTimeout: 1000 });
-  const first = await failure(toPlain.get("a"));
-  expect(first.code).toBe("ERR_SSL_WRONG_VERSION_NUMBER");
-  expect(first.message).toContain("does not speak TLS");
-  const port = await freePort();
-  await start({ args: tlsArgs(site, port) });
-  const toTls = open({ url: `redis://localhost:${port}`, commandTimeout: 1000 });
-  expect((await failure(toTls.get("a"))).message).toContain("rediss://");
-  const toFront = open({
-    url: `redis://localhost:${await front(site.server)}`,
-    commandTimeout: 1000,
-  });
-  expect((await failure(toFront.get("a"))).message).toContain("rediss://");
-  expect(ms()).toBeLessThan(6000);
-});
+needingTls(test)(
+  "TLS to a port without it, and none to a port with it, are said as such in time",
+  async () => {
+    const ms = stopwatch();
+    const toPlain = open({
+      url: `rediss://localhost:${redis.port}`,
+      tls: {},
+      commandTimeout: 1000,
+    });
+    const first = await failure(toPlain.get("a"));
+    expect(first.code).toBe("ERR_SSL_WRONG_VERSION_NUMBER");
+    expect(first.message).toContain("does not speak TLS");
+    const port = await freePort();
+    await start({ args: tlsArgs(site, port) });
+    const toTls = open({ url: `redis://localhost:${port}`, commandTimeout: 1000 });
+    expect((await failure(toTls.get("a"))).message).toContain("rediss://");
+    const toFront = open({
+      url: `redis://localhost:${await front(site.server)}`,
+      commandTimeout: 1000,
+    });
+    expect((await failure(toFront.get("a"))).message).toContain("rediss://");
+    expect(ms()).toBeLessThan(6000);
+  },
+);
 
-describe("authorities of the process", () => {
+needingTls(describe)("authorities of the process", () => {
   /** A child that connects without naming any authority, has its connection killed, and goes on. */
   async function child(env) {
     const port = await freePort();
@@ -402,17 +409,20 @@ describe("authorities of the process", () => {
   });
 });
 
-test("a connection with TLS that is cut is made again, and the call sent once more", async () => {
-  const port = await freePort();
-  const server = await start({ args: tlsArgs(site, port) });
-  const store = open({ url: `rediss://localhost:${port}`, tls: { ca: site.ca } });
-  await store.set("a", { n: 1 });
-  for (let n = 0; n < 20; n += 1) {
-    const calls = Array.from({ length: 50 }, (_, m) => store.set(`s${m}`, { n }));
-    await send(server.port, "CLIENT", "KILL", "TYPE", "normal");
-    await Promise.all(calls);
-  }
-  await waitUntil("it is ready again", () => store.status === "ready");
-  expect(await store.get("s7")).toEqual({ n: 19 });
-  measured("a connection with TLS is cut", "20 times: 1,000 of 1,000 calls answered");
-});
+needingTls(test)(
+  "a connection with TLS that is cut is made again, and the call sent once more",
+  async () => {
+    const port = await freePort();
+    const server = await start({ args: tlsArgs(site, port) });
+    const store = open({ url: `rediss://localhost:${port}`, tls: { ca: site.ca } });
+    await store.set("a", { n: 1 });
+    for (let n = 0; n < 20; n += 1) {
+      const calls = Array.from({ length: 50 }, (_, m) => store.set(`s${m}`, { n }));
+      await send(server.port, "CLIENT", "KILL", "TYPE", "normal");
+      await Promise.all(calls);
+    }
+    await waitUntil("it is ready again", () => store.status === "ready");
+    expect(await store.get("s7")).toEqual({ n: 19 });
+    measured("a connection with TLS is cut", "20 times: 1,000 of 1,000 calls answered");
+  },
+);

@@ -30,6 +30,8 @@ async function startRedisCluster({ masters = 3, replicas = 0, args = [], tls } =
     const cluster = ["--cluster-enabled", "yes"];
     // Short, so that a failover takes a second or two.
     cluster.push("--cluster-node-timeout", "1000", "--cluster-replica-validity-factor", "0");
+    // What a master has written for its replicas is no persistence; else it would load that again.
+    cluster.push("--rdb-del-sync-files", "yes");
     const tlsPort = tls && (await freePortWithBus());
     const secure = tls ? [...tls.args(tlsPort), "--tls-cluster", "yes"] : [];
     const server = await startRedisServer({ port, args: [...cluster, ...secure, ...args] });
@@ -134,12 +136,10 @@ async function moveSlots(cluster, from, to, slots) {
     }
     // The new master first: the old one would send clients to one that does not know yet.
     for (const node of [to, from, ...others]) {
-      try {
-        await setSlot(node, slot, "NODE", to.id);
-      } catch (error) {
-        // Who has no slot left becomes a replica by itself, and knows.
-        if (!/only with masters/.test(error.message)) throw error;
-      }
+      await setSlot(node, slot, "NODE", to.id).catch((error) => {
+        // Who is told by the new one that its last slot is gone has become a replica by then.
+        if (!error.message.includes("only with masters")) throw error;
+      });
     }
   }
 }
@@ -191,7 +191,8 @@ async function startRedisSentinel({
     const master = await startRedisServer({ args });
     servers.push(master);
     for (let n = 0; n < replicas; n += 1) {
-      const follow = ["--replicaof", `127.0.0.1 ${master.port}`, "--repl-diskless-sync-delay", "0"];
+      const follow = ["--replicaof", "127.0.0.1", `${master.port}`];
+      follow.push("--repl-diskless-sync-delay", "0");
       const replica = await startRedisServer({ args: [...follow, ...args] });
       servers.push(replica);
       await waitUntil("the replica follows", async () =>

@@ -8,7 +8,7 @@ const { AsyncLocalStorage } = require("node:async_hooks");
 /** Describes one kind; every row says what it needs of it, after its name. */
 function describeBehaviour(kind) {
   if (kind.leftOut) {
-    test.skip(`left out: ${kind.leftOut}`, () => {});
+    test.skip(`[left out: ${kind.leftOut}]`, () => {});
     return;
   }
   let site;

@@ -6,6 +6,7 @@ const selfsigned = require("selfsigned");
 const { mkdtempSync, rmSync, writeFileSync } = require("node:fs");
 const { tmpdir } = require("node:os");
 const path = require("node:path");
+const { hasTls } = require("../../scripts/redis-server.js");
 
 const named = (name) => [{ name: "commonName", value: name }];
 const forHost = (...names) => ({
@@ -57,4 +58,13 @@ function tlsArgs({ files }, tlsPort, { clients = "no" } = {}) {
   return Object.entries(options).flatMap(([name, value]) => [`--${name}`, `${value}`]);
 }
 
-module.exports = { makeCertificates, tlsArgs };
+/** Why what needs a redis-server with TLS cannot be had, if so. */
+const LACKS_TLS = hasTls() ? undefined : "this redis-server has no TLS";
+
+/** `test` or `describe` for what needs a redis-server with TLS; left out where there is none. */
+function needingTls(define) {
+  if (LACKS_TLS === undefined) return define;
+  return (name, ...rest) => define.skip(`${name} [left out: ${LACKS_TLS}]`, ...rest);
+}
+
+module.exports = { LACKS_TLS, makeCertificates, needingTls, tlsArgs };

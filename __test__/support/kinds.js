@@ -23,9 +23,9 @@
 
 const ConnectRedis = require("connect-redis");
 const { RedisStore } = require("../..");
-const { startRedisServer, freePort, hasTls } = require("../../scripts/redis-server.js");
+const { startRedisServer, freePort } = require("../../scripts/redis-server.js");
 const { startRedisCluster, startRedisSentinel } = require("../../scripts/redis-topologies.js");
-const { makeCertificates, tlsArgs } = require("./certificates.js");
+const { LACKS_TLS, makeCertificates, tlsArgs } = require("./certificates.js");
 const { openClusterWitness, openWitness, withPrefix, witnessOfFake } = require("./witness.js");
 
 const redis = { 4: require("redis-4"), 5: require("redis-5"), 6: require("redis") };
@@ -484,14 +484,14 @@ const connectRedis = {
 
 for (const kind of [...own, ...fakes]) kind.Store = RedisStore;
 
-/** What starts the servers of kinds that cannot be had here. */
-const OUT_OF_REACH = hasTls() ? [] : [tls, mutualTls, startSecureCluster];
+/** What starts the servers of kinds with TLS. */
+const WITH_TLS = [tls, mutualTls, startSecureCluster];
 
 const withStore = (kinds) =>
   kinds.map((kind) => ({
     Store: RedisStore,
     lacks: [],
-    leftOut: OUT_OF_REACH.includes(kind.start) ? "this redis-server has no TLS" : undefined,
+    leftOut: WITH_TLS.includes(kind.start) ? LACKS_TLS : undefined,
     ...kind,
   }));
 
