@@ -95,20 +95,10 @@ test("SENTINEL FAILOVER under load loses no call, and afterwards nothing is writ
     return (await send(master.port, "EXISTS", "sess:new")) === ":1\r\n";
   });
   await load.more(500);
-<<<<<<< HEAD
   // The sentinels give it eight seconds to find that out by itself before they tell it.
   const follows = async () =>
     (await send(site.master.port, "INFO", "replication")).includes("master_link_status:up");
   await waitUntil("the old master follows the new one", follows, 40_000);
-=======
-  // The sentinels see to that when they have heard for eight seconds that it still is a master.
-  await waitUntil(
-    "the old master follows the new one",
-    async () =>
-      (await send(site.master.port, "INFO", "replication")).includes("master_link_status:up"),
-    25_000,
-  );
->>>>>>> d7769b892f68eca8ba010757a456c3977f21dba2
   const witness = await watch(site.master);
   await witness.configResetStat();
   await load.more(500);

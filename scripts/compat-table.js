@@ -17,10 +17,11 @@ const NODES = ["20", "22", "24", "26"];
 const REDISES = ["6.2", "8.2"];
 
 /**
- * What is left to other commands: every other client (npm run clients takes minutes), and what
- * tests another program than the runtime: vitest, tsx, cargo.
+ * What is left to other commands: what takes minutes (each version of each client, failovers; a
+ * cluster and sentinels there are without), and what other programs do: vitest, tsx, cargo.
  */
-const ELSEWHERE = /^(behaviour\.(node-redis|ioredis|fakes)|examples|published|panics)\.test\.js$/;
+const ELSEWHERE =
+  /^(behaviour\.(node-redis|ioredis|fakes)|topology\.(cluster|sentinel)|examples|published|panics)\./;
 
 /** What the name of a test has in it that the redis-server cannot show. */
 const LEFT_OUT = /\[left out: ([^\]]+)\]/;

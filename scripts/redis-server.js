@@ -136,15 +136,9 @@ function send(port, ...words) {
   });
 }
 
-<<<<<<< HEAD
 /** Waits until something holds, so many milliseconds at most; it is asked for again and again. */
 async function waitUntil(what, holds, ms = START_TIMEOUT_MS) {
   const deadline = Date.now() + ms;
-=======
-/** Waits until something holds, so many milliseconds; it is asked for again and again. */
-async function waitUntil(what, holds, limit = START_TIMEOUT_MS) {
-  const deadline = Date.now() + limit;
->>>>>>> d7769b892f68eca8ba010757a456c3977f21dba2
   while (!(await holds())) {
     if (Date.now() > deadline) throw new Error(`timed out: ${what}`);
     await wait(20);
