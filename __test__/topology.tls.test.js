@@ -365,9 +365,12 @@ needingTls(describe)("authorities of the process", () => {
       `import { RedisStore } from "connect-redis-rs";
        import { once } from "node:events";
        const store = new RedisStore({ url: process.env.URL, commandTimeout: 3000 });
-       console.log(await store.set("a", { n: 1 }).catch((error) => error.code));
-       if (store.status === "ready") {
-         const reconnecting = once(store, "reconnecting");
+       const said = await store.set("a", { n: 1 }).catch((error) => error.code);
+       const isReady = store.status === "ready";
+       // What is printed has the connection killed.
+       const reconnecting = isReady && once(store, "reconnecting");
+       console.log(said);
+       if (isReady) {
          process.stdin.once("data", async () => {
            await reconnecting;
            console.log((await store.get("a")).n);
