@@ -398,12 +398,14 @@ needingTls(describe)("authorities of the process", () => {
   test("NODE_EXTRA_CA_CERTS is trusted", async () => {
     const result = await child({ NODE_EXTRA_CA_CERTS: site.files.ca });
     expect(result).toMatchObject({ code: 0, stdout: "null\n1\n", stderr: "" });
+    measured("authorities of the process", "connected, and again after its connection was cut");
   });
 
   test("SSL_CERT_FILE is trusted, and not read again for a later connection", async () => {
     writeFileSync(removable, site.ca);
     const result = await child({ SSL_CERT_FILE: removable, NODE_EXTRA_CA_CERTS: "" });
     expect(result).toMatchObject({ code: 0, stdout: "null\n1\n", stderr: "" });
+    measured("authorities of the process", "connected again when the file was gone");
   });
 
   test("without either a private authority is refused", async () => {
