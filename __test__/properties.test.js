@@ -357,7 +357,8 @@ describe("times", () => {
       texts,
       time.map((ms) => new Date(ms)),
       fc.double(),
-      fc.bigInt(),
+      // 0n counts as no time at all, and then it is JSON that does not take it.
+      fc.bigInt().filter((n) => n !== 0n),
       strange,
     );
     const at = (value) => {

@@ -479,7 +479,7 @@ function describeBehaviour(kind) {
       const store = await make({ ttl: 100 });
       await store.set("a", { n: 1 });
       await near("sess:a", 100_000);
-      await witness.pExpire("sess:a", 10);
+      await witness.pExpire("sess:a", 20_000);
       await store.touch("a", { n: 1 });
       await near("sess:a", 100_000);
     });

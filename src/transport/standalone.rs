@@ -213,24 +213,27 @@ impl Server {
         } else if self.login_is_optional && is_about_login(&error) {
             (&no_login, ProtocolVersion::RESP3)
         } else {
-            return Err(self.trouble(&error));
+            return Err(self.trouble_of_login(&error));
         };
         let again = self.connect_with(login, protocol, None).await?;
-        again.map_err(|error| {
-            let trouble = self.trouble(&error);
-            if &*trouble.code != "ECONNRESET" || self.tls.is_some() || self.is_unix() {
-                return trouble;
-            }
-            let reason = format!(
-                "it closes the connection as one logs in: {} (does it speak TLS? then write \
-                 rediss://)",
-                trouble.reason
-            );
-            ConnectError {
-                reason: reason.into(),
-                ..trouble
-            }
-        })
+        again.map_err(|error| self.trouble_of_login(&error))
+    }
+
+    /// What is wrong where a login got no answer, or one that is none: it may have been to a port for
+    /// TLS.
+    fn trouble_of_login(&self, error: &RedisError) -> ConnectError {
+        let trouble = self.trouble(error);
+        if &*trouble.code != "ECONNRESET" || self.tls.is_some() || self.is_unix() {
+            return trouble;
+        }
+        let reason = format!(
+            "nobody answers there as Redis does: {} (does it speak TLS? then write rediss://)",
+            trouble.reason.trim_end()
+        );
+        ConnectError {
+            reason: reason.into(),
+            ..trouble
+        }
     }
 
     /// What is wrong, without the password.
