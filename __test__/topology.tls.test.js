@@ -115,103 +115,110 @@ const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
 const likeNode =
   "of certificates and options the store accepts and refuses what Node does, with Node's code";
 // Bun's TLS has codes of its own for the same refusals.
-(process.versions.bun ? test.skip : test)(likeNode, async () => {
-  const ca = authority;
-  const by = { ...EC, ca };
-  const self = [NO_CA, alternative(dns("localhost"))];
-  const certificates = {
-    "of an authority": await issue("x", { ...by, extensions: self }),
-    "of an authority, for another host": await issue("x", {
-      ...by,
-      extensions: [NO_CA, alternative(dns("redis.example"))],
-    }),
-    "of an authority, for *.example": await issue("x", {
-      ...by,
-      extensions: [NO_CA, alternative(dns("*.redis.example"))],
-    }),
-    "of an authority, for an address": await issue("x", {
-      ...by,
-      extensions: [NO_CA, alternative(ip("127.0.0.1"))],
-    }),
-    "of an authority, for an address, and in its subject for localhost": await issue("localhost", {
-      ...by,
-      extensions: [NO_CA, alternative(ip("127.0.0.1"))],
-    }),
-    "of an authority, with its name in the subject alone": await issue("localhost", {
-      ...by,
-      extensions: [NO_CA],
-    }),
-    "of an authority, with its address in the subject alone": await issue("127.0.0.1", {
-      ...by,
-      extensions: [NO_CA],
-    }),
-    "of an authority, expired": await issue("x", {
-      ...by,
-      extensions: self,
-      notBeforeDate: inDays(-10),
-      notAfterDate: inDays(-1),
-    }),
-    "of an authority, not valid yet": await issue("x", {
-      ...by,
-      extensions: self,
-      notBeforeDate: inDays(2),
-      notAfterDate: inDays(10),
-    }),
-    "self-signed": await issue("localhost", { ...EC, extensions: self }),
-    "self-signed, expired": await issue("localhost", {
-      ...EC,
-      extensions: self,
-      notBeforeDate: inDays(-10),
-      notAfterDate: inDays(-1),
-    }),
-    "self-signed, for another host": await issue("redis.example", {
-      ...EC,
-      extensions: [NO_CA, alternative(dns("redis.example"))],
-    }),
-    "as selfsigned makes it": await issue("localhost"),
-  };
-  if (hasOpenssl) {
-    certificates["of an authority, of version 1"] = versionOne("localhost", ca);
-    certificates["of an authority, of version 1, for another host"] = versionOne("x.example", ca);
-  }
-  const chains = { "with its chain": (cert) => `${cert}\n${ca.cert}` };
-  const options = (own) => ({
-    "nothing given": {},
-    "the authority given": { ca: ca.cert },
-    "another authority given": { ca: site.ca },
-    "several authorities given": { ca: [site.ca, Buffer.from(ca.cert)] },
-    "the certificate itself given": { ca: own },
-    "the authority and a servername given": { ca: ca.cert, servername: "redis.example" },
-    "the authority and a servername below given": { ca: ca.cert, servername: "a.redis.example" },
-    "rejectUnauthorized: false": { rejectUnauthorized: false },
-    "TLS 1.2 alone": { ca: ca.cert, maxVersion: "TLSv1.2" },
-    "TLS 1.3 alone": { ca: ca.cert, minVersion: "TLSv1.3" },
-  });
-  const [differences, codes] = [[], []];
-  let compared = 0;
-  for (const [what, { cert, key }] of Object.entries(certificates)) {
-    const fronts = [["alone", await front({ cert, key })]];
-    if (what === "of an authority") {
-      fronts.push(["with its chain", await front({ cert: chains["with its chain"](cert), key })]);
+(process.versions.bun ? test.skip : test)(
+  likeNode,
+  async () => {
+    const ca = authority;
+    const by = { ...EC, ca };
+    const self = [NO_CA, alternative(dns("localhost"))];
+    const certificates = {
+      "of an authority": await issue("x", { ...by, extensions: self }),
+      "of an authority, for another host": await issue("x", {
+        ...by,
+        extensions: [NO_CA, alternative(dns("redis.example"))],
+      }),
+      "of an authority, for *.example": await issue("x", {
+        ...by,
+        extensions: [NO_CA, alternative(dns("*.redis.example"))],
+      }),
+      "of an authority, for an address": await issue("x", {
+        ...by,
+        extensions: [NO_CA, alternative(ip("127.0.0.1"))],
+      }),
+      "of an authority, for an address, and in its subject for localhost": await issue(
+        "localhost",
+        {
+          ...by,
+          extensions: [NO_CA, alternative(ip("127.0.0.1"))],
+        },
+      ),
+      "of an authority, with its name in the subject alone": await issue("localhost", {
+        ...by,
+        extensions: [NO_CA],
+      }),
+      "of an authority, with its address in the subject alone": await issue("127.0.0.1", {
+        ...by,
+        extensions: [NO_CA],
+      }),
+      "of an authority, expired": await issue("x", {
+        ...by,
+        extensions: self,
+        notBeforeDate: inDays(-10),
+        notAfterDate: inDays(-1),
+      }),
+      "of an authority, not valid yet": await issue("x", {
+        ...by,
+        extensions: self,
+        notBeforeDate: inDays(2),
+        notAfterDate: inDays(10),
+      }),
+      "self-signed": await issue("localhost", { ...EC, extensions: self }),
+      "self-signed, expired": await issue("localhost", {
+        ...EC,
+        extensions: self,
+        notBeforeDate: inDays(-10),
+        notAfterDate: inDays(-1),
+      }),
+      "self-signed, for another host": await issue("redis.example", {
+        ...EC,
+        extensions: [NO_CA, alternative(dns("redis.example"))],
+      }),
+      "as selfsigned makes it": await issue("localhost"),
+    };
+    if (hasOpenssl) {
+      certificates["of an authority, of version 1"] = versionOne("localhost", ca);
+      certificates["of an authority, of version 1, for another host"] = versionOne("x.example", ca);
     }
-    for (const [how, port] of fronts) {
-      for (const host of ["localhost", "127.0.0.1"]) {
-        const rows = Object.entries(options(cert)).map(async ([given, tlsOptions]) => {
-          const node = await byNode(host, port, tlsOptions);
-          const store = await byStore(host, port, tlsOptions);
-          compared += 1;
-          const row = `${what} (${how}) at ${host}, ${given}: Node ${node}, store ${store}`;
-          if ((node === "accepted") !== (store === "accepted")) differences.push(row);
-          else if (node !== store) codes.push(row);
-        });
-        await Promise.all(rows);
+    const chains = { "with its chain": (cert) => `${cert}\n${ca.cert}` };
+    const options = (own) => ({
+      "nothing given": {},
+      "the authority given": { ca: ca.cert },
+      "another authority given": { ca: site.ca },
+      "several authorities given": { ca: [site.ca, Buffer.from(ca.cert)] },
+      "the certificate itself given": { ca: own },
+      "the authority and a servername given": { ca: ca.cert, servername: "redis.example" },
+      "the authority and a servername below given": { ca: ca.cert, servername: "a.redis.example" },
+      "rejectUnauthorized: false": { rejectUnauthorized: false },
+      "TLS 1.2 alone": { ca: ca.cert, maxVersion: "TLSv1.2" },
+      "TLS 1.3 alone": { ca: ca.cert, minVersion: "TLSv1.3" },
+    });
+    const [differences, codes] = [[], []];
+    let compared = 0;
+    for (const [what, { cert, key }] of Object.entries(certificates)) {
+      const fronts = [["alone", await front({ cert, key })]];
+      if (what === "of an authority") {
+        fronts.push(["with its chain", await front({ cert: chains["with its chain"](cert), key })]);
+      }
+      for (const [how, port] of fronts) {
+        for (const host of ["localhost", "127.0.0.1"]) {
+          const rows = Object.entries(options(cert)).map(async ([given, tlsOptions]) => {
+            const node = await byNode(host, port, tlsOptions);
+            const store = await byStore(host, port, tlsOptions);
+            compared += 1;
+            const row = `${what} (${how}) at ${host}, ${given}: Node ${node}, store ${store}`;
+            if ((node === "accepted") !== (store === "accepted")) differences.push(row);
+            else if (node !== store) codes.push(row);
+          });
+          await Promise.all(rows);
+        }
       }
     }
-  }
-  expect(differences).toEqual([]);
-  expect(codes).toEqual([]);
-  measured("certificates and options, as Node decides", `${compared} of ${compared} alike`);
-}, 120_000);
+    expect(differences).toEqual([]);
+    expect(codes).toEqual([]);
+    measured("certificates and options, as Node decides", `${compared} of ${compared} alike`);
+  },
+  120_000,
+);
 
 test("what selfsigned makes by default is accepted where it is given as ca, and refused as self-signed else", async () => {
   const { cert, key } = await issue("localhost");
