@@ -8,6 +8,7 @@ const { setImmediate } = require("node:timers");
 const session = require("express-session");
 const { RedisStore: Native } = require("./binding.js");
 const { skipWhileAway } = require("./availability.js");
+const { Batches, Waiting } = require("./batches.js");
 const { attach, checkTransport } = require("./client/attach.js");
 const { statusOf } = require("./client/presence.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
@@ -240,25 +241,33 @@ function stateOf(store) {
 function attachTo(store, state) {
   const { client } = store;
   const options = optionsOf.get(state);
-  const { commandTimeout, resurrect, onUnavailable, commandsQueueMaxLength: length } = options;
   const open = opener(store, options);
   const transport = checkTransport({ ...options, client }, invalid);
-  const bounds = {
-    limit: commandTimeout ?? 5000,
-    length: length ?? 250_000,
-    bytes: options.commandsQueueMaxBytes ?? 256 * 2 ** 20,
-    failsAtOnce: Boolean(onUnavailable),
-  };
   const reference = new WeakRef(store);
   const emit = (event) => nextTick(() => reference.deref()?.emit(event));
   const away = (isAway) => nextTick(() => reference.deref()?.[kState].away?.(isAway));
-  const own = { transport, bounds, resurrect: resurrect ?? false };
+  const own = { transport, bounds: boundsOf(options), resurrect: options.resurrect ?? false };
   const means = { ...own, open, emit, away, invalid, failure };
   const { byClient, calls, adoption } = attach(checkClient({ client }), means);
   // What is under way with the one before is finished.
   state.adoption?.close();
   state.link?.native.retire();
   Object.assign(state, { client, link: byClient, calls, adoption });
+}
+
+/** What may wait, by the options, which src/options.rs checks. */
+function boundsOf({
+  commandTimeout,
+  onUnavailable,
+  commandsQueueMaxLength,
+  commandsQueueMaxBytes,
+}) {
+  return {
+    limit: commandTimeout ?? 5000,
+    length: commandsQueueMaxLength ?? 250_000,
+    bytes: commandsQueueMaxBytes ?? 256 * 2 ** 20,
+    failsAtOnce: Boolean(onUnavailable),
+  };
 }
 
 /** A link, told first of the fields of the store that the app has changed since. */
@@ -314,7 +323,14 @@ function opener(store, options) {
       if (alive === undefined) throw failure(`${name}: the store is gone`, "ECLOSED");
       return alive[kState].link.native.again(name, ...call);
     };
-    link.native = new Native(options, fields(link.first), lend(hear, again), to);
+    const waiting = new Waiting({ failure, again });
+    const own = fields(link.first);
+    link.native = new Batches(new Native(options, own, lend(hear, waiting), to), {
+      waiting,
+      bounds: boundsOf(options),
+      resurrect: options.resurrect ?? false,
+      fields: own,
+    });
     return link;
   };
 }
@@ -398,23 +414,19 @@ function announce(store, sid, done) {
   return null;
 }
 
-/**
- * What the native side borrows (src/host.rs): `hear` gets its events, and `again` the calls that a
- * connection was lost under.
- */
-function lend(hear, again) {
+/** What the native side borrows (src/host.rs): `hear` gets its events, `waiting` its answers. */
+function lend(hear, waiting) {
   return {
-    again,
+    answers: waiting.answers,
+    settle: (count, text, others) => waiting.settle(count, text, others),
+    fail: (id, error) => waiting.fail(id, error),
+    giveBack: (id, left, ...command) => waiting.giveBack(id, left, ...command),
+    end: () => waiting.end(),
     parse: JSON.parse,
-    stringify: JSON.stringify,
     date: (value) => Number(new Date(value)),
     error: (isInvalidArgument, message, code, cause) =>
       isInvalidArgument ? invalid(message) : failure(message, code, cause),
     emit: (...event) => nextTick(() => hear(...event)),
-    soon(call) {
-      Promise.resolve().then(call);
-      return Date.now();
-    },
     later: setImmediate,
   };
 }

@@ -6,6 +6,7 @@
 // the native side `get` through ioredis was 0.7 times as fast as connect-redis. What is asked of
 // the keyspace is the native side's work (src/keyspace.rs), which sends the commands back (sweeps.js).
 
+const { expiresIn } = require("../batches.js");
 const { isHalfOver, putExpiry } = require("../serializer.js");
 
 /** What a client's error has for a code where its connection was lost. */
@@ -71,7 +72,7 @@ class ByClient {
   set(sid, payload, now, expires, ttl, isLoaded) {
     const { calls, commands, fields } = this;
     const key = fields.prefix + sid;
-    const ms = this.expiresIn(expires, ttl, now);
+    const ms = expiresIn(this.native, expires, ttl, now);
     if (ms <= 0) return this.del("set", key);
     const value = typeof payload === "function" ? payload() : JSON.stringify(payload);
     if (typeof value !== "string") this.native.checkPayload(value);
@@ -85,7 +86,7 @@ class ByClient {
     const { calls, commands, fields } = this;
     if (fields.disableTouch || fields.disableTTL) return Promise.resolve(null);
     const key = fields.prefix + sid;
-    const ms = this.expiresIn(expires, ttl, now);
+    const ms = expiresIn(this.native, expires, ttl, now);
     if (ms <= 0) return this.del("touch", key);
     return ms === Number.POSITIVE_INFINITY
       ? calls.make("touch", key, nothing, commands.persist, key)
@@ -132,17 +133,6 @@ class ByClient {
       default:
         return make(nothing, commands.del, key);
     }
-  }
-
-  /**
-   * Milliseconds to live; none or fewer where that time is over. The rule is src/session.rs's; its
-   * usual case, a cookie's date, is worked out here, sooner than the native side is reached.
-   */
-  expiresIn(expires, ttl, now) {
-    let at = Number.NaN;
-    if (expires instanceof Date) at = expires.getTime();
-    else if (typeof expires === "string") at = Date.parse(expires);
-    return Number.isNaN(at) ? this.native.expiresIn(expires, ttl, now) : Math.ceil(at - now);
   }
 
   length() {

@@ -169,15 +169,6 @@ impl Command {
         }
     }
 
-    /// About how many bytes it is while it waits.
-    pub fn size(&self) -> usize {
-        let value = match self {
-            Command::Set { value, .. } => value.len(),
-            _ => 0,
-        };
-        self.key().len() + value
-    }
-
     /// The key it is about; nothing where it is about several.
     pub fn key(&self) -> &[u8] {
         match self {

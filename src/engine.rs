@@ -24,13 +24,11 @@ use crate::transport::Transport;
 
 /// The fewest news the JS thread takes at once, where there are so many.
 const SHARE: usize = 32;
-/// Queued calls that wake the I/O thread at once; fewer wait until the JS that made them has run.
-const FULL: usize = 64;
 
 /// What messages call the server that the app's client is connected to.
 const THE_CLIENTS_SERVER: &str = "the client's server";
 
-/// The number under which the JS thread keeps a call's promise.
+/// The number under which the face keeps a call's promise, or the JS thread a sweep's.
 pub type CallId = u32;
 
 /// How long things may take.
@@ -174,7 +172,7 @@ pub enum News {
 impl News {
     /// About how many bytes the JS thread has to work on.
     pub fn size(&self) -> usize {
-        const SMALL: usize = 1024;
+        const SMALL: usize = 256;
         match self {
             News::Answer(_, Ok(Reply::Session { text, .. })) => SMALL + text.len(),
             _ => SMALL,
@@ -351,16 +349,14 @@ impl Shared {
         }
     }
 
-    /// Queues a call and says how many are queued. Where the store is closed its command comes back,
-    /// and the caller has to say so to whoever asked.
-    fn enqueue(&self, mut call: Call) -> Result<usize, Command> {
+    /// Queues a call; false where the store is closed.
+    fn enqueue(&self, call: Call) -> bool {
         let mut inbox = lock(&self.inbox);
         if inbox.closing == Some(Closing::Now) {
-            call.asker = None;
-            return Err(call.take_command());
+            return false;
         }
         inbox.calls.push(call);
-        Ok(inbox.calls.len())
+        true
     }
 
     /// Sends a call for a task of the I/O thread, within `commandTimeout`.
@@ -377,7 +373,7 @@ impl Shared {
                 return Err(StoreError::closed(name));
             }
             self.outbox.push([News::Ask(call)]);
-        } else if self.enqueue(call).is_err() {
+        } else if !self.enqueue(call) {
             return Err(StoreError::closed(name));
         } else {
             self.wake.notify_one();
@@ -453,11 +449,14 @@ impl Shared {
     }
 }
 
-/// Why a call is not queued.
+/// A call that JS has made: the number it knows it by, the store's method, what it asks of Redis.
+type Made = (CallId, &'static str, Command);
+
+/// Why calls are not queued.
 pub enum Refused {
-    Closed(StoreError),
-    /// The connection was lost; another is to carry the command.
-    GivenBack(Command),
+    Closed(Vec<Made>),
+    /// The connection was lost; another is to carry the commands.
+    GivenBack(Vec<Made>),
 }
 
 /// The JS thread's end of a store's connection.
@@ -497,32 +496,26 @@ impl Engine {
         })
     }
 
-    /// Queues a call; its answer comes back as [`News::Answer`]. The caller has to
-    /// [`Engine::flush`] once the JS that runs now has run: all calls it makes until then go
-    /// together, for one wake and one write.
-    pub fn send(
-        &self,
-        id: CallId,
-        name: &'static str,
-        command: Command,
-        called: Instant,
-    ) -> Result<(), Refused> {
-        let asker = Asker::Js(id, self.shared.outbox.clone());
-        let call = Call::new(name, command, To::Key, called, asker);
-        match self.shared.enqueue(call) {
-            Ok(FULL) => self.flush(),
-            Ok(_) => {}
-            Err(command) if self.shared.has_given_up.load(Ordering::Acquire) => {
-                return Err(Refused::GivenBack(command));
-            }
-            Err(_) => return Err(Refused::Closed(StoreError::closed(name))),
+    /// Queues calls; their answers come back as [`News::Answer`].
+    pub fn send(&self, calls: Vec<Made>, called: Instant) -> Result<(), Refused> {
+        let mut inbox = lock(&self.shared.inbox);
+        if inbox.closing == Some(Closing::Now) {
+            let has_given_up = self.shared.has_given_up.load(Ordering::Acquire);
+            return Err(if has_given_up {
+                Refused::GivenBack(calls)
+            } else {
+                Refused::Closed(calls)
+            });
         }
-        Ok(())
-    }
-
-    /// Wakes the I/O thread for what is queued.
-    pub fn flush(&self) {
+        inbox
+            .calls
+            .extend(calls.into_iter().map(|(id, name, command)| {
+                let asker = Asker::Js(id, self.shared.outbox.clone());
+                Call::new(name, command, To::Key, called, asker)
+            }));
+        drop(inbox);
         self.shared.wake.notify_one();
+        Ok(())
     }
 
     /// Starts a sweep over the keyspace; it answers with [`News::Part`] and [`News::Swept`].

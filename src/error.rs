@@ -36,28 +36,7 @@ pub struct ConnectError {
     pub reason: Arc<str>,
 }
 
-/// What of the calls that wait for an answer is too much, and how much there is.
-pub enum QueueFull {
-    Calls(usize),
-    Bytes(usize),
-}
-
 impl StoreError {
-    /// So much waits for an answer that no other call is taken.
-    pub fn queue_full(call: &str, server: &str, full: &QueueFull) -> StoreError {
-        let (what, option) = match full {
-            QueueFull::Calls(calls) => (format!("{calls} calls"), "commandsQueueMaxLength"),
-            QueueFull::Bytes(bytes) => (format!("calls of {bytes} bytes"), "commandsQueueMaxBytes"),
-        };
-        StoreError {
-            code: "ENOBUFS".into(),
-            message: format!(
-                "{call}: {what} wait for Redis at {server} already, no more are taken ({option})"
-            ),
-            cause: None,
-        }
-    }
-
     /// An argument or option that cannot be used. It becomes a `TypeError` in JS.
     pub fn invalid(message: impl Into<String>) -> StoreError {
         StoreError {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use napi::{Env, Unknown};
 
 use crate::command::{Command, Expiry};
+use crate::engine::CallId;
 use crate::error::StoreError;
 use crate::js::{self, Held, Try};
 use crate::test_panics::panic_at;
@@ -14,13 +15,15 @@ use crate::test_panics::panic_at;
 /// Held functions of the face.
 pub struct Host {
     parse: Held,
-    stringify: Held,
+    answers: Held,
+    settle: Held,
+    fail: Held,
+    give_back: Held,
+    end: Held,
     error: Held,
     date: Held,
     emit: Held,
     later: Held,
-    soon: Held,
-    again: Held,
 }
 
 impl Host {
@@ -29,13 +32,15 @@ impl Host {
         let held = |name| Held::new(env, &js::get(env, face, name)?);
         Ok(Host {
             parse: held(c"parse")?,
-            stringify: held(c"stringify")?,
+            answers: held(c"answers")?,
+            settle: held(c"settle")?,
+            fail: held(c"fail")?,
+            give_back: held(c"giveBack")?,
+            end: held(c"end")?,
             error: held(c"error")?,
             date: held(c"date")?,
             emit: held(c"emit")?,
             later: held(c"later")?,
-            soon: held(c"soon")?,
-            again: held(c"again")?,
         })
     }
 
@@ -44,11 +49,6 @@ impl Host {
         panic_at("the answer", text);
         let text = js::string(env, text)?;
         self.parse.call(env, [text])
-    }
-
-    /// `JSON.stringify`.
-    pub fn stringify<'e>(&self, env: &'e Env, value: &Unknown<'e>) -> Try<'e> {
-        self.stringify.call(env, [*value])
     }
 
     /// The JS error for `error`: a `TypeError` for a bad argument, else a `RedisStoreError`.
@@ -109,52 +109,83 @@ impl Host {
         let _ = self.emit.call(env, event_and_args);
     }
 
-    /// Has the app's client carry out a command in the time that is left; the value is a promise
-    /// of the call's answer.
-    pub fn again<'e>(
+    /// Has the face settle calls by the answers that `numbers` stand for, so many each.
+    pub fn settle(
         &self,
-        env: &'e Env,
-        name: &str,
-        left: Duration,
-        command: &Command,
-        json: bool,
-    ) -> Try<'e> {
-        let nothing = js::undefined(env);
-        let ms = |ms: i64| js::value(env, ms as f64);
-        let (word, value, ms, only_existing) = match command {
-            Command::Get { .. } => ("GET", nothing, nothing, false),
-            Command::Set {
-                value,
-                expires_in,
-                only_existing,
-                ..
-            } => {
-                let value = match std::str::from_utf8(value) {
-                    Ok(_) => js::string(env, value)?,
-                    Err(_) => js::buffer(env, value)?,
-                };
-                ("SET", value, expires_in.map_or(nothing, ms), *only_existing)
-            }
-            Command::Touch { expiry, .. } => match expiry {
-                Expiry::In(left) => ("EXPIRE", nothing, ms(*left), false),
-                Expiry::Never => ("PERSIST", nothing, nothing, false),
-                Expiry::Past => ("DEL", nothing, nothing, false),
-            },
-            Command::Destroy { .. } | Command::Raw(_) => ("DEL", nothing, nothing, false),
+        env: &Env,
+        numbers: &[f64],
+        numbers_per_answer: usize,
+        text: &[u8],
+        others: &[Vec<u8>],
+    ) {
+        let settle = || -> Try<()> {
+            js::write_numbers(env, &self.answers.get(env), numbers)?;
+            let count = numbers.len() / numbers_per_answer;
+            let others = match others {
+                [] => js::undefined(env),
+                others => js::list(env, others, |env, text| js::string(env, text))?,
+            };
+            let text = js::string(env, text)?;
+            self.settle
+                .call(env, [js::value(env, count as f64), text, others])
+                .map(drop)
         };
-        self.again.call(
-            env,
-            [
-                js::value(env, name),
+        // It fails where the environment is going away, and all that waits there.
+        let _ = settle();
+    }
+
+    /// Has the face reject a call.
+    pub fn fail(&self, env: &Env, id: CallId, error: &StoreError) {
+        let error = self.error(env, error);
+        // The face only rejects a promise, which cannot throw.
+        let _ = self.fail.call(env, [js::value(env, id), error]);
+    }
+
+    /// Has the face reject all calls that wait: none of them can be answered any more.
+    pub fn end(&self, env: &Env) {
+        let _ = self.end.call(env, []);
+    }
+
+    /// Has the app's client carry out a call's command in the time that is left.
+    pub fn give_back(&self, env: &Env, id: CallId, left: Duration, command: &Command) {
+        let give_back = || -> Try<()> {
+            let nothing = js::undefined(env);
+            let ms = |ms: i64| js::value(env, ms as f64);
+            let (word, value, ms, only_existing) = match command {
+                Command::Get { .. } => ("GET", nothing, nothing, false),
+                Command::Set {
+                    value,
+                    expires_in,
+                    only_existing,
+                    ..
+                } => {
+                    let value = match std::str::from_utf8(value) {
+                        Ok(_) => js::string(env, value)?,
+                        Err(_) => js::buffer(env, value)?,
+                    };
+                    ("SET", value, expires_in.map_or(nothing, ms), *only_existing)
+                }
+                Command::Touch { expiry, .. } => match expiry {
+                    Expiry::In(left) => ("EXPIRE", nothing, ms(*left), false),
+                    Expiry::Never => ("PERSIST", nothing, nothing, false),
+                    Expiry::Past => ("DEL", nothing, nothing, false),
+                },
+                Command::Destroy { .. } | Command::Raw(_) => ("DEL", nothing, nothing, false),
+            };
+            let call = [
+                js::value(env, id),
                 js::value(env, left.as_millis() as f64),
                 js::value(env, word),
                 js::string(env, command.key())?,
                 value,
                 ms,
                 js::value(env, only_existing),
-                js::value(env, json),
-            ],
-        )
+            ];
+            self.give_back.call(env, call).map(drop)
+        };
+        if give_back().is_err() {
+            self.fail(env, id, &StoreError::internal("the call"));
+        }
     }
 
     /// The error for a record whose JSON is no object.
@@ -166,13 +197,6 @@ impl Host {
             cause: None,
         };
         self.error(env, &error)
-    }
-
-    /// Has `function` called as a microtask, once the JS that is running now has run. Returns
-    /// `Date.now()`.
-    pub fn soon(&self, env: &Env, function: &Held) -> f64 {
-        let now = self.soon.call(env, [function.get(env)]);
-        now.map_or(f64::NAN, |now| js::number(&now))
     }
 
     /// `setImmediate(function)`: it runs once the event loop has turned.

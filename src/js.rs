@@ -14,6 +14,7 @@
 //!   fail because of it.
 #![allow(unsafe_code)] // reason: see above; denied in every other file
 
+use std::borrow::Cow;
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -182,6 +183,122 @@ pub fn append_string<'e>(env: &'e Env, value: &Unknown<'e>, to: &mut Vec<u8>) ->
     // SAFETY: N-API has initialised `copied` bytes of the spare capacity.
     unsafe { to.set_len(to.len() + copied) };
     Ok(())
+}
+
+/// The text of a JS string that is read a piece at a time, each of so many UTF-16 code units.
+pub enum Text {
+    Ascii(Vec<u8>, usize),
+    Utf16(Vec<u16>, usize),
+}
+
+impl Text {
+    /// Reads a string of `length` units.
+    pub fn read<'e>(env: &'e Env, value: &Unknown<'e>, length: usize) -> Try<'e, Text> {
+        // N-API writes whole characters of at most four bytes and a NUL. A string that is not ASCII
+        // has more bytes than units, and more than `length` of them fit even where it is cut short.
+        let capacity = length + 8;
+        let mut ascii: Vec<u8> = Vec::with_capacity(capacity);
+        let mut copied = 0;
+        // SAFETY: the pointer is to `capacity` bytes, of which N-API writes and then counts some.
+        unsafe {
+            let room = ascii.as_mut_ptr().cast();
+            let status = sys::napi_get_value_string_utf8(
+                env.raw(),
+                value.raw(),
+                room,
+                capacity,
+                &mut copied,
+            );
+            check(env, status)?;
+            ascii.set_len(copied);
+        }
+        if copied == length {
+            return Ok(Text::Ascii(ascii, 0));
+        }
+        let mut units: Vec<u16> = Vec::with_capacity(length + 1);
+        // SAFETY: as above, in units of two bytes.
+        unsafe {
+            let room = units.as_mut_ptr();
+            let status = sys::napi_get_value_string_utf16(
+                env.raw(),
+                value.raw(),
+                room,
+                length + 1,
+                &mut copied,
+            );
+            check(env, status)?;
+            units.set_len(copied);
+        }
+        Ok(Text::Utf16(units, 0))
+    }
+
+    /// The next piece as UTF-8 (lone surrogates become U+FFFD); less where there is no more.
+    pub fn take(&mut self, length: usize) -> Cow<'_, [u8]> {
+        match self {
+            Text::Ascii(text, from) => Cow::Borrowed(piece(text, from, length)),
+            Text::Utf16(text, from) => {
+                let text = String::from_utf16_lossy(piece(text, from, length));
+                Cow::Owned(text.into_bytes())
+            }
+        }
+    }
+}
+
+/// So many units of a text from a place on, which is moved behind them.
+fn piece<'t, U>(text: &'t [U], from: &mut usize, length: usize) -> &'t [U] {
+    let start = *from;
+    *from = (start + length).min(text.len());
+    &text[start..*from]
+}
+
+/// The first `count` numbers of a `Float64Array`.
+pub fn numbers<'e>(env: &'e Env, array: &Unknown<'e>, count: usize) -> Try<'e, Vec<f64>> {
+    let (data, length) = float64_array(env, array)?;
+    if count > length {
+        return Err(error(env, "there are fewer numbers than calls"));
+    }
+    let mut numbers = Vec::with_capacity(count);
+    // SAFETY: `data` points to `length` numbers as long as no JS runs; they are copied before.
+    unsafe {
+        ptr::copy_nonoverlapping(data, numbers.as_mut_ptr(), count);
+        numbers.set_len(count);
+    }
+    Ok(numbers)
+}
+
+/// Writes numbers to the beginning of a `Float64Array`.
+pub fn write_numbers<'e>(env: &'e Env, array: &Unknown<'e>, numbers: &[f64]) -> Try<'e, ()> {
+    let (data, length) = float64_array(env, array)?;
+    if numbers.len() > length {
+        return Err(error(env, "there are more numbers than there is room"));
+    }
+    // SAFETY: as in `numbers`.
+    unsafe { ptr::copy_nonoverlapping(numbers.as_ptr(), data, numbers.len()) };
+    Ok(())
+}
+
+/// Where the numbers of a `Float64Array` are, and how many. None of one that has been detached.
+fn float64_array<'e>(env: &'e Env, array: &Unknown<'e>) -> Try<'e, (*mut f64, usize)> {
+    let mut kind = 0;
+    let mut length = 0;
+    let mut data = ptr::null_mut();
+    // SAFETY: out-pointers to locals; anything but a typed array is an error status.
+    let status = unsafe {
+        sys::napi_get_typedarray_info(
+            env.raw(),
+            array.raw(),
+            &mut kind,
+            &mut length,
+            &mut data,
+            ptr::null_mut(),
+            ptr::null_mut(),
+        )
+    };
+    check(env, status)?;
+    if kind != sys::TypedarrayType::float64_array || data.is_null() {
+        return Err(error(env, "expected a Float64Array"));
+    }
+    Ok((data.cast(), length))
 }
 
 /// The UTF-8 of a JS string.

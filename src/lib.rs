@@ -4,11 +4,13 @@
 //!
 //! ```text
 //! index.js                the face: an express-session Store around the native class
-//! store.rs                RedisStore: a call becomes a command and a promise    JS thread
+//! batches.js              the calls of one run of JS, handed over together
+//! store.rs                RedisStore: sends batches of calls, hears the news    JS thread
 //!   options.rs, servers.rs  the options, checked; those that say where Redis is
-//!   session.rs              the rules of a session: key, time to live, payload
+//!   calls.rs                calls as the face hands them over, and their answers
+//!   session.rs              the rules of a session: key, time to live
 //!   command.rs              the call as Redis commands, the replies as its answer
-//!   pending.rs              the promises that wait, the records of a sweep
+//!   pending.rs              the sweeps that wait, and their records
 //! engine.rs               batches from thread to thread, one wake each way
 //! supervisor.rs           gives each call to the lane of its server             I/O thread
 //!   lane.rs                 one server: the connection to it, and its calls
@@ -22,6 +24,7 @@
 //! the one room with `unsafe` in it, `test_panics.rs` has panics for the tests.
 #![deny(unsafe_code)]
 
+mod calls;
 mod cluster;
 mod command;
 mod engine;

@@ -39,9 +39,6 @@ const KNOWN: [&str; 21] = [
 
 const DEFAULT_COMMAND_TIMEOUT: f64 = 5000.0;
 const DEFAULT_CONNECT_TIMEOUT: f64 = 3000.0;
-/// Enough for every burst an app has reason for; few enough to fit into memory.
-const DEFAULT_QUEUE_LENGTH: f64 = 250_000.0;
-const DEFAULT_QUEUE_BYTES: f64 = 256.0 * 1024.0 * 1024.0;
 /// Node's own bound for timers; beyond it a `setTimeout` would fire at once.
 const MOST_MS: f64 = 2_147_483_647.0;
 
@@ -49,17 +46,6 @@ const MOST_MS: f64 = 2_147_483_647.0;
 pub struct Config {
     pub route: Route,
     pub limits: Limits,
-    pub queue: QueueLimits,
-    /// Whether a session whose key is gone is written all the same, as connect-redis does.
-    pub resurrect: bool,
-}
-
-/// How much may wait for an answer.
-#[derive(Clone, Copy)]
-pub struct QueueLimits {
-    pub calls: usize,
-    /// Of what is to be stored.
-    pub bytes: usize,
 }
 
 /// Whose connection carries the commands.
@@ -88,7 +74,6 @@ pub struct Settings {
     /// Whether `ttl` is a function of the session.
     pub ttl_is_function: bool,
     pub disable_ttl: bool,
-    pub disable_touch: bool,
 }
 
 impl Config {
@@ -111,6 +96,10 @@ impl Config {
         {
             return Err(reader.wrong("ttl", "a number of seconds or a function", &ttl));
         }
+        // The face's to use (`batches.js`).
+        reader.check_most(options, "commandsQueueMaxLength")?;
+        reader.check_most(options, "commandsQueueMaxBytes")?;
+        reader.flag(options, "resurrect")?;
         Ok(Config {
             route: reader.route(options, to)?,
             limits: Limits {
@@ -118,11 +107,6 @@ impl Config {
                 connect: reader.timeout(options, "connectTimeout", DEFAULT_CONNECT_TIMEOUT)?,
                 fails_at_once: reader.fails_at_once(options)?,
             },
-            queue: QueueLimits {
-                calls: reader.most(options, "commandsQueueMaxLength", DEFAULT_QUEUE_LENGTH)?,
-                bytes: reader.most(options, "commandsQueueMaxBytes", DEFAULT_QUEUE_BYTES)?,
-            },
-            resurrect: reader.flag(options, "resurrect")?,
         })
     }
 }
@@ -160,17 +144,13 @@ impl<'e> Reader<'e, '_> {
     }
 
     /// An option that bounds a number.
-    fn most(&self, options: &Unknown<'e>, name: &str, default: f64) -> Try<'e, usize> {
+    fn check_most(&self, options: &Unknown<'e>, name: &str) -> Try<'e, ()> {
         let value = self.option(options, name)?;
-        let most = match js::kind(&value) {
-            ValueType::Undefined => default,
-            ValueType::Number => js::number(&value),
-            _ => f64::NAN,
-        };
-        if most >= 1.0 {
-            return Ok(most as usize); // Infinity is the largest there is.
+        match js::kind(&value) {
+            ValueType::Undefined => Ok(()),
+            ValueType::Number if js::number(&value) >= 1.0 => Ok(()),
+            _ => Err(self.wrong(name, "a number from 1, or Infinity", &value)),
         }
-        Err(self.wrong(name, "a number from 1, or Infinity", &value))
     }
 }
 
@@ -191,6 +171,8 @@ impl Settings {
             }
             _ => return Err(reader.wrong("scanCount", "a positive number", &scan_count)),
         };
+        // The face's to use.
+        reader.flag(fields, "disableTouch")?;
         let ttl = js::get(env, fields, c"ttl")?;
         let ttl_is_function = js::kind(&ttl) == ValueType::Function;
         let client_prefix = reader.option(fields, "clientPrefix")?;
@@ -204,7 +186,6 @@ impl Settings {
             json: reader.flag(fields, "json")?,
             ttl_is_function,
             disable_ttl: reader.flag(fields, "disableTTL")?,
-            disable_touch: reader.flag(fields, "disableTouch")?,
         })
     }
 }

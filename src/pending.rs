@@ -1,27 +1,22 @@
-//! The calls the JS thread waits for, and the records of a sweep as they come in.
+//! The sweeps the JS thread waits for, and their records as they come in.
 
 use std::collections::VecDeque;
 
 use napi::{Env, Unknown, ValueType};
 
 use crate::engine::{CallId, News, Record};
-use crate::error::QueueFull;
 use crate::host::Host;
 use crate::js::{self, Deferred, Held, Try};
-use crate::options::QueueLimits;
 
-/// One call's promise.
+/// One sweep's promise.
 pub struct Waiter {
     /// The store's method, for messages.
     pub name: &'static str,
     pub deferred: Deferred,
     /// Whether sessions were JSON when the call was made.
     pub json: bool,
-    /// What a sweep has brought so far, where it brings records.
+    /// What it has brought so far, where it brings records.
     pub collected: Option<Collected>,
-    /// The size of the command. None for a sweep: it has few commands on their way at a time, and
-    /// does not count where calls are limited.
-    pub bytes: Option<usize>,
 }
 
 impl Waiter {
@@ -31,7 +26,6 @@ impl Waiter {
             deferred,
             json,
             collected: None,
-            bytes: None,
         }
     }
 }
@@ -42,9 +36,6 @@ pub struct Pending {
     waiters: Vec<Option<Waiter>>,
     free: Vec<CallId>,
     count: usize,
-    /// Those among them that are no sweeps, and the bytes of their commands.
-    calls: usize,
-    bytes: usize,
     closers: Vec<Deferred>,
     /// Parts of sweeps, to be taken in one a turn of the event loop.
     put_off: VecDeque<News>,
@@ -55,22 +46,8 @@ impl Pending {
         self.count == 0 && self.closers.is_empty()
     }
 
-    /// Says why no command of so many bytes may wait as well, where that is so.
-    pub fn refuse(&self, bytes: usize, limits: QueueLimits) -> Option<QueueFull> {
-        if self.calls >= limits.calls {
-            return Some(QueueFull::Calls(self.calls));
-        }
-        // One alone may be as large as it is.
-        let is_too_much = self.bytes > 0 && self.bytes.saturating_add(bytes) > limits.bytes;
-        is_too_much.then_some(QueueFull::Bytes(self.bytes))
-    }
-
     pub fn add(&mut self, waiter: Waiter) -> CallId {
         self.count += 1;
-        if let Some(bytes) = waiter.bytes {
-            self.calls += 1;
-            self.bytes += bytes;
-        }
         match self.free.pop() {
             Some(id) => {
                 self.waiters[id as usize] = Some(waiter);
@@ -91,10 +68,6 @@ impl Pending {
         let waiter = self.waiters.get_mut(id as usize)?.take()?;
         self.free.push(id);
         self.count -= 1;
-        if let Some(bytes) = waiter.bytes {
-            self.calls -= 1;
-            self.bytes -= bytes;
-        }
         Some(waiter)
     }
 
@@ -103,8 +76,6 @@ impl Pending {
         self.put_off.clear();
         self.free.clear();
         self.count = 0;
-        self.calls = 0;
-        self.bytes = 0;
         let waiters = std::mem::take(&mut self.waiters);
         (
             waiters.into_iter().flatten().collect(),

@@ -11,19 +11,12 @@ use crate::js::{self, Try};
 use crate::options::describe;
 use crate::test_panics::panic_at;
 
-/// The key of a session: prefix + sid, the sid turned to a string as `+` does in JS (`undefined`
-/// becomes `"undefined"`), its bytes not looked at.
-pub fn key<'e>(env: &'e Env, prefix: &[u8], sid: &Unknown<'e>) -> Try<'e, Vec<u8>> {
-    const USUAL_SID: usize = 48; // express-session's have 32 characters
-    let mut key = Vec::with_capacity(prefix.len() + USUAL_SID);
-    key.extend_from_slice(prefix);
-    if js::kind(sid) == ValueType::String {
-        js::append_string(env, sid, &mut key)?;
-    } else {
-        js::append_string(env, &js::to_string(env, sid)?, &mut key)?;
-    }
+/// The key of a session, its bytes not looked at. (The face makes a string of any sid, as `+` does in
+/// JS: `undefined` becomes `"undefined"`.)
+pub fn key(prefix: &[u8], sid: &[u8]) -> Vec<u8> {
+    let key = [prefix, sid].concat();
     panic_at("the call", &key);
-    Ok(key)
+    key
 }
 
 /// When a session's key is to expire (connect-redis's `getTTL`, to the millisecond): at `expires`,
@@ -113,32 +106,19 @@ fn decimal(text: &str) -> Option<f64> {
     None
 }
 
-/// What is stored for a session: its JSON; or what `session` returns, where that is a function of
-/// the face, which calls the app's serializer or has serialised already.
-pub fn payload<'e>(env: &'e Env, host: &Host, session: &Unknown<'e>) -> Try<'e, Vec<u8>> {
-    let text = match js::kind(session) {
-        ValueType::Function => js::call(env, session, [])?,
-        _ => host.stringify(env, session)?,
-    };
-    payload_bytes(env, host, &text)
-}
-
-/// The bytes of a string or a Buffer; the error says what else was given.
-pub fn payload_bytes<'e>(env: &'e Env, host: &Host, text: &Unknown<'e>) -> Try<'e, Vec<u8>> {
-    const USUAL_PAYLOAD: usize = 1024;
-    if js::kind(text) == ValueType::String {
-        return js::string_bytes(env, text, USUAL_PAYLOAD);
+/// Says what a payload is, where it is neither a string nor a Buffer.
+pub fn check_payload<'e>(env: &'e Env, host: &Host, payload: &Unknown<'e>) -> Try<'e, ()> {
+    if js::kind(payload) == ValueType::String || js::buffer_bytes(env, payload).is_some() {
+        return Ok(());
     }
-    js::buffer_bytes(env, text).ok_or_else(|| {
-        let got = describe(env, text);
-        host.error(
-            env,
-            &StoreError::invalid(format!(
-                "the session cannot be stored: serializer.stringify must return a string or a \
-                 Buffer, got {got}"
-            )),
-        )
-    })
+    let got = describe(env, payload);
+    Err(host.error(
+        env,
+        &StoreError::invalid(format!(
+            "the session cannot be stored: serializer.stringify must return a string or a \
+             Buffer, got {got}"
+        )),
+    ))
 }
 
 fn after(ms: f64) -> Expiry {

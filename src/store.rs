@@ -9,19 +9,20 @@ use std::time::{Duration, Instant};
 use napi::{Env, Unknown, ValueType};
 use napi_derive::napi;
 
+use crate::calls::{self, Answers, Made};
 use crate::command::{Clock, Command, Expiry, Reply, TrueExpiry};
 use crate::engine::{Call, CallId, Closing, Engine, News, Outbox, Part, Refused, Status};
 use crate::error::{ConnectError, StoreError};
 use crate::host::Host;
 use crate::js::{self, Deferred, Doorbell, Held, Try};
 use crate::keyspace::{Purpose, Sweep};
-use crate::options::{Config, QueueLimits, Route, Settings, unknown_options};
-use crate::pending::{Collected, Pending, Waiter, raw};
+use crate::options::{Config, Route, Settings, unknown_options};
+use crate::pending::{Collected, Pending, Waiter};
 use crate::session;
 use crate::transport::{self, JsClient};
 
 /// The store behind the face (`index.js`), with connect-redis's methods. Every method answers
-/// with a promise; the face adds the callbacks.
+/// with a promise, but for the calls on single sessions, which `batches.js` hands over together.
 #[napi]
 pub struct RedisStore {
     inner: Rc<Inner>,
@@ -34,8 +35,6 @@ pub struct RedisStore {
 struct Inner {
     host: Host,
     settings: RefCell<Rc<Settings>>,
-    resurrect: bool,
-    queue: QueueLimits,
     engine: Engine,
     outbox: Arc<Outbox>,
     bell: Arc<Doorbell>,
@@ -44,11 +43,13 @@ struct Inner {
     /// Commands of sweeps that the client has been asked to carry out, and how many there were.
     asked: RefCell<HashMap<u32, Call>>,
     asks: Cell<u32>,
+    /// The calls that are not answered.
+    calls: Cell<usize>,
+    /// Answers on their way to the face; empty but for while they are heard.
+    answers: Cell<Answers>,
+    /// What waits beside the calls.
     pending: RefCell<Pending>,
-    /// The clock of the batch that is being made, where one is: see [`Inner::batch`].
-    batch: Cell<Option<Clock>>,
     /// JS functions that call the methods of these names.
-    flush: Held,
     turn: Held,
     answered: Held,
     /// Whether `turn` is scheduled.
@@ -106,13 +107,11 @@ impl RedisStore {
         let called: Rc<OnceCell<Weak<Inner>>> = Rc::default();
         let functions = || -> napi::Result<_> {
             Ok((
-                calling(env, "flush", &called, |inner, env, []| inner.flush(env))?,
                 calling(env, "turn", &called, |inner, env, []| inner.turn(env))?,
                 calling(env, "answered", &called, Inner::answered)?,
             ))
         };
-        let (flush, turn, answered) =
-            functions().map_err(|error| internal(error.reason.clone()))?;
+        let (turn, answered) = functions().map_err(|error| internal(error.reason.clone()))?;
         let listening = listener.clone();
         let on_ring = Box::new(move |env: &Env| {
             if let Some(inner) = listening.get() {
@@ -137,8 +136,6 @@ impl RedisStore {
         let engine = engine.inspect_err(|_| bell.remove()).map_err(internal)?;
         let inner = Rc::new(Inner {
             settings: RefCell::new(Rc::new(settings)),
-            resurrect: config.resurrect,
-            queue: config.queue,
             host,
             engine,
             outbox,
@@ -146,9 +143,9 @@ impl RedisStore {
             client,
             asked: RefCell::default(),
             asks: Cell::new(0),
+            calls: Cell::new(0),
+            answers: Cell::default(),
             pending: RefCell::default(),
-            batch: Cell::new(None),
-            flush,
             turn,
             answered,
             turn_scheduled: Cell::new(false),
@@ -169,108 +166,47 @@ impl RedisStore {
         Ok(())
     }
 
-    /// The session of `sid`, or null where there is none. Where the app has a serializer, it is a
-    /// record `{text, expires}` for the face to have parsed.
+    /// Takes `count` calls of the face; see `calls.rs`. `now` is `Date.now()` by the app's own clock.
     #[napi(catch_unwind)]
-    pub fn get<'e>(&self, env: &'e Env, sid: Unknown<'e>) -> napi::Result<Unknown<'e>> {
-        self.inner.call(env, "get", |settings, clock| {
-            let key = session::key(env, &settings.prefix, &sid)?;
-            Ok(Some(Command::Get {
-                key,
-                expiry: settings.true_expiry(),
-                clock,
-            }))
-        })
-    }
-
-    /// Stores a session, or what `session` returns, where it is a function. `expires` is its `cookie.expires`, undefined where it does not count;
-    /// `ttl` is the `ttl` field, or what it returned for this session where it is a function;
-    /// `loaded` says that express-session loaded the session from this store, so that it is not
-    /// written where its key is gone.
-    #[allow(clippy::too_many_arguments)] // reason: a JS method's, handed through by the face
-    #[napi(catch_unwind)]
-    pub fn set<'e>(
+    pub fn send<'e>(
         &self,
         env: &'e Env,
-        sid: Unknown<'e>,
-        session: Unknown<'e>,
+        count: u32,
+        numbers: Unknown<'e>,
+        text: Unknown<'e>,
+        others: Unknown<'e>,
         now: f64,
-        expires: Unknown<'e>,
-        ttl: Unknown<'e>,
-        loaded: bool,
-    ) -> napi::Result<Unknown<'e>> {
-        self.inner.call(env, "set", |settings, _| {
-            let key = session::key(env, &settings.prefix, &sid)?;
-            let host = &self.inner.host;
-            let expires_in = match session::expiry(env, host, &expires, &ttl, now)? {
-                // A session that has expired is no longer there (as connect-redis does).
-                Expiry::Past => return Ok(Some(Command::Destroy { key })),
-                Expiry::In(ms) if !settings.disable_ttl => Some(ms),
-                Expiry::In(_) | Expiry::Never => None,
-            };
-            let value = session::payload(env, host, &session)?;
-            Ok(Some(Command::Set {
-                key,
-                value,
-                expires_in,
-                only_existing: loaded && !self.inner.resurrect,
-            }))
-        })
-    }
-
-    /// Moves the expiry of a session. `expires` and `ttl` as for `set`.
-    #[napi(catch_unwind)]
-    pub fn touch<'e>(
-        &self,
-        env: &'e Env,
-        sid: Unknown<'e>,
-        now: f64,
-        expires: Unknown<'e>,
-        ttl: Unknown<'e>,
-    ) -> napi::Result<Unknown<'e>> {
-        self.inner.call(env, "touch", |settings, _| {
-            if settings.disable_touch || settings.disable_ttl {
-                return Ok(None);
-            }
-            let key = session::key(env, &settings.prefix, &sid)?;
-            let host = &self.inner.host;
-            let expiry = session::expiry(env, host, &expires, &ttl, now)?;
-            Ok(Some(Command::Touch { key, expiry }))
-        })
-    }
-
-    /// Deletes a session; no error where there is none.
-    #[napi(catch_unwind)]
-    pub fn destroy<'e>(&self, env: &'e Env, sid: Unknown<'e>) -> napi::Result<Unknown<'e>> {
-        self.inner.call(env, "destroy", |settings, _| {
-            let key = session::key(env, &settings.prefix, &sid)?;
-            Ok(Some(Command::Destroy { key }))
-        })
+    ) -> napi::Result<()> {
+        let batch = (count as usize, &numbers, &text, &others);
+        self.inner
+            .send(env, batch, Clock::new(now))
+            .map_err(napi::Error::from_unknown_without_coercion)
     }
 
     /// Deletes all sessions of the prefix.
     #[napi(catch_unwind)]
     pub fn clear<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
-        self.inner.sweep(env, "clear", Purpose::Clear)
+        self.inner.sweep(env, "clear", Purpose::Clear, f64::NAN)
     }
 
     /// The number of sessions of the prefix.
     #[napi(catch_unwind)]
     pub fn length<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
-        self.inner.sweep(env, "length", Purpose::Length)
+        self.inner.sweep(env, "length", Purpose::Length, f64::NAN)
     }
 
     /// The sids of all sessions of the prefix, in no order.
     #[napi(catch_unwind)]
     pub fn ids<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
-        self.inner.sweep(env, "ids", Purpose::Ids)
+        self.inner.sweep(env, "ids", Purpose::Ids, f64::NAN)
     }
 
     /// All sessions of the prefix, each with its sid as `id`, in no order. Where the app has a
-    /// serializer, they are records `{id, text, expires}` for the face to have parsed.
+    /// serializer, they are records `{id, text, expires}` for the face to have parsed. `now` is
+    /// `Date.now()` by the app's own clock.
     #[napi(catch_unwind)]
-    pub fn all<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
-        self.inner.sweep(env, "all", Purpose::All)
+    pub fn all<'e>(&self, env: &'e Env, now: f64) -> napi::Result<Unknown<'e>> {
+        self.inner.sweep(env, "all", Purpose::All, now)
     }
 
     /// Closes the connection. Pending calls reject with `ECLOSED`. Resolves to null when it is
@@ -314,8 +250,7 @@ impl RedisStore {
     /// Throws where a payload is neither a string nor a Buffer.
     #[napi(catch_unwind)]
     pub fn check_payload<'e>(&self, env: &'e Env, payload: Unknown<'e>) -> napi::Result<()> {
-        session::payload_bytes(env, &self.inner.host, &payload)
-            .map(drop)
+        session::check_payload(env, &self.inner.host, &payload)
             .map_err(napi::Error::from_unknown_without_coercion)
     }
 
@@ -323,6 +258,12 @@ impl RedisStore {
     #[napi(catch_unwind)]
     pub fn retire(&self) {
         self.inner.engine.close(Closing::WhenIdle);
+    }
+
+    /// What messages call the server.
+    #[napi(getter, catch_unwind)]
+    pub fn server(&self) -> String {
+        self.inner.engine.server().to_string()
     }
 
     /// `connecting`, `ready`, `reconnecting` or `closed`.
@@ -367,60 +308,38 @@ impl Drop for Inner {
 }
 
 impl Inner {
-    /// Makes a promise, and sends the command that `build` makes. With no command the promise is
-    /// null at once; with an error it rejects.
-    fn call<'e>(
+    /// Sends a batch of calls.
+    fn send<'e>(
         &self,
         env: &'e Env,
-        name: &'static str,
-        build: impl FnOnce(&Settings, Clock) -> Try<'e, Option<Command>>,
-    ) -> napi::Result<Unknown<'e>> {
-        let (deferred, promise) = Deferred::new(env)?;
+        batch: (usize, &Unknown<'e>, &Unknown<'e>, &Unknown<'e>),
+        clock: Clock,
+    ) -> Try<'e, ()> {
         let settings = self.settings.borrow().clone();
-        let clock = self.batch(env);
-        match self.host.guard(env, name, || build(&settings, clock)) {
-            Ok(Some(command)) => {
-                let bytes = command.size();
-                let full = self.pending.borrow().refuse(bytes, self.queue);
-                if let Some(full) = full {
-                    let error = StoreError::queue_full(name, self.engine.server(), &full);
-                    deferred.settle(env, Err(self.host.error(env, &error)));
-                    return Ok(promise);
-                }
-                let waiter = Waiter {
-                    bytes: Some(bytes),
-                    ..Waiter::new(name, deferred, settings.json)
-                };
-                let id = self.wait(env, |pending| pending.add(waiter));
-                match self.engine.send(id, name, command, clock.read) {
-                    Ok(()) => {}
-                    Err(Refused::Closed(error)) => self.answer(env, id, Err(error)),
-                    Err(Refused::GivenBack(command)) => {
-                        self.given_back(env, id, &command, self.engine.limits().command);
-                    }
+        let made = calls::read(env, &settings, clock, batch)?;
+        self.wait(env, |_| self.calls.set(self.calls.get() + made.len()));
+        let mut good = Vec::with_capacity(made.len());
+        for Made { id, name, command } in made {
+            match command {
+                Ok(command) => good.push((id, name, command)),
+                Err(error) => self.fail(env, id, &error),
+            }
+        }
+        match self.engine.send(good, clock.read) {
+            Ok(()) => {}
+            Err(Refused::Closed(calls)) => {
+                for (id, name, _) in calls {
+                    self.fail(env, id, &StoreError::closed(name));
                 }
             }
-            Ok(None) => deferred.settle(env, Ok(js::null(env))),
-            Err(error) => deferred.settle(env, Err(error)),
+            Err(Refused::GivenBack(calls)) => {
+                for (id, _, command) in calls {
+                    self.give_back(env, id, &command, self.engine.limits().command);
+                }
+            }
         }
-        Ok(promise)
-    }
-
-    /// Sees to it that the calls which the JS that runs now makes are sent once it has run.
-    /// Returns the app's clock, which is read once for all of them.
-    fn batch(&self, env: &Env) -> Clock {
-        if let Some(clock) = self.batch.get() {
-            return clock;
-        }
-        let clock = Clock::new(self.host.soon(env, &self.flush));
-        self.batch.set(Some(clock));
-        clock
-    }
-
-    /// Sends the batch.
-    fn flush(&self, _env: &Env) {
-        self.batch.set(None);
-        self.engine.flush();
+        self.rest(env);
+        Ok(())
     }
 
     /// Makes a promise and starts a sweep for it.
@@ -429,6 +348,7 @@ impl Inner {
         env: &'e Env,
         name: &'static str,
         purpose: Purpose,
+        now: f64,
     ) -> napi::Result<Unknown<'e>> {
         let (deferred, promise) = Deferred::new(env)?;
         let settings = self.settings.borrow().clone();
@@ -451,10 +371,10 @@ impl Inner {
             client_prefix: settings.client_prefix.clone(),
             count: settings.scan_count,
             expiry: settings.true_expiry(),
-            clock: self.batch(env),
+            clock: Clock::new(now),
         };
         if let Err(error) = self.engine.sweep(sweep) {
-            self.answer(env, id, Err(error));
+            self.swept(env, id, Err(error));
         }
         Ok(promise)
     }
@@ -462,7 +382,7 @@ impl Inner {
     /// Adds something to wait for; the first of it keeps the process alive.
     fn wait<T>(&self, env: &Env, add: impl FnOnce(&mut Pending) -> T) -> T {
         let mut pending = self.pending.borrow_mut();
-        if pending.is_empty() {
+        if pending.is_empty() && self.calls.get() == 0 {
             self.bell.hold_process(env, true);
         }
         add(&mut pending)
@@ -470,7 +390,7 @@ impl Inner {
 
     /// Lets the process go where nothing is pending any more.
     fn rest(&self, env: &Env) {
-        if self.pending.borrow().is_empty() {
+        if self.calls.get() == 0 && self.pending.borrow().is_empty() {
             self.bell.hold_process(env, false);
         }
     }
@@ -483,27 +403,22 @@ impl Inner {
         }
         let started = Instant::now();
         let (mut share, more) = self.outbox.take_share();
+        let mut answers = self.answers.take();
         let mut unmeasured = 0;
         while let Some(news) = share.pop_front() {
             unmeasured += news.size();
-            match news {
-                News::Answer(id, answer) => self.answer(env, id, answer),
-                News::GivenBack(id, command, deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    js::scoped(env, |env| self.given_back(env, id, &command, left));
-                }
-                News::Ask(call) => js::scoped(env, |env| self.ask(env, call)),
-                // The end comes after what was put off before it.
-                News::Part(..) | News::Swept(..) | News::End => {
-                    self.pending.borrow_mut().put_off(news);
-                    self.ask_for_turn(env);
-                }
-                News::Status(Status::Ready) => self.emit(env, "ready"),
-                News::Status(Status::Reconnecting) => self.emit(env, "reconnecting"),
-                News::Status(_) => {}
-                News::Failed(error) => self.failed(env, &error),
+            if let News::Answer(id, Ok(reply)) = news {
+                self.answer(env, id, reply, &mut answers);
+            } else {
+                // What is told comes in its order.
+                answers.settle(env, &self.host);
+                js::scoped(env, |env| self.take_in(env, news));
             }
-            if unmeasured < WORK_UNMEASURED && !share.is_empty() {
+            let is_measured = unmeasured > WORK_UNMEASURED;
+            if is_measured || share.is_empty() || answers.is_full() {
+                answers.settle(env, &self.host);
+            }
+            if !is_measured && !share.is_empty() {
                 continue;
             }
             unmeasured = 0;
@@ -513,13 +428,37 @@ impl Inner {
             }
             if self.worked.get() > TURN && (more || !share.is_empty()) {
                 self.outbox.put_back(share);
+                self.answers.set(answers);
                 return;
             }
         }
+        self.answers.set(answers);
         if more {
             self.bell.ring();
         }
         self.rest(env);
+    }
+
+    /// Takes in news that are no answer to a call, or the error that it is answered with.
+    fn take_in(&self, env: &Env, news: News) {
+        match news {
+            News::Answer(id, Err(error)) => self.fail(env, id, &error),
+            News::Answer(id, Ok(_)) => self.fail(env, id, &StoreError::internal("the call")),
+            News::GivenBack(id, command, deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                self.give_back(env, id, &command, left);
+            }
+            News::Ask(call) => self.ask(env, call),
+            // The end comes after what was put off before it.
+            News::Part(..) | News::Swept(..) | News::End => {
+                self.pending.borrow_mut().put_off(news);
+                self.ask_for_turn(env);
+            }
+            News::Status(Status::Ready) => self.emit(env, "ready"),
+            News::Status(Status::Reconnecting) => self.emit(env, "reconnecting"),
+            News::Status(_) => {}
+            News::Failed(error) => self.failed(env, &error),
+        }
     }
 
     /// Has [`Inner::turn`] called when the event loop has turned.
@@ -550,34 +489,29 @@ impl Inner {
         }
     }
 
-    /// Settles one promise. Nothing that goes wrong here reaches its neighbours.
-    fn answer(&self, env: &Env, id: CallId, answer: Result<Reply, StoreError>) {
-        let Some(waiter) = self.pending.borrow_mut().take(id) else {
-            return;
-        };
-        js::scoped(env, |env| {
-            let value = self.host.guard(env, waiter.name, || match answer {
-                Ok(Reply::Session { text, .. }) if waiter.json => self.host.parse(env, &text),
-                Ok(Reply::Session { text, expires }) => raw(env, None, &text, expires),
-                // The face emits `discarded`: it knows the sid.
-                Ok(Reply::Discarded) => Ok(js::value(env, false)),
-                Ok(Reply::Null | Reply::Raw(_) | Reply::Masters(_)) => Ok(js::null(env)),
-                Err(error) => Err(self.host.error(env, &error)),
-            });
-            waiter.deferred.settle(env, value);
+    /// Adds a call's answer to those that are to be settled. Nothing that goes wrong here reaches its
+    /// neighbours.
+    fn answer(&self, env: &Env, id: CallId, reply: Reply, answers: &mut Answers) {
+        // Only the text of a session is anything to go wrong over.
+        let added = StoreError::guard("get", || {
+            answers.add(id, reply);
+            Ok(())
         });
+        if let Err(error) = added {
+            return self.fail(env, id, &error);
+        }
+        self.calls.set(self.calls.get() - 1);
+    }
+
+    fn fail(&self, env: &Env, id: CallId, error: &StoreError) {
+        self.calls.set(self.calls.get() - 1);
+        self.host.fail(env, id, error);
     }
 
     /// The connection was lost under a call: the face has the app's client carry it out.
-    fn given_back(&self, env: &Env, id: CallId, command: &Command, left: Duration) {
-        let Some(waiter) = self.pending.borrow_mut().take(id) else {
-            return;
-        };
-        let (host, name) = (&self.host, waiter.name);
-        let promise = host.guard(env, name, || {
-            host.again(env, name, left, command, waiter.json)
-        });
-        waiter.deferred.settle(env, promise);
+    fn give_back(&self, env: &Env, id: CallId, command: &Command, left: Duration) {
+        self.calls.set(self.calls.get() - 1);
+        self.host.give_back(env, id, left, command);
     }
 
     /// Has the app's client carry out a sweep's commands.
@@ -651,6 +585,8 @@ impl Inner {
             return;
         }
         self.asked.borrow_mut().clear();
+        self.calls.set(0);
+        self.host.end(env);
         let (waiters, closers) = self.pending.borrow_mut().drain();
         for waiter in waiters {
             let error = self.host.error(env, &StoreError::closed(waiter.name));
@@ -677,7 +613,7 @@ impl Inner {
 
 impl Settings {
     /// Whether `get` and `all` ask for the key's true expiry: only where it follows the cookie.
-    fn true_expiry(&self) -> TrueExpiry {
+    pub fn true_expiry(&self) -> TrueExpiry {
         if self.ttl_is_function || self.disable_ttl {
             TrueExpiry::Unasked
         } else if self.json {

@@ -1,0 +1,166 @@
+//! Calls as the face hands them over, and answers as it takes them in (`batches.js`): many at once,
+//! their numbers in one array and their texts in one string. To cross between JS and native code
+//! for each of them costs more than all else that a call needs.
+
+use napi::{Env, Unknown};
+
+use crate::command::{Clock, Command, Expiry, Reply};
+use crate::engine::CallId;
+use crate::error::StoreError;
+use crate::host::Host;
+use crate::js::{self, Text, Try};
+use crate::options::Settings;
+use crate::session;
+use crate::test_panics::panic_at;
+
+/// The face's methods, by their numbers.
+const METHODS: [&str; 4] = ["get", "set", "touch", "destroy"];
+/// The numbers of a call: its own, its method's, its command's, the lengths of its sid and of its
+/// value, its milliseconds to live.
+const PER_CALL: usize = 6;
+/// The numbers of an answer: its call's, the length of its text, its expiry.
+const PER_ANSWER: usize = 3;
+/// Answers the face has room for.
+const MOST_ANSWERS: usize = 256;
+/// Bytes of text after which answers are handed over.
+const MOST_TEXT: usize = 32 * 1024;
+
+/// In the place of a text's length: there is none …
+const NOTHING: f64 = -1.0;
+/// … `set` has found its key gone …
+const DISCARDED: f64 = -2.0;
+/// … it stands among the others.
+const OTHER: f64 = -3.0;
+
+/// A call that the face has made.
+pub struct Made {
+    pub id: CallId,
+    pub name: &'static str,
+    /// The error is ours: a call that cannot be made rejects in the face.
+    pub command: Result<Command, StoreError>,
+}
+
+/// Reads `count` calls. `others` are the values that are no strings.
+pub fn read<'e>(
+    env: &'e Env,
+    settings: &Settings,
+    clock: Clock,
+    (count, numbers, text, others): (usize, &Unknown<'e>, &Unknown<'e>, &Unknown<'e>),
+) -> Try<'e, Vec<Made>> {
+    let numbers = js::numbers(env, numbers, count * PER_CALL)?;
+    let lengths = numbers.chunks_exact(PER_CALL).map(|n| n[3] + n[4].max(0.0));
+    let mut text = Text::read(env, text, lengths.sum::<f64>() as usize)?;
+    let mut others = js::elements(env, others).unwrap_or_default().into_iter();
+    let mut calls = Vec::with_capacity(count);
+    for numbers in numbers.chunks_exact(PER_CALL) {
+        let name = METHODS.get(numbers[1] as usize).copied();
+        let name = name.unwrap_or_default();
+        let length = |at: usize| numbers[at] as usize;
+        let key = StoreError::guard(name, || {
+            Ok(session::key(&settings.prefix, &text.take(length(3))))
+        });
+        let value = if numbers[4] == OTHER {
+            let other = others.next().unwrap_or_else(|| js::undefined(env));
+            js::buffer_bytes(env, &other)
+        } else {
+            Some(text.take(length(4)).into_owned())
+        };
+        let command = key.and_then(|key| {
+            value
+                .and_then(|value| command(settings, clock, numbers[2], key, value, numbers[5]))
+                .ok_or_else(|| StoreError::internal(name))
+        });
+        calls.push(Made {
+            id: numbers[0] as CallId,
+            name,
+            command,
+        });
+    }
+    Ok(calls)
+}
+
+/// The command of a number; none of an unknown one.
+fn command(
+    settings: &Settings,
+    clock: Clock,
+    number: f64,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    ms: f64,
+) -> Option<Command> {
+    // Beyond i64 it saturates; Redis refuses what is beyond its own range with an error.
+    let ms = ms.is_finite().then_some(ms as i64);
+    Some(match number as u32 {
+        0 => Command::Get {
+            key,
+            expiry: settings.true_expiry(),
+            clock,
+        },
+        word @ (1 | 2) => Command::Set {
+            key,
+            value,
+            expires_in: ms,
+            only_existing: word == 2,
+        },
+        3 => Command::Touch {
+            key,
+            expiry: Expiry::In(ms?),
+        },
+        4 => Command::Touch {
+            key,
+            expiry: Expiry::Never,
+        },
+        5 => Command::Destroy { key },
+        _ => return None,
+    })
+}
+
+/// Answers on their way to the face.
+#[derive(Default)]
+pub struct Answers {
+    numbers: Vec<f64>,
+    text: Vec<u8>,
+    others: Vec<Vec<u8>>,
+}
+
+impl Answers {
+    /// Whether they are to be handed over before another is added.
+    pub fn is_full(&self) -> bool {
+        self.numbers.len() >= PER_ANSWER * MOST_ANSWERS || self.text.len() >= MOST_TEXT
+    }
+
+    /// Adds an answer, or nothing where it panics.
+    pub fn add(&mut self, id: CallId, reply: Reply) {
+        if let Reply::Session { text, .. } = &reply {
+            panic_at("the answer", text);
+        }
+        let (length, expires) = match reply {
+            Reply::Session { text, expires } => {
+                let expires = expires.unwrap_or(f64::NAN);
+                if text.is_ascii() {
+                    self.text.extend_from_slice(&text);
+                    (text.len() as f64, expires)
+                } else {
+                    self.others.push(text);
+                    (OTHER, expires)
+                }
+            }
+            Reply::Discarded => (DISCARDED, f64::NAN),
+            Reply::Null | Reply::Raw(_) | Reply::Masters(_) => (NOTHING, f64::NAN),
+        };
+        self.numbers.extend([f64::from(id), length, expires]);
+    }
+
+    /// Has the face settle them; there are none any more then.
+    pub fn settle(&mut self, env: &Env, host: &Host) {
+        if self.numbers.is_empty() {
+            return;
+        }
+        js::scoped(env, |env| {
+            host.settle(env, &self.numbers, PER_ANSWER, &self.text, &self.others);
+        });
+        self.numbers.clear();
+        self.text.clear();
+        self.others.clear();
+    }
+}
