@@ -4,6 +4,9 @@
 // it together, and their answers taken in together. To go from JS to native code and back for each
 // call costs more than all else that a call needs.
 
+const { Findings } = require("./findings.js");
+const { OTHER, Texts, roomForAnswers } = require("./texts.js");
+
 /** What Redis is to do, by the numbers that src/calls.rs knows them by. */
 const [GET, SET, SET_XX, PEXPIRE, PERSIST, DEL] = [0, 1, 2, 3, 4, 5];
 /** The methods that calls are made by, by their numbers there. */
@@ -13,18 +16,14 @@ const [BY_GET, BY_SET, BY_TOUCH, BY_DESTROY] = [0, 1, 2, 3];
 /** Calls, and characters of what they say, that are handed over before the JS that runs has run. */
 const FULL = 64;
 const FULL_TEXT = 64 * 1024;
-/** Numbers that stand for a call, and for an answer; see src/calls.rs. */
+/** Numbers that stand for a call: see src/calls.rs. */
 const PER_CALL = 6;
-const PER_ANSWER = 3;
-/** Answers that are handed over at once, at most; src/calls.rs knows it, too. */
-const MOST_ANSWERS = 256;
-/** Where an answer has the length of its text: there is none, `set` has found its key gone, or the
- * text stands among the others. */
-const [NOTHING, DISCARDED, OTHER] = [-1, -2, -3];
-
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
 const { parse, stringify } = JSON;
 const resolved = Promise.resolve();
+
+/** The methods that sweep over the keyspace, by the numbers that src/calls.rs knows them by. */
+const SWEEPS = { length: 0, ids: 1, all: 2, clear: 3 };
 
 /**
  * The calls that wait for an answer. The native side holds this, so nothing here may hold the store
@@ -34,9 +33,10 @@ class Waiting {
   /**
    * @param {object} face
    * @param {(message: string, code: string) => Error} face.failure
+   * @param {(sid: string, error: Error) => void} face.corrupt tells of a record that is no session
    * @param {(name: string, ...call) => Promise} face.again has the app's client carry out a call
    */
-  constructor({ failure, again }) {
+  constructor({ failure, corrupt, again }) {
     this.failure = failure;
     this.again = again;
     /** By the number of the call; and the numbers to be used again. */
@@ -44,8 +44,10 @@ class Waiting {
     this.free = [];
     this.length = 0;
     this.bytes = 0;
-    /** Where the native side writes its answers: number of the call, length of text, expiry. */
-    this.answers = new Float64Array(PER_ANSWER * MOST_ANSWERS);
+    this.answers = roomForAnswers();
+    this.findings = new Findings({ answers: this.answers, failure, corrupt });
+    /** Who waits for the end, until it has come. */
+    this.closers = [];
   }
 
   /** Returns the call's number. */
@@ -78,34 +80,22 @@ class Waiting {
     reject(error);
   }
 
-  /** Takes in answers; their texts stand in `text`, one after the other, or in `others`. */
+  /** Takes in so many answers. */
   settle(count, text, others) {
-    const { answers } = this;
-    let from = 0;
-    let other = 0;
-    for (let at = 0; at < count * PER_ANSWER; at += PER_ANSWER) {
-      const call = this.take(answers[at]);
-      const length = answers[at + 1];
-      let own;
-      if (length === OTHER) {
-        own = others[other];
-        other += 1;
-      } else if (length >= 0) {
-        own = text.slice(from, from + length);
-        from += length;
-      }
+    const texts = new Texts(this.answers, text, others);
+    for (let n = 0; n < count; n += 1) {
+      const call = this.take(texts.next());
       if (call === undefined) continue;
-      if (length === NOTHING) call.resolve(null);
-      // The face emits `discarded`: it knows the sid.
-      else if (length === DISCARDED) call.resolve(false);
-      else if (!call.isJson) call.resolve(recordOf(own, answers[at + 2]));
-      else {
+      if (texts.own === undefined) {
+        // The face emits `discarded`: it knows the sid.
+        call.resolve(texts.isDiscarded ? false : null);
+      } else if (call.isJson) {
         try {
-          call.resolve(parse(own));
+          call.resolve(parse(texts.own));
         } catch (error) {
           call.reject(error);
         }
-      }
+      } else call.resolve(texts.record());
     }
   }
 
@@ -127,19 +117,19 @@ class Waiting {
 
   /** Nothing can be answered any more. */
   end() {
-    for (const call of this.calls.splice(0)) {
-      const said = "the store is closed; make a new RedisStore to go on";
-      call?.reject(this.failure(`${METHODS[call.method]}: ${said}`, "ECLOSED"));
-    }
+    const { calls, findings, closers } = this;
+    for (const call of calls.splice(0)) call?.reject(this.closed(METHODS[call.method]));
     this.free = [];
     this.length = 0;
     this.bytes = 0;
+    for (const [number, { name }] of findings.sweeps) findings.fail(number, this.closed(name));
+    this.closers = undefined;
+    for (const resolve of closers) resolve(null);
   }
-}
 
-/** What is stored, for the face to have parsed. */
-function recordOf(text, expires) {
-  return Number.isNaN(expires) ? { text } : { text, expires };
+  closed(name) {
+    return this.failure(`${name}: the store is closed; make a new RedisStore to go on`, "ECLOSED");
+  }
 }
 
 class Batches {
@@ -213,28 +203,44 @@ class Batches {
   }
 
   clear() {
-    this.flush();
-    return this.native.clear();
+    return this.sweep("clear");
   }
 
   length() {
-    this.flush();
-    return this.native.length();
+    return this.sweep("length");
   }
 
   ids() {
-    this.flush();
-    return this.native.ids();
+    return this.sweep("ids");
   }
 
+  /** Where the serializer is not JSON, these are records `{id, text, expires}`. */
   all() {
-    this.flush();
-    return this.native.all(Date.now());
+    return this.sweep("all", this.fields.json);
   }
 
+  sweep(name, isJson) {
+    this.flush();
+    const { findings } = this.waiting;
+    return new Promise((resolve, reject) => {
+      const isList = name === "ids" || name === "all";
+      const number = findings.add({ name, resolve, reject, isJson, isList });
+      this.native.sweep(number, SWEEPS[name], Date.now());
+    });
+  }
+
+  /** Resolves to null when the connection is closed; what is pending rejects. */
   close() {
     this.flush();
-    return this.native.close();
+    return new Promise((resolve) => {
+      const { closers } = this.waiting;
+      if (closers === undefined) {
+        resolve(null);
+        return;
+      }
+      closers.push(resolve);
+      this.native.close();
+    });
   }
 
   retire() {

@@ -323,7 +323,8 @@ function opener(store, options) {
       if (alive === undefined) throw failure(`${name}: the store is gone`, "ECLOSED");
       return alive[kState].link.native.again(name, ...call);
     };
-    const waiting = new Waiting({ failure, again });
+    const corrupt = (...record) => nextTick(() => hear("corrupt", ...record));
+    const waiting = new Waiting({ failure, corrupt, again });
     const own = fields(link.first);
     link.native = new Batches(new Native(options, own, lend(hear, waiting), to), {
       waiting,
@@ -416,13 +417,17 @@ function announce(store, sid, done) {
 
 /** What the native side borrows (src/host.rs): `hear` gets its events, `waiting` its answers. */
 function lend(hear, waiting) {
+  const { answers, findings } = waiting;
   return {
-    answers: waiting.answers,
+    answers,
     settle: (count, text, others) => waiting.settle(count, text, others),
     fail: (id, error) => waiting.fail(id, error),
     giveBack: (id, left, ...command) => waiting.giveBack(id, left, ...command),
+    collect: (number, ids, text, others) => findings.collect(number, ids, text, others),
+    swept: (number, count) => findings.swept(number, count),
+    failSweep: (number, error) => findings.fail(number, error),
+    corrupt: (sid, error) => findings.corrupt(sid, error),
     end: () => waiting.end(),
-    parse: JSON.parse,
     date: (value) => Number(new Date(value)),
     error: (isInvalidArgument, message, code, cause) =>
       isInvalidArgument ? invalid(message) : failure(message, code, cause),

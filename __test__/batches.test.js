@@ -102,6 +102,35 @@ test("text that is no JSON rejects alone", async () => {
   );
 });
 
+test("what is said of text that is no JSON has nothing of the sessions beside it", async () => {
+  const store = open();
+  const texts = [
+    '{"a":1},{"b":2}',
+    '{"a":tru}',
+    '{"a":"open',
+    "[1,2",
+    "nul",
+    "{broken for long enough}",
+  ];
+  let text;
+  const broken = open({ serializer: { parse: JSON.parse, stringify: () => text } });
+  const sets = range(100, (n) => {
+    text = texts[n % texts.length];
+    return n % 2 ? store.set(`s${n}`, { secret: "SECRET ".repeat(20) }) : broken.set(`s${n}`, {});
+  });
+  await Promise.all(sets);
+  const seen = await Promise.allSettled(range(100, (n) => store.get(`s${n}`)));
+  const messages = seen.flatMap(({ reason }) => reason?.message ?? []);
+  expect(messages).toHaveLength(50);
+  expect(messages.join()).not.toContain("SECRET");
+  const told = [];
+  store.on("corrupt", (_sid, { message }) => told.push(message));
+  expect(await store.all()).toHaveLength(50);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(told).toHaveLength(50);
+  expect(told.join()).not.toContain("SECRET");
+});
+
 test("a Buffer of the app's is stored as it was when set was called", async () => {
   const buffer = Buffer.alloc(20);
   const serializer = {

@@ -5,10 +5,11 @@
 use napi::{Env, Unknown};
 
 use crate::command::{Clock, Command, Expiry, Reply};
-use crate::engine::CallId;
+use crate::engine::{CallId, Record};
 use crate::error::StoreError;
 use crate::host::Host;
 use crate::js::{self, Text, Try};
+use crate::keyspace::{Purpose, Sweep};
 use crate::options::Settings;
 use crate::session;
 use crate::test_panics::panic_at;
@@ -21,9 +22,16 @@ const PER_CALL: usize = 6;
 /// The numbers of an answer: its call's, the length of its text, its expiry.
 const PER_ANSWER: usize = 3;
 /// Answers the face has room for.
-const MOST_ANSWERS: usize = 256;
+const MOST_ANSWERS: usize = 1024;
 /// Bytes of text after which answers are handed over.
 const MOST_TEXT: usize = 32 * 1024;
+/// The sweeps, by their numbers.
+const SWEEPS: [(&str, Purpose); 4] = [
+    ("length", Purpose::Length),
+    ("ids", Purpose::Ids),
+    ("all", Purpose::All),
+    ("clear", Purpose::Clear),
+];
 
 /// In the place of a text's length: there is none …
 const NOTHING: f64 = -1.0;
@@ -115,6 +123,21 @@ fn command(
     })
 }
 
+/// The sweep of a number; none of an unknown one.
+pub fn sweep(settings: &Settings, id: CallId, number: u32, clock: Clock) -> Option<Sweep> {
+    let &(name, purpose) = SWEEPS.get(number as usize)?;
+    Some(Sweep {
+        id,
+        name,
+        purpose,
+        prefix: settings.prefix.clone(),
+        client_prefix: settings.client_prefix.clone(),
+        count: settings.scan_count,
+        expiry: settings.true_expiry(),
+        clock,
+    })
+}
+
 /// Answers on their way to the face.
 #[derive(Default)]
 pub struct Answers {
@@ -153,14 +176,88 @@ impl Answers {
 
     /// Has the face settle them; there are none any more then.
     pub fn settle(&mut self, env: &Env, host: &Host) {
-        if self.numbers.is_empty() {
-            return;
+        if !self.numbers.is_empty() {
+            let count = self.numbers.len() / PER_ANSWER;
+            js::scoped(env, |env| host.settle(env, count, self.parts()));
+            self.clear();
         }
-        js::scoped(env, |env| {
-            host.settle(env, &self.numbers, PER_ANSWER, &self.text, &self.others);
-        });
+    }
+
+    fn parts(&self) -> Texts<'_> {
+        Texts {
+            numbers: &self.numbers,
+            text: &self.text,
+            others: &self.others,
+        }
+    }
+
+    fn clear(&mut self) {
         self.numbers.clear();
         self.text.clear();
         self.others.clear();
+    }
+}
+
+/// Texts as `texts.js` takes them apart.
+pub struct Texts<'t> {
+    pub numbers: &'t [f64],
+    pub text: &'t [u8],
+    pub others: &'t [Vec<u8>],
+}
+
+/// Records of a sweep on their way to the face.
+#[derive(Default)]
+pub struct Found {
+    /// As the inside of a JSON array: the face keeps no part of a larger string in that way.
+    ids: Vec<u8>,
+    /// Of `all`; nothing of `ids`.
+    texts: Answers,
+    has_texts: bool,
+    count: usize,
+}
+
+/// A record that was not added.
+pub struct Unadded {
+    pub sid: Vec<u8>,
+    pub error: StoreError,
+}
+
+impl Found {
+    /// Whether they are to be handed over before another is added.
+    pub fn is_full(&self) -> bool {
+        self.count >= MOST_ANSWERS || self.texts.is_full()
+    }
+
+    pub fn add(&mut self, Record { id, text, expires }: Record) -> Result<(), Unadded> {
+        if let Some(text) = text {
+            let added = StoreError::guard("all", || {
+                self.texts.add(0, Reply::Session { text, expires });
+                Ok(())
+            });
+            added.map_err(|error| Unadded {
+                sid: id.clone(),
+                error,
+            })?;
+            self.has_texts = true;
+        }
+        let comma: &[u8] = if self.count == 0 { b"" } else { b"," };
+        self.ids.extend_from_slice(comma);
+        // Writing to memory does not fail.
+        let _ = serde_json::to_writer(&mut self.ids, &String::from_utf8_lossy(&id));
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Has the face take them in for a sweep; there are none any more then.
+    pub fn hand_over(&mut self, env: &Env, host: &Host, sweep: CallId) {
+        if self.count > 0 {
+            let ids = [b"[", &*self.ids, b"]"].concat();
+            let texts = self.has_texts.then(|| self.texts.parts());
+            host.collect(env, sweep, &ids, texts);
+        }
+        self.ids.clear();
+        self.texts.clear();
+        self.has_texts = false;
+        self.count = 0;
     }
 }

@@ -192,7 +192,7 @@ pub struct Record {
     /// The key without the prefix.
     pub id: Vec<u8>,
     /// The stored text, where the sweep reads it.
-    pub text: Vec<u8>,
+    pub text: Option<Vec<u8>>,
     /// The key's expiry, as in [`Reply::Session`].
     pub expires: Option<f64>,
 }

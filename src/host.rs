@@ -1,24 +1,26 @@
 //! What the JS face lends the native side: functions of the app's own realm, so that what they
 //! make is an instance of the app's `Error`, `Date` and `Object` (under jest these are not Node's).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use napi::{Env, Unknown};
 
+use crate::calls::Texts;
 use crate::command::{Command, Expiry};
 use crate::engine::CallId;
 use crate::error::StoreError;
 use crate::js::{self, Held, Try};
-use crate::test_panics::panic_at;
 
 /// Held functions of the face.
 pub struct Host {
-    parse: Held,
     answers: Held,
     settle: Held,
     fail: Held,
     give_back: Held,
+    collect: Held,
+    swept: Held,
+    fail_sweep: Held,
+    corrupt: Held,
     end: Held,
     error: Held,
     date: Held,
@@ -31,24 +33,20 @@ impl Host {
     pub fn new<'e>(env: &'e Env, face: &Unknown<'e>) -> Try<'e, Host> {
         let held = |name| Held::new(env, &js::get(env, face, name)?);
         Ok(Host {
-            parse: held(c"parse")?,
             answers: held(c"answers")?,
             settle: held(c"settle")?,
             fail: held(c"fail")?,
             give_back: held(c"giveBack")?,
+            collect: held(c"collect")?,
+            swept: held(c"swept")?,
+            fail_sweep: held(c"failSweep")?,
+            corrupt: held(c"corrupt")?,
             end: held(c"end")?,
             error: held(c"error")?,
             date: held(c"date")?,
             emit: held(c"emit")?,
             later: held(c"later")?,
         })
-    }
-
-    /// `JSON.parse`.
-    pub fn parse<'e>(&self, env: &'e Env, text: &[u8]) -> Try<'e> {
-        panic_at("the answer", text);
-        let text = js::string(env, text)?;
-        self.parse.call(env, [text])
     }
 
     /// The JS error for `error`: a `TypeError` for a bad argument, else a `RedisStoreError`.
@@ -70,17 +68,6 @@ impl Host {
             )
         };
         make().unwrap_or_else(|thrown| thrown)
-    }
-
-    /// As [`StoreError::guard`], on the JS thread.
-    pub fn guard<'e, T>(
-        &self,
-        env: &'e Env,
-        call: &str,
-        work: impl FnOnce() -> Try<'e, T>,
-    ) -> Try<'e, T> {
-        catch_unwind(AssertUnwindSafe(work))
-            .unwrap_or_else(|_| Err(self.error(env, &StoreError::internal(call))))
     }
 
     /// An error of the face's making.
@@ -109,29 +96,57 @@ impl Host {
         let _ = self.emit.call(env, event_and_args);
     }
 
-    /// Has the face settle calls by the answers that `numbers` stand for, so many each.
-    pub fn settle(
-        &self,
-        env: &Env,
-        numbers: &[f64],
-        numbers_per_answer: usize,
-        text: &[u8],
-        others: &[Vec<u8>],
-    ) {
+    /// Has the face settle so many calls by their answers.
+    pub fn settle(&self, env: &Env, count: usize, texts: Texts) {
         let settle = || -> Try<()> {
-            js::write_numbers(env, &self.answers.get(env), numbers)?;
-            let count = numbers.len() / numbers_per_answer;
-            let others = match others {
-                [] => js::undefined(env),
-                others => js::list(env, others, |env, text| js::string(env, text))?,
-            };
-            let text = js::string(env, text)?;
-            self.settle
-                .call(env, [js::value(env, count as f64), text, others])
-                .map(drop)
+            let [text, others] = self.lay_out(env, texts)?;
+            let count = js::value(env, count as f64);
+            self.settle.call(env, [count, text, others]).map(drop)
         };
         // It fails where the environment is going away, and all that waits there.
         let _ = settle();
+    }
+
+    /// Has the face take in what a sweep has found: `ids` are JSON, and there are texts of sessions.
+    pub fn collect(&self, env: &Env, sweep: CallId, ids: &[u8], texts: Option<Texts>) {
+        let collect = || -> Try<()> {
+            let [text, others] = match texts {
+                Some(texts) => self.lay_out(env, texts)?,
+                None => [js::undefined(env); 2],
+            };
+            let found = [js::value(env, sweep), js::string(env, ids)?, text, others];
+            self.collect.call(env, found).map(drop)
+        };
+        let _ = collect(); // As above.
+    }
+
+    /// Puts the numbers of texts where the face looks for them; returns the texts.
+    fn lay_out<'e>(&self, env: &'e Env, texts: Texts) -> Try<'e, [Unknown<'e>; 2]> {
+        js::write_numbers(env, &self.answers.get(env), texts.numbers)?;
+        let others = match texts.others {
+            [] => js::undefined(env),
+            others => js::list(env, others, |env, text| js::string(env, text))?,
+        };
+        Ok([js::string(env, texts.text)?, others])
+    }
+
+    /// Tells the face how a sweep has ended, and the number of keys where it counts them.
+    pub fn swept(&self, env: &Env, sweep: CallId, swept: Result<Option<usize>, StoreError>) {
+        let sweep = js::value(env, sweep);
+        // The face only settles a promise, which cannot throw.
+        let _ = match swept {
+            Ok(Some(count)) => self.swept.call(env, [sweep, js::value(env, count as f64)]),
+            Ok(None) => self.swept.call(env, [sweep, js::undefined(env)]),
+            Err(error) => self.fail_sweep.call(env, [sweep, self.error(env, &error)]),
+        };
+    }
+
+    /// Tells the face of a record that could not be handed over.
+    pub fn corrupt(&self, env: &Env, sid: &[u8], error: &StoreError) {
+        if let Ok(sid) = js::string(env, sid) {
+            // It only schedules an event.
+            let _ = self.corrupt.call(env, [sid, self.error(env, error)]);
+        }
     }
 
     /// Has the face reject a call.
@@ -186,17 +201,6 @@ impl Host {
         if give_back().is_err() {
             self.fail(env, id, &StoreError::internal("the call"));
         }
-    }
-
-    /// The error for a record whose JSON is no object.
-    pub fn not_a_session<'e>(&self, env: &'e Env) -> Unknown<'e> {
-        let message = "all: a record holds JSON that is no session object".into();
-        let error = StoreError {
-            code: "ECORRUPT".into(),
-            message,
-            cause: None,
-        };
-        self.error(env, &error)
     }
 
     /// `setImmediate(function)`: it runs once the event loop has turned.

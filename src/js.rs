@@ -6,7 +6,7 @@
 //!   their JS thread inside a callback from Node, so no call is made from another thread or outside
 //!   a handle scope;
 //! - a value lives no longer than the `&Env` it came from (`Unknown<'e>`), and what must live
-//!   longer is a [`Held`] reference or a [`Deferred`], both bound to the JS thread (`!Send`);
+//!   longer is a [`Held`] reference, bound to the JS thread (`!Send`);
 //! - the only thing other threads touch is a [`Doorbell`], whose pointer is read under a lock that
 //!   the finalizer takes before Node frees what it points to;
 //! - where a status can be other than ok it is checked, or what it leaves behind is a null that is;
@@ -72,14 +72,6 @@ pub fn undefined(env: &Env) -> Unknown<'_> {
     let mut value = ptr::null_mut();
     // SAFETY: out-pointer to a local; cannot fail on a live env.
     unsafe { sys::napi_get_undefined(env.raw(), &mut value) };
-    wrap(env, value)
-}
-
-/// `null`.
-pub fn null(env: &Env) -> Unknown<'_> {
-    let mut value = ptr::null_mut();
-    // SAFETY: out-pointer to a local; cannot fail on a live env.
-    unsafe { sys::napi_get_null(env.raw(), &mut value) };
     wrap(env, value)
 }
 
@@ -356,29 +348,6 @@ pub fn get<'e>(env: &'e Env, object: &Unknown<'e>, name: &CStr) -> Try<'e> {
     Ok(wrap(env, property))
 }
 
-/// `object[name] = value`; the error is what a setter threw, or that the object is frozen.
-pub fn set<'e>(
-    env: &'e Env,
-    object: &Unknown<'e>,
-    name: &CStr,
-    value: &Unknown<'e>,
-) -> Try<'e, ()> {
-    // SAFETY: `name` ends with NUL; all values are of this env.
-    let status = unsafe {
-        sys::napi_set_named_property(env.raw(), object.raw(), name.as_ptr(), value.raw())
-    };
-    check(env, status)
-}
-
-/// An empty object.
-pub fn object(env: &Env) -> Try<'_> {
-    let mut object = ptr::null_mut();
-    // SAFETY: out-pointer to a local.
-    let status = unsafe { sys::napi_create_object(env.raw(), &mut object) };
-    check(env, status)?;
-    Ok(wrap(env, object))
-}
-
 /// An empty array.
 pub fn array(env: &Env) -> Try<'_> {
     let mut array = ptr::null_mut();
@@ -557,46 +526,6 @@ impl Drop for Held {
         // Held is owned by a JS object's finalizer or a Listener, and Node runs the finalizers of
         // both before it frees the environment. The reference itself is ours alone to delete.
         unsafe { sys::napi_delete_reference(self.env, self.reference) };
-    }
-}
-
-/// The settling half of a promise. napi's own `JsDeferred` makes a threadsafe function for every
-/// promise; this one is only ever settled on its JS thread and costs one N-API call.
-pub struct Deferred {
-    raw: sys::napi_deferred,
-    js_thread_only: PhantomData<*mut ()>,
-}
-
-impl Deferred {
-    /// A new promise and its settling half.
-    pub fn new(env: &Env) -> napi::Result<(Deferred, Unknown<'_>)> {
-        let mut raw = ptr::null_mut();
-        let mut promise = ptr::null_mut();
-        // SAFETY: out-pointers to locals.
-        let status = unsafe { sys::napi_create_promise(env.raw(), &mut raw, &mut promise) };
-        if status != sys::Status::napi_ok {
-            return Err(napi::Error::new(
-                napi::Status::from(status),
-                "cannot create a promise",
-            ));
-        }
-        let deferred = Deferred {
-            raw,
-            js_thread_only: PhantomData,
-        };
-        Ok((deferred, wrap(env, promise)))
-    }
-
-    /// Resolves (a thenable is followed, as by `resolve` in JS) or rejects the promise.
-    pub fn settle(self, env: &Env, outcome: Try<'_>) {
-        // SAFETY: a deferred is valid until settled, and `self` is consumed: never settled twice.
-        // A status other than ok means that the environment is going away, and the promise with it.
-        unsafe {
-            match outcome {
-                Ok(value) => sys::napi_resolve_deferred(env.raw(), self.raw, value.raw()),
-                Err(error) => sys::napi_reject_deferred(env.raw(), self.raw, error.raw()),
-            };
-        }
     }
 }
 

@@ -222,7 +222,7 @@ impl Sweep {
             }
             Purpose::Ids => {
                 for keys in keys.chunks(IDS_AT_ONCE) {
-                    let records = keys.iter().map(|key| self.record(key, Vec::new(), None));
+                    let records = keys.iter().map(|key| self.record(key, None, None));
                     self.tell(shared, credits, records.collect()).await;
                 }
             }
@@ -299,7 +299,7 @@ impl Sweep {
         Ok(found
             .into_iter()
             .zip(expires)
-            .map(|((key, text), expires)| self.record(key, text, expires))
+            .map(|((key, text), expires)| self.record(key, Some(text), expires))
             .collect())
     }
 
@@ -319,7 +319,7 @@ impl Sweep {
         for (key, reply) in keys.iter().zip(replies) {
             match reply {
                 Ok(Reply::Session { text, expires }) => {
-                    records.push_back(self.record(key, text, expires));
+                    records.push_back(self.record(key, Some(text), expires));
                 }
                 // Another type by now, as with MGET.
                 Err(error) if &*error.code == "WRONGTYPE" => {}
@@ -329,7 +329,7 @@ impl Sweep {
         Ok(records)
     }
 
-    fn record(&self, key: &[u8], text: Vec<u8>, expires: Option<f64>) -> Record {
+    fn record(&self, key: &[u8], text: Option<Vec<u8>>, expires: Option<f64>) -> Record {
         Record {
             id: key[self.prefix.len()..].to_vec(),
             text,
@@ -389,7 +389,7 @@ impl Size {
         self.sessions += records.len();
         self.bytes += records
             .iter()
-            .map(|record| record.text.len())
+            .map(|record| record.text.as_ref().map_or(0, Vec::len))
             .sum::<usize>();
     }
 
@@ -473,7 +473,7 @@ mod tests {
         assert_eq!(size.keys_at_once(), KEYS_AT_FIRST);
         let record = |bytes| Record {
             id: vec![],
-            text: vec![0; bytes],
+            text: Some(vec![0; bytes]),
             expires: None,
         };
         size.learn(&[record(500), record(700)].into());

@@ -5,12 +5,12 @@
 //! ```text
 //! index.js                the face: an express-session Store around the native class
 //! batches.js              the calls of one run of JS, handed over together
+//!   texts.js, findings.js   texts as they come from here, what sweeps find
 //! store.rs                RedisStore: sends batches of calls, hears the news    JS thread
 //!   options.rs, servers.rs  the options, checked; those that say where Redis is
 //!   calls.rs                calls as the face hands them over, and their answers
 //!   session.rs              the rules of a session: key, time to live
 //!   command.rs              the call as Redis commands, the replies as its answer
-//!   pending.rs              the sweeps that wait, and their records
 //! engine.rs               batches from thread to thread, one wake each way
 //! supervisor.rs           gives each call to the lane of its server             I/O thread
 //!   lane.rs                 one server: the connection to it, and its calls
@@ -35,7 +35,6 @@ mod js;
 mod keyspace;
 mod lane;
 mod options;
-mod pending;
 mod servers;
 mod session;
 mod slots;

@@ -1,7 +1,7 @@
 //! The native RedisStore: on the JS thread, calls become commands and replies settle promises.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,20 +9,19 @@ use std::time::{Duration, Instant};
 use napi::{Env, Unknown, ValueType};
 use napi_derive::napi;
 
-use crate::calls::{self, Answers, Made};
+use crate::calls::{self, Answers, Found, Made, Unadded};
 use crate::command::{Clock, Command, Expiry, Reply, TrueExpiry};
 use crate::engine::{Call, CallId, Closing, Engine, News, Outbox, Part, Refused, Status};
 use crate::error::{ConnectError, StoreError};
 use crate::host::Host;
-use crate::js::{self, Deferred, Doorbell, Held, Try};
-use crate::keyspace::{Purpose, Sweep};
+use crate::js::{self, Doorbell, Held, Try};
+use crate::keyspace::Sweep;
 use crate::options::{Config, Route, Settings, unknown_options};
-use crate::pending::{Collected, Pending, Waiter};
 use crate::session;
 use crate::transport::{self, JsClient};
 
-/// The store behind the face (`index.js`), with connect-redis's methods. Every method answers
-/// with a promise, but for the calls on single sessions, which `batches.js` hands over together.
+/// The store behind the face (`index.js`). Calls come in batches and by number, and so do their
+/// answers go back (`batches.js`): the promises are the face's.
 #[napi]
 pub struct RedisStore {
     inner: Rc<Inner>,
@@ -43,12 +42,15 @@ struct Inner {
     /// Commands of sweeps that the client has been asked to carry out, and how many there were.
     asked: RefCell<HashMap<u32, Call>>,
     asks: Cell<u32>,
-    /// The calls that are not answered.
-    calls: Cell<usize>,
+    /// How much waits for an answer: calls, sweeps, and the close.
+    waiting: Cell<usize>,
+    closing: Cell<bool>,
     /// Answers on their way to the face; empty but for while they are heard.
     answers: Cell<Answers>,
-    /// What waits beside the calls.
-    pending: RefCell<Pending>,
+    /// Records of a sweep on their way to the face, likewise.
+    found: Cell<Found>,
+    /// Parts of sweeps, to be taken in one a turn of the event loop.
+    put_off: RefCell<VecDeque<News>>,
     /// JS functions that call the methods of these names.
     turn: Held,
     answered: Held,
@@ -143,9 +145,11 @@ impl RedisStore {
             client,
             asked: RefCell::default(),
             asks: Cell::new(0),
-            calls: Cell::new(0),
+            waiting: Cell::default(),
+            closing: Cell::default(),
             answers: Cell::default(),
-            pending: RefCell::default(),
+            found: Cell::default(),
+            put_off: RefCell::default(),
             turn,
             answered,
             turn_scheduled: Cell::new(false),
@@ -183,44 +187,23 @@ impl RedisStore {
             .map_err(napi::Error::from_unknown_without_coercion)
     }
 
-    /// Deletes all sessions of the prefix.
+    /// Starts a sweep over the keyspace; see `calls.rs` for its number. The face hears what it finds
+    /// under the number that it gives.
     #[napi(catch_unwind)]
-    pub fn clear<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
-        self.inner.sweep(env, "clear", Purpose::Clear, f64::NAN)
+    pub fn sweep(&self, env: &Env, id: u32, purpose: u32, now: f64) {
+        let settings = self.inner.settings.borrow().clone();
+        if let Some(sweep) = calls::sweep(&settings, id, purpose, Clock::new(now)) {
+            self.inner.sweep(env, sweep);
+        }
     }
 
-    /// The number of sessions of the prefix.
+    /// Closes the connection. Pending calls reject with `ECLOSED`; the face hears when it is done.
     #[napi(catch_unwind)]
-    pub fn length<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
-        self.inner.sweep(env, "length", Purpose::Length, f64::NAN)
-    }
-
-    /// The sids of all sessions of the prefix, in no order.
-    #[napi(catch_unwind)]
-    pub fn ids<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
-        self.inner.sweep(env, "ids", Purpose::Ids, f64::NAN)
-    }
-
-    /// All sessions of the prefix, each with its sid as `id`, in no order. Where the app has a
-    /// serializer, they are records `{id, text, expires}` for the face to have parsed. `now` is
-    /// `Date.now()` by the app's own clock.
-    #[napi(catch_unwind)]
-    pub fn all<'e>(&self, env: &'e Env, now: f64) -> napi::Result<Unknown<'e>> {
-        self.inner.sweep(env, "all", Purpose::All, now)
-    }
-
-    /// Closes the connection. Pending calls reject with `ECLOSED`. Resolves to null when it is
-    /// done, at once where it was done before.
-    #[napi(catch_unwind)]
-    pub fn close<'e>(&self, env: &'e Env) -> napi::Result<Unknown<'e>> {
-        let (deferred, promise) = Deferred::new(env)?;
-        if self.inner.ended.get() {
-            deferred.settle(env, Ok(js::null(env)));
-        } else {
-            self.inner.wait(env, |pending| pending.add_closer(deferred));
+    pub fn close(&self, env: &Env) {
+        if !self.inner.closing.replace(true) {
+            self.inner.wait(env, 1);
             self.inner.engine.close(Closing::Now);
         }
-        Ok(promise)
     }
 
     /// What to warn about in options of these names, if there is anything: those that do not exist.
@@ -317,7 +300,7 @@ impl Inner {
     ) -> Try<'e, ()> {
         let settings = self.settings.borrow().clone();
         let made = calls::read(env, &settings, clock, batch)?;
-        self.wait(env, |_| self.calls.set(self.calls.get() + made.len()));
+        self.wait(env, made.len());
         let mut good = Vec::with_capacity(made.len());
         for Made { id, name, command } in made {
             match command {
@@ -342,55 +325,30 @@ impl Inner {
         Ok(())
     }
 
-    /// Makes a promise and starts a sweep for it.
-    fn sweep<'e>(
-        &self,
-        env: &'e Env,
-        name: &'static str,
-        purpose: Purpose,
-        now: f64,
-    ) -> napi::Result<Unknown<'e>> {
-        let (deferred, promise) = Deferred::new(env)?;
-        let settings = self.settings.borrow().clone();
-        let mut waiter = Waiter::new(name, deferred, settings.json);
-        if matches!(purpose, Purpose::Ids | Purpose::All) {
-            match Collected::new(env, purpose == Purpose::All) {
-                Ok(collected) => waiter.collected = Some(collected),
-                Err(error) => {
-                    waiter.deferred.settle(env, Err(error));
-                    return Ok(promise);
-                }
-            }
-        }
-        let id = self.wait(env, |pending| pending.add(waiter));
-        let sweep = Sweep {
-            id,
-            name,
-            purpose,
-            prefix: settings.prefix.clone(),
-            client_prefix: settings.client_prefix.clone(),
-            count: settings.scan_count,
-            expiry: settings.true_expiry(),
-            clock: Clock::new(now),
-        };
+    fn sweep(&self, env: &Env, sweep: Sweep) {
+        self.wait(env, 1);
+        let id = sweep.id;
         if let Err(error) = self.engine.sweep(sweep) {
             self.swept(env, id, Err(error));
         }
-        Ok(promise)
     }
 
-    /// Adds something to wait for; the first of it keeps the process alive.
-    fn wait<T>(&self, env: &Env, add: impl FnOnce(&mut Pending) -> T) -> T {
-        let mut pending = self.pending.borrow_mut();
-        if pending.is_empty() && self.calls.get() == 0 {
+    /// So much more waits for an answer; the first of it keeps the process alive.
+    fn wait(&self, env: &Env, more: usize) {
+        let waiting = self.waiting.get();
+        if waiting == 0 && more > 0 {
             self.bell.hold_process(env, true);
         }
-        add(&mut pending)
+        self.waiting.set(waiting + more);
     }
 
-    /// Lets the process go where nothing is pending any more.
+    fn answered_one(&self) {
+        self.waiting.set(self.waiting.get().saturating_sub(1));
+    }
+
+    /// Lets the process go where nothing waits any more.
     fn rest(&self, env: &Env) {
-        if self.calls.get() == 0 && self.pending.borrow().is_empty() {
+        if self.waiting.get() == 0 {
             self.bell.hold_process(env, false);
         }
     }
@@ -451,7 +409,7 @@ impl Inner {
             News::Ask(call) => self.ask(env, call),
             // The end comes after what was put off before it.
             News::Part(..) | News::Swept(..) | News::End => {
-                self.pending.borrow_mut().put_off(news);
+                self.put_off.borrow_mut().push_back(news);
                 self.ask_for_turn(env);
             }
             News::Status(Status::Ready) => self.emit(env, "ready"),
@@ -472,14 +430,14 @@ impl Inner {
     fn turn(&self, env: &Env) {
         self.turn_scheduled.set(false);
         let paused = self.worked.replace(Duration::ZERO) > TURN;
-        let put_off = self.pending.borrow_mut().next_put_off();
+        let put_off = self.put_off.borrow_mut().pop_front();
         match put_off {
             Some(News::Part(id, part)) => self.collect(env, id, part),
             Some(News::Swept(id, swept)) => self.swept(env, id, swept),
             Some(News::End) => self.end(env),
             Some(_) | None => {}
         }
-        if self.pending.borrow().has_put_off() {
+        if !self.put_off.borrow().is_empty() {
             self.ask_for_turn(env);
         }
         if paused {
@@ -500,17 +458,17 @@ impl Inner {
         if let Err(error) = added {
             return self.fail(env, id, &error);
         }
-        self.calls.set(self.calls.get() - 1);
+        self.answered_one();
     }
 
     fn fail(&self, env: &Env, id: CallId, error: &StoreError) {
-        self.calls.set(self.calls.get() - 1);
+        self.answered_one();
         self.host.fail(env, id, error);
     }
 
     /// The connection was lost under a call: the face has the app's client carry it out.
     fn give_back(&self, env: &Env, id: CallId, command: &Command, left: Duration) {
-        self.calls.set(self.calls.get() - 1);
+        self.answered_one();
         self.host.give_back(env, id, left, command);
     }
 
@@ -547,36 +505,30 @@ impl Inner {
 
     /// Takes in a part of a sweep, or as much of it as a turn may take.
     fn collect(&self, env: &Env, id: CallId, mut part: Part) {
-        let Some((mut collected, json)) = self.pending.borrow_mut().lend(id) else {
-            return;
-        };
         let started = Instant::now();
-        while let Some(record) = part.records.pop_front() {
-            js::scoped(env, |env| collected.take_in(env, &self.host, json, &record));
-            if started.elapsed() > TURN {
-                break;
+        let mut found = self.found.take();
+        while !part.records.is_empty() && started.elapsed() < TURN {
+            while let Some(record) = part.records.pop_front() {
+                // Only the text of a session is anything to go wrong over.
+                if let Err(error) = found.add(record) {
+                    let Unadded { sid, error } = error;
+                    js::scoped(env, |env| self.host.corrupt(env, &sid, &error));
+                }
+                if found.is_full() {
+                    break;
+                }
             }
+            js::scoped(env, |env| found.hand_over(env, &self.host, id));
         }
-        let mut pending = self.pending.borrow_mut();
-        pending.give_back(id, collected);
+        self.found.set(found);
         if !part.records.is_empty() {
-            pending.put_off_again(News::Part(id, part));
+            self.put_off.borrow_mut().push_front(News::Part(id, part));
         }
     }
 
     fn swept(&self, env: &Env, id: CallId, swept: Result<Option<usize>, StoreError>) {
-        let Some(waiter) = self.pending.borrow_mut().take(id) else {
-            return;
-        };
-        js::scoped(env, |env| {
-            let value = match (swept, &waiter.collected) {
-                (Err(error), _) => Err(self.host.error(env, &error)),
-                (Ok(_), Some(collected)) => Ok(collected.array(env)),
-                (Ok(Some(count)), None) => Ok(js::value(env, count as f64)),
-                (Ok(None), None) => Ok(js::null(env)),
-            };
-            waiter.deferred.settle(env, value);
-        });
+        self.answered_one();
+        js::scoped(env, |env| self.host.swept(env, id, swept));
     }
 
     /// The I/O thread is done with this store: nothing pending can be answered any more.
@@ -585,16 +537,9 @@ impl Inner {
             return;
         }
         self.asked.borrow_mut().clear();
-        self.calls.set(0);
+        self.put_off.borrow_mut().clear();
+        self.waiting.set(0);
         self.host.end(env);
-        let (waiters, closers) = self.pending.borrow_mut().drain();
-        for waiter in waiters {
-            let error = self.host.error(env, &StoreError::closed(waiter.name));
-            waiter.deferred.settle(env, Err(error));
-        }
-        for closer in closers {
-            closer.settle(env, Ok(js::null(env)));
-        }
         self.emit(env, "end");
         self.bell.remove();
     }

@@ -35,7 +35,7 @@ pub struct Part {
 
 pub struct Record {
     pub id: Vec<u8>,
-    pub text: Vec<u8>,
+    pub text: Option<Vec<u8>>,
     pub expires: Option<f64>,
 }
 
