@@ -11,6 +11,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
 use redis::{Cmd, Value};
 use tokio::sync::Semaphore;
 
@@ -33,6 +34,9 @@ const KEYS_AT_FIRST: usize = 8;
 const IDS_AT_ONCE: usize = 1000;
 /// Passes over a cluster whose nodes keep being replaced.
 const MOST_PASSES: u32 = 8;
+/// Commands for the keys of one step of SCAN that are under way at once, so that neither the server
+/// nor the I/O thread waits for the other.
+const COMMANDS_AHEAD: usize = 3;
 /// Parts the JS thread may have waiting before the sweep waits for it.
 const PARTS_AHEAD: usize = 4;
 
@@ -75,7 +79,7 @@ impl Sweep {
         let mut progress = Progress {
             credits: Arc::new(Semaphore::new(PARTS_AHEAD)),
             seen: Seen::default(),
-            size: Size::default(),
+            sessions: Sessions::default(),
         };
         if shared.is_cluster {
             self.pass_over_cluster(shared, &mut progress).await?;
@@ -144,19 +148,13 @@ impl Sweep {
         let mut cursor = Vec::from(b"0");
         let mut keys = Vec::new();
         loop {
+            // The next step is asked for before this one's keys are looked at.
             let (scanned, worked) = tokio::join!(
                 self.scan(shared, &cursor, server),
                 self.work(shared, progress, std::mem::take(&mut keys))
             );
             worked?;
             (cursor, keys) = scanned?;
-            keys.retain_mut(|key| {
-                let is_ours = key.starts_with(&self.client_prefix);
-                if is_ours {
-                    key.drain(..self.client_prefix.len());
-                }
-                is_ours && key.starts_with(&self.prefix) && progress.seen.is_new(key)
-            });
             if cursor == b"0" {
                 return self.work(shared, progress, keys).await;
             }
@@ -165,7 +163,12 @@ impl Sweep {
 
     /// Sends one command; an error of the server is one.
     async fn ask(&self, shared: &Shared, command: Cmd, to: To) -> Result<Value, StoreError> {
-        match shared.ask(self.name, vec![command], to).await?.pop() {
+        let reply = shared.ask(self.name, vec![command], to).await?.pop();
+        self.checked(shared, reply)
+    }
+
+    fn checked(&self, shared: &Shared, reply: Option<Value>) -> Result<Value, StoreError> {
+        match reply {
             Some(Value::ServerError(error)) => {
                 Err(StoreError::server(self.name, &shared.server, &error))
             }
@@ -202,22 +205,39 @@ impl Sweep {
         Ok((cursor, keys.into_iter().filter_map(bytes).collect()))
     }
 
-    /// Does to one step's keys what the sweep is for.
+    /// Does to the keys of one step of SCAN what the sweep is for.
     async fn work(
         &self,
         shared: &Shared,
         progress: &mut Progress,
-        keys: Vec<Vec<u8>>,
+        mut keys: Vec<Vec<u8>>,
     ) -> Result<(), StoreError> {
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let Progress { credits, size, .. } = progress;
+        let Progress {
+            credits,
+            seen,
+            sessions,
+        } = progress;
+        keys.retain_mut(|key| {
+            let is_ours = key.starts_with(&self.client_prefix);
+            if is_ours {
+                key.drain(..self.client_prefix.len());
+            }
+            is_ours && key.starts_with(&self.prefix) && seen.is_new(key)
+        });
         match self.purpose {
             Purpose::Length => {}
             Purpose::Clear => {
-                for keys in keys.chunks(KEYS_AT_ONCE) {
-                    self.delete(shared, keys).await?;
+                let mut chunks = keys.chunks(KEYS_AT_ONCE);
+                let mut deletions = FuturesUnordered::new();
+                loop {
+                    let room = COMMANDS_AHEAD - deletions.len();
+                    for keys in chunks.by_ref().take(room) {
+                        deletions.push(self.delete(shared, keys));
+                    }
+                    let Some(deleted) = deletions.next().await else {
+                        break;
+                    };
+                    deleted?;
                 }
             }
             Purpose::Ids => {
@@ -228,11 +248,18 @@ impl Sweep {
             }
             Purpose::All => {
                 let mut rest = &keys[..];
-                while !rest.is_empty() {
-                    let (now, later) = rest.split_at(rest.len().min(size.keys_at_once()));
-                    rest = later;
-                    let records = self.read(shared, now).await?;
-                    size.learn(&records);
+                let mut reads = FuturesOrdered::new();
+                loop {
+                    while !rest.is_empty() && reads.len() < sessions.reads_at_once() {
+                        let (now, later) = rest.split_at(rest.len().min(sessions.keys_at_once()));
+                        rest = later;
+                        reads.push_back(self.read(shared, now, sessions.have_expiry));
+                    }
+                    let Some(records) = reads.next().await else {
+                        break;
+                    };
+                    let records = records?;
+                    sessions.learn(&records);
                     self.tell(shared, credits, records).await;
                 }
             }
@@ -258,49 +285,71 @@ impl Sweep {
         Ok(())
     }
 
-    /// Reads the sessions at `keys`, with their true expiry; keys that are gone are left out.
+    /// Reads the sessions at `keys`, with their true expiry; keys that are gone are left out. PTTLs
+    /// go with MGET where the sessions are likely to need them.
     async fn read(
         &self,
         shared: &Shared,
         keys: &[Vec<u8>],
+        have_expiry: bool,
     ) -> Result<VecDeque<Record>, StoreError> {
         if shared.is_cluster {
             return self.read_from_nodes(shared, keys).await;
         }
-        let texts = self.ask(shared, many("MGET", keys), To::Key).await?;
-        let Value::Array(texts) = texts else {
+        let mut commands = vec![many("MGET", keys)];
+        if have_expiry && self.expiry != TrueExpiry::Unasked {
+            commands.extend(keys.iter().map(|key| many("PTTL", &[key])));
+        }
+        let mut replies = shared.ask(self.name, commands, To::Key).await?.into_iter();
+        let Value::Array(texts) = self.checked(shared, replies.next())? else {
             return Err(StoreError::unexpected(self.name, &shared.server));
         };
-        let mut found: Vec<(&Vec<u8>, Vec<u8>)> = keys
+        let mut found: Vec<Found> = keys
             .iter()
             .zip(texts)
-            .filter_map(|(key, text)| Some((key, bytes(text)?)))
-            .filter(|(_, text)| !text.is_empty())
+            .map(|(key, text)| (key, text, replies.next()))
+            .filter_map(|(key, text, pttl)| Some((key, bytes(text)?, pttl)))
+            .map(|(key, text, pttl)| Found { key, text, pttl })
+            .filter(|found| !found.text.is_empty())
             .collect();
-        // A PTTL is spent only where it can change what is read.
-        let asked: Vec<usize> = match self.expiry {
-            TrueExpiry::Unasked => Vec::new(),
-            TrueExpiry::InText => (0..found.len())
-                .filter(|&place| has_cookie_expiry(&found[place].1))
-                .collect(),
-            TrueExpiry::Beside => (0..found.len()).collect(),
-        };
-        let mut expires = vec![None; found.len()];
-        if !asked.is_empty() {
-            let pttls = asked
-                .iter()
-                .map(|&place| many("PTTL", &[found[place].0]))
-                .collect();
-            let pttls = shared.ask(self.name, pttls, To::Key).await?;
-            for (&place, pttl) in asked.iter().zip(&pttls) {
-                expires[place] = self.expiry.take_in(&mut found[place].1, pttl, self.clock);
-            }
+        self.ask_left(shared, &mut found).await?;
+        let records = found.into_iter().map(
+            |Found {
+                 key,
+                 mut text,
+                 pttl,
+             }| {
+                let expires =
+                    pttl.and_then(|pttl| self.expiry.take_in(&mut text, &pttl, self.clock));
+                self.record(key, Some(text), expires)
+            },
+        );
+        Ok(records.collect())
+    }
+
+    /// Asks for the PTTLs that have not been asked for, where they can change what is read.
+    async fn ask_left(&self, shared: &Shared, found: &mut [Found<'_>]) -> Result<(), StoreError> {
+        let mut left: Vec<&mut Found> = found
+            .iter_mut()
+            .filter(|found| found.pttl.is_none())
+            .filter(|found| match self.expiry {
+                TrueExpiry::Unasked => false,
+                TrueExpiry::InText => has_cookie_expiry(&found.text),
+                TrueExpiry::Beside => true,
+            })
+            .collect();
+        if left.is_empty() {
+            return Ok(());
         }
-        Ok(found
-            .into_iter()
-            .zip(expires)
-            .map(|((key, text), expires)| self.record(key, Some(text), expires))
-            .collect())
+        let pttls = left
+            .iter()
+            .map(|found| many("PTTL", &[found.key]))
+            .collect();
+        let pttls = shared.ask(self.name, pttls, To::Key).await?;
+        for (found, pttl) in left.iter_mut().zip(pttls) {
+            found.pttl = Some(pttl);
+        }
+        Ok(())
     }
 
     /// As [`Sweep::read`], each key from the node that has it.
@@ -350,12 +399,19 @@ impl Sweep {
     }
 }
 
+/// What a read has found at a key, and its PTTL where that has been asked for.
+struct Found<'k> {
+    key: &'k Vec<u8>,
+    text: Vec<u8>,
+    pttl: Option<Value>,
+}
+
 /// How far a sweep has come.
 struct Progress {
     /// What the JS thread has room for.
     credits: Arc<Semaphore>,
     seen: Seen,
-    size: Size,
+    sessions: Sessions,
 }
 
 /// Which master of a cluster has which slots.
@@ -377,28 +433,47 @@ fn own_slots(nodes: &str) -> String {
     slots.join(" ")
 }
 
-/// How large the sessions of a sweep are.
-#[derive(Default)]
-struct Size {
-    sessions: usize,
+/// What the sessions of a sweep are like.
+struct Sessions {
+    count: usize,
     bytes: usize,
+    /// Whether those that were read last have a cookie that expires, and so need a PTTL.
+    have_expiry: bool,
 }
 
-impl Size {
+impl Default for Sessions {
+    fn default() -> Sessions {
+        Sessions {
+            count: 0,
+            bytes: 0,
+            have_expiry: true,
+        }
+    }
+}
+
+impl Sessions {
     fn learn(&mut self, records: &VecDeque<Record>) {
-        self.sessions += records.len();
+        self.count += records.len();
         self.bytes += records
             .iter()
             .map(|record| record.text.as_ref().map_or(0, Vec::len))
             .sum::<usize>();
+        if let Some(text) = records.back().and_then(|last| last.text.as_ref()) {
+            self.have_expiry = has_cookie_expiry(text);
+        }
+    }
+
+    /// One, until it is known how large they are.
+    fn reads_at_once(&self) -> usize {
+        if self.count == 0 { 1 } else { COMMANDS_AHEAD }
     }
 
     /// As many keys as are likely to make [`BYTES_AT_ONCE`].
     fn keys_at_once(&self) -> usize {
-        if self.sessions == 0 {
+        if self.count == 0 {
             return KEYS_AT_FIRST;
         }
-        let session = (self.bytes / self.sessions).max(1);
+        let session = (self.bytes / self.count).max(1);
         (BYTES_AT_ONCE / session).clamp(1, KEYS_AT_ONCE)
     }
 }
@@ -469,7 +544,7 @@ mod tests {
 
     #[test]
     fn large_sessions_are_read_few_at_a_time() {
-        let mut size = Size::default();
+        let mut size = Sessions::default();
         assert_eq!(size.keys_at_once(), KEYS_AT_FIRST);
         let record = |bytes| Record {
             id: vec![],
