@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use redis::{Cmd, Pipeline, Value};
+use redis::{Cmd, Value};
 
 use crate::error::StoreError;
 use crate::expiry::put_true_expiry;
 use crate::lane::LaneId;
 use crate::test_panics::panic_at;
+use crate::transport::Batch;
 
 /// When a key is to expire.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,14 +113,15 @@ pub enum Reply {
 }
 
 impl Command {
-    /// Adds the call's Redis commands to a pipeline.
-    pub fn add_to(&self, pipeline: &mut Pipeline) {
+    /// Adds the call's Redis commands to a batch.
+    pub fn add_to(&self, batch: &mut Batch) {
         panic_at("the sending", self.key());
+        let mut digits = itoa::Buffer::new();
         match self {
             Command::Get { key, expiry, .. } => {
-                pipeline.add_command(command("GET", 1, key));
+                batch.add(&[b"GET", key]);
                 if *expiry != TrueExpiry::Unasked {
-                    pipeline.add_command(command("PTTL", 1, key));
+                    batch.add(&[b"PTTL", key]);
                 }
             }
             Command::Set {
@@ -128,33 +130,23 @@ impl Command {
                 expires_in,
                 only_existing,
             } => {
-                let mut set = Cmd::with_capacity(6, key.len() + value.len() + 64);
-                set.arg("SET").arg(key).arg(value);
-                if let Some(ms) = expires_in {
-                    set.arg("PX").arg(ms);
+                let ms = expires_in.map(|ms| digits.format(ms).as_bytes());
+                match (ms, only_existing) {
+                    (Some(ms), true) => batch.add(&[b"SET", key, value, b"PX", ms, b"XX"]),
+                    (Some(ms), false) => batch.add(&[b"SET", key, value, b"PX", ms]),
+                    (None, true) => batch.add(&[b"SET", key, value, b"XX"]),
+                    (None, false) => batch.add(&[b"SET", key, value]),
                 }
-                if *only_existing {
-                    set.arg("XX");
-                }
-                pipeline.add_command(set);
             }
-            Command::Touch { key, expiry } => {
-                pipeline.add_command(match expiry {
-                    Expiry::In(ms) => {
-                        let mut pexpire = command("PEXPIRE", 2, key);
-                        pexpire.arg(ms);
-                        pexpire
-                    }
-                    Expiry::Never => command("PERSIST", 1, key),
-                    Expiry::Past => command("DEL", 1, key),
-                });
-            }
-            Command::Destroy { key } => {
-                pipeline.add_command(command("DEL", 1, key));
-            }
+            Command::Touch { key, expiry } => match expiry {
+                Expiry::In(ms) => batch.add(&[b"PEXPIRE", key, digits.format(*ms).as_bytes()]),
+                Expiry::Never => batch.add(&[b"PERSIST", key]),
+                Expiry::Past => batch.add(&[b"DEL", key]),
+            },
+            Command::Destroy { key } => batch.add(&[b"DEL", key]),
             Command::Raw(commands) => {
                 for command in commands {
-                    pipeline.add_command(command.clone());
+                    batch.add_cmd(command);
                 }
             }
         }
@@ -189,7 +181,7 @@ impl Command {
         }
     }
 
-    /// Reads the call's answer off the replies of its pipeline, consuming as many as
+    /// Reads the call's answer off the replies to its batch, consuming as many as
     /// [`Command::add_to`] added commands. `call` and `server` name both in errors.
     pub fn read(
         &self,
@@ -237,21 +229,15 @@ impl Command {
     }
 }
 
-/// A command on one key, with room for `args` arguments in all.
-fn command(name: &str, args: usize, key: &[u8]) -> Cmd {
-    let mut command = Cmd::with_capacity(1 + args, name.len() + key.len() + 24);
-    command.arg(name).arg(key);
-    command
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn packed(command: &Command) -> String {
-        let mut pipeline = Pipeline::new();
-        command.add_to(&mut pipeline);
-        String::from_utf8(pipeline.get_packed_pipeline())
+        let mut batch = Batch::default();
+        command.add_to(&mut batch);
+        assert_eq!(batch.replies(), command.replies());
+        String::from_utf8(batch.into_bytes())
             .unwrap()
             .split("\r\n")
             .filter(|part| !part.starts_with(['*', '$']) && !part.is_empty())
