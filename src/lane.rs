@@ -355,6 +355,7 @@ impl Lane {
         let mut values = values.into_iter();
         let shared = self.shared.clone();
         tell(&shared, |news| {
+            news.reserve(calls.len());
             for mut call in calls {
                 let count = call.command.replies();
                 let mut asked;

@@ -362,6 +362,11 @@ fn length(kind: u8, line: &[u8]) -> Result<Option<usize>, RedisError> {
 }
 
 fn number(line: &[u8]) -> Result<i64, RedisError> {
+    // Nearly every one is plain, and there is one in nearly every reply.
+    if (1..=18).contains(&line.len()) && line.iter().all(u8::is_ascii_digit) {
+        let digits = line.iter().map(|digit| i64::from(digit - b'0'));
+        return Ok(digits.fold(0, |number, digit| 10 * number + digit));
+    }
     parsed(line).ok_or_else(|| garbled("a number is none"))
 }
 
@@ -425,6 +430,12 @@ mod tests {
         "-MOVED 3999 127.0.0.1:6381\r\n",
         "-\r\n",
         ":-42\r\n",
+        ":0\r\n",
+        ":+7\r\n",
+        ":999999999999999999\r\n",
+        ":1000000000000000000\r\n",
+        ":9223372036854775807\r\n",
+        ":-9223372036854775808\r\n",
         "$5\r\nhe\r\no\r\n",
         "$0\r\n\r\n",
         "$-1\r\n",
@@ -506,6 +517,7 @@ mod tests {
             "\r\n",
             ":secret\r\n",
             ":\r\n",
+            ":9223372036854775808\r\n",
             ",secret\r\n",
             "#secret\r\n",
             "$3\r\nsecret\r\n",

@@ -109,7 +109,11 @@ where
     fn poll_requests(&mut self, context: &mut Context) -> Poll<()> {
         while let Some(Request { batch, answer }) = ready!(self.requests.poll_recv(context)) {
             self.aloft.push(batch.replies(), answer);
-            self.unwritten.push_back(batch.into_bytes());
+            let bytes = batch.into_bytes();
+            // To write nothing looks like a stream that takes nothing.
+            if !bytes.is_empty() {
+                self.unwritten.push_back(bytes);
+            }
         }
         Poll::Ready(())
     }
@@ -287,6 +291,7 @@ mod tests {
     #[test]
     fn replies_come_to_their_batches_in_order() {
         over(1024, async |sender, mut server| {
+            assert_eq!(sender.send(Batch::default()).await, Ok(vec![]));
             let (first, second) = (sender.send(ping()), sender.send(ping()));
             drop(sender.send(ping())); // Its reply is still its own.
             let last = sender.send(ping());
