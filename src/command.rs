@@ -33,13 +33,14 @@ pub enum TrueExpiry {
 }
 
 impl TrueExpiry {
-    /// Takes in PTTL's answer: puts the expiry into the text, or returns it to be told beside. An
-    /// error (no right to PTTL), -1 (no expiry) and -2 (just gone) leave the session as stored.
-    pub fn take_in(self, text: &mut Vec<u8>, pttl: &Value, clock: Clock) -> Option<f64> {
+    /// Takes in PTTL's answer, which came when `Date.now()` said `now`: puts the expiry into the
+    /// text, or returns it to be told beside. An error (no right to PTTL), -1 (no expiry) and -2 (just
+    /// gone) leave the session as stored.
+    pub fn take_in(self, text: &mut Vec<u8>, pttl: &Value, now: f64) -> Option<f64> {
         let Value::Int(ttl @ 0..) = *pttl else {
             return None;
         };
-        let expires = clock.now() + ttl as f64;
+        let expires = now + ttl as f64;
         if self == TrueExpiry::Beside {
             return Some(expires);
         }
@@ -66,9 +67,10 @@ impl Clock {
         }
     }
 
-    /// What `Date.now()` would say now, from any thread.
-    pub fn now(self) -> f64 {
-        self.date_now + self.read.elapsed().as_millis() as f64
+    /// What `Date.now()` would say at a moment, on any thread.
+    pub fn at(self, moment: Instant) -> f64 {
+        let since = moment.saturating_duration_since(self.read);
+        self.date_now + since.as_millis() as f64
     }
 }
 
@@ -182,12 +184,14 @@ impl Command {
     }
 
     /// Reads the call's answer off the replies to its batch, consuming as many as
-    /// [`Command::add_to`] added commands. `call` and `server` name both in errors.
+    /// [`Command::add_to`] added commands. `call` and `server` name both in errors;
+    /// `came` is when the replies did.
     pub fn read(
         &self,
         replies: &mut impl Iterator<Item = Value>,
         call: &str,
         server: &str,
+        came: Instant,
     ) -> Result<Reply, StoreError> {
         let mut next = || replies.next().unwrap_or(Value::Nil);
         let checked = |value| match value {
@@ -212,7 +216,8 @@ impl Command {
                 }
                 // The text is anybody's, and other calls of the store are under way.
                 StoreError::guard(call, || {
-                    let expires = ttl.and_then(|ttl| expiry.take_in(&mut text, &ttl, *clock));
+                    let expires =
+                        ttl.and_then(|ttl| expiry.take_in(&mut text, &ttl, clock.at(came)));
                     Ok(Reply::Session { text, expires })
                 })
             }
@@ -264,7 +269,7 @@ mod tests {
 
     fn read(command: &Command, replies: Vec<Value>) -> Result<Reply, StoreError> {
         let mut replies = replies.into_iter();
-        let reply = command.read(&mut replies, "get", "here");
+        let reply = command.read(&mut replies, "get", "here", Instant::now());
         assert_eq!(replies.next(), None, "a reply was left for the next call");
         reply
     }

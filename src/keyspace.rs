@@ -9,6 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use redis::{Cmd, Value};
@@ -292,8 +293,9 @@ impl Sweep {
                 .map(|&place| many("PTTL", &[found[place].0]))
                 .collect();
             let pttls = shared.ask(self.name, pttls, To::Key).await?;
+            let now = self.clock.at(Instant::now());
             for (&place, pttl) in asked.iter().zip(&pttls) {
-                expires[place] = self.expiry.take_in(&mut found[place].1, pttl, self.clock);
+                expires[place] = self.expiry.take_in(&mut found[place].1, pttl, now);
             }
         }
         Ok(found

@@ -353,6 +353,7 @@ impl Lane {
     fn deliver(&self, calls: Vec<Call>, values: Vec<Value>) -> Vec<Returned> {
         let mut returned = Vec::new();
         let mut values = values.into_iter();
+        let came = Instant::now();
         let shared = self.shared.clone();
         tell(&shared, |news| {
             news.reserve(calls.len());
@@ -378,7 +379,7 @@ impl Lane {
                         Refusal::Unserved(why) => Returned::Unserved(call, why),
                     });
                 } else {
-                    let answer = call.command.read(replies, call.name, &self.name);
+                    let answer = call.command.read(replies, call.name, &self.name, came);
                     call.answer(answer, news);
                 }
             }

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use redis::{Cmd, Value};
@@ -101,7 +102,7 @@ impl Shared {
             command.add_to(&mut batch);
             let commands = parse(&batch.into_bytes());
             let mut replies = self.ask(name, commands, To::Key).await?.into_iter();
-            command.read(&mut replies, name, &self.server)
+            command.read(&mut replies, name, &self.server, Instant::now())
         }))
         .await
     }

@@ -6,6 +6,8 @@
 //! digit, else values made from the bytes.
 #![no_main]
 
+use std::time::Instant;
+
 use arbitrary::Unstructured;
 use connect_redis_rs_fuzz::command::{Clock, Command, Expiry, Reply, TrueExpiry};
 use connect_redis_rs_fuzz::slots::{Redirect, SLOTS, read_layout, redirect};
@@ -48,7 +50,7 @@ fuzz_target!(|input: &[u8]| {
 
     let mut taken = 0;
     let mut rest = values.iter().cloned().inspect(|_| taken += 1);
-    let answer = command.read(&mut rest, "get", "here");
+    let answer = command.read(&mut rest, "get", "here", Instant::now());
     drop(rest);
     assert_eq!(taken, asked.min(values.len()));
 
