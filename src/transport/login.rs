@@ -86,3 +86,113 @@ fn knows_no_users(error: &RedisError) -> bool {
         .detail()
         .is_some_and(|said| said.contains("wrong number of arguments for 'auth' command"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::open;
+    use super::*;
+    use crate::error::ConnectError;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::runtime::Builder;
+
+    /// What a login says to a server that gives these answers, one a round trip, and its outcome.
+    fn told(
+        login: &RedisConnectionInfo,
+        protocol: Protocol,
+        answers: &[&str],
+    ) -> (Vec<String>, RedisResult<()>) {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (ours, mut server) = duplex(4096);
+            let (sender, driver) = open(ours, None);
+            let serve = async {
+                let mut told = Vec::new();
+                for answer in answers {
+                    let mut read = [0; 4096];
+                    let length = server.read(&mut read).await.unwrap();
+                    let words = String::from_utf8_lossy(&read[..length]);
+                    let words = words
+                        .split("\r\n")
+                        .filter(|word| !word.starts_with(['*', '$']) && !word.is_empty());
+                    told.push(words.collect::<Vec<_>>().join(" "));
+                    server.write_all(answer.as_bytes()).await.unwrap();
+                }
+                told
+            };
+            let login = log_in(&sender, login, protocol);
+            let both = async { tokio::join!(serve, login) };
+            tokio::select! {
+                both = both => both,
+                () = driver => panic!("the wire has ended"),
+            }
+        })
+    }
+
+    fn login() -> RedisConnectionInfo {
+        RedisConnectionInfo::default()
+    }
+
+    fn code(result: RedisResult<()>) -> String {
+        ConnectError::from(&result.unwrap_err()).code.to_string()
+    }
+
+    /// What follows the login proper.
+    fn with_library(said: &str) -> Vec<String> {
+        let version = env!("CARGO_PKG_VERSION");
+        let library = "CLIENT SETINFO LIB-NAME connect-redis-rs CLIENT SETINFO LIB-VER";
+        vec![format!("{said}{library} {version}")]
+    }
+
+    const OLD: &str = "-ERR unknown command\r\n";
+
+    #[test]
+    fn resp3_begins_with_hello_and_a_password_alone_is_the_default_users() {
+        let hello = "%1\r\n+proto\r\n:3\r\n";
+        let old_client = format!("{hello}{OLD}{OLD}");
+        let (said, result) = told(&login(), Protocol::Resp3, &[&old_client]);
+        assert_eq!((said, result), (with_library("HELLO 3 "), Ok(())));
+        let all = format!("{hello}+OK\r\n+OK\r\n+OK\r\n");
+        let info = login().set_password("pw").set_db(7);
+        let (said, result) = told(&info, Protocol::Resp3, &[&all]);
+        let expected = with_library("HELLO 3 AUTH default pw SELECT 7 ");
+        assert_eq!((said, result), (expected, Ok(())));
+    }
+
+    #[test]
+    fn resp2_says_auth_and_leaves_the_user_out_where_there_are_none() {
+        let (said, _) = told(&login(), Protocol::Resp2, &["+OK\r\n+OK\r\n"]);
+        assert_eq!(said, with_library(""));
+        let info = login().set_password("pw");
+        let (said, _) = told(&info, Protocol::Resp2, &["+OK\r\n+OK\r\n+OK\r\n"]);
+        assert_eq!(said, with_library("AUTH pw "));
+        let refusal = "-ERR wrong number of arguments for 'auth' command\r\n";
+        let answers = [&*format!("{refusal}{OLD}{OLD}"), "+OK\r\n+OK\r\n+OK\r\n"];
+        let (said, result) = told(&info.set_username("me"), Protocol::Resp2, &answers);
+        let expected = [with_library("AUTH me pw "), with_library("AUTH pw ")].concat();
+        assert_eq!((said, result), (expected, Ok(())));
+    }
+
+    #[test]
+    fn the_first_refusal_is_the_reason() {
+        let info = login().set_password("pw").set_db(99);
+        for (protocol, answers, expected) in [
+            (Protocol::Resp3, ["WRONGPASS no", "NOAUTH no"], "WRONGPASS"),
+            (Protocol::Resp3, ["NOPERM no", "NOAUTH no"], "NOPERM"),
+            (Protocol::Resp2, ["WRONGPASS no", "NOAUTH no"], "WRONGPASS"),
+            (
+                Protocol::Resp2,
+                ["ERR invalid password", "NOAUTH no"],
+                "WRONGPASS",
+            ),
+        ] {
+            let [first, second] = answers;
+            let answers = format!("-{first}\r\n-{second}\r\n{OLD}{OLD}");
+            let (_, result) = told(&info, protocol, &[&answers]);
+            assert_eq!(code(result), expected);
+        }
+        let answers = format!("+OK\r\n-ERR DB index is out of range\r\n{OLD}{OLD}");
+        let (_, result) = told(&info, Protocol::Resp3, &[&answers]);
+        let error = ConnectError::from(&result.unwrap_err());
+        assert_eq!(&*error.reason, "DB index is out of range");
+    }
+}

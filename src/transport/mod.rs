@@ -115,7 +115,7 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, driver) = wire::wire(stream, pushes);
+        let (sender, driver) = wire::open(stream, pushes);
         Connection {
             sender,
             driver: tokio::spawn(driver),

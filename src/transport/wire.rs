@@ -18,7 +18,7 @@ const READ_AT_ONCE: usize = 64 * 1024;
 /// Batches that are written at once.
 const WRITTEN_AT_ONCE: usize = 16;
 
-/// Sends batches over a [`wire`], as long as that is open.
+/// Sends batches over a stream, as long as what [`open`] returned runs.
 #[derive(Clone)]
 pub struct Sender(UnboundedSender<Request>);
 
@@ -45,7 +45,7 @@ impl Sender {
 /// A way to send over a stream, and what has to run for that: it ends when the stream does, or is
 /// not understood. Dropped, it closes the stream, and what waits for a reply fails. `pushes` are
 /// told what the server says unasked.
-pub fn wire<S>(
+pub fn open<S>(
     stream: S,
     pushes: Option<UnboundedSender<Vec<Value>>>,
 ) -> (Sender, impl Future<Output = ()>)
@@ -279,7 +279,7 @@ mod tests {
         let runtime = Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let (ours, theirs) = duplex(room);
-            let (sender, driver) = wire(ours, None);
+            let (sender, driver) = open(ours, None);
             tokio::select! {
                 result = test(sender, theirs) => result,
                 // (A test goes on when the wire has ended.)
@@ -371,7 +371,7 @@ mod tests {
         let runtime = Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let (ours, mut theirs) = duplex(1024);
-            let (sender, driver) = wire(ours, None);
+            let (sender, driver) = open(ours, None);
             let call = sender.send(ping());
             drop(driver);
             assert!(call.await.unwrap_err().is_connection_dropped());
