@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use redis::{Cmd, Pipeline, Value};
+use redis::{Cmd, Value};
 
 use crate::error::StoreError;
 use crate::expiry::put_true_expiry;
 use crate::lane::LaneId;
 use crate::test_panics::panic_at;
+use crate::transport::Batch;
 
 /// When a key is to expire.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,13 +33,14 @@ pub enum TrueExpiry {
 }
 
 impl TrueExpiry {
-    /// Takes in PTTL's answer: puts the expiry into the text, or returns it to be told beside. An
-    /// error (no right to PTTL), -1 (no expiry) and -2 (just gone) leave the session as stored.
-    pub fn take_in(self, text: &mut Vec<u8>, pttl: &Value, clock: Clock) -> Option<f64> {
+    /// Takes in PTTL's answer, which came when `Date.now()` said `now`: puts the expiry into the
+    /// text, or returns it to be told beside. An error (no right to PTTL), -1 (no expiry) and -2 (just
+    /// gone) leave the session as stored.
+    pub fn take_in(self, text: &mut Vec<u8>, pttl: &Value, now: f64) -> Option<f64> {
         let Value::Int(ttl @ 0..) = *pttl else {
             return None;
         };
-        let expires = clock.now() + ttl as f64;
+        let expires = now + ttl as f64;
         if self == TrueExpiry::Beside {
             return Some(expires);
         }
@@ -65,9 +67,10 @@ impl Clock {
         }
     }
 
-    /// What `Date.now()` would say now, from any thread.
-    pub fn now(self) -> f64 {
-        self.date_now + self.read.elapsed().as_millis() as f64
+    /// What `Date.now()` would say at a moment, on any thread.
+    pub fn at(self, moment: Instant) -> f64 {
+        let since = moment.saturating_duration_since(self.read);
+        self.date_now + since.as_millis() as f64
     }
 }
 
@@ -112,14 +115,15 @@ pub enum Reply {
 }
 
 impl Command {
-    /// Adds the call's Redis commands to a pipeline.
-    pub fn add_to(&self, pipeline: &mut Pipeline) {
+    /// Adds the call's Redis commands to a batch.
+    pub fn add_to(&self, batch: &mut Batch) {
         panic_at("the sending", self.key());
+        let mut digits = itoa::Buffer::new();
         match self {
             Command::Get { key, expiry, .. } => {
-                pipeline.add_command(command("GET", 1, key));
+                batch.add(&[b"GET", key]);
                 if *expiry != TrueExpiry::Unasked {
-                    pipeline.add_command(command("PTTL", 1, key));
+                    batch.add(&[b"PTTL", key]);
                 }
             }
             Command::Set {
@@ -128,33 +132,23 @@ impl Command {
                 expires_in,
                 only_existing,
             } => {
-                let mut set = Cmd::with_capacity(6, key.len() + value.len() + 64);
-                set.arg("SET").arg(key).arg(value);
-                if let Some(ms) = expires_in {
-                    set.arg("PX").arg(ms);
+                let ms = expires_in.map(|ms| digits.format(ms).as_bytes());
+                match (ms, only_existing) {
+                    (Some(ms), true) => batch.add(&[b"SET", key, value, b"PX", ms, b"XX"]),
+                    (Some(ms), false) => batch.add(&[b"SET", key, value, b"PX", ms]),
+                    (None, true) => batch.add(&[b"SET", key, value, b"XX"]),
+                    (None, false) => batch.add(&[b"SET", key, value]),
                 }
-                if *only_existing {
-                    set.arg("XX");
-                }
-                pipeline.add_command(set);
             }
-            Command::Touch { key, expiry } => {
-                pipeline.add_command(match expiry {
-                    Expiry::In(ms) => {
-                        let mut pexpire = command("PEXPIRE", 2, key);
-                        pexpire.arg(ms);
-                        pexpire
-                    }
-                    Expiry::Never => command("PERSIST", 1, key),
-                    Expiry::Past => command("DEL", 1, key),
-                });
-            }
-            Command::Destroy { key } => {
-                pipeline.add_command(command("DEL", 1, key));
-            }
+            Command::Touch { key, expiry } => match expiry {
+                Expiry::In(ms) => batch.add(&[b"PEXPIRE", key, digits.format(*ms).as_bytes()]),
+                Expiry::Never => batch.add(&[b"PERSIST", key]),
+                Expiry::Past => batch.add(&[b"DEL", key]),
+            },
+            Command::Destroy { key } => batch.add(&[b"DEL", key]),
             Command::Raw(commands) => {
                 for command in commands {
-                    pipeline.add_command(command.clone());
+                    batch.add_cmd(command);
                 }
             }
         }
@@ -169,6 +163,15 @@ impl Command {
         }
     }
 
+    /// About how many bytes it is.
+    pub fn size(&self) -> usize {
+        let value = match self {
+            Command::Set { value, .. } => value.len(),
+            _ => 0,
+        };
+        self.key().len() + value
+    }
+
     /// The key it is about; nothing where it is about several.
     pub fn key(&self) -> &[u8] {
         match self {
@@ -180,13 +183,15 @@ impl Command {
         }
     }
 
-    /// Reads the call's answer off the replies of its pipeline, consuming as many as
-    /// [`Command::add_to`] added commands. `call` and `server` name both in errors.
+    /// Reads the call's answer off the replies to its batch, consuming as many as
+    /// [`Command::add_to`] added commands. `call` and `server` name both in errors;
+    /// `came` is when the replies did.
     pub fn read(
         &self,
         replies: &mut impl Iterator<Item = Value>,
         call: &str,
         server: &str,
+        came: Instant,
     ) -> Result<Reply, StoreError> {
         let mut next = || replies.next().unwrap_or(Value::Nil);
         let checked = |value| match value {
@@ -211,7 +216,8 @@ impl Command {
                 }
                 // The text is anybody's, and other calls of the store are under way.
                 StoreError::guard(call, || {
-                    let expires = ttl.and_then(|ttl| expiry.take_in(&mut text, &ttl, *clock));
+                    let expires =
+                        ttl.and_then(|ttl| expiry.take_in(&mut text, &ttl, clock.at(came)));
                     Ok(Reply::Session { text, expires })
                 })
             }
@@ -228,21 +234,15 @@ impl Command {
     }
 }
 
-/// A command on one key, with room for `args` arguments in all.
-fn command(name: &str, args: usize, key: &[u8]) -> Cmd {
-    let mut command = Cmd::with_capacity(1 + args, name.len() + key.len() + 24);
-    command.arg(name).arg(key);
-    command
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn packed(command: &Command) -> String {
-        let mut pipeline = Pipeline::new();
-        command.add_to(&mut pipeline);
-        String::from_utf8(pipeline.get_packed_pipeline())
+        let mut batch = Batch::default();
+        command.add_to(&mut batch);
+        assert_eq!(batch.replies(), command.replies());
+        String::from_utf8(batch.into_bytes())
             .unwrap()
             .split("\r\n")
             .filter(|part| !part.starts_with(['*', '$']) && !part.is_empty())
@@ -269,7 +269,7 @@ mod tests {
 
     fn read(command: &Command, replies: Vec<Value>) -> Result<Reply, StoreError> {
         let mut replies = replies.into_iter();
-        let reply = command.read(&mut replies, "get", "here");
+        let reply = command.read(&mut replies, "get", "here", Instant::now());
         assert_eq!(replies.next(), None, "a reply was left for the next call");
         reply
     }

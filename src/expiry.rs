@@ -4,6 +4,7 @@
 //! reads back goes stale, and a later `save` of that session deletes it (connect-redis #259, #412).
 
 use std::fmt;
+use std::io::Write;
 use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -23,6 +24,9 @@ struct Cookie<'a> {
 /// Milliseconds since the epoch from which on an ISO string needs more than four digits a year.
 const YEAR_10000: f64 = 253_402_300_800_000.0;
 
+/// Bytes of a date in JSON.
+const ISO_DATE: usize = "\"2026-01-01T12:00:00.123Z\"".len();
+
 /// Replaces `cookie.expires` in the JSON text of a session by `expires` (milliseconds since the
 /// epoch), in the notation that stands there: an ISO string or a number. Every other byte stays.
 ///
@@ -38,17 +42,24 @@ pub fn put_true_expiry(text: &mut Vec<u8>, expires: f64) -> bool {
     let Some(place) = find_expires(text) else {
         return false;
     };
-    let new = if text[place.start] == b'"' {
+    let mut new = [0; ISO_DATE];
+    let mut rest = &mut new[..];
+    let written = if text[place.start] == b'"' {
         let time = UNIX_EPOCH + Duration::from_millis(expires as u64);
         // As `Date.prototype.toISOString` writes it.
-        format!("\"{}\"", humantime::format_rfc3339_millis(time))
+        write!(rest, "\"{}\"", humantime::format_rfc3339_millis(time))
     } else {
-        format!("{expires:.0}")
+        write!(rest, "{expires:.0}")
     };
+    let left = rest.len();
+    let new = &new[..ISO_DATE - left];
+    if written.is_err() {
+        return false; // It cannot be: there is room for every time before the year 10000.
+    }
     if new.len() == place.len() {
-        text[place].copy_from_slice(new.as_bytes());
+        text[place].copy_from_slice(new);
     } else {
-        text.splice(place, new.into_bytes());
+        text.splice(place, new.iter().copied());
     }
     true
 }
@@ -61,6 +72,9 @@ pub fn has_cookie_expiry(text: &[u8]) -> bool {
 /// Where the value of `cookie.expires` stands, if it is one to replace.
 fn find_expires(text: &[u8]) -> Option<Range<usize>> {
     panic_at("the expiry", text);
+    if let Some(found) = find_in_plain_cookie(text) {
+        return found;
+    }
     let cookie = find_cookie(text)?.get().as_bytes();
     // serde would also take an array, member by member.
     if cookie.first() != Some(&b'{') {
@@ -84,6 +98,71 @@ fn find_expires(text: &[u8]) -> Option<Range<usize>> {
     // `expires` borrows from `text`, so its address tells its place.
     let start = expires.get().as_ptr() as usize - text.as_ptr() as usize;
     Some(start..start + expires.get().len())
+}
+
+/// As [`find_expires`], in a fifth of the time, of a text that begins as express-session writes it:
+/// with the cookie, whose members are plain. `None` where it does not, and has to be read by all the
+/// rules of JSON.
+#[allow(clippy::option_option)] // reason: found, not there, not for this to say
+fn find_in_plain_cookie(text: &[u8]) -> Option<Option<Range<usize>>> {
+    const START: &[u8] = br#"{"cookie":{"#;
+    let mut rest = text.strip_prefix(START)?;
+    let (mut age, mut expires) = (None, None);
+    loop {
+        let name = plain_string(rest)?;
+        rest = rest[name.len()..].strip_prefix(b":")?;
+        let value = plain_value(rest)?;
+        let start = text.len() - rest.len();
+        let place = start..start + value.len();
+        let twice = match name {
+            b"\"originalMaxAge\"" => age.replace(value).is_some(),
+            b"\"expires\"" => expires.replace((value, place)).is_some(),
+            _ => false,
+        };
+        if twice {
+            return None;
+        }
+        rest = &rest[value.len()..];
+        match rest.split_first()? {
+            (b',', more) => rest = more,
+            (b'}', _) => break,
+            _ => return None,
+        }
+    }
+    let is_number = |value: &[u8]| matches!(value[0], b'-' | b'0'..=b'9');
+    let follows_age = age.is_some_and(is_number);
+    let can_be_replaced = |value: &[u8]| is_number(value) || value[0] == b'"';
+    Some(
+        expires
+            .filter(|(value, _)| follows_age && can_be_replaced(value))
+            .map(|(_, place)| place),
+    )
+}
+
+/// A value that stands at the beginning of `text`, if it is a plain one: no object, no array, no
+/// escapes, no fractions.
+fn plain_value(text: &[u8]) -> Option<&[u8]> {
+    match text.first()? {
+        b'"' => plain_string(text),
+        b'-' | b'0'..=b'9' => {
+            let digits = text.strip_prefix(b"-").unwrap_or(text);
+            let count = digits.iter().take_while(|c| c.is_ascii_digit()).count();
+            let is_plain = count > 0 && (count == 1 || digits[0] != b'0');
+            is_plain.then(|| &text[..text.len() - digits.len() + count])
+        }
+        _ => [&b"true"[..], b"false", b"null"]
+            .into_iter()
+            .find(|word| text.starts_with(word))
+            .map(|word| &text[..word.len()]),
+    }
+}
+
+/// The string, with its quotes, that stands at the beginning of `text`, if it is all plain ASCII.
+fn plain_string(text: &[u8]) -> Option<&[u8]> {
+    let inside = text.strip_prefix(b"\"")?;
+    let is_end = |c: &u8| matches!(c, b'"' | b'\\' | ..b' ' | 0x80..);
+    let end = inside.iter().position(is_end)?;
+    (inside[end] == b'"').then(|| &text[..end + 2])
 }
 
 /// The value of the first member `cookie`. What follows it is not read: express-session writes the
@@ -160,6 +239,43 @@ mod tests {
             changed(text).unwrap(),
             text.replace("2020-01-01T00:00:00.000Z", "2026-01-01T12:00:00.123Z")
         );
+    }
+
+    #[test]
+    fn a_plain_cookie_is_read_as_any_other() {
+        for cookie in [
+            r#""originalMaxAge":1000,"expires":"2020-01-01T00:00:00.000Z","secure":true,"path":"/""#,
+            r#""expires":5,"originalMaxAge":-1"#,
+            r#""originalMaxAge":null,"expires":null,"httpOnly":false"#,
+            r#""originalMaxAge":"5","expires":"x""#,
+            r#""originalMaxAge":5,"expires":false"#,
+            r#""path":"/""#,
+        ] {
+            let text = format!(r#"{{"cookie":{{{cookie}}},"n":1}}"#);
+            let plain = find_in_plain_cookie(text.as_bytes()).expect("it is plain");
+            let spaced = text.replacen(":{", ": {", 1); // and so for serde to read
+            assert_eq!(find_in_plain_cookie(spaced.as_bytes()), None);
+            let moved = plain.map(|place| place.start + 1..place.end + 1);
+            assert_eq!(find_expires(spaced.as_bytes()), moved, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_that_is_not_plain_is_left_to_serde() {
+        for cookie in [
+            "",
+            r#""expires":"\u0078","originalMaxAge":5"#,
+            r#""expires":"x","originalMaxAge":5.5"#,
+            r#""expires":"x","originalMaxAge":05"#,
+            r#""expires":"x","expires":"x","originalMaxAge":5"#,
+            r#""domain":{},"expires":"x","originalMaxAge":5"#,
+            r#""path":"/ü","expires":"x","originalMaxAge":5"#,
+            r#""expires":"x","originalMaxAge":5,"#,
+            r#""expires":"x" ,"originalMaxAge":5"#,
+        ] {
+            let text = format!(r#"{{"cookie":{{{cookie}}}}}"#);
+            assert_eq!(find_in_plain_cookie(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

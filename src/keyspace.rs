@@ -9,6 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
@@ -313,17 +314,14 @@ impl Sweep {
             .filter(|found| !found.text.is_empty())
             .collect();
         self.ask_left(shared, &mut found).await?;
-        let records = found.into_iter().map(
-            |Found {
-                 key,
-                 mut text,
-                 pttl,
-             }| {
-                let expires =
-                    pttl.and_then(|pttl| self.expiry.take_in(&mut text, &pttl, self.clock));
-                self.record(key, Some(text), expires)
-            },
-        );
+        let now = self.clock.at(Instant::now());
+        let records = found.into_iter().map(|mut found| {
+            let Found { key, text, pttl } = &mut found;
+            let expires = pttl
+                .as_ref()
+                .and_then(|pttl| self.expiry.take_in(text, pttl, now));
+            self.record(key, Some(std::mem::take(text)), expires)
+        });
         Ok(records.collect())
     }
 

@@ -12,17 +12,18 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use redis::{Pipeline, RedisError, ServerError, Value};
-use tokio::task::coop::unconstrained;
+use redis::{RedisError, ServerError, Value};
 use tokio::time::{sleep, timeout, timeout_at};
 
 use crate::engine::{Call, News, Shared, Status};
 use crate::error::{ConnectError, ServerName, StoreError};
 use crate::slots::{Node, Redirect, redirect};
-use crate::transport::{Connection, Sender, Target};
+use crate::transport::{Batch, Connection, Sender, Target};
 
-/// Calls that go out as one pipeline. More than this and the first waits for the last.
+/// Calls that go out as one batch. More than this and the first waits for the last.
 const BATCH: usize = 1024;
+/// About how many bytes a call is on the wire, besides its key and value.
+const FRAME: usize = 96;
 /// The wait before the second attempt to connect; it doubles with each further one …
 const BACKOFF_FIRST: Duration = Duration::from_millis(25);
 /// … up to this.
@@ -223,13 +224,9 @@ impl Lane {
             return None;
         }
         let most = self.waiting.len().min(BATCH);
-        let batch = self.waiting.drain(..most).collect();
-        let flight = fly(
-            connection.sender(),
-            batch,
-            self.shared.clone(),
-            self.name.clone(),
-        );
+        let calls = self.waiting.drain(..most).collect();
+        let sender = connection.sender();
+        let flight = fly(&sender, calls, self.shared.clone(), self.name.clone());
         self.aloft += 1;
         let (lane, connection, era) = (self.id, self.connection, self.era);
         Some(async move {
@@ -356,8 +353,10 @@ impl Lane {
     fn deliver(&self, calls: Vec<Call>, values: Vec<Value>) -> Vec<Returned> {
         let mut returned = Vec::new();
         let mut values = values.into_iter();
+        let came = Instant::now();
         let shared = self.shared.clone();
         tell(&shared, |news| {
+            news.reserve(calls.len());
             for mut call in calls {
                 let count = call.command.replies();
                 let mut asked;
@@ -380,7 +379,7 @@ impl Lane {
                         Refusal::Unserved(why) => Returned::Unserved(call, why),
                     });
                 } else {
-                    let answer = call.command.read(replies, call.name, &self.name);
+                    let answer = call.command.read(replies, call.name, &self.name, came);
                     call.answer(answer, news);
                 }
             }
@@ -516,59 +515,49 @@ fn backoff(attempts: u32, random: u64) -> Duration {
     half + half.mul_f64((random % 1024) as f64 / 1024.0)
 }
 
-/// Sends a batch as one pipeline and waits for its replies. Calls whose deadline comes first are
-/// rejected then; the others go on waiting.
-async fn fly(
-    mut sender: Sender,
-    mut batch: Vec<Call>,
+/// Sends calls as one batch, at once, and waits for their replies. Calls whose deadline comes first
+/// are rejected then; the others go on waiting.
+fn fly(
+    sender: &Sender,
+    mut calls: Vec<Call>,
     shared: Arc<Shared>,
     server: ServerName,
-) -> Landing {
-    let mut pipeline = Pipeline::with_capacity(2 * batch.len());
-    for call in &batch {
-        add_to(call, &mut pipeline);
+) -> impl Future<Output = Landing> + use<> {
+    let size = calls.iter().map(|call| call.command.size() + FRAME).sum();
+    let mut batch = Batch::with_capacity(size);
+    for call in &calls {
+        batch.set_asking(call.asking);
+        call.command.add_to(&mut batch);
     }
-    // Out of tokio's budget: a flight that is put off for it would be sent after later ones.
-    let mut response = std::pin::pin!(unconstrained(sender.send(&pipeline)));
-    let silence = Instant::now() + SILENCE * shared.limits.command;
-    loop {
-        let deadline = batch
-            .iter()
-            .filter(|call| call.is_open())
-            .map(|call| call.deadline)
-            .min()
-            .unwrap_or(silence);
-        if deadline == silence && Instant::now() >= silence {
-            return Landing::Silent;
-        }
-        match timeout_at(deadline.into(), &mut response).await {
-            Ok(Ok(values)) => return Landing::Replied(batch, values),
-            Ok(Err(error)) => return Landing::Lost(batch, error),
-            Err(_) => {
-                let now = Instant::now();
-                tell(&shared, |news| {
-                    for call in batch.iter_mut().filter(|call| call.deadline <= now) {
-                        let limit = shared.limits.command;
-                        let timeout = StoreError::timeout(call.name, &server, limit);
-                        call.answer(Err(timeout), news);
-                    }
-                });
-                shared.doubt();
+    let response = sender.send(batch);
+    async move {
+        let mut response = std::pin::pin!(response);
+        let silence = Instant::now() + SILENCE * shared.limits.command;
+        loop {
+            // They are in their order, so that none comes before that of the first.
+            let deadline = calls
+                .iter()
+                .find(|call| call.is_open())
+                .map_or(silence, |call| call.deadline);
+            if deadline == silence && Instant::now() >= silence {
+                return Landing::Silent;
+            }
+            match timeout_at(deadline.into(), &mut response).await {
+                Ok(Ok(values)) => return Landing::Replied(calls, values),
+                Ok(Err(error)) => return Landing::Lost(calls, error),
+                Err(_) => {
+                    let now = Instant::now();
+                    tell(&shared, |news| {
+                        for call in calls.iter_mut().filter(|call| call.deadline <= now) {
+                            let limit = shared.limits.command;
+                            let timeout = StoreError::timeout(call.name, &server, limit);
+                            call.answer(Err(timeout), news);
+                        }
+                    });
+                    shared.doubt();
+                }
             }
         }
-    }
-}
-
-/// Adds a call's commands to a pipeline; with an ASKING before each where it was sent on by ASK.
-fn add_to(call: &Call, pipeline: &mut Pipeline) {
-    if !call.asking {
-        return call.command.add_to(pipeline);
-    }
-    let mut own = Pipeline::new();
-    call.command.add_to(&mut own);
-    for command in own.cmd_iter() {
-        pipeline.cmd("ASKING");
-        pipeline.add_command(command.clone());
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use redis::{Cmd, Value};
@@ -11,6 +12,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::command::{Command, Reply};
 use crate::error::{ServerName, StoreError};
 use crate::lane::LaneId;
+use crate::transport::Batch;
+use crate::transport::resp::{Parser, Said};
 
 pub type CallId = u32;
 
@@ -95,11 +98,11 @@ impl Shared {
         commands: impl Iterator<Item = Command>,
     ) -> Vec<Result<Reply, StoreError>> {
         join_all(commands.map(async |command| {
-            let mut pipeline = redis::Pipeline::new();
-            command.add_to(&mut pipeline);
-            let commands = pipeline.cmd_iter().cloned().collect();
+            let mut batch = Batch::default();
+            command.add_to(&mut batch);
+            let commands = parse(&batch.into_bytes());
             let mut replies = self.ask(name, commands, To::Key).await?.into_iter();
-            command.read(&mut replies, name, &self.server)
+            command.read(&mut replies, name, &self.server, Instant::now())
         }))
         .await
     }
@@ -108,4 +111,21 @@ impl Shared {
     pub async fn masters(&self, _: &'static str) -> Result<Vec<LaneId>, StoreError> {
         Ok(vec![0])
     }
+}
+
+/// The commands that go over the wire as `bytes`, as a server reads them.
+fn parse(mut bytes: &[u8]) -> Vec<Cmd> {
+    let mut parser = Parser::default();
+    let mut commands = Vec::new();
+    while let Ok(Some(Said::Reply(Value::Array(parts)))) = parser.next(&mut bytes) {
+        let mut command = Cmd::new();
+        for part in parts {
+            match part {
+                Value::BulkString(part) => command.arg(part),
+                other => panic!("a part of a command is {other:?}"),
+            };
+        }
+        commands.push(command);
+    }
+    commands
 }

@@ -1,19 +1,22 @@
-//! Any replies of a server, read as the answer to a call: no panic, as many replies consumed as
-//! commands were sent, an answer of the call's own kind, and no key in an error.
+//! Any replies of a server, read as the answer to a call: no panic, the same replies in whatever
+//! pieces they come, as many consumed as commands were sent, an answer of the call's own kind, and no
+//! key in an error.
 //!
 //! An input is a line, the kind of call and the sid, and then the replies: RESP where the kind is a
 //! digit, else values made from the bytes.
 #![no_main]
 
+use std::time::Instant;
+
 use arbitrary::Unstructured;
-use bytes::BytesMut;
 use connect_redis_rs_fuzz::command::{Clock, Command, Expiry, Reply, TrueExpiry};
 use connect_redis_rs_fuzz::slots::{Redirect, SLOTS, read_layout, redirect};
+use connect_redis_rs_fuzz::transport::Batch;
+use connect_redis_rs_fuzz::transport::resp::{Parser, Said};
 use connect_redis_rs_fuzz::values::{any, put_key};
 use connect_redis_rs_fuzz::{check, json};
 use libfuzzer_sys::fuzz_target;
-use redis::{Cmd, Pipeline, Value, ValueCodec};
-use tokio_util::codec::Decoder;
+use redis::{Cmd, Value};
 
 const NOW: u64 = 1_767_268_800_000;
 
@@ -28,27 +31,28 @@ fuzz_target!(|input: &[u8]| {
     let key = format!("sess:{sid}");
 
     let command = command(kind.wrapping_sub(b'0') % 10, key.clone().into_bytes());
-    let mut pipeline = Pipeline::new();
-    command.add_to(&mut pipeline);
+    let mut batch = Batch::default();
+    command.add_to(&mut batch);
+    let asked = batch.replies();
     let values = if kind.is_ascii_digit() {
         resp(&put_key(replies, key.as_bytes()))
     } else {
         let mut input = Unstructured::new(replies);
         std::iter::from_fn(|| any(&mut input, key.as_bytes()).ok())
-            .take(pipeline.len() + 1)
+            .take(asked + 1)
             .collect()
     };
 
-    assert_eq!(command.replies(), pipeline.len());
+    assert_eq!(command.replies(), asked);
     for value in &values {
         places(value);
     }
 
     let mut taken = 0;
     let mut rest = values.iter().cloned().inspect(|_| taken += 1);
-    let answer = command.read(&mut rest, "get", "here");
+    let answer = command.read(&mut rest, "get", "here", Instant::now());
     drop(rest);
-    assert_eq!(taken, pipeline.len().min(values.len()));
+    assert_eq!(taken, asked.min(values.len()));
 
     match answer {
         Err(error) => {
@@ -68,7 +72,7 @@ fuzz_target!(|input: &[u8]| {
             session(expiry, stored, &text, expires, values.get(1));
         }
         Ok(Reply::Raw(raw)) => {
-            assert_eq!(raw.len(), pipeline.len());
+            assert_eq!(raw.len(), asked);
             assert!(matches!(command, Command::Raw(_)));
         }
         Ok(Reply::Discarded) => assert!(matches!(command, Command::Set { .. })),
@@ -177,21 +181,114 @@ fn command(kind: u8, key: Vec<u8>) -> Command {
     }
 }
 
-/// Replies as the connection reads them, up to the first that is none; in two parts, as a network
-/// may bring them.
+/// Replies as the connection reads them, up to the first that is none.
 fn resp(stream: &[u8]) -> Vec<Value> {
-    let mut codec = ValueCodec::default();
-    let mut buffer = BytesMut::new();
-    let mut values = Vec::new();
-    for part in stream.chunks((stream.len() / 2).max(1)) {
-        buffer.extend_from_slice(part);
+    let (said, is_resp) = said_in(std::iter::once(stream));
+    let in_pieces = [
+        said_in(stream.chunks(1)),
+        said_in(stream.chunks((stream.len() / 2).max(1))),
+        said_in(any_pieces(stream)),
+    ];
+    for (pieces, is_resp_in_pieces) in in_pieces {
+        assert_eq!(shown(&pieces), shown(&said), "it depends on the pieces");
+        assert_eq!(is_resp_in_pieces, is_resp);
+    }
+    as_the_crate_does(stream, &said);
+    said.into_iter()
+        .filter_map(|said| match said {
+            Said::Reply(value) => Some(value),
+            Said::Push(_) => None,
+        })
+        .collect()
+}
+
+/// What is said in a stream that comes in pieces, up to what is not RESP, and whether all is.
+fn said_in<'s>(pieces: impl Iterator<Item = &'s [u8]>) -> (Vec<Said>, bool) {
+    let mut parser = Parser::default();
+    let (mut input, mut all) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        let mut rest = &input[..];
         loop {
-            match codec.decode(&mut buffer) {
-                Ok(Some(value)) => values.push(value),
+            match parser.next(&mut rest) {
+                Ok(Some(said)) => all.push(said),
                 Ok(None) => break,
-                Err(_) => return values, // The connection is given up.
+                Err(_) => return (all, false), // The connection is given up.
             }
         }
+        let used = input.len() - rest.len();
+        input.drain(..used);
     }
-    values
+    (all, true)
+}
+
+/// Pieces of lengths that look like none in particular.
+fn any_pieces(mut stream: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut dice = stream.len();
+    std::iter::from_fn(move || {
+        dice = dice.wrapping_mul(25_173).wrapping_add(13_849) % 65_536;
+        let length = (1 + dice / 7 % 40).min(stream.len());
+        let (piece, rest) = stream.split_at(length);
+        stream = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// Panics unless what the redis crate reads is what is read here.
+fn as_the_crate_does(mut stream: &[u8], said: &[Said]) {
+    let mut parser = redis::Parser::new();
+    let mut said = said.iter();
+    while let Ok(theirs) = parser.parse_value(&mut stream) {
+        match theirs {
+            // By the specification there is none without a kind.
+            Value::Push { data, .. } if data.is_empty() => return,
+            Value::Push { data, .. } if !data.iter().any(has_push) => match said.next() {
+                Some(Said::Push(ours)) => {
+                    let data: Vec<Value> = data.into_iter().map(without_attributes).collect();
+                    assert_eq!(shown(&ours[1..]), shown(&data));
+                }
+                other => panic!("{data:?} is read as {other:?}"),
+            },
+            // There it is within nothing.
+            theirs if has_push(&theirs) => return,
+            theirs => match said.next() {
+                Some(Said::Reply(ours)) => {
+                    assert_eq!(shown(&[ours]), shown(&[without_attributes(theirs)]));
+                }
+                other => panic!("{theirs:?} is read as {other:?}"),
+            },
+        }
+    }
+}
+
+fn has_push(value: &Value) -> bool {
+    let has_one = |pair: &(Value, Value)| has_push(&pair.0) || has_push(&pair.1);
+    match value {
+        Value::Push { .. } => true,
+        Value::Array(list) | Value::Set(list) => list.iter().any(has_push),
+        Value::Map(pairs) => pairs.iter().any(has_one),
+        Value::Attribute { data, attributes } => has_push(data) || attributes.iter().any(has_one),
+        _ => false,
+    }
+}
+
+fn without_attributes(value: Value) -> Value {
+    let all = |list: Vec<Value>| list.into_iter().map(without_attributes).collect();
+    match value {
+        Value::Attribute { data, .. } => without_attributes(*data),
+        Value::Array(list) => Value::Array(all(list)),
+        Value::Set(list) => Value::Set(all(list)),
+        Value::Map(pairs) => Value::Map(
+            pairs
+                .into_iter()
+                .map(|(name, value)| (without_attributes(name), without_attributes(value)))
+                .collect(),
+        ),
+        value => value,
+    }
+}
+
+/// To compare what may hold a NaN.
+fn shown(values: &[impl std::fmt::Debug]) -> String {
+    format!("{values:?}")
 }

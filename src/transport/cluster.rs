@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::Value;
 
-use super::{Sender, Server, Target};
+use super::{Batch, Sender, Server, Target};
 use crate::error::{ConnectError, ServerName};
 use crate::slots::{Layout, Node, read_layout};
 
@@ -80,10 +80,10 @@ async fn connect_and_ask(server: &Server) -> Result<Layout, ConnectError> {
     ask(connection.sender(), host).await.map_err(at_node)
 }
 
-async fn ask(mut sender: Sender, host: String) -> Result<Layout, ConnectError> {
-    let mut question = redis::pipe();
-    question.cmd("CLUSTER").arg("SLOTS");
-    let answer = sender.send(&question).await;
+async fn ask(sender: Sender, host: String) -> Result<Layout, ConnectError> {
+    let mut question = Batch::default();
+    question.add(&[b"CLUSTER", b"SLOTS"]);
+    let answer = sender.send(question).await;
     let mut replies = answer.map_err(|error| ConnectError::from(&error))?;
     match replies.pop() {
         Some(Value::ServerError(error)) => {

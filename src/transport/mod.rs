@@ -3,24 +3,30 @@
 mod cluster;
 mod dial;
 mod js_client;
+mod login;
+mod resp;
 mod sentinel;
 mod standalone;
 mod tls;
 mod url;
+mod wire;
 
 use std::sync::Arc;
 
-use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, RedisResult, Value};
+use redis::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 use crate::error::{ConnectError, ServerName};
 
 pub use cluster::Cluster;
 pub use js_client::{JsClient, reply};
+pub use resp::Batch;
 pub use sentinel::Sentinel;
 pub use standalone::{FromUrl, Login, Server, is_passing};
 pub use tls::{Tls, TlsOptions};
+pub use wire::Sender;
 
 /// Where the commands go.
 pub enum Transport {
@@ -96,24 +102,30 @@ impl Target {
 
 /// An open connection. Dropping it closes the socket, and what is in flight on it fails.
 pub struct Connection {
-    sender: MultiplexedConnection,
+    sender: Sender,
     driver: JoinHandle<()>,
     /// Ends when the server is known not to be the right one any more.
     watch: Option<JoinHandle<()>>,
 }
 
 impl Connection {
-    fn new(sender: MultiplexedConnection, driver: JoinHandle<()>) -> Connection {
+    /// Starts the task that reads and writes a stream. `pushes` are told what the server says
+    /// unasked.
+    fn over<S>(stream: S, pushes: Option<UnboundedSender<Vec<Value>>>) -> Connection
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, driver) = wire::open(stream, pushes);
         Connection {
             sender,
-            driver,
+            driver: tokio::spawn(driver),
             watch: None,
         }
     }
 
     /// A way to send commands, as long as the connection is open.
     pub fn sender(&self) -> Sender {
-        Sender(self.sender.clone())
+        self.sender.clone()
     }
 
     /// Resolves when the server or the network has closed the connection, or it has to be left.
@@ -136,18 +148,5 @@ impl Drop for Connection {
         if let Some(watch) = &self.watch {
             watch.abort();
         }
-    }
-}
-
-/// Sends pipelines over a [`Connection`].
-pub struct Sender(MultiplexedConnection);
-
-impl Sender {
-    /// Sends a pipeline whole; a reply for each command, errors of the server among them. Fails
-    /// as a whole where the connection does.
-    pub async fn send(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
-        self.0
-            .send_packed_commands(pipeline, 0, pipeline.len())
-            .await
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use futures_util::future::select_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use redis::{PushKind, Value};
+use redis::Value;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::sleep;
 
-use super::{Connection, Server};
+use super::{Batch, Connection, Server};
 use crate::error::{ConnectError, ServerName};
 
 /// The pause before a sentinel that is gone is listened to again.
@@ -62,9 +62,9 @@ impl Sentinel {
         let (host, port) = self.ask(node).await?;
         let server = self.login.at(host.clone(), port);
         let mut connection = server.connect().await?;
-        let mut role = redis::pipe();
-        role.cmd("ROLE");
-        if let Ok(replies) = connection.sender().send(&role).await
+        let mut role = Batch::default();
+        role.add(&[b"ROLE"]);
+        if let Ok(replies) = connection.sender().send(role).await
             && let Some(Value::Array(said)) = replies.first()
             && let Some(role) = said.first().and_then(text)
             && role != "master"
@@ -90,12 +90,10 @@ impl Sentinel {
             reason: format!("sentinel {}: {}", node.name(), error.reason).into(),
             ..error
         })?;
-        let mut question = redis::pipe();
-        question
-            .cmd("SENTINEL")
-            .arg("GET-MASTER-ADDR-BY-NAME")
-            .arg(&self.master);
-        let answer = connection.sender().send(&question).await;
+        let mut question = Batch::default();
+        let master = self.master.as_bytes();
+        question.add(&[b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", master]);
+        let answer = connection.sender().send(question).await;
         let replies = answer.map_err(|error| ConnectError::from(&error))?;
         let unknown = |reason: String| ConnectError {
             code: "ENOTFOUND".into(),
@@ -136,14 +134,12 @@ impl Sentinel {
     async fn listen(&self, node: &Server, host: &str, port: u16) {
         loop {
             let (pushes, mut heard) = unbounded_channel();
-            if let Ok((mut sender, _connection)) = node.connect_to_hear(pushes).await
-                && sender.subscribe(SWITCH).await.is_ok()
+            if let Ok(connection) = node.connect_to_hear(pushes).await
+                && is_subscribed(&connection).await
             {
                 while let Some(push) = heard.recv().await {
-                    match push.kind {
-                        PushKind::Disconnection => break,
-                        PushKind::Message if self.is_switch(&push.data, host, port) => return,
-                        _ => {}
+                    if self.is_switch(&push, host, port) {
+                        return;
                     }
                 }
             }
@@ -151,9 +147,13 @@ impl Sentinel {
         }
     }
 
-    /// Whether a message says that our master is elsewhere: `name old-host old-port host port`.
-    fn is_switch(&self, message: &[Value], host: &str, port: u16) -> bool {
-        let Some(payload) = message.get(1).and_then(text) else {
+    /// Whether a push is the message that our master is elsewhere:
+    /// `name old-host old-port host port`.
+    fn is_switch(&self, push: &[Value], host: &str, port: u16) -> bool {
+        let [kind, _channel, payload] = push else {
+            return false;
+        };
+        let (Some("message"), Some(payload)) = (text(kind), text(payload)) else {
             return false;
         };
         let mut words = payload.split(' ');
@@ -162,6 +162,15 @@ impl Sentinel {
             new_host != Some(host) || new_port.and_then(|p| p.parse().ok()) != Some(port)
         }
     }
+}
+
+/// Whether a sentinel tells of switches from here on.
+async fn is_subscribed(connection: &Connection) -> bool {
+    let mut batch = Batch::default();
+    batch.subscribe(SWITCH);
+    batch.add(&[b"PING"]);
+    let replies = connection.sender().send(batch).await;
+    replies.is_ok_and(|replies| !matches!(replies[..], [Value::ServerError(_)]))
 }
 
 fn text(value: &Value) -> Option<&str> {
@@ -184,8 +193,8 @@ mod tests {
             login: Server::tcp(String::new(), 0),
         };
         let is_switch = |payload: &str| {
-            let message = [SWITCH, payload].map(|part| Value::BulkString(part.into()));
-            sentinel.is_switch(&message, "10.0.0.1", 6379)
+            let push = ["message", SWITCH, payload].map(|part| Value::BulkString(part.into()));
+            sentinel.is_switch(&push, "10.0.0.1", 6379)
         };
         assert!(is_switch("mine 10.0.0.1 6379 10.0.0.2 6379"));
         assert!(!is_switch("mine 10.0.0.2 6379 10.0.0.1 6379"));

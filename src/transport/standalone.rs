@@ -4,24 +4,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, ErrorKind, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError,
-    RedisResult, Value,
-};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use redis::{RedisConnectionInfo, RedisError, RedisResult, Value};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{sleep, timeout};
 
 use super::Connection;
 use super::dial::dial;
+use super::login::{Protocol, log_in};
+use super::resp::Batch;
 use super::tls::{self, Tls};
 use super::url::{Address, Url};
 use crate::error::{ConnectError, ServerName};
 
-/// Batches that may wait for the socket; the crate's own 50 makes the 51st wait.
-const PIPELINES_IN_FLIGHT: usize = 4096;
 /// How long a server that dropped a connection is listened to for what it has to say.
 const FAREWELL: Duration = Duration::from_millis(50);
 /// How long a TLS handshake may take before it is looked whether the server speaks TLS at all.
@@ -68,7 +64,7 @@ impl Server {
     fn new(address: Address) -> Server {
         Server {
             address,
-            login: named(RedisConnectionInfo::default()),
+            login: RedisConnectionInfo::default(),
             login_is_optional: false,
             client_name: None,
             tls: None,
@@ -83,7 +79,7 @@ impl Server {
             is_tls,
         } = Url::parse(url)?;
         let server = Server {
-            login: named(login),
+            login,
             ..Server::new(address)
         };
         Ok(FromUrl { server, is_tls })
@@ -155,14 +151,14 @@ impl Server {
     /// Tries once to connect, log in and select the database, and asks whether the server serves.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
         let connection = self.log_in_over_any_protocol().await?;
-        let mut check = redis::pipe();
+        let mut check = Batch::default();
         if let Some(name) = &self.client_name {
-            check.cmd("CLIENT").arg("SETNAME").arg(name);
+            check.add(&[b"CLIENT", b"SETNAME", name.as_bytes()]);
         }
-        check.cmd("PING");
+        check.add(&[b"PING"]);
         let replies = connection
             .sender()
-            .send(&check)
+            .send(check)
             .await
             .map_err(|error| self.trouble(&error))?;
         match replies.last() {
@@ -178,28 +174,23 @@ impl Server {
     /// Connects to a server that tells of things unasked, over RESP3.
     pub async fn connect_to_hear(
         &self,
-        pushes: UnboundedSender<PushInfo>,
-    ) -> Result<(MultiplexedConnection, Connection), ConnectError> {
-        let connection = self
-            .connect_with(&self.login, ProtocolVersion::RESP3, Some(pushes))
+        pushes: UnboundedSender<Vec<Value>>,
+    ) -> Result<Connection, ConnectError> {
+        self.connect_with(&self.login, Protocol::Resp3, Some(pushes))
             .await?
-            .map_err(|error| self.trouble(&error))?;
-        Ok((connection.sender.clone(), connection))
+            .map_err(|error| self.trouble(&error))
     }
 
     /// RESP3 first; a server or proxy that does not know HELLO is asked again in RESP2.
     async fn log_in_over_any_protocol(&self) -> Result<Connection, ConnectError> {
         let login = &self.login;
-        let error = match self
-            .connect_with(login, ProtocolVersion::RESP3, None)
-            .await?
-        {
+        let error = match self.connect_with(login, Protocol::Resp3, None).await? {
             Ok(connection) => return Ok(connection),
             Err(error) => error,
         };
-        let no_login = named(RedisConnectionInfo::default().set_db(login.db()));
+        let no_login = RedisConnectionInfo::default().set_db(login.db());
         let (login, protocol) = if knows_no_resp3(&error) {
-            (login, ProtocolVersion::RESP2)
+            (login, Protocol::Resp2)
         } else if error.is_connection_dropped() || error.is_io_error() {
             // An old proxy drops whoever says HELLO. But a server that has no room for another client
             // says so and drops it, too, and its words are lost under what was sent to it.
@@ -209,9 +200,9 @@ impl Server {
             if tls_trouble(&error).is_some() {
                 return Err(self.trouble(&error));
             }
-            (login, ProtocolVersion::RESP2)
+            (login, Protocol::Resp2)
         } else if self.login_is_optional && is_about_login(&error) {
-            (&no_login, ProtocolVersion::RESP3)
+            (&no_login, Protocol::Resp3)
         } else {
             return Err(self.trouble_of_login(&error));
         };
@@ -269,26 +260,23 @@ impl Server {
     async fn connect_with(
         &self,
         login: &RedisConnectionInfo,
-        protocol: ProtocolVersion,
-        pushes: Option<UnboundedSender<PushInfo>>,
+        protocol: Protocol,
+        pushes: Option<UnboundedSender<Vec<Value>>>,
     ) -> Result<RedisResult<Connection>, ConnectError> {
-        let login = login.clone().set_protocol(protocol);
-        Ok(match (&self.address, &self.tls) {
-            (Address::Unix(path), _) => {
-                open(&login, UnixStream::connect(path).await?, pushes).await
-            }
-            (Address::Tcp(host, port), None) => {
-                open(&login, dial(host, *port).await?, pushes).await
-            }
+        let connection = match (&self.address, &self.tls) {
+            (Address::Unix(path), _) => Connection::over(UnixStream::connect(path).await?, pushes),
+            (Address::Tcp(host, port), None) => Connection::over(dial(host, *port).await?, pushes),
             (Address::Tcp(host, port), Some(tls)) => {
                 let stream = dial(host, *port).await?;
                 let stream = tokio::select! {
                     stream = tls.handshake(host, stream) => stream?,
                     () = answers_plainly(host, *port) => return Err(tls::speaks_no_tls()),
                 };
-                open(&login, stream, pushes).await
+                Connection::over(stream, pushes)
             }
-        })
+        };
+        let logged_in = log_in(&connection.sender, login, protocol).await;
+        Ok(logged_in.map(|()| connection))
     }
 }
 
@@ -312,32 +300,6 @@ pub fn is_passing(code: &str) -> bool {
     matches!(code, "LOADING" | "MASTERDOWN" | "CLUSTERDOWN")
 }
 
-/// A login under the library's name, which `CLIENT LIST` shows.
-fn named(login: RedisConnectionInfo) -> RedisConnectionInfo {
-    login.set_lib_name("connect-redis-rs", env!("CARGO_PKG_VERSION"))
-}
-
-/// Logs in over a fresh stream and starts the task that reads and writes it.
-async fn open<S>(
-    login: &RedisConnectionInfo,
-    stream: S,
-    pushes: Option<UnboundedSender<PushInfo>>,
-) -> RedisResult<Connection>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    // Deadlines are the supervisor's, so the crate's own (500 ms) is off.
-    let mut config = AsyncConnectionConfig::new()
-        .set_response_timeout(None)
-        .set_connection_timeout(None)
-        .set_pipeline_buffer_size(PIPELINES_IN_FLIGHT);
-    if let Some(pushes) = pushes {
-        config = config.set_push_sender(pushes);
-    }
-    let (sender, driver) = MultiplexedConnection::new_with_config(login, stream, config).await?;
-    Ok(Connection::new(sender, tokio::spawn(driver)))
-}
-
 /// What TLS has to say about an error of the connection.
 fn tls_trouble(error: &RedisError) -> Option<ConnectError> {
     use std::error::Error;
@@ -355,13 +317,13 @@ fn is_about_login(error: &RedisError) -> bool {
 }
 
 /// Whether a handshake failed for HELLO itself: a server too old for it or with the command renamed
-/// away, a proxy, a user who may not call it. (The crate knows the words of Redis 5 only.)
+/// away, a proxy, a user who may not call it.
 fn knows_no_resp3(error: &RedisError) -> bool {
     match error.code() {
         Some("NOPROTO") => true,
         Some("ERR" | "NOPERM") => error
             .detail()
             .is_some_and(|detail| detail.to_ascii_lowercase().contains("hello")),
-        _ => error.kind() == ErrorKind::RESP3NotSupported,
+        _ => false,
     }
 }
