@@ -1,0 +1,157 @@
+"use strict";
+
+// `npm run bench`: see README.md beside this file.
+
+const { copyFileSync, mkdirSync, readFileSync, rmSync } = require("node:fs");
+const path = require("node:path");
+const { parseArgs } = require("node:util");
+const { startRedisServer } = require("../scripts/redis-server.js");
+const { ROOT } = require("../scripts/test-table.js");
+const { describeMachine, describeVersions } = require("./machine.js");
+const { startProgress } = require("./progress.js");
+const { render } = require("./report.js");
+const { writeResults } = require("./results.js");
+const { PARTS, settingsFor } = require("./settings.js");
+const { judge } = require("./targets.js");
+
+const USAGE = `npm run bench                        about a minute: store operations, a server, require
+npm run bench -- --full              everything: about half an hour
+npm run bench -- --render FILE       charts and tables again, from the results of a run
+
+  --only PART[,PART]   parts: ${PARTS.join(", ")}
+  --rounds N           how often each peer has its turn
+  --seconds S          how long one measurement takes
+  --out FOLDER         where results, charts and tables go`;
+
+/** Where a run that is not a full one leaves what it made. */
+const SCRATCH = path.join(ROOT, "target", "bench");
+
+main().catch((error) => {
+  console.error(error.isUsage ? `${error.message}\n\n${USAGE}` : error);
+  process.exitCode = 1;
+});
+
+async function main() {
+  const asked = readArguments(process.argv.slice(2));
+  if (asked.help) {
+    console.log(USAGE);
+    return;
+  }
+  if (asked.render) {
+    const results = JSON.parse(readFileSync(asked.render, "utf8"));
+    await publish(results, asked.render, asked.out);
+    return;
+  }
+  const folder = path.resolve(asked.out ?? SCRATCH);
+  mkdirSync(folder, { recursive: true });
+  const file = path.join(folder, "results.json");
+  const results = await measureAll(settingsFor(asked), file);
+  await publish(results, file, asked.out);
+  if (results.failed.length > 0) process.exitCode = 1;
+}
+
+function readArguments(args) {
+  const options = {
+    full: { type: "boolean" },
+    only: { type: "string", multiple: true },
+    rounds: { type: "string" },
+    seconds: { type: "string" },
+    out: { type: "string" },
+    render: { type: "string" },
+    help: { type: "boolean" },
+  };
+  let asked;
+  try {
+    asked = parseArgs({ args, options }).values;
+  } catch (error) {
+    throw wrongUse(error.message.split(". ")[0]);
+  }
+  for (const name of ["rounds", "seconds"]) {
+    if (asked[name] === undefined) continue;
+    const number = Number(asked[name]);
+    const isFine = number > 0 && (name === "seconds" || Number.isInteger(number));
+    if (!isFine) throw wrongUse(`--${name} ${asked[name]}: not a number that makes sense`);
+    asked[name] = number;
+  }
+  if (asked.only) {
+    asked.only = asked.only.flatMap((parts) => parts.split(","));
+    const unknown = asked.only.find((part) => !PARTS.includes(part));
+    if (unknown !== undefined) throw wrongUse(`--only ${unknown}: there is no such part`);
+  }
+  return asked;
+}
+
+function wrongUse(message) {
+  return Object.assign(new Error(message), { isUsage: true });
+}
+
+/** Measures all parts, on one Redis; what is there so far is in the file at any time. */
+async function measureAll(settings, file) {
+  const results = {
+    date: new Date().toISOString(),
+    mode: settings.mode,
+    isComplete: false,
+    settings,
+    machine: describeMachine(),
+    versions: describeVersions(),
+    leftOut: [],
+    failed: [],
+  };
+  const save = () => writeResults(file, results);
+  // The processes it has started are killed by their own handlers of "exit".
+  for (const [signal, code] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ]) {
+    process.once(signal, () => {
+      save();
+      console.error(`\ninterrupted; what was measured is in ${path.relative("", file)}`);
+      process.exit(code);
+    });
+  }
+  const parts = settings.parts.map((name) => ({ name, ...require(`./${name}.js`) }));
+  const total = parts.reduce((sum, { name, plan }) => sum + plan(settings[name]), 0);
+  const progress = startProgress(total, save);
+  const leaveOut = (what, why) => {
+    results.leftOut.push({ what, why });
+    progress.say(`${what}: left out: ${why}`);
+  };
+  for (const { name, run } of parts) {
+    progress.say(`\n${name}`);
+    // The server begins anew, as what a part leaves there would be in the way of the next.
+    const redis = await startRedisServer();
+    try {
+      await run({ redis, settings: settings[name], results, progress, leaveOut });
+    } catch (error) {
+      results.failed.push({ part: name, why: error.message });
+      progress.say(`${name} FAILED: ${error.stack}`);
+    }
+    await redis.stop();
+  }
+  results.isComplete = true;
+  results.minutes = progress.minutes();
+  results.targets = judge(results);
+  save();
+  return results;
+}
+
+/**
+ * Makes charts and tables: of a full run those of the project, else in a folder of their own.
+ * @param {object} results
+ * @param {string} file where they are
+ * @param {string} [out] a folder instead
+ */
+async function publish(results, file, out) {
+  const isFull = results.mode === "full" && results.settings.parts.length === PARTS.length;
+  const isProjects = isFull && results.isComplete && out === undefined;
+  const folder = isProjects ? __dirname : path.resolve(out ?? SCRATCH);
+  const charts = path.join(folder, "charts");
+  rmSync(charts, { recursive: true, force: true });
+  mkdirSync(charts, { recursive: true });
+  const kept = path.join(folder, "results.json");
+  if (path.resolve(file) !== kept) copyFileSync(file, kept);
+  const table = render(results, charts, isProjects ? undefined : path.join(folder, "table.md"));
+  console.log(`\n${table}\n`);
+  const where = path.relative("", folder) || ".";
+  console.log(`results, charts and tables: ${where}${isProjects ? " and README.md" : ""}`);
+}
