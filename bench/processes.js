@@ -15,7 +15,8 @@ process.once("exit", () => {
 
 /** A process that ends with the parent; its errors are what it says on stderr. */
 function start(program, args, stdio) {
-  const child = spawn(program, args, { stdio, serialization: "json" });
+  const env = { ...process.env, NODE_ENV: "production" };
+  const child = spawn(program, args, { stdio, env, serialization: "json" });
   running.add(child);
   const ended = new Promise((resolve) => {
     let said = "";

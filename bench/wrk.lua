@@ -5,7 +5,6 @@ local requests = {}
 local sent = 0
 
 function init(args)
-  wrk.init(args)
   for cookie in io.lines(args[1]) do
     requests[#requests + 1] = wrk.format("GET", nil, { ["Cookie"] = cookie })
   end
