@@ -2,14 +2,14 @@
 
 // `npm run bench`: see README.md beside this file.
 
-const { copyFileSync, mkdirSync, readFileSync, rmSync } = require("node:fs");
+const { copyFileSync, mkdirSync, readFileSync } = require("node:fs");
 const path = require("node:path");
 const { parseArgs } = require("node:util");
 const { startRedisServer } = require("../scripts/redis-server.js");
 const { ROOT } = require("../scripts/test-table.js");
 const { describeMachine, describeVersions } = require("./machine.js");
 const { startProgress } = require("./progress.js");
-const { render } = require("./report.js");
+const { render, renderReadme } = require("./report.js");
 const { writeResults } = require("./results.js");
 const { PARTS, settingsFor } = require("./settings.js");
 const { judge } = require("./targets.js");
@@ -38,15 +38,14 @@ async function main() {
     return;
   }
   if (asked.render) {
-    const results = JSON.parse(readFileSync(asked.render, "utf8"));
-    await publish(results, asked.render, asked.out);
+    publish(asked.render, asked.out);
     return;
   }
   const folder = path.resolve(asked.out ?? SCRATCH);
   mkdirSync(folder, { recursive: true });
   const file = path.join(folder, "results.json");
-  const results = await measureAll(settingsFor(asked), file);
-  await publish(results, file, asked.out);
+  await measureAll(settingsFor(asked), file);
+  const results = publish(file, asked.out);
   if (results.failed.length > 0) process.exitCode = 1;
 }
 
@@ -123,35 +122,50 @@ async function measureAll(settings, file) {
     try {
       await run({ redis, settings: settings[name], results, progress, leaveOut });
     } catch (error) {
-      results.failed.push({ part: name, why: error.message });
+      results.failed.push({ what: name, why: error.message });
       progress.say(`${name} FAILED: ${error.stack}`);
     }
     await redis.stop();
   }
+  results.failed.push(...failuresIn(results));
   results.isComplete = true;
   results.minutes = progress.minutes();
   results.targets = judge(results);
   save();
-  return results;
+}
+
+/** The peers that failed, of all cells. */
+function failuresIn({ operations = [], server = [], bulk = [], topologies = [], startup, idle }) {
+  const cells = [...operations, ...server, ...bulk, ...topologies, startup, idle];
+  return cells.filter(Boolean).flatMap((cell) => {
+    const { topology, framework, route, operation, size, count, concurrency } = cell;
+    const where = [topology, framework, route, operation, size, count, concurrency];
+    return Object.entries(cell.failed ?? {}).map(([name, why]) => ({
+      what: [name, ...where.filter((word) => word !== undefined)].join(", "),
+      why,
+    }));
+  });
 }
 
 /**
  * Makes charts and tables: of a full run those of the project, else in a folder of their own.
- * @param {object} results
- * @param {string} file where they are
+ * @param {string} file where the results are
  * @param {string} [out] a folder instead
+ * @returns {object} the results
  */
-async function publish(results, file, out) {
+function publish(file, out) {
+  // From the file in any case: what is rendered again is the same then.
+  const results = JSON.parse(readFileSync(file, "utf8"));
   const isFull = results.mode === "full" && results.settings.parts.length === PARTS.length;
   const isProjects = isFull && results.isComplete && out === undefined;
   const folder = isProjects ? __dirname : path.resolve(out ?? SCRATCH);
-  const charts = path.join(folder, "charts");
-  rmSync(charts, { recursive: true, force: true });
-  mkdirSync(charts, { recursive: true });
+  mkdirSync(folder, { recursive: true });
   const kept = path.join(folder, "results.json");
   if (path.resolve(file) !== kept) copyFileSync(file, kept);
-  const table = render(results, charts, isProjects ? undefined : path.join(folder, "table.md"));
-  console.log(`\n${table}\n`);
+  const { text, charts } = render(results, folder);
+  if (isProjects) renderReadme(results, charts);
+  console.log(`\n${text}\n`);
   const where = path.relative("", folder) || ".";
-  console.log(`results, charts and tables: ${where}${isProjects ? " and README.md" : ""}`);
+  console.log(`results, tables, charts: ${where}${isProjects ? ", and in README.md" : ""}`);
+  return results;
 }
