@@ -260,10 +260,10 @@ function chartsOf(results) {
   const count = Math.max(0, ...bulk.map((cell) => cell.count));
   if (count > 0) {
     const largest = bulk.filter((cell) => cell.count === count);
-    const panel = (name, figure, unit) => ({
+    const panel = (name, figure, unit, isLog) => ({
       name,
       unit: `${unit}, less is better`,
-      isLog: true,
+      isLog,
       categories: largest.map(({ operation }) => operation),
       value: (peer, n) => largest[n].medians[peer]?.[figure],
     });
@@ -273,8 +273,8 @@ function chartsOf(results) {
       peers: COMPARED.filter((peer) => largest.some(({ medians }) => medians[peer])),
       panels: [
         panel("Time", "seconds", "seconds"),
-        panel("The longest the event loop was held", "stall", "milliseconds"),
-        panel("The longest Redis answered nobody else", "held", "milliseconds"),
+        panel("The longest the event loop was held", "stall", "milliseconds", true),
+        panel("The longest Redis answered nobody else", "held", "milliseconds", true),
         panel("Memory the process grew by", "memoryMB", "MB"),
       ],
     };

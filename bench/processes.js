@@ -6,7 +6,7 @@
 const { spawn } = require("node:child_process");
 
 /** Far more than any call takes: a peer that hangs must fail, not keep the run. */
-const CALL_LIMIT_MS = 10 * 60_000;
+const CALL_LIMIT_MS = 3 * 60_000;
 
 const running = new Set();
 process.once("exit", () => {

@@ -17,13 +17,16 @@ function startProgress(total, save) {
       // At the pace so far, as soon as there is one.
       const pace = done > 10 ? elapsed() / done : 1;
       const left = Math.max(0, total - done) * pace;
-      console.log(
-        `${line}   [${left < 90 ? `${Math.ceil(left)} s` : `${Math.ceil(left / 60)} min`} left]`,
-      );
+      console.log(`${line}   [${formatTime(left)} left]`);
       save();
     },
     minutes: () => elapsed() / 60,
   };
 }
 
-module.exports = { startProgress };
+/** @param {number} seconds */
+function formatTime(seconds) {
+  return seconds < 90 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} min`;
+}
+
+module.exports = { formatTime, startProgress };

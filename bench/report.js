@@ -74,7 +74,7 @@ function aboutLine({ date, machine, versions, mode }) {
     `share with the server; Node ${versions.node}, Redis ${versions["redis-server"]}, connect-redis ` +
     `${versions["connect-redis"]} with node-redis ${versions.redis}, connect-redis ` +
     `${versions["connect-redis-8"]} with ioredis ${versions.ioredis}, connect-redis-rs ` +
-    `${versions["connect-redis-rs"]} (${versions.commit}). All are medians of several rounds, in ` +
+    `${versions["connect-redis-rs"]} (${versions.commit}). All are medians of rounds in ` +
     `which the peers take turns; ratios are of each round's own figures, and to connect-redis 10 ` +
     `with node-redis.${how}`
   );

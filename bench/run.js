@@ -8,7 +8,7 @@ const { parseArgs } = require("node:util");
 const { startRedisServer } = require("../scripts/redis-server.js");
 const { ROOT } = require("../scripts/test-table.js");
 const { describeMachine, describeVersions } = require("./machine.js");
-const { startProgress } = require("./progress.js");
+const { formatTime, startProgress } = require("./progress.js");
 const { render, renderReadme } = require("./report.js");
 const { writeResults } = require("./results.js");
 const { PARTS, settingsFor } = require("./settings.js");
@@ -111,6 +111,7 @@ async function measureAll(settings, file) {
   const parts = settings.parts.map((name) => ({ name, ...require(`./${name}.js`) }));
   const total = parts.reduce((sum, { name, plan }) => sum + plan(settings[name]), 0);
   const progress = startProgress(total, save);
+  progress.say(`this takes about ${formatTime(total)}`);
   const leaveOut = (what, why) => {
     results.leftOut.push({ what, why });
     progress.say(`${what}: left out: ${why}`);

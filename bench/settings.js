@@ -32,7 +32,7 @@ const SHORT = {
 const FULL = {
   parts: ["operations", "server", "bulk", "startup", "topologies"],
   operations: {
-    seconds: 0.2,
+    seconds: 0.25,
     rounds: 9,
     sizes: SIZES.map((size) => ({
       size,
@@ -55,7 +55,7 @@ const FULL = {
     peers: [N.REFERENCE, N.IOREDIS, N.OURS],
   },
   startup: { rounds: 15, memory: true, peers: PAIR },
-  topologies: { seconds: 0.2, rounds: 9, peers: PAIR },
+  topologies: { seconds: 0.25, rounds: 9, peers: PAIR },
 };
 
 /**
