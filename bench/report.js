@@ -45,7 +45,10 @@ function renderReadme(results, charts) {
 
 /** Markdown: a sentence on the run, and a table of each part that was measured. */
 function tablesOf(results, tables) {
-  const lines = [aboutLine(results)];
+  const lines = aboutLine(results)
+    .replace(/(.{1,100})( |$)/g, "$1\n")
+    .trim()
+    .split("\n");
   for (const table of tables) {
     const { title, header, rows } = table(results);
     if (rows.length > 0) lines.push("", `${title}:`, "", ...formatTable(header, rows));
@@ -98,7 +101,9 @@ function operationTable({ operations = [] }) {
   const header = ["", "calls at once", "connect-redis, k/s", "connect-redis-rs, k/s", ""];
   header.push("p99, ms", "", "JS-thread CPU, µs", "", "share of JSON alone");
   return {
-    title: `Store operations on sessions of ${cells[0]?.bytes} bytes, in thousands a second`,
+    title:
+      `Store operations on sessions of ${cells[0]?.bytes} bytes, in thousands a second (k/s), and ` +
+      "how slow and how dear they are (connect-redis → connect-redis-rs)",
     header,
     rows,
   };
@@ -135,7 +140,9 @@ function sizeTable({ operations = [] }) {
     }),
   ]);
   return {
-    title: `By size of the session, at ${BASE_CALLS} calls at once, in thousands a second`,
+    title:
+      `By size of the session, at ${BASE_CALLS} calls at once, in thousands a second ` +
+      "(connect-redis → connect-redis-rs)",
     header: ["", ...sizes.map((bytes) => `${bytes} bytes`)],
     rows: sizes.length > 1 ? rows : [],
   };
