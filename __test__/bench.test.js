@@ -110,6 +110,7 @@ test.each([
   [["--only", "all"], "--only all: there is no such part"],
   [["--rounds", "0"], "--rounds 0"],
   [["--seconds", "soon"], "--seconds soon"],
+  [["--render", "nothing.json"], "--render nothing.json"],
   [["now"], "now"],
 ])("%p is refused, with a word on what there is", async (args, why) => {
   const { code, stdout, stderr } = await start([RUN, ...args]);

@@ -9,9 +9,12 @@ const { spawn } = require("node:child_process");
 const CALL_LIMIT_MS = 3 * 60_000;
 
 const running = new Set();
-process.once("exit", () => {
+process.once("exit", killProcesses);
+
+/** Ends all that are still there. */
+function killProcesses() {
   for (const child of running) child.kill("SIGKILL");
-});
+}
 
 /** A process that ends with the parent; its errors are what it says on stderr. */
 function start(program, args, stdio) {
@@ -112,4 +115,4 @@ function serve(functions) {
   });
 }
 
-module.exports = { outputOf, serve, startProcess };
+module.exports = { killProcesses, outputOf, serve, startProcess };

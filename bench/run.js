@@ -2,12 +2,13 @@
 
 // `npm run bench`: see README.md beside this file.
 
-const { copyFileSync, mkdirSync, readFileSync } = require("node:fs");
+const { copyFileSync, existsSync, mkdirSync, readFileSync } = require("node:fs");
 const path = require("node:path");
 const { parseArgs } = require("node:util");
 const { startRedisServer } = require("../scripts/redis-server.js");
 const { ROOT } = require("../scripts/test-table.js");
 const { describeMachine, describeVersions } = require("./machine.js");
+const { killProcesses } = require("./processes.js");
 const { formatTime, startProgress } = require("./progress.js");
 const { render, renderReadme } = require("./report.js");
 const { writeResults } = require("./results.js");
@@ -72,8 +73,11 @@ function readArguments(args) {
     if (!isFine) throw wrongUse(`--${name} ${asked[name]}: not a number that makes sense`);
     asked[name] = number;
   }
+  if (asked.render && !existsSync(asked.render)) {
+    throw wrongUse(`--render ${asked.render}: there is no such file`);
+  }
   if (asked.only) {
-    asked.only = asked.only.flatMap((parts) => parts.split(","));
+    asked.only = [...new Set(asked.only.flatMap((parts) => parts.split(",")))];
     const unknown = asked.only.find((part) => !PARTS.includes(part));
     if (unknown !== undefined) throw wrongUse(`--only ${unknown}: there is no such part`);
   }
@@ -84,7 +88,7 @@ function wrongUse(message) {
   return Object.assign(new Error(message), { isUsage: true });
 }
 
-/** Measures all parts, on one Redis; what is there so far is in the file at any time. */
+/** Measures all parts; what is there so far is in the file at any time. */
 async function measureAll(settings, file) {
   const results = {
     date: new Date().toISOString(),
@@ -119,14 +123,16 @@ async function measureAll(settings, file) {
   for (const { name, run } of parts) {
     progress.say(`\n${name}`);
     // The server begins anew, as what a part leaves there would be in the way of the next.
-    const redis = await startRedisServer();
+    let redis;
     try {
+      redis = await startRedisServer();
       await run({ redis, settings: settings[name], results, progress, leaveOut });
     } catch (error) {
       results.failed.push({ what: name, why: error.message });
       progress.say(`${name} FAILED: ${error.stack}`);
     }
-    await redis.stop();
+    killProcesses(); // where the part has failed
+    await redis?.stop();
   }
   results.failed.push(...failuresIn(results));
   results.isComplete = true;
