@@ -11,7 +11,9 @@ const { RedisStore: ConnectRedis } = require("connect-redis");
 const { RedisStore: ConnectRedis8 } = require("connect-redis-8");
 const { RedisStore } = require("..");
 const { startRedisServer } = require("../scripts/redis-server.js");
-const { fill, makeSession, measure, median } = require("./measure.js");
+const { callsOf, fill, keepGoing } = require("./load.js");
+const { liven, makeSession } = require("./sessions.js");
+const { median } = require("./statistics.js");
 
 const ROUNDS = 15;
 const PEERS = [
@@ -43,7 +45,7 @@ async function main() {
       adopted: new RedisStore({ client, prefix: "ours:" }),
       url: new RedisStore({ url: redis.url, prefix: "ours:" }),
     };
-    const session = makeSession();
+    const session = liven(makeSession());
     for (const store of Object.values(stores)) await fill(store, session);
     for (const operation of ["get", "set", "touch"]) {
       for (const concurrency of [64, 512]) {
@@ -64,8 +66,10 @@ async function compare(stores, operation, concurrency, session, seconds) {
     const names = Object.keys(stores);
     for (let n = 0; n < names.length; n += 1) {
       const name = names[(n + round) % names.length];
-      await measure(stores[name], operation, concurrency, session, seconds / 5);
-      rates[name] = (await measure(stores[name], operation, concurrency, session, seconds)).rate;
+      const call = callsOf(stores[name], session)[operation];
+      await keepGoing(call, concurrency, seconds / 5);
+      const done = await keepGoing(call, concurrency, seconds);
+      rates[name] = done.calls / done.seconds;
     }
     rounds.push(rates);
   }

@@ -1,70 +1,154 @@
 "use strict";
 
-// Store operations against connect-redis 10 + node-redis 6, side by side in one process and on one
-// Redis: `npm run bench [-- seconds per cell and round]`. Rounds alternate between the stores; the
-// figures are medians of the rounds, the last one that of the rounds' ratios.
+// get, set and touch: peers in turn, by size of the session and by concurrent calls.
 
-const { RedisStore } = require("connect-redis");
-const { createClient } = require("redis");
-const OurStore = require("..");
-const { startRedisServer } = require("../scripts/redis-server.js");
+const { spawnSync } = require("node:child_process");
+const path = require("node:path");
+const { findRedisServer, send } = require("../scripts/redis-server.js");
+const { BARE, BUN, FLOOR, LIMIT, OURS, REFERENCE } = require("./names.js");
+const { outputOf, startProcess } = require("./processes.js");
+const { makeSession, sizeOf } = require("./sessions.js");
+const { ratio, takeTurns } = require("./statistics.js");
+const { findBun } = require("./runtimes.js");
 
-const { fill, makeSession, measure, median } = require("./measure.js");
+const OPERATIONS = ["get", "set", "touch"];
+const PEER_PROCESS = path.join(__dirname, "peer-process.js");
+/** What a measurement takes beside its slices, in seconds: IPC, the last answers. */
+const AROUND_SECONDS = 0.02;
+/** Where a figure does not depend on the concurrency, it is taken once. */
+const ONLY_AT = 64;
 
-const ROUNDS = 9;
-const CONCURRENCY = [1, 64, 512];
+/** Which peers can do an operation, and are asked to, at a concurrency. */
+function takesPart(name, operation, concurrency) {
+  if ([FLOOR, BARE, LIMIT].includes(name) && operation === "touch") return false;
+  return ![BARE, LIMIT].includes(name) || concurrency === ONLY_AT;
+}
 
-main().catch((error) => {
-  console.error(error);
-  process.exitCode = 1;
-});
-
-async function main() {
-  const seconds = Number(process.argv[2] ?? 0.5);
-  if (!(seconds > 0)) throw new Error("usage: npm run bench [-- seconds per cell and round]");
-  const redis = await startRedisServer();
-  const client = createClient({ url: redis.url });
-  await client.connect();
-  const stores = {
-    "connect-redis": new RedisStore({ client, prefix: "peer:" }),
-    "connect-redis-rs": new OurStore({ url: redis.url, prefix: "ours:" }),
-  };
-  const session = makeSession();
-  console.log(
-    `Node ${process.version}, sessions of ${JSON.stringify(session).length} bytes, ` +
-      `${ROUNDS} rounds of ${seconds} s; thousands of operations a second` +
-      `${process.threadCpuUsage ? " (µs of JS-thread CPU each)" : ""}\n`,
+function cellsOf({ sizes, rounds, seconds }) {
+  return sizes.flatMap((row) =>
+    OPERATIONS.flatMap((operation) =>
+      row.concurrencies.map((concurrency) => {
+        const peers = row.peers.filter((name) => takesPart(name, operation, concurrency));
+        const turns = peers.length * (row.rounds ?? rounds);
+        return {
+          size: row.size,
+          operation,
+          concurrency,
+          peers,
+          rounds: row.rounds ?? rounds,
+          estimate: turns * (1.75 * seconds + AROUND_SECONDS),
+        };
+      }),
+    ),
   );
-  for (const store of Object.values(stores)) await fill(store, session);
-  for (const operation of ["get", "set", "touch"]) {
-    for (const concurrency of CONCURRENCY) {
-      const results = { "connect-redis": [], "connect-redis-rs": [] };
-      for (let round = 0; round < ROUNDS; round += 1) {
-        for (const [name, store] of Object.entries(stores)) {
-          await measure(store, operation, concurrency, session, seconds / 5);
-          results[name].push(await measure(store, operation, concurrency, session, seconds));
-        }
+}
+
+/** How long it will take, in seconds. */
+function plan(settings) {
+  return cellsOf(settings).reduce((sum, { estimate }) => sum + estimate, 0);
+}
+
+async function run({ redis, settings, results, progress, leaveOut }) {
+  const cells = cellsOf(settings);
+  results.operations = [];
+  for (const { size, peers } of settings.sizes) {
+    const made = makeSession(size);
+    const opened = await openAll(peers, redis, made, leaveOut);
+    for (const cell of cells.filter((one) => one.size === size)) {
+      const { operation, concurrency, rounds } = cell;
+      const names = cell.peers.filter((name) => opened.has(name));
+      const turns = await takeTurns(names, rounds, (name) =>
+        opened.get(name).measure({ operation, concurrency, seconds: settings.seconds }),
+      );
+      const measured = { operation, size, bytes: sizeOf(made), concurrency, ...turns };
+      results.operations.push(measured);
+      progress.done(lineOf(measured), cell.estimate);
+    }
+    for (const peer of opened.values()) await peer.stop();
+    await send(redis.port, "FLUSHALL");
+  }
+}
+
+/** Starts the peers and fills their stores, each with a prefix of its own. */
+async function openAll(peers, redis, made, leaveOut) {
+  const opened = new Map();
+  for (const [n, name] of peers.entries()) {
+    const isBare = name === BARE;
+    try {
+      if (name === LIMIT) opened.set(name, openLimit(redis, made));
+      else {
+        const where = { url: redis.url, prefix: `peer${n}:` };
+        const program = name === BUN ? findBun() : undefined;
+        opened.set(name, await openPeerProcess(name, where, made, { program, isBare }));
       }
-      report(operation, concurrency, results);
+    } catch (error) {
+      leaveOut(name, error.message);
     }
   }
-  await stores["connect-redis-rs"].close();
-  await client.close();
-  await redis.stop();
+  return opened;
 }
 
-function report(operation, concurrency, results) {
-  const of = (name, field) => median(results[name].map((result) => result[field]));
-  const cell = (name) => {
-    const cpu = of(name, "cpu");
-    const rate = (of(name, "rate") / 1000).toFixed(1).padStart(6);
-    return Number.isNaN(cpu) ? rate : `${rate} (${cpu.toFixed(1)})`;
+/**
+ * A peer in its process, with the sessions stored.
+ * @param {string} name
+ * @param {object} where as `openPeer` takes it
+ * @param {object} made the session, as data
+ * @param {{program?: string, isBare?: boolean}} [how]
+ */
+async function openPeerProcess(name, where, made, { program, isBare } = {}) {
+  const child = startProcess(PEER_PROCESS, { program });
+  try {
+    await child.call("open", name, where);
+    await child.call("fill", made);
+  } catch (error) {
+    await child.stop();
+    throw error;
+  }
+  const measure = (how) => child.call("measure", { ...how, isBare });
+  const stop = async () => {
+    await child.call("close").catch(() => {}); // one that failed is ended all the same
+    await child.stop();
   };
-  const peers = results["connect-redis"];
-  const ratio = median(results["connect-redis-rs"].map(({ rate }, n) => rate / peers[n].rate));
-  const calls = String(concurrency).padStart(3);
-  const names = Object.keys(results).map((name) => `${name} ${cell(name)}`);
-  console.log(
-    `${operation.padEnd(5)} ${calls} calls   ${names.join("   ")}   ${ratio.toFixed(2)}×`,
-  );
+  return { measure, stop };
 }
+
+/** How fast this Redis answers who sends 64 commands at a time and does nothing with the replies. */
+function openLimit(redis, made) {
+  const program = path.join(path.dirname(findRedisServer()), "redis-benchmark");
+  if (spawnSync(program, ["--version"]).status !== 0) {
+    throw new Error("there is no redis-benchmark beside redis-server");
+  }
+  const bytes = sizeOf(made);
+  const common = ["-p", `${redis.port}`, "-P", "64", "-c", "1", "-d", `${bytes}`, "--csv"];
+  // Its GET needs what its SET has stored.
+  const stored = outputOf(program, [...common, "-t", "set", "-n", "64"]);
+  return {
+    async measure({ operation, seconds }) {
+      await stored;
+      // About as long as the others: a server writes some hundred MB, or half a million replies, a second.
+      const count = Math.ceil((Math.min(5e5, 4e8 / bytes) * seconds) / 64) * 64;
+      const output = await outputOf(program, [...common, "-t", operation, "-n", `${count}`]);
+      const [, rate] = /^"(?:GET|SET)[^"]*","([\d.]+)"/m.exec(output) ?? [];
+      if (rate === undefined) throw new Error(`redis-benchmark said: ${output.slice(0, 200)}`);
+      return { rate: Number(rate) };
+    },
+    async stop() {},
+  };
+}
+
+function lineOf(cell) {
+  const { operation, size, concurrency, medians, failed = {} } = cell;
+  const thousands = (name) => ((medians[name]?.rate ?? Number.NaN) / 1000).toFixed(1);
+  const calls = `${`${concurrency}`.padStart(3)} calls`;
+  const words = [`${operation.padEnd(5)} ${`${size} B`.padStart(7)} ${calls}`];
+  for (const name of [REFERENCE, OURS]) {
+    if (medians[name]) words.push(`${name} ${thousands(name)} k/s`);
+  }
+  if (medians[REFERENCE] && medians[OURS]) {
+    words.push(`${ratio(cell, "rate", OURS, REFERENCE).toFixed(2)}×`);
+  }
+  for (const [name, error] of Object.entries(failed)) words.push(`${name} FAILED: ${error}`);
+  return words.join("   ");
+}
+
+module.exports = { lineOf, openPeerProcess, plan, run };

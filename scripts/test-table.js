@@ -96,11 +96,22 @@ function formatTable(header, rows) {
  * @param {string[]} [notes] lines below it
  */
 function writeTable(document, name, header, rows, notes = []) {
-  const marks = new RegExp(
-    `(<!-- ${name}: made by npm run ${name} -->\\n)[\\s\\S]*(<!-- ${name}: end -->)`,
-  );
   const lines = formatTable(header, rows);
   for (const note of notes) lines.push("", note);
+  writeBetweenMarks({ document, name, command: `npm run ${name}` }, lines);
+  console.log(lines.join("\n"));
+}
+
+/**
+ * Writes lines into a document, in place of those between the two marks that say what makes them.
+ * @param {{document: string, name: string, command: string}} marks the document's path from the
+ *   project's folder, the name in both marks, the command in the first
+ * @param {string[]} lines
+ */
+function writeBetweenMarks({ document, name, command }, lines) {
+  const marks = new RegExp(
+    `(<!-- ${name}: made by ${command} -->\\n)[\\s\\S]*(<!-- ${name}: end -->)`,
+  );
   const file = path.join(ROOT, document);
   const text = readFileSync(file, "utf8");
   if (!marks.test(text)) throw new Error(`${name}: ${document} has no marks for the table`);
@@ -109,9 +120,13 @@ function writeTable(document, name, header, rows, notes = []) {
     file,
     text.replace(marks, (_, start, end) => `${start}\n${lines.join("\n")}\n\n${end}`),
   );
-  const biome = path.join(ROOT, "node_modules", "@biomejs", "biome", "bin", "biome");
-  spawnSync(process.execPath, [biome, "check", "--write", file], { cwd: ROOT, stdio: "ignore" });
-  console.log(lines.join("\n"));
+  tidy(file);
 }
 
-module.exports = { ROOT, formatTable, runBun, runJest, writeTable };
+/** Formats a file as the project's are. */
+function tidy(file) {
+  const biome = path.join(ROOT, "node_modules", "@biomejs", "biome", "bin", "biome");
+  spawnSync(process.execPath, [biome, "check", "--write", file], { cwd: ROOT, stdio: "ignore" });
+}
+
+module.exports = { ROOT, formatTable, runBun, runJest, tidy, writeBetweenMarks, writeTable };

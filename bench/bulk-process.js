@@ -1,0 +1,73 @@
+"use strict";
+
+// One call of a peer that goes over all sessions, in a process that does nothing else.
+
+const { openPeer } = require("./peers.js");
+const { serve } = require("./processes.js");
+
+const TICK_MS = 1;
+
+let peer;
+
+serve({
+  async open(name, where) {
+    peer = await openPeer(name, where);
+    // An app that is in use has its connection.
+    await new Promise((resolve, reject) => {
+      peer.store.get("none", (error) => (error ? reject(error) : resolve()));
+    });
+  },
+
+  /**
+   * @param {"length" | "ids" | "all" | "clear"} operation
+   * @returns {Promise<{seconds: number, stall: number, memoryMB: number, count?: number}>} `stall`
+   *   is the longest the event loop gave nobody else a turn, in milliseconds; `memoryMB` by how much
+   *   the process has grown at its largest; `count` how many sessions were there
+   */
+  async run(operation) {
+    const ticks = watchTicks();
+    await ticks.next();
+    const before = maxRss();
+    const started = performance.now();
+    const found = await call(operation);
+    const seconds = (performance.now() - started) / 1000;
+    await ticks.next();
+    const count = typeof found === "number" ? found : found?.length;
+    return { seconds, stall: ticks.end(), memoryMB: (maxRss() - before) / 1e6, count };
+  },
+
+  close: () => peer.close(),
+});
+
+function call(operation) {
+  return new Promise((resolve, reject) => {
+    peer.store[operation]((error, found) => (error ? reject(error) : resolve(found)));
+  });
+}
+
+/** Looks every millisecond how late it is. */
+function watchTicks() {
+  let last = performance.now();
+  let longest = 0;
+  let resolveNext;
+  const timer = setInterval(() => {
+    const now = performance.now();
+    longest = Math.max(longest, now - last - TICK_MS);
+    last = now;
+    resolveNext?.();
+  }, TICK_MS);
+  const next = () =>
+    new Promise((resolve) => {
+      resolveNext = resolve;
+    });
+  const end = () => {
+    clearInterval(timer);
+    return Math.max(0, longest);
+  };
+  return { next, end };
+}
+
+/** The largest the process has been, in bytes. */
+function maxRss() {
+  return process.resourceUsage().maxRSS * 1024;
+}

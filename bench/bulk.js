@@ -1,0 +1,113 @@
+"use strict";
+
+// length, ids, all and clear over many sessions: how long they take, and whom they keep waiting.
+// Every call is made in a fresh process, as an app's first one is. All peers read the same sessions,
+// which are stored as all of them would.
+
+const os = require("node:os");
+const path = require("node:path");
+const { send } = require("../scripts/redis-server.js");
+const { fillRedis } = require("./fill.js");
+const { OURS, REFERENCE } = require("./names.js");
+const { startProcess } = require("./processes.js");
+const { ratio, takeTurns } = require("./statistics.js");
+
+const OPERATIONS = ["length", "ids", "all", "clear"];
+const PREFIX = "sess:";
+const BULK_PROCESS = path.join(__dirname, "bulk-process.js");
+const WATCHER_PROCESS = path.join(__dirname, "watcher-process.js");
+/** What Redis and a process that has them all as objects need, in bytes for each session. */
+const MEMORY_EACH = 6_000;
+/** What it takes about, in seconds for each session: a call, and to fill Redis. */
+const SECONDS_EACH = { length: 3e-6, ids: 4e-6, all: 15e-6, clear: 5e-6, fill: 8e-6 };
+const START_SECONDS = 0.4;
+
+function plan(settings) {
+  return settings.sizes.reduce(
+    (sum, size) =>
+      sum + OPERATIONS.reduce((of, operation) => of + estimateOf(operation, size, settings), 0),
+    0,
+  );
+}
+
+/** Of one cell, in seconds. */
+function estimateOf(operation, { count, rounds }, { peers }) {
+  const each = SECONDS_EACH[operation] + (operation === "clear" ? SECONDS_EACH.fill : 0);
+  return rounds * peers.length * (START_SECONDS + each * count);
+}
+
+async function run({ redis, settings, results, progress, leaveOut }) {
+  results.bulk = [];
+  const watcher = startProcess(WATCHER_PROCESS);
+  await watcher.call("open", redis.port);
+  for (const size of settings.sizes) {
+    const needed = size.count * MEMORY_EACH;
+    const free = Math.min(os.freemem(), process.availableMemory?.() ?? Number.POSITIVE_INFINITY);
+    if (free < needed) {
+      const gigabytes = (bytes) => `${(bytes / 1e9).toFixed(1)} GB`;
+      const why = `they need ${gigabytes(needed)} of memory, and ${gigabytes(free)} are free`;
+      leaveOut(`${size.count} sessions`, why);
+      continue;
+    }
+    await send(redis.port, "FLUSHALL");
+    await fillRedis(redis.port, PREFIX, size.count);
+    for (const operation of OPERATIONS) {
+      const cell = await takeTurns(settings.peers, size.rounds, (name) =>
+        runOnce(name, operation, size.count, redis, watcher),
+      );
+      const measured = { operation, count: size.count, ...cell };
+      results.bulk.push(measured);
+      progress.done(lineOf(measured), estimateOf(operation, size, settings));
+    }
+  }
+  await watcher.stop();
+}
+
+/**
+ * One call in a process of its own.
+ * @returns {Promise<{seconds: number, stall: number, memoryMB: number, held: number}>} `held` is the
+ *   longest that Redis left somebody else's PING without an answer, in milliseconds
+ */
+async function runOnce(name, operation, count, redis, watcher) {
+  // A clear that went before has left none.
+  if ((await keysIn(redis)) !== count) {
+    await send(redis.port, "FLUSHALL");
+    await fillRedis(redis.port, PREFIX, count);
+  }
+  const child = startProcess(BULK_PROCESS);
+  try {
+    await child.call("open", name, { url: redis.url, prefix: PREFIX });
+    await watcher.call("begin");
+    const { count: found, ...figures } = await child.call("run", operation);
+    const held = await watcher.call("end");
+    const right = operation === "clear" ? 0 : count;
+    const left = operation === "clear" ? await keysIn(redis) : found;
+    if (left !== right) throw new Error(`${operation}: ${left} sessions instead of ${right}`);
+    return { ...figures, held };
+  } finally {
+    await watcher.call("end"); // also where the call failed
+    await child.stop();
+  }
+}
+
+async function keysIn(redis) {
+  return Number((await send(redis.port, "DBSIZE")).slice(1));
+}
+
+function lineOf(cell) {
+  const { operation, count, medians, failed = {} } = cell;
+  const words = [`${operation.padEnd(6)} ${`${count}`.padStart(7)} sessions`];
+  for (const name of [REFERENCE, OURS]) {
+    const { seconds, stall, held } = medians[name] ?? {};
+    if (seconds === undefined) continue;
+    const waits = `stall ${stall.toFixed(0)} ms, Redis held ${held.toFixed(0)} ms`;
+    words.push(`${name} ${seconds.toFixed(2)} s (${waits})`);
+  }
+  if (medians[REFERENCE] && medians[OURS]) {
+    words.push(`${ratio(cell, "seconds", REFERENCE, OURS).toFixed(2)}×`);
+  }
+  for (const [name, error] of Object.entries(failed)) words.push(`${name} FAILED: ${error}`);
+  return words.join("   ");
+}
+
+module.exports = { plan, run };

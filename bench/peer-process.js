@@ -1,0 +1,25 @@
+"use strict";
+
+// A peer in a process of its own: opens its store, and measures it when asked to.
+
+const { fill, measure } = require("./load.js");
+const { openPeer } = require("./peers.js");
+const { serve } = require("./processes.js");
+const { liven } = require("./sessions.js");
+
+let peer;
+let session;
+
+serve({
+  async open(name, where) {
+    peer = await openPeer(name, where);
+  },
+  /** Stores a session of JSON data under every sid; it is the one that `measure` works with. */
+  async fill(made) {
+    session = liven(made);
+    if (peer.prepare) peer.prepare(session);
+    else await fill(peer.store, session);
+  },
+  measure: (how) => measure(peer.store, session, how),
+  close: () => peer.close(),
+});

@@ -1,0 +1,288 @@
+"use strict";
+
+// Charts and tables of a run.
+
+const { writeFileSync } = require("node:fs");
+const path = require("node:path");
+const { ROOT, formatTable, tidy, writeBetweenMarks } = require("../scripts/test-table.js");
+const { WHAT, nameOf, writeCharts } = require("./charts.js");
+const N = require("./names.js");
+const { ratio } = require("./statistics.js");
+
+const MARKS = { document: "README.md", name: "bench", command: "npm run bench -- --full" };
+const BASE_CALLS = 64;
+const BASE_SIZE = 600;
+
+/** What the README shows of a full run. */
+const README_CHARTS = ["throughput", "server", "bulk"];
+
+/**
+ * Writes RESULTS.md, with all tables and charts, into a folder.
+ * @param {object} results
+ * @param {string} folder
+ * @returns {{text: string, charts: object[]}} for the console: the tables, how the targets were
+ *   met, what failed; and the charts, for `renderReadme`
+ */
+function render(results, folder) {
+  const charts = writeCharts(results, path.join(folder, "charts"));
+  const tables = tablesOf(results, TABLES);
+  const lines = ["# What was measured", "", ...tables, ...imagesOf(charts, folder)];
+  const file = path.join(folder, "RESULTS.md");
+  writeFileSync(file, `${lines.join("\n")}\n`);
+  tidy(file);
+  const text = [...tables, ...targetLines(results), ...troubleLines(results)].join("\n");
+  return { text, charts };
+}
+
+/** Writes the README's section on speed; `charts` are those that `render` has written. */
+function renderReadme(results, charts) {
+  const largest = Math.max(0, ...(results.bulk ?? []).map(({ count }) => count));
+  const bulk = results.bulk?.filter(({ count }) => count === largest);
+  const tables = tablesOf({ ...results, bulk }, README_TABLES);
+  const shown = charts.filter(({ name }) => README_CHARTS.includes(name));
+  writeBetweenMarks(MARKS, [...tables, ...imagesOf(shown, ROOT)]);
+}
+
+/** Markdown: a sentence on the run, and a table of each part that was measured. */
+function tablesOf(results, tables) {
+  const lines = aboutLine(results)
+    .replace(/(.{1,100})( |$)/g, "$1\n")
+    .trim()
+    .split("\n");
+  for (const table of tables) {
+    const { title, header, rows } = table(results);
+    if (rows.length > 0) lines.push("", `${title}:`, "", ...formatTable(header, rows));
+  }
+  return lines;
+}
+
+/** The charts, as seen from a folder. */
+function imagesOf(charts, from) {
+  return charts.flatMap(({ file, title }) => {
+    const address = path.relative(from, file).split(path.sep).join("/");
+    return ["", `![${title}](${address})`];
+  });
+}
+
+function aboutLine({ date, machine, versions, mode }) {
+  const day = new Date(date).toLocaleDateString("en-GB", {
+    day: "numeric",
+    month: "long",
+    year: "numeric",
+    timeZone: "UTC",
+  });
+  const how = mode === "full" ? "" : " A short run says less.";
+  return (
+    `Measured on ${day}: ${machine.cpu}, ${machine.cores} cores, which Redis and the load ` +
+    `share with the server; Node ${versions.node}, Redis ${versions["redis-server"]}, connect-redis ` +
+    `${versions["connect-redis"]} with node-redis ${versions.redis}, connect-redis ` +
+    `${versions["connect-redis-8"]} with ioredis ${versions.ioredis}, connect-redis-rs ` +
+    `${versions["connect-redis-rs"]} (${versions.commit}). All are medians of rounds in ` +
+    `which the peers take turns; ratios are of each round's own figures, and to connect-redis 10 ` +
+    `with node-redis.${how}`
+  );
+}
+
+/** The figures that are promised, and their ratios. */
+function operationTable({ operations = [] }) {
+  const cells = operations.filter((cell) => cell.size === BASE_SIZE && isCompared(cell));
+  const rows = cells.map((cell) => [
+    cell.operation,
+    cell.concurrency,
+    thousands(cell.medians[N.REFERENCE].rate),
+    thousands(cell.medians[N.OURS].rate),
+    bold(times(ratio(cell, "rate", N.OURS, N.REFERENCE))),
+    both(cell, "p99", milliseconds),
+    times(ratio(cell, "p99", N.OURS, N.REFERENCE)),
+    both(cell, "jsCpu", (us) => us.toFixed(1)),
+    times(ratio(cell, "jsCpu", N.OURS, N.REFERENCE)),
+    percent(ratio(cell, "rate", N.OURS, N.FLOOR)),
+  ]);
+  const header = ["", "calls at once", "connect-redis, k/s", "connect-redis-rs, k/s", ""];
+  header.push("p99, ms", "", "JS-thread CPU, µs", "", "share of JSON alone");
+  return {
+    title:
+      `Store operations on sessions of ${cells[0]?.bytes} bytes, in thousands a second (k/s), and ` +
+      "how slow and how dear they are (connect-redis → connect-redis-rs)",
+    header,
+    rows,
+  };
+}
+
+/** Everybody, at one concurrency. */
+function peerTable({ operations = [] }) {
+  const cells = operations.filter(
+    ({ size, concurrency }) => size === BASE_SIZE && concurrency === BASE_CALLS,
+  );
+  const peers = Object.values(N).filter((name) => cells.some(({ medians }) => medians[name]));
+  const rows = peers.map((name) => [
+    name,
+    ...cells.map(({ medians }) => thousands(medians[name]?.rate)),
+  ]);
+  return {
+    title: `All peers at ${BASE_CALLS} calls at once, the same sessions, in thousands a second`,
+    header: ["", ...cells.map(({ operation }) => operation)],
+    rows: peers.length > 3 ? rows : [],
+  };
+}
+
+function sizeTable({ operations = [] }) {
+  const cells = operations.filter((cell) => cell.concurrency === BASE_CALLS && isCompared(cell));
+  const sizes = [...new Set(cells.map(({ bytes }) => bytes))].sort((a, b) => a - b);
+  const named = [...new Set(cells.map(({ operation }) => operation))];
+  const rows = named.map((operation) => [
+    operation,
+    ...sizes.map((bytes) => {
+      const cell = cells.find((one) => one.operation === operation && one.bytes === bytes);
+      return cell
+        ? `${both(cell, "rate", thousands)} (${times(ratio(cell, "rate", N.OURS, N.REFERENCE))})`
+        : "";
+    }),
+  ]);
+  return {
+    title:
+      `By size of the session, at ${BASE_CALLS} calls at once, in thousands a second ` +
+      "(connect-redis → connect-redis-rs)",
+    header: ["", ...sizes.map((bytes) => `${bytes} bytes`)],
+    rows: sizes.length > 1 ? rows : [],
+  };
+}
+
+function topologyTable({ topologies = [] }) {
+  const cells = topologies.filter(isCompared);
+  return {
+    title: `Over TLS, and on a cluster of three masters, at ${BASE_CALLS} calls at once, in thousands a second`,
+    header: ["", "", "connect-redis", "connect-redis-rs", ""],
+    rows: cells.map((cell) => [
+      cell.topology,
+      cell.operation,
+      thousands(cell.medians[N.REFERENCE].rate),
+      thousands(cell.medians[N.OURS].rate),
+      bold(times(ratio(cell, "rate", N.OURS, N.REFERENCE))),
+    ]),
+  };
+}
+
+function serverTable({ server = [], loader }) {
+  const peers = [N.REFERENCE, N.IOREDIS, N.MEMORY, N.OURS].filter((name) =>
+    server.some(({ medians }) => medians[name]),
+  );
+  const rows = server.map((cell) => [
+    `${nameOf(cell.framework)}, ${WHAT[cell.route]}`,
+    ...peers.map((name) => {
+      const { rate, p99 } = cell.medians[name] ?? {};
+      return rate === undefined
+        ? `failed: ${cell.failed?.[name]}`
+        : `${Math.round(rate)} (${milliseconds(p99)} ms)`;
+    }),
+    bold(times(ratio(cell, "rate", N.OURS, N.REFERENCE))),
+    times(ratio(cell, "rate", N.OURS, N.MEMORY)),
+  ]);
+  return {
+    title: `A server with express-session under the load of ${loader} on 64 connections, in requests a second (p99)`,
+    header: ["", ...peers, "", "to MemoryStore"],
+    rows,
+  };
+}
+
+function bulkTable({ bulk = [] }) {
+  const rows = bulk
+    .filter(isCompared)
+    .map((cell) => [
+      cell.operation,
+      cell.count.toLocaleString("en"),
+      both(cell, "seconds", (seconds) => seconds.toPrecision(2)),
+      bold(times(ratio(cell, "seconds", N.REFERENCE, N.OURS))),
+      both(cell, "stall", milliseconds),
+      both(cell, "held", milliseconds),
+      both(cell, "memoryMB", (megabytes) => megabytes.toFixed(0)),
+      times(ratio(cell, "memoryMB", N.OURS, N.REFERENCE)),
+    ]);
+  const header = ["", "sessions", "time, s", "", "event loop held, ms", "Redis held, ms"];
+  header.push("memory, MB", "");
+  return { title: "Going over all sessions (connect-redis → connect-redis-rs)", header, rows };
+}
+
+function startupTable({ startup, idle }) {
+  const rows = [];
+  const row = (what, of, unit, figure, digits) => {
+    const [theirs, ours] = [N.REFERENCE, N.OURS].map((name) => of?.medians[name]?.[figure]);
+    if (theirs === undefined || ours === undefined) return;
+    rows.push([what, `${theirs.toFixed(digits)} ${unit}`, `${ours.toFixed(digits)} ${unit}`]);
+  };
+  row("`require`", startup, "ms", "require", 1);
+  row("start of the process to the first answer", startup, "ms", "firstGet", 0);
+  const without = idle?.medians["without a store"];
+  if (without) {
+    const more = `a process (${without.rss.toFixed(0)} MB without)`;
+    row(`memory of ${more} with an idle store`, idle, "MB", "rss", 0);
+    row("… with a hundred", idle, "MB", "rss100", 0);
+    row("heap of it with an idle store", idle, "MB", "heap", 1);
+    row("… with a hundred", idle, "MB", "heap100", 1);
+  }
+  if (startup) rows.push(["the addon's file", "", `${startup.addonMB.toFixed(1)} MB`]);
+  const header = ["", "connect-redis", "connect-redis-rs"];
+  return { title: "To begin with, and at rest", header, rows };
+}
+
+/** How the targets were met, for whoever works on the store. */
+function targetLines({ targets = [] }) {
+  if (targets.length === 0) return [];
+  const rows = targets.map(({ what, value, unit, least, most, isMet }) => [
+    what,
+    `${Number(value.toPrecision(3))} ${unit}`,
+    least === undefined ? `≤ ${Number(most.toPrecision(3))}` : `≥ ${least}`,
+    isMet ? "met" : "MISSED",
+  ]);
+  return ["", "Targets:", "", ...formatTable(["", "measured", "target", ""], rows)];
+}
+
+function troubleLines({ leftOut = [], failed = [] }) {
+  return [
+    ...leftOut.map(({ what, why }) => `\nleft out: ${what}: ${why}`),
+    ...failed.map(({ what, why }) => `\nFAILED: ${what}: ${why}`),
+  ];
+}
+
+function isCompared({ medians }) {
+  return Boolean(medians[N.REFERENCE] && medians[N.OURS]);
+}
+
+/** A figure of connect-redis and of this store. */
+function both({ medians }, figure, format) {
+  return `${format(medians[N.REFERENCE][figure])} → ${format(medians[N.OURS][figure])}`;
+}
+
+function thousands(rate) {
+  return rate === undefined ? "" : (rate / 1000).toFixed(1);
+}
+
+function milliseconds(ms) {
+  return ms < 10 ? `${Number(ms.toPrecision(2))}` : ms.toFixed(0);
+}
+
+function times(value) {
+  if (!Number.isFinite(value)) return "";
+  return `${value < 1 ? value.toFixed(2) : value.toFixed(1)}×`;
+}
+
+function percent(value) {
+  return Number.isFinite(value) ? `${Math.round(value * 100)} %` : "";
+}
+
+function bold(text) {
+  return text && `**${text}**`;
+}
+
+const TABLES = [
+  operationTable,
+  peerTable,
+  sizeTable,
+  topologyTable,
+  serverTable,
+  bulkTable,
+  startupTable,
+];
+const README_TABLES = [operationTable, serverTable, bulkTable, startupTable];
+
+module.exports = { render, renderReadme };

@@ -1,0 +1,103 @@
+"use strict";
+
+// A real server under load: Express and bare http with express-session, on each peer's store. Reading
+// a session is a get and a touch of the store, changing it a get and a set.
+
+const { mkdtempSync, rmSync, writeFileSync } = require("node:fs");
+const { tmpdir } = require("node:os");
+const path = require("node:path");
+const { findLoader, loadWith } = require("./http-load.js");
+const { MEMORY, OURS, REFERENCE } = require("./names.js");
+const { startProcess } = require("./processes.js");
+const { ratio, takeTurns } = require("./statistics.js");
+
+const ROUTES = ["/read", "/change"];
+const SESSIONS = 1000;
+const WARM_UP_SECONDS = 1;
+const APP = path.join(__dirname, "app-process.js");
+
+function plan({ frameworks, peers, rounds, seconds }) {
+  return frameworks.length * ROUTES.length * estimateOf({ peers, rounds, seconds });
+}
+
+/** Of one cell, in seconds. */
+function estimateOf({ peers, rounds, seconds }) {
+  return peers.length * (WARM_UP_SECONDS + rounds * (Math.max(1, seconds) + 0.15));
+}
+
+async function run({ redis, settings, results, progress, leaveOut }) {
+  const { frameworks, peers, rounds, seconds } = settings;
+  const loader = findLoader();
+  results.loader = loader;
+  results.server = [];
+  const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-bench-"));
+  // Also where the run is interrupted.
+  const removeFolder = () => rmSync(folder, { recursive: true, force: true });
+  process.once("exit", removeFolder);
+  for (const framework of frameworks) {
+    const apps = new Map();
+    for (const [n, name] of peers.entries()) {
+      const cookieFile = path.join(folder, `${framework}-${n}`);
+      const where = { url: redis.url, prefix: `${framework}${n}:` };
+      try {
+        apps.set(name, await openApp(name, framework, where, cookieFile));
+      } catch (error) {
+        leaveOut(`${name} with ${framework}`, error.message);
+      }
+    }
+    for (const route of ROUTES) {
+      const cell = await takeTurns([...apps.keys()], rounds, async (name, round) => {
+        const { app, address, cookieFile } = apps.get(name);
+        const load = (time) => loadWith(loader, `${address}${route}`, cookieFile, time);
+        if (round === 0) await load(WARM_UP_SECONDS);
+        const before = await app.call("cpu");
+        const { requests, ...figures } = await load(seconds);
+        const after = await app.call("cpu");
+        const each = (what) => (after[what] - before[what]) / 1000 / requests;
+        return { ...figures, jsCpu: each("thread"), cpu: each("process") };
+      });
+      const measured = { framework, route, ...cell };
+      results.server.push(measured);
+      progress.done(lineOf(measured), estimateOf(settings));
+    }
+    for (const { app } of apps.values()) await app.stop();
+  }
+  process.off("exit", removeFolder);
+  removeFolder();
+}
+
+/** A server whose sessions have been made, each by a login; their cookies are in the file. */
+async function openApp(name, framework, where, cookieFile) {
+  const app = startProcess(APP);
+  try {
+    const address = `http://127.0.0.1:${await app.call("listen", name, framework, where)}`;
+    const cookies = [];
+    for (let n = 0; n < SESSIONS; n += 1) {
+      const response = await fetch(`${address}/login`);
+      await response.arrayBuffer();
+      const [cookie] = response.headers.get("set-cookie")?.split(";") ?? [];
+      if (!response.ok || !cookie) throw new Error(`a login was answered with ${response.status}`);
+      cookies.push(cookie);
+    }
+    writeFileSync(cookieFile, `${cookies.join("\n")}\n`);
+    return { app, address, cookieFile };
+  } catch (error) {
+    await app.stop();
+    throw error;
+  }
+}
+
+function lineOf(cell) {
+  const { framework, route, medians, failed = {} } = cell;
+  const words = [`${framework.padEnd(7)} ${route.padEnd(7)}`];
+  for (const name of [REFERENCE, MEMORY, OURS]) {
+    if (medians[name]) words.push(`${name} ${Math.round(medians[name].rate)}/s`);
+  }
+  if (medians[REFERENCE] && medians[OURS]) {
+    words.push(`${ratio(cell, "rate", OURS, REFERENCE).toFixed(2)}×`);
+  }
+  for (const [name, error] of Object.entries(failed)) words.push(`${name} FAILED: ${error}`);
+  return words.join("   ");
+}
+
+module.exports = { plan, run };

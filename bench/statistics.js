@@ -1,0 +1,66 @@
+"use strict";
+
+// Peers in turn, and what comes of their rounds.
+
+/** The middle one; of an even count the mean of the two in the middle. NaN where there is none. */
+function median(numbers) {
+  const sorted = numbers.filter((number) => Number.isFinite(number)).sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/**
+ * Measures peers one after the other, in several rounds, each of which begins with another peer: what
+ * the machine does at the time, and what ran before, falls on all of them alike. A peer that fails
+ * is left out from then on.
+ * @param {string[]} names the peers
+ * @param {number} rounds
+ * @param {(name: string, round: number) => Promise<Record<string, number>>} measure
+ * @returns {Promise<{rounds: Record<string, object>[], medians: Record<string, object>,
+ *   failed?: Record<string, string>}>} by peer, what was measured
+ */
+async function takeTurns(names, rounds, measure) {
+  const taken = [];
+  const failed = {};
+  for (let round = 0; round < rounds; round += 1) {
+    const row = {};
+    taken.push(row);
+    for (let n = 0; n < names.length; n += 1) {
+      const name = names[(n + round) % names.length];
+      if (name in failed) continue;
+      try {
+        row[name] = await measure(name, round);
+      } catch (error) {
+        failed[name] = error.message;
+      }
+    }
+  }
+  const cell = { rounds: taken, medians: mediansOf(taken, names) };
+  return Object.keys(failed).length > 0 ? { ...cell, failed } : cell;
+}
+
+function mediansOf(rounds, names) {
+  const medians = {};
+  for (const name of names) {
+    const of = rounds.map((row) => row[name]).filter(Boolean);
+    if (of.length === 0) continue;
+    medians[name] = {};
+    for (const field of Object.keys(of[0])) {
+      const numbers = of.map((figures) => figures[field]);
+      if (numbers.every((number) => typeof number === "number")) {
+        medians[name][field] = median(numbers);
+      }
+    }
+  }
+  return medians;
+}
+
+/**
+ * The median of the rounds' own ratios of a figure between two peers: how fast the machine was in a
+ * round is in both. NaN where it was not measured of both.
+ */
+function ratio(cell, field, name, to) {
+  return median((cell?.rounds ?? []).map((row) => row[name]?.[field] / row[to]?.[field]));
+}
+
+module.exports = { median, ratio, takeTurns };

@@ -1,0 +1,102 @@
+"use strict";
+
+// What the store is to reach, and whether it did. All are of medians of one run.
+
+const { FLOOR, MEMORY, OURS, REFERENCE } = require("./names.js");
+const { ratio } = require("./statistics.js");
+
+/** At 600 bytes, against connect-redis 10 + node-redis 6: [operation, calls, figure, bound]. */
+const OPERATIONS = [
+  ["get", 64, "rate", { least: 4.5 }],
+  ["get", 512, "rate", { least: 5 }],
+  ["set", 64, "rate", { least: 3.5 }],
+  ["set", 512, "rate", { least: 4 }],
+  ["touch", 64, "rate", { least: 7 }],
+  ["touch", 512, "rate", { least: 9 }],
+  ["get", 64, "p99", { most: 1 / 5 }],
+  ["get", 512, "p99", { most: 1 / 5 }],
+  ["set", 64, "p99", { most: 1 / 4 }],
+  ["set", 512, "p99", { most: 1 / 4 }],
+  ["get", 64, "jsCpu", { most: 0.3 }],
+  ["get", 512, "jsCpu", { most: 0.3 }],
+  ...["get", "set", "touch"].flatMap((operation) => [
+    [operation, 1, "rate", { least: 1.3 }],
+    [operation, 1, "jsCpu", { most: 0.5 }],
+  ]),
+];
+
+/** Of a million sessions: [operation, figure, bound], times and memory as ratios. */
+const BULK = [
+  ["length", "seconds", { least: 6 }],
+  ["ids", "seconds", { least: 4 }],
+  ["clear", "seconds", { least: 4 }],
+  ["all", "seconds", { least: 2.2 }],
+  ["all", "memoryMB", { most: 0.6 }],
+];
+const BULK_COUNT = 1_000_000;
+const MOST_STALL_MS = 50;
+const MOST_HELD_MS = 10;
+
+const FIGURES = { rate: "throughput", p99: "p99", jsCpu: "JS-thread CPU", memoryMB: "peak memory" };
+
+/**
+ * @param {object} results
+ * @returns {{what: string, value: number, unit: string, least?: number, most?: number,
+ *   isMet: boolean}[]} without those that were not measured; the unit "×" is a ratio to
+ *   connect-redis 10 + node-redis 6
+ */
+function judge(results) {
+  const judged = [];
+  const add = (what, value, unit, bound) => {
+    if (!Number.isFinite(value)) return;
+    const { least = Number.NEGATIVE_INFINITY, most = Number.POSITIVE_INFINITY } = bound;
+    judged.push({ what, value, unit, ...bound, isMet: value >= least && value <= most });
+  };
+
+  const cellOf = (operation, concurrency, size) =>
+    results.operations?.find(
+      (cell) =>
+        cell.operation === operation && cell.concurrency === concurrency && cell.size === size,
+    );
+  for (const [operation, calls, figure, bound] of OPERATIONS) {
+    const what = `${operation}, ${calls} call${calls === 1 ? "" : "s"}: ${FIGURES[figure]}`;
+    add(what, ratio(cellOf(operation, calls, 600), figure, OURS, REFERENCE), "×", bound);
+  }
+  const share = ratio(cellOf("get", 64, 600), "rate", OURS, FLOOR);
+  add("get, 64 calls: share of floor", share * 100, "%", { least: 85 });
+  for (const operation of ["get", "set"]) {
+    const cell = cellOf(operation, 64, 64_000);
+    const value = ratio(cell, "rate", OURS, REFERENCE);
+    add(`${operation} of 64 kB, 64 calls: throughput`, value, "×", { least: 2 });
+  }
+
+  for (const cell of results.server ?? []) {
+    if (cell.framework !== "http") continue;
+    const what = `http with express-session, ${cell.route}: requests`;
+    add(what, ratio(cell, "rate", OURS, REFERENCE), "×", { least: 1.3 });
+    const value = ratio(cell, "rate", OURS, MEMORY);
+    add(`${what}, to MemoryStore`, value, "× MemoryStore", { least: 1 });
+  }
+
+  const bulk = (results.bulk ?? []).filter(({ count }) => count === BULK_COUNT);
+  for (const [operation, figure, bound] of BULK) {
+    const cell = bulk.find((one) => one.operation === operation);
+    // A speed is how much less time it takes.
+    const value =
+      figure === "seconds"
+        ? ratio(cell, figure, REFERENCE, OURS)
+        : ratio(cell, figure, OURS, REFERENCE);
+    add(`${operation} of a million: ${FIGURES[figure] ?? "speed"}`, value, "×", bound);
+  }
+  for (const { operation, medians } of bulk) {
+    const { stall, held } = medians[OURS] ?? {};
+    add(`${operation} of a million: event loop held`, stall, "ms", { most: MOST_STALL_MS });
+    add(`${operation} of a million: Redis held`, held, "ms", { most: MOST_HELD_MS });
+  }
+
+  add("require", results.startup?.medians[OURS]?.require, "ms", { most: 15 });
+  add("addon", results.startup?.addonMB, "MB", { most: 5 });
+  return judged;
+}
+
+module.exports = { judge };
