@@ -14,8 +14,8 @@ const METHODS = ["get", "set", "touch", "destroy"];
 const [BY_GET, BY_SET, BY_TOUCH, BY_DESTROY] = [0, 1, 2, 3];
 
 /** Calls, and characters of what they say, that are handed over before the JS that runs has run. */
-const FULL = 64;
-const FULL_TEXT = 64 * 1024;
+const FULL = 256;
+const FULL_TEXT = 256 * 1024;
 /** Numbers that stand for a call: see src/calls.rs. */
 const PER_CALL = 6;
 // Taken when the module is loaded: an app's tests may put fakes in their place later.

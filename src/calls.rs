@@ -5,7 +5,7 @@
 use napi::{Env, Unknown};
 
 use crate::command::{Clock, Command, Expiry, Reply};
-use crate::engine::{CallId, Record};
+use crate::engine::{CallId, Made, Record};
 use crate::error::StoreError;
 use crate::host::Host;
 use crate::js::{self, Text, Try};
@@ -40,12 +40,12 @@ const DISCARDED: f64 = -2.0;
 /// … it stands among the others.
 const OTHER: f64 = -3.0;
 
-/// A call that the face has made.
-pub struct Made {
-    pub id: CallId,
-    pub name: &'static str,
-    /// The error is ours: a call that cannot be made rejects in the face.
-    pub command: Result<Command, StoreError>,
+/// Calls that the face has handed over.
+#[derive(Default)]
+pub struct Handed {
+    pub made: Vec<Made>,
+    /// Those that cannot be made, by an error of ours: the face has looked at what the app says.
+    pub failed: Vec<(CallId, StoreError)>,
 }
 
 /// Reads `count` calls. `others` are the values that are no strings.
@@ -54,12 +54,13 @@ pub fn read<'e>(
     settings: &Settings,
     clock: Clock,
     (count, numbers, text, others): (usize, &Unknown<'e>, &Unknown<'e>, &Unknown<'e>),
-) -> Try<'e, Vec<Made>> {
+) -> Try<'e, Handed> {
     let numbers = js::numbers(env, numbers, count * PER_CALL)?;
     let lengths = numbers.chunks_exact(PER_CALL).map(|n| n[3] + n[4].max(0.0));
     let mut text = Text::read(env, text, lengths.sum::<f64>() as usize)?;
     let mut others = js::elements(env, others).unwrap_or_default().into_iter();
-    let mut calls = Vec::with_capacity(count);
+    let mut handed = Handed::default();
+    handed.made.reserve(count);
     for numbers in numbers.chunks_exact(PER_CALL) {
         let name = METHODS.get(numbers[1] as usize).copied();
         let name = name.unwrap_or_default();
@@ -78,13 +79,13 @@ pub fn read<'e>(
                 .and_then(|value| command(settings, clock, numbers[2], key, value, numbers[5]))
                 .ok_or_else(|| StoreError::internal(name))
         });
-        calls.push(Made {
-            id: numbers[0] as CallId,
-            name,
-            command,
-        });
+        let id = numbers[0] as CallId;
+        match command {
+            Ok(command) => handed.made.push((id, name, command)),
+            Err(error) => handed.failed.push((id, error)),
+        }
     }
-    Ok(calls)
+    Ok(handed)
 }
 
 /// The command of a number; none of an unknown one.

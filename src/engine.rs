@@ -117,8 +117,12 @@ impl Call {
 
     /// Gives the call back to the JS thread, its command with it. A sweep has to fail.
     pub fn give_back(mut self, server: &str, news: &mut Vec<News>) {
-        if let Some(Asker::Js(id, _)) = &self.asker {
-            news.push(News::GivenBack(*id, self.take_command(), self.deadline));
+        if let Some(Asker::Js(id, _)) = self.asker {
+            let given_back = GivenBack {
+                command: self.take_command(),
+                deadline: self.deadline,
+            };
+            news.push(News::GivenBack(id, Box::new(given_back)));
             self.asker = None;
         } else {
             let lost = StoreError::connection_lost(self.name, server);
@@ -159,14 +163,20 @@ pub enum News {
     /// The sweep's last word, after all its parts: the number of keys, where it counts them.
     Swept(CallId, Result<Option<usize>, StoreError>),
     /// Commands of a sweep that the app's client is to carry.
-    Ask(Call),
+    Ask(Box<Call>),
     Status(Status),
     /// A call that the connection was lost under, for another to carry it until its deadline.
-    GivenBack(CallId, Command, Instant),
+    GivenBack(CallId, Box<GivenBack>),
     /// An attempt to connect has failed, and why; another follows.
     Failed(ConnectError),
     /// The connection is closed and no more news will come.
     End,
+}
+
+/// What another is to carry out, and until when.
+pub struct GivenBack {
+    pub command: Command,
+    pub deadline: Instant,
 }
 
 impl News {
@@ -372,7 +382,7 @@ impl Shared {
             if lock(&self.inbox).closing == Some(Closing::Now) {
                 return Err(StoreError::closed(name));
             }
-            self.outbox.push([News::Ask(call)]);
+            self.outbox.push([News::Ask(Box::new(call))]);
         } else if !self.enqueue(call) {
             return Err(StoreError::closed(name));
         } else {
@@ -450,7 +460,7 @@ impl Shared {
 }
 
 /// A call that JS has made: the number it knows it by, the store's method, what it asks of Redis.
-type Made = (CallId, &'static str, Command);
+pub type Made = (CallId, &'static str, Command);
 
 /// Why calls are not queued.
 pub enum Refused {

@@ -6,7 +6,7 @@
 //! end is seen, a key written or removed meanwhile may be or not.
 
 use std::collections::{HashSet, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -480,7 +480,31 @@ impl Sessions {
 /// under secret random seeds: a tenth of the memory, and two of a million keys fall together with
 /// a probability of 2⁻⁸⁹.
 #[derive(Default)]
-struct Seen(HashSet<u128>, RandomState, RandomState);
+struct Seen(
+    HashSet<u128, BuildHasherDefault<Fingerprint>>,
+    RandomState,
+    RandomState,
+);
+
+/// The hash of a fingerprint, which is one already.
+#[derive(Default)]
+struct Fingerprint(u64);
+
+impl Hasher for Fingerprint {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u128(&mut self, fingerprint: u128) {
+        self.0 = fingerprint as u64; // the lower half
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 impl Seen {
     fn is_new(&mut self, key: &[u8]) -> bool {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use napi::{Env, Unknown, ValueType};
 use napi_derive::napi;
 
-use crate::calls::{self, Answers, Found, Made, Unadded};
+use crate::calls::{self, Answers, Found, Handed, Unadded};
 use crate::command::{Clock, Command, Expiry, Reply, TrueExpiry};
 use crate::engine::{Call, CallId, Closing, Engine, News, Outbox, Part, Refused, Status};
 use crate::error::{ConnectError, StoreError};
@@ -299,16 +299,12 @@ impl Inner {
         clock: Clock,
     ) -> Try<'e, ()> {
         let settings = self.settings.borrow().clone();
-        let made = calls::read(env, &settings, clock, batch)?;
-        self.wait(env, made.len());
-        let mut good = Vec::with_capacity(made.len());
-        for Made { id, name, command } in made {
-            match command {
-                Ok(command) => good.push((id, name, command)),
-                Err(error) => self.fail(env, id, &error),
-            }
+        let Handed { made, failed } = calls::read(env, &settings, clock, batch)?;
+        self.wait(env, made.len() + failed.len());
+        for (id, error) in failed {
+            self.fail(env, id, &error);
         }
-        match self.engine.send(good, clock.read) {
+        match self.engine.send(made, clock.read) {
             Ok(()) => {}
             Err(Refused::Closed(calls)) => {
                 for (id, name, _) in calls {
@@ -402,11 +398,11 @@ impl Inner {
         match news {
             News::Answer(id, Err(error)) => self.fail(env, id, &error),
             News::Answer(id, Ok(_)) => self.fail(env, id, &StoreError::internal("the call")),
-            News::GivenBack(id, command, deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                self.give_back(env, id, &command, left);
+            News::GivenBack(id, call) => {
+                let left = call.deadline.saturating_duration_since(Instant::now());
+                self.give_back(env, id, &call.command, left);
             }
-            News::Ask(call) => self.ask(env, call),
+            News::Ask(call) => self.ask(env, *call),
             // The end comes after what was put off before it.
             News::Part(..) | News::Swept(..) | News::End => {
                 self.put_off.borrow_mut().push_back(news);
