@@ -257,7 +257,7 @@ pub struct Shared {
     pub limits: Limits,
     status: AtomicU8,
     /// Whether commands are handed back to the JS thread, for the app's client to carry them.
-    by_client: bool,
+    pub by_client: bool,
     /// Whether a lost connection is the end, and what was under way is given back: there is a
     /// client that can go on.
     pub gives_back: bool,

@@ -100,7 +100,7 @@ fn find_expires(text: &[u8]) -> Option<Range<usize>> {
     Some(start..start + expires.get().len())
 }
 
-/// As [`find_expires`], in a fifth of the time, of a text that begins as express-session writes it:
+/// As [`find_expires`], in a quarter of the time, of a text that begins as express-session writes it:
 /// with the cookie, whose members are plain. `None` where it does not, and has to be read by all the
 /// rules of JSON.
 #[allow(clippy::option_option)] // reason: found, not there, not for this to say

@@ -287,7 +287,8 @@ impl Sweep {
     }
 
     /// Reads the sessions at `keys`, with their true expiry; keys that are gone are left out. PTTLs
-    /// go with MGET where the sessions are likely to need them.
+    /// go with MGET where the sessions are likely to need them; not through a client, to which each
+    /// is a question of its own.
     async fn read(
         &self,
         shared: &Shared,
@@ -298,7 +299,7 @@ impl Sweep {
             return self.read_from_nodes(shared, keys).await;
         }
         let mut commands = vec![many("MGET", keys)];
-        if have_expiry && self.expiry != TrueExpiry::Unasked {
+        if have_expiry && !shared.by_client && self.expiry != TrueExpiry::Unasked {
             commands.extend(keys.iter().map(|key| many("PTTL", &[key])));
         }
         let mut replies = shared.ask(self.name, commands, To::Key).await?.into_iter();

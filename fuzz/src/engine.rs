@@ -68,6 +68,7 @@ pub struct Shared {
     pub server: ServerName,
     pub outbox: Outbox,
     pub is_cluster: bool,
+    pub by_client: bool,
     answer: Mutex<Answer>,
 }
 
@@ -77,6 +78,7 @@ impl Shared {
             server: "here".into(),
             outbox: Outbox(Mutex::default()),
             is_cluster,
+            by_client: false,
             answer: Mutex::new(answer),
         })
     }
