@@ -1,9 +1,19 @@
-import RedisStore = require("./index.js");
-
-export type Callback<Data, T = unknown> = RedisStore.Callback<Data, T>;
-export type RedisStoreOptions = RedisStore.RedisStoreOptions;
-export type Serializer = RedisStore.Serializer;
-export type StoredSession = RedisStore.StoredSession;
-export type Ttl = RedisStore.Ttl;
-export import RedisStoreError = RedisStore.RedisStoreError;
-export { RedisStore, RedisStore as default };
+export {
+  type AnyClient,
+  type Callback,
+  type ClientMethod,
+  default,
+  type IoredisLike,
+  type NodeRedisLike,
+  type Pem,
+  type RedisClient,
+  RedisStore,
+  RedisStoreError,
+  type RedisStoreOptions,
+  type SentinelOptions,
+  type Serializer,
+  type Server,
+  type StoredSession,
+  type TlsOptions,
+  type Ttl,
+} from "./index.js";

@@ -1,33 +1,64 @@
 import { type SessionData, Store } from "express-session";
 
+// connect-redis has the type of its client from there. In an app without node-redis it is `any`.
+// @ts-ignore
+import type { RedisClientType, RedisClusterType } from "redis";
+
 /** The type of the module: `require("connect-redis-rs")` is the class, and holds all exports. */
 export = RedisStore;
 
 /**
- * Keeps express-session's sessions in Redis. Every call answers with a promise, or with a callback
- * where one is given; a call to Redis that takes longer than `commandTimeout` rejects.
+ * Keeps express-session's sessions in Redis, each as JSON text under `prefix` + sid, with an expiry:
+ * what connect-redis stores.
+ *
+ * Every call answers with a promise, or with a callback where one is given. What Redis does not carry
+ * out rejects with a {@link RedisStore.RedisStoreError | RedisStoreError}, of the code `ETIMEDOUT`
+ * where it takes longer than `commandTimeout`; nothing is left unanswered.
+ *
+ * Declare what your sessions hold once, and what the store takes and promises is typed with it; a
+ * callback may declare its data as it likes.
+ *
+ * ```ts
+ * declare module "express-session" {
+ *   interface SessionData {
+ *     user: string;
+ *   }
+ * }
+ * ```
  *
  * @example
  * app.use(session({ store: new RedisStore({ url: "redis://localhost:6379" }), secret: "…" }));
+ *
+ * @example With a client of your own
+ * const client = createClient();
+ * await client.connect();
+ * app.use(session({ store: new RedisStore({ client }), secret: "…" }));
  */
 declare class RedisStore extends Store {
   /**
-   * Checks the options and starts to connect in the background. Does not wait for Redis, and does
-   * not keep the process alive while no call is pending.
-   * @throws {TypeError} for an option of the wrong type; the message names it and what was given.
+   * Checks the options and starts to connect in the background; without any, to
+   * `redis://localhost:6379`. Does not wait for Redis, and does not keep the process alive while no
+   * call is pending.
+   * @throws {TypeError} with the code `ERR_INVALID_ARG_VALUE` for an option of the wrong type; the
+   *   message names it and what was given. An option that does not exist is warned about.
    */
   constructor(options?: RedisStore.RedisStoreOptions);
+  /** The same; apps take the type of the options from here: `ConstructorParameters`. */
+  constructor(options: RedisStore.RedisStoreOptions);
 
-  /** The `client` option, as given. The store never closes it. */
-  client: any;
+  /**
+   * The `client` option, as given: also where it is another client than the type says, which is
+   * connect-redis's. The store never closes it.
+   */
+  client: RedisClientType | RedisClusterType;
   /** What keys begin with. May be changed; takes effect with the next call, as all fields do. */
   prefix: string;
-  /** How many keys a step of a scan looks at. */
+  /** How many keys a step of a scan looks at: see {@link RedisStore.RedisStoreOptions.scanCount}. */
   scanCount: number;
   /** How sessions become text and back. */
-  serializer: RedisStore.Serializer;
+  serializer: RedisStore.Serializer<string>;
   /** The `ttl` option, in seconds. */
-  ttl: RedisStore.Ttl;
+  ttl: number | ((session: SessionData) => number);
   /** Whether keys are stored without an expiry. */
   disableTTL: boolean;
   /** Whether `touch` does nothing. */
@@ -49,64 +80,65 @@ declare class RedisStore extends Store {
    */
   readonly transport: "native" | "client";
 
+  /** Hands the session over to a callback, whose result the promise is of. */
+  get(sid: string, callback: RedisStore.Callback | undefined): Promise<any>;
   /**
    * The session, or `null` where there is none. Where the session's expiry follows its cookie,
    * `cookie.expires` is the key's true time of expiry, also after a `touch`.
-   * Rejects for text that is no JSON.
+   * Rejects with a `SyntaxError` for text that is no JSON.
+   * @typeParam Found what the caller says that it is, as in `get<MySession | null>(sid)`
    */
-  get<T = unknown>(sid: string, callback: RedisStore.Callback<SessionData | null, T>): Promise<T>;
-  get(sid: string): Promise<SessionData | null>;
+  get<Found extends SessionData | null | undefined = SessionData | null>(
+    sid: string,
+    callback?: RedisStore.Callback,
+  ): Promise<Found>;
 
   /**
    * Stores a session until its `cookie.expires`, else for `ttl` seconds; deletes it where that time
    * is over. A session that express-session loaded from this store (`createSession`) is written only
-   * where it is still there: see the event `discarded`.
+   * where it is still there: see the event `discarded`. Answers with `null`.
    * Rejects with a `TypeError` for a time that is none; nothing is stored or deleted then.
    */
-  set<T = unknown>(
-    sid: string,
-    session: SessionData,
-    callback: RedisStore.Callback<null, T>,
-  ): Promise<T>;
-  set(sid: string, session: SessionData): Promise<null>;
+  set(sid: string, session: SessionData, callback?: RedisStore.Callback): Promise<any>;
 
-  /** Moves a session's expiry, as `set` would. No error where there is no session. */
-  touch<T = unknown>(
-    sid: string,
-    session: SessionData,
-    callback: RedisStore.Callback<null, T>,
-  ): Promise<T>;
-  touch(sid: string, session: SessionData): Promise<null>;
+  /**
+   * Moves a session's expiry, as `set` would. No error where there is no session. Answers with
+   * `null`.
+   */
+  touch(sid: string, session: SessionData, callback?: RedisStore.Callback): Promise<any>;
 
-  /** Deletes a session. No error where there is none. */
-  destroy<T = unknown>(sid: string, callback: RedisStore.Callback<null, T>): Promise<T>;
-  destroy(sid: string): Promise<null>;
+  /** Deletes a session. No error where there is none. Answers with `null`. */
+  destroy(sid: string, callback?: RedisStore.Callback): Promise<any>;
 
-  /** Deletes all sessions of the prefix, in small steps. */
-  clear<T = unknown>(callback: RedisStore.Callback<null, T>): Promise<T>;
-  clear(): Promise<null>;
+  /** Deletes all sessions of the prefix, in small steps. Answers with `null`. */
+  clear(callback?: RedisStore.Callback): Promise<any>;
 
+  /** Hands the number of sessions over to a callback, whose result the promise is of. */
+  length(callback: ((error: any, count: number) => any) | undefined): Promise<any>;
   /** The number of sessions of the prefix. */
-  length<T = unknown>(callback: RedisStore.Callback<number, T>): Promise<T>;
-  length(): Promise<number>;
+  length(callback?: RedisStore.Callback): Promise<number>;
 
+  /** Hands the sids over to a callback, whose result the promise is of. */
+  ids(callback: ((error: any, sids: string[]) => any) | undefined): Promise<any>;
   /** The sids of all sessions of the prefix, in no order. */
-  ids<T = unknown>(callback: RedisStore.Callback<string[], T>): Promise<T>;
-  ids(): Promise<string[]>;
+  ids(callback?: RedisStore.Callback): Promise<string[]>;
 
+  /** Hands the sessions over to a callback, whose result the promise is of. */
+  all(callback: RedisStore.Callback | undefined): Promise<any>;
   /**
    * All sessions of the prefix, each with its sid as `id`, in no order. A record that is no session
    * is left out: see the event `corrupt`.
+   * @typeParam Data what the caller says that they are, as in `all<MySession>()`
    */
-  all<T = unknown>(callback: RedisStore.Callback<RedisStore.StoredSession[], T>): Promise<T>;
-  all(): Promise<RedisStore.StoredSession[]>;
+  all<Data extends SessionData = SessionData>(
+    callback?: RedisStore.Callback,
+  ): Promise<RedisStore.StoredSession<Data>[]>;
 
   /**
-   * Closes the connection. Pending and later calls reject with the code `ECLOSED`. May be called
-   * again.
+   * Closes the store's connection, and never a client. Pending and later calls reject with the code
+   * `ECLOSED`. May be called again. Answers with `null`.
    */
-  close<T = unknown>(callback: RedisStore.Callback<null, T>): Promise<T>;
-  close(): Promise<null>;
+  close(callback?: RedisStore.Callback): Promise<any>;
 
   /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
@@ -123,167 +155,272 @@ declare class RedisStore extends Store {
   on(event: "discarded", listener: (sid: string) => void): this;
   /** `all()` has left out a record that is no session. */
   on(event: "corrupt", listener: (sid: string, error: Error) => void): this;
+  /** Any other event: a subclass may have its own. */
   on(event: string | symbol, listener: (...args: any[]) => void): this;
 }
 
 declare namespace RedisStore {
-  /** Called once, with the error or `null`, and what the call answers. */
-  export type Callback<Data, T = unknown> = (error: any, data: Data) => T;
+  /**
+   * Called once: with the error, or with `null` and what the call answers. Typed as connect-redis has
+   * it, so that a callback may declare its data as it likes.
+   */
+  export type Callback = (error?: any, data?: any) => any;
 
   /** Seconds, or a function of the session that returns seconds. `Infinity` is for ever. */
   export type Ttl = number | string | bigint | ((session: SessionData) => number | string | bigint);
 
   /** A session as `all()` gives it. */
-  export type StoredSession = SessionData & { id: string };
+  export type StoredSession<Data extends SessionData = SessionData> = Data & {
+    /** The session's sid. */
+    id: string;
+  };
 
   /** How sessions become text and back; `JSON` is one. */
-  export interface Serializer {
-    /** The session for a text; may be asynchronous. */
+  export interface Serializer<Stored extends string | Uint8Array = string | Uint8Array> {
+    /** The session for a text; may be asynchronous. What it throws, `get` rejects with. */
     parse(text: string): SessionData | Promise<SessionData>;
-    /** The text, or the bytes, for a session. */
-    stringify(session: SessionData): string | Uint8Array;
+    /** The text, or the bytes, for a session. What it throws, `set` rejects with. */
+    stringify(session: SessionData): Stored;
   }
 
+  /** A method of a client; what it takes and answers differs from library to library. */
+  export type ClientMethod = (...args: any[]) => any;
+
+  /** What every client has. */
+  export interface AnyClient {
+    /** GET: the text, or null. */
+    get: ClientMethod;
+    /** SET, with EX where there is an expiry. */
+    set: ClientMethod;
+    /** DEL, of a list of keys. */
+    del: ClientMethod;
+    /** Whatever else it has. */
+    [name: string]: any;
+  }
+
+  /**
+   * A client that is asked as connect-redis 9 and 10 ask: node-redis 4 to 6 (a client, cluster, pool
+   * or sentinel), or a fake with the same methods.
+   */
+  export type NodeRedisLike = AnyClient & {
+    /** EXPIRE, in seconds. */
+    expire: ClientMethod;
+  } & (
+      | {
+          /** MGET, of a list of keys. */
+          mGet: ClientMethod;
+        }
+      | {
+          /** SCAN, with MATCH and COUNT: an iterable of keys, or of lists of keys. */
+          scanIterator: ClientMethod;
+        }
+    );
+
+  /**
+   * A client with Redis's own names for its commands: ioredis 5 and 6 (a client or cluster), and
+   * clients with callbacks such as node-redis 3, and fakes of them.
+   */
+  export type IoredisLike = AnyClient &
+    (
+      | {
+          /** MGET. */
+          mget: ClientMethod;
+        }
+      | {
+          /** SCAN, with a cursor. */
+          scan: ClientMethod;
+        }
+    );
+
+  /** A Redis client of any library, told by the methods it has. */
+  export type RedisClient = NodeRedisLike | IoredisLike;
+
+  /**
+   * All options; each may be left out, and `undefined` and `null` count as that. A value of the wrong
+   * type is a `TypeError` with the code `ERR_INVALID_ARG_VALUE`, thrown by the constructor. Those of
+   * connect-redis mean what they mean there.
+   */
   export interface RedisStoreOptions {
     /**
      * The server: `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS, or
-     * `unix:///path/to/socket[?db=&user=&pass=]`.
+     * `unix:///path/to/socket[?db=&user=&pass=]`. One of `url`, `cluster`, `sentinel` and `client`
+     * says where Redis is; two of them are a `TypeError`.
      * @default "redis://localhost:6379"
      */
-    url?: string | URL | null;
-    /** Some nodes of a Redis Cluster, instead of `url`. One that is up will do. */
-    cluster?: readonly Server[] | null;
-    /** The master that these sentinels name, instead of `url`. */
-    sentinel?: SentinelOptions | null;
-    /** How to speak TLS; `true` for Node's defaults. A `rediss://` url needs none. */
-    tls?: boolean | TlsOptions | null;
-    /** As whom to log in, in place of what the url says. */
-    username?: string | null;
-    /** In place of what the url says. */
-    password?: string | null;
+    url?: string | URL | null | undefined;
     /**
-     * The number of the database, in place of what the url says.
+     * Some nodes of a Redis Cluster, one or more, instead of `url`. One that is up will do: it tells
+     * of the others. A url may name a user and a password, which are those for all nodes.
+     */
+    cluster?: readonly Server[] | null | undefined;
+    /** The master that these sentinels name, instead of `url`. */
+    sentinel?: SentinelOptions | null | undefined;
+    /**
+     * How to speak TLS; `true` for Node's defaults. A `rediss://` url needs none, and `false` beside
+     * one is a `TypeError`, as is TLS over a Unix socket.
+     */
+    tls?: boolean | TlsOptions | null | undefined;
+    /** As whom to log in (AUTH), in place of what the url says. */
+    username?: string | null | undefined;
+    /** What to log in with (AUTH), in place of what the url says. No message ever holds it. */
+    password?: string | null | undefined;
+    /**
+     * The number of the database (SELECT), in place of what the url says. A cluster has but 0.
      * @default 0
      */
-    database?: number | null;
+    database?: number | null | undefined;
     /**
-     * The app's own Redis client: of node-redis 3 to 6 or ioredis 5 or 6, a cluster, pool or
-     * sentinel of theirs, or anything with connect-redis's own calls (`get set expire del mGet
-     * scanIterator`). Instead of `url`.
+     * The app's own Redis client, connected or not, instead of `url`: of node-redis 3 to 6 or ioredis
+     * 5 or 6, a cluster, pool or sentinel of theirs, or anything with connect-redis's own calls (`get
+     * set expire del mGet scanIterator`). A promise of one has to be awaited first. `undefined` or
+     * `null`, with no `url` beside it, is a `TypeError`: an app that gives a client has another server
+     * in mind than localhost.
      */
-    client?: any;
+    client?: RedisClient | null | undefined;
     /**
      * Whose connection carries the commands beside a `client`: `"native"` is one of the store's own
      * to the client's server, and a `TypeError` where that cannot be read from the client;
-     * `"client"` the client's; `"auto"` the store's own wherever that is safe.
+     * `"client"` the client's, and a `TypeError` where there is none; `"auto"` the store's own
+     * wherever that is safe.
      * @default "auto"
      */
-    transport?: "auto" | "native" | "client" | null;
+    transport?: "auto" | "native" | "client" | null | undefined;
     /**
-     * What keys begin with.
+     * What keys begin with. Taken literally, also where it holds `*` or `?`; may be empty. As in
+     * connect-redis, but there it is a pattern to `length`, `ids`, `all` and `clear`.
      * @default "sess:"
      */
-    prefix?: string | null;
+    prefix?: string | null | undefined;
     /**
-     * How many keys a step of a scan (`length`, `ids`, `all`, `clear`) looks at. Left unset, the
-     * field says 100 and the store takes steps of 1000, which Redis answers in about half a
-     * millisecond.
+     * How many keys a step of `length`, `ids`, `all` and `clear` looks at (COUNT of SCAN): a number
+     * from 1; 0 counts as not given, as in connect-redis. While nobody sets it, the field says 100 and
+     * the store may take larger steps, as large as Redis answers well within a millisecond.
      * @default 100
      */
-    scanCount?: number | null;
+    scanCount?: number | null | undefined;
     /**
-     * How sessions become text and back.
+     * How sessions become text and back: `parse`, which may be asynchronous, and `stringify`, which
+     * may return a Buffer. As in connect-redis.
      * @default JSON
      */
-    serializer?: Serializer | null;
+    serializer?: Serializer | null | undefined;
     /**
-     * For how long a session without `cookie.expires` is kept, in seconds; a function decides for
-     * every session, before its cookie.
+     * For how long a session without `cookie.expires` is kept, in seconds; fractions are rounded up,
+     * `Infinity` is for ever, 0 counts as not given. A function decides for every session, whatever
+     * its cookie says; of it, 0 or less deletes the session. As in connect-redis. What a function
+     * returns is looked at when it is called: what is no time rejects that `set` or `touch` with a
+     * `TypeError`, and nothing is stored or deleted.
      * @default 86400
      */
-    ttl?: Ttl | null;
+    ttl?: Ttl | null | undefined;
     /**
-     * Store keys without an expiry; `touch` does nothing.
+     * Store keys without an expiry; `touch` does nothing. A session whose cookie has expired is
+     * deleted all the same. As in connect-redis.
      * @default false
      */
-    disableTTL?: boolean | null;
+    disableTTL?: boolean | null | undefined;
     /**
-     * Make `touch` do nothing.
+     * Make `touch` do nothing, as in connect-redis: a session then expires as it was last saved.
      * @default false
      */
-    disableTouch?: boolean | null;
+    disableTouch?: boolean | null | undefined;
     /**
-     * How long a call may take, in milliseconds, waiting for a connection included.
+     * How long a call may take, in milliseconds from 1 to 2147483647 (a timer's bound in Node),
+     * waiting for a connection included; then it rejects with the code `ETIMEDOUT`. Of `length`,
+     * `ids`, `all` and `clear` it is the time of each step.
      * @default 5000
      */
-    commandTimeout?: number | null;
+    commandTimeout?: number | null | undefined;
     /**
-     * How long one attempt to connect and log in may take, in milliseconds.
+     * How long one attempt to connect and log in may take, in milliseconds from 1 to 2147483647;
+     * then the next one is made. Not for a `client` that carries the commands.
      * @default 3000
      */
-    connectTimeout?: number | null;
+    connectTimeout?: number | null | undefined;
     /**
      * What happens while Redis is away. Not given, calls wait for it until `commandTimeout`.
      * `"error"`: calls reject at once, so a request gets its error at once. `"skip"`: the same, and
-     * express-session serves requests without a session (`req.session` is undefined).
+     * express-session serves requests without a session (`req.session` is undefined), as it does
+     * after the event `disconnect` of a store.
      */
-    onUnavailable?: "error" | "skip" | null;
+    onUnavailable?: "error" | "skip" | null | undefined;
     /**
-     * How many calls may wait for an answer; one more rejects with `ENOBUFS`.
+     * How many calls may wait for an answer, from 1 to `Infinity`; one more rejects with `ENOBUFS`.
      * @default 250000
      */
-    commandsQueueMaxLength?: number | null;
+    commandsQueueMaxLength?: number | null | undefined;
     /**
-     * How many bytes of sessions to be stored may wait for an answer; more reject with `ENOBUFS`.
+     * How many bytes of sessions to be stored may wait for an answer, from 1 to `Infinity`; more
+     * reject with `ENOBUFS`.
      * @default 268435456
      */
-    commandsQueueMaxBytes?: number | null;
+    commandsQueueMaxBytes?: number | null | undefined;
     /**
-     * Write a session that was destroyed while a request had it loaded, as connect-redis does.
+     * Write a session that was destroyed while a request had it loaded, as connect-redis does. Else
+     * it stays destroyed, and the store emits `discarded`.
      * @default false
      */
-    resurrect?: boolean | null;
+    resurrect?: boolean | null | undefined;
   }
 
-  /** A url, `"host:port"`, or host and port. */
-  export type Server = string | URL | { host: string; port?: number };
+  /** A server of a cluster, or a sentinel: a url, `"host:port"`, or host and port. */
+  export type Server =
+    | string
+    | URL
+    | {
+        /** A name or an IP address. */
+        host: string;
+        /** 6379 where it is not given, of a sentinel 26379. */
+        port?: number | undefined;
+      };
 
   /** Redis Sentinel. What is not given of the master's login and TLS beside it is as here. */
   export interface SentinelOptions {
     /** What the sentinels call the master. */
     name: string;
-    /** The sentinels; the port is 26379 where none is given. */
+    /** The sentinels, one or more; the port is 26379 where none is given. */
     nodes: readonly Server[];
-    /** How to log in to the sentinels. */
-    username?: string | null;
-    password?: string | null;
+    /** As whom to log in to the sentinels. */
+    username?: string | null | undefined;
+    /** What to log in to the sentinels with. */
+    password?: string | null | undefined;
     /** How to speak TLS to the sentinels. */
-    tls?: boolean | TlsOptions | null;
+    tls?: boolean | TlsOptions | null | undefined;
   }
 
   /** Node's options of `tls.connect`, as far as they are known here; another one is a `TypeError`. */
   export interface TlsOptions {
     /** Whom to trust, in PEM, instead of the system's authorities and `NODE_EXTRA_CA_CERTS`. */
-    ca?: Pem | readonly Pem[] | null;
-    /** The client's own certificate chain, in PEM. */
-    cert?: Pem | readonly Pem[] | null;
+    ca?: Pem | readonly Pem[] | null | undefined;
+    /** The client's own certificate chain, in PEM; a `TypeError` without `key`. */
+    cert?: Pem | readonly Pem[] | null | undefined;
     /** Its key, in PEM and not encrypted. */
-    key?: Pem | null;
+    key?: Pem | readonly Pem[] | null | undefined;
     /** The name to ask the server for, and to find in its certificate, instead of the host. */
-    servername?: string | null;
+    servername?: string | null | undefined;
     /**
      * `false` takes any certificate: the connection is encrypted, but to whom is not known.
      * @default true
      */
-    rejectUnauthorized?: boolean | null;
-    minVersion?: "TLSv1.2" | "TLSv1.3" | null;
-    maxVersion?: "TLSv1.2" | "TLSv1.3" | null;
+    rejectUnauthorized?: boolean | null | undefined;
+    /**
+     * The oldest version of TLS to speak.
+     * @default "TLSv1.2"
+     */
+    minVersion?: "TLSv1.2" | "TLSv1.3" | null | undefined;
+    /**
+     * The newest version of TLS to speak.
+     * @default "TLSv1.3"
+     */
+    maxVersion?: "TLSv1.2" | "TLSv1.3" | null | undefined;
   }
 
+  /** Certificates or a key, as Node takes them: PEM in a string or a Buffer. */
   export type Pem = string | Uint8Array;
 
   /** Why a call failed. */
   export class RedisStoreError extends Error {
+    /** Also where the class is not at hand to compare with. */
     name: "RedisStoreError";
     /**
      * The server's word (`WRONGTYPE`, `NOAUTH`, `WRONGPASS`, `OOM`, `READONLY` …), or

@@ -1,14 +1,18 @@
-// What a TypeScript app with CommonJS writes; checked by tsc, not run.
+// What an app with CommonJS imports.
 import RedisStore = require("connect-redis-rs");
-import session = require("express-session");
 
-const store = new RedisStore({ url: "redis://localhost", ttl: 5 });
-const named: RedisStore = new RedisStore.RedisStore();
-const byDefault: RedisStore = new RedisStore.default();
+import { RedisStore as byName, RedisStoreError, type RedisStoreOptions } from "connect-redis-rs";
+
 const options: RedisStore.RedisStoreOptions = { prefix: null };
-session({ store, secret: "x" });
-session({ store: named, secret: "x" });
-session({ store: byDefault, secret: "x" });
+const known: RedisStoreOptions = options;
+const server: RedisStore.Server = "localhost:6379";
+const stores: RedisStore[] = [
+  new RedisStore({ url: "redis://localhost", ttl: 5 }),
+  new RedisStore.RedisStore(),
+  new RedisStore.default(),
+  new byName(),
+];
 const error: Error = new RedisStore.RedisStoreError("x");
+const alike: RedisStore.RedisStoreError = new RedisStoreError("x");
 
-export { error, options };
+export { alike, error, known, server, stores };

@@ -1,0 +1,63 @@
+// What an app declares of its sessions is known wherever the store takes or gives one.
+import { RedisStore, type StoredSession } from "connect-redis-rs";
+import type { SessionData } from "express-session";
+
+declare module "express-session" {
+  interface SessionData {
+    views?: number;
+  }
+}
+
+type Is<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const is = <_ extends true>() => {};
+
+const store = new RedisStore({
+  ttl: (sess) => sess.views ?? 60,
+  serializer: { parse: JSON.parse, stringify: (sess) => `${sess.views}` },
+});
+
+export async function use(): Promise<void> {
+  const got = await store.get("sid");
+  is<Is<typeof got, SessionData | null>>();
+  const views: number | undefined = got?.views;
+  // @ts-expect-error: it may be null
+  got.views;
+  // @ts-expect-error: nobody has declared it
+  got?.view;
+  // @ts-expect-error: it is a session
+  const text: string = await store.get("sid");
+  const [first, second] = await Promise.all([store.get("a"), store.get("b")]);
+  is<Is<typeof first | typeof second, SessionData | null>>();
+  const found = (await store.get("sid")) ?? { cookie: { originalMaxAge: null }, views: 0 };
+  found.views = 5;
+
+  const all = await store.all();
+  is<Is<typeof all, StoredSession[]>>();
+  const sum = all.reduce((sum, sess) => sum + (sess.views ?? 0), 0);
+  const id: string | undefined = all[0]?.id;
+  // @ts-expect-error: nobody has declared it
+  all[0]?.view;
+  is<Is<Awaited<ReturnType<RedisStore["all"]>>, StoredSession[]>>();
+
+  is<Is<Awaited<ReturnType<RedisStore["length"]>>, number>>();
+  is<Is<Awaited<ReturnType<RedisStore["ids"]>>, string[]>>();
+
+  // What one part of an app knows of its sessions.
+  interface Mine extends SessionData {
+    user: { name: string };
+  }
+  const mine = await store.get<Mine | null>("sid");
+  const name: string | undefined = mine?.user.name;
+  const names: string[] = (await store.all<Mine>()).map((sess) => sess.id + sess.user.name);
+
+  store.get("sid", (_error, sess: SessionData | null) => sess?.views);
+  store.length((_error, count) => count.toFixed());
+  store.ids((_error, ids) => ids.map((sid) => sid.length));
+
+  await store.set("sid", { cookie: { originalMaxAge: null }, views: 1 });
+  // @ts-expect-error: views are counted
+  await store.set("sid", { cookie: { originalMaxAge: null }, views: "one" });
+  // @ts-expect-error: a session has a cookie
+  await store.touch("sid", {});
+  console.log(views, text, sum, id, name, names);
+}
