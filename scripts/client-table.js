@@ -1,7 +1,7 @@
 "use strict";
 
-// Runs the behaviour suite against every kind of client and writes what came of it into the
-// README, between its two marks.
+// Runs the behaviour suite against every kind of client and writes what came of it into
+// docs/clients.md, between its two marks.
 
 const { runJest, writeTable } = require("./test-table.js");
 
@@ -31,5 +31,5 @@ for (const [name, { transport, passed, failed }] of kinds) {
   if (transport === "") continue; // connect-redis itself
   rows.push([name, transport, passed, failed === 0 ? "pass" : `**${failed} fail**`]);
 }
-writeTable("README.md", "clients", ["client", "transport", "tests passed", ""], rows);
+writeTable("docs/clients.md", "clients", ["client", "transport", "tests passed", ""], rows);
 process.exitCode = report.numFailedTests === 0 ? 0 : 1;

@@ -1,7 +1,8 @@
 "use strict";
 
-// Runs the tests on every runtime with every redis-server and writes what came of it into the
-// README, between its two marks. With --node, --bun or --redis it runs a part, and only prints it:
+// Runs the tests on every runtime with every redis-server and writes what came of it into
+// docs/compatibility.md, between its two marks. With --node, --bun or --redis it runs a part, and
+// only prints it:
 //
 //   npm run compat -- --node 22 --node 24 --bun --redis 8.2
 
@@ -68,7 +69,7 @@ function main() {
   });
   const header = ["", ...servers.map(({ name }) => name)];
   const notes = [...reasons].map(([reason, where]) => `${[...where].join(", ")}: ${reason}.`);
-  if (isAll) writeTable("README.md", "compat", header, rows, notes);
+  if (isAll) writeTable("docs/compatibility.md", "compat", header, rows, notes);
   else console.log([...formatTable(header, rows), "", ...notes].join("\n"));
   for (const failure of failures) console.error(`\nfailed: ${failure}`);
   return failures.length === 0;

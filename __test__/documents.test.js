@@ -1,0 +1,99 @@
+"use strict";
+
+// What the documents say can be followed: their links lead somewhere, their commands exist, their
+// samples run.
+
+const { existsSync, readdirSync, readFileSync } = require("node:fs");
+const path = require("node:path");
+const { RedisStore } = require("connect-redis-rs");
+const { startRedisServer } = require("../scripts/redis-server.js");
+const { scripts } = require("../package.json");
+const { run } = require("./support/run.js");
+
+const ROOT = path.join(__dirname, "..");
+const DOCUMENTS = ["", "docs", "bench", "fuzz"].flatMap((folder) =>
+  readdirSync(path.join(ROOT, folder))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => path.join(folder, name)),
+);
+/** Blocks of code, which a blank line and their indentation do not end. */
+const BLOCK = /^```(\w*)\n([\s\S]*?)^```$/gm;
+/** Names that stand for a server in the samples: nobody is asked there. */
+const ELSEWHERE = /\b10\.0\.0\.\d\b|\b[\w.]+\.example\.com\b/g;
+
+const read = (file) => readFileSync(path.join(ROOT, file), "utf8");
+
+let server;
+
+beforeAll(async () => {
+  server = await startRedisServer();
+});
+
+afterAll(() => server?.stop());
+
+test.each(DOCUMENTS)("the links of %s lead somewhere", (document) => {
+  const text = read(document).replace(BLOCK, "");
+  const broken = [...text.matchAll(/\]\(([^)\s]+)\)/g)]
+    .map(([, link]) => link)
+    .filter((link) => !/^https?:/.test(link))
+    .filter((link) => {
+      const [file, anchor] = link.split("#");
+      const target = file ? path.join(path.dirname(document), file) : document;
+      if (!existsSync(path.join(ROOT, target))) return true;
+      return anchor !== undefined && !anchorsOf(target).includes(anchor);
+    });
+  expect(broken).toEqual([]);
+});
+
+test.each([...DOCUMENTS, ".github/workflows/ci.yml", ".github/workflows/release.yml"])(
+  "the commands of %s exist",
+  (document) => {
+    const named = [...read(document).matchAll(/npm run (?:--silent )?([a-z][\w:-]*)/g)];
+    expect(named.map(([, name]) => name).filter((name) => !(name in scripts))).toEqual([]);
+  },
+);
+
+test.each(
+  DOCUMENTS.flatMap((document) =>
+    [...read(document).matchAll(BLOCK)]
+      .filter(([, language]) => language === "js")
+      .map(([, , code], index) => [document, index + 1, code]),
+  ),
+)("%s: sample %i runs", async (_document, _number, code) => {
+  const sample = code
+    .replaceAll("redis://localhost:6379", server.url)
+    .replaceAll(ELSEWHERE, "127.0.0.1")
+    .replaceAll("listen(3000)", "listen(0)");
+  const has = /^import .*\bRedisStore\b/m.test(sample);
+  const { code: status, stderr } = await run(
+    `${has ? "" : 'import { RedisStore } from "connect-redis-rs";'}
+     ${sample}
+     // What goes wrong in the background is to be seen as well.
+     setTimeout(() => process.exit(0), 200);`,
+  );
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+});
+
+test("docs/options.md has each option", async () => {
+  const warn = jest.spyOn(process, "emitWarning").mockImplementation(() => {});
+  await new RedisStore({ url: server.url, nothingOfTheKind: 1 }).close();
+  const [[message]] = warn.mock.calls;
+  warn.mockRestore();
+  const known = /Known are ([\w, ]+)\./.exec(message)[1].split(", ");
+  const rows = read("docs/options.md")
+    .split("\n")
+    .filter((line) => line.startsWith("| `"))
+    .map((line) => line.split("|")[1])
+    .join();
+  expect(known.filter((name) => !rows.includes(`\`${name}\``))).toEqual([]);
+});
+
+/** The anchors that GitHub makes of a document's headings. */
+function anchorsOf(document) {
+  return [...read(document).matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w\s-]/g, "")
+      .replaceAll(" ", "-"),
+  );
+}
