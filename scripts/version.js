@@ -2,7 +2,8 @@
 
 // `npm run version`: takes the changesets into CHANGELOG.md and package.json, and the new version
 // wherever else it stands. With `-- --check 1.2.3` it changes nothing, and fails where it is not
-// that version that stands everywhere: what is published must be what was tagged.
+// that version that stands everywhere, as what is published must be what was tagged; with
+// `-- --check` alone, where it is not the same one.
 
 const { readdirSync, readFileSync, writeFileSync } = require("node:fs");
 const path = require("node:path");
@@ -14,7 +15,7 @@ const IN_CARGO_TOML = /^version = "(.*)"$/m;
 const IN_CARGO_LOCK = /(?<=^name = "connect-redis-rs"\n)version = "(.*)"$/m;
 
 const [flag, wanted] = process.argv.slice(2);
-if (flag === "--check") check(wanted);
+if (flag === "--check") check(wanted ?? read("package.json").version);
 else move();
 
 function move() {
