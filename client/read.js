@@ -281,6 +281,9 @@ function wholeServer(where, credentials) {
   const at = addressOf(where);
   const isWhole = at !== undefined && Number.isInteger(where.database ?? 0);
   if (!isWhole) return { why: "its options do not say which server it talks to" };
+  if (where.path !== undefined && process.platform === "win32") {
+    return { why: "it talks through a pipe of Windows" };
+  }
   return {
     at,
     async server() {

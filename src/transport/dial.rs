@@ -16,7 +16,8 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// As Node's `autoSelectFamilyAttemptTimeout`.
 const HEAD_START: Duration = Duration::from_millis(250);
-/// Sent bytes that stay unacknowledged so long break the connection.
+/// Sent bytes that stay unacknowledged so long break the connection. Only Linux can be told.
+#[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Connects to a host.

@@ -1,11 +1,14 @@
 //! One Redis server, over TCP, TLS or a Unix socket.
 
+#[cfg(not(unix))]
+use std::io::ErrorKind::Unsupported;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{RedisConnectionInfo, RedisError, RedisResult, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+#[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{sleep, timeout};
@@ -264,7 +267,11 @@ impl Server {
         pushes: Option<UnboundedSender<Vec<Value>>>,
     ) -> Result<RedisResult<Connection>, ConnectError> {
         let connection = match (&self.address, &self.tls) {
+            #[cfg(unix)]
             (Address::Unix(path), _) => Connection::over(UnixStream::connect(path).await?, pushes),
+            // The options and the reader of clients (client/read.js) let none through.
+            #[cfg(not(unix))]
+            (Address::Unix(_), _) => return Err(std::io::Error::from(Unsupported).into()),
             (Address::Tcp(host, port), None) => Connection::over(dial(host, *port).await?, pushes),
             (Address::Tcp(host, port), Some(tls)) => {
                 let stream = dial(host, *port).await?;
