@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use napi::bindgen_prelude::retain_current_module_for_unload_safety;
 use redis::{Cmd, Value};
 use tokio::runtime;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
@@ -574,6 +575,9 @@ fn io_thread() -> Result<&'static runtime::Handle, String> {
     static HANDLE: OnceLock<Result<runtime::Handle, String>> = OnceLock::new();
     HANDLE
         .get_or_init(|| {
+            // As build.rs has it on Linux: the thread runs this code for as long as the process
+            // lives, and Node unmaps an addon when the last worker that loaded it ends.
+            retain_current_module_for_unload_safety();
             let runtime = runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
