@@ -6,6 +6,7 @@
 const { spawnSync } = require("node:child_process");
 const { existsSync, readdirSync, statSync } = require("node:fs");
 const path = require("node:path");
+const { addonFile, findPlatform } = require("../addon/platform.js");
 const { findRedisServer } = require("./redis-server.js");
 const { install, runs } = require("./system.js");
 
@@ -48,8 +49,8 @@ function installPackages() {
 }
 
 function buildAddon() {
-  const built = Math.min(modified(addonFile()), modified("binding.js"), modified("binding.d.ts"));
-  const inputs = ["Cargo.toml", "Cargo.lock", "build.rs", "package.json", ...files("src")];
+  const built = modified(addonFile(findPlatform()));
+  const inputs = ["Cargo.toml", "Cargo.lock", "build.rs", ...files("src")];
   if (inputs.every((file) => modified(file) <= built)) return;
   if (!runs("cargo", ["--version"])) {
     fail(
@@ -79,13 +80,6 @@ function installRedis() {
     problem ?? "What was installed does not run as a redis-server.",
     "Or set REDIS_SERVER to the path of a redis-server, or (for the demo) REDIS_URL to a Redis.",
   );
-}
-
-/** The file `npm run build` makes for this machine. */
-function addonFile() {
-  const libc = process.report?.getReport().header.glibcVersionRuntime ? "gnu" : "musl";
-  const suffix = process.platform === "linux" ? `-${libc}` : "";
-  return `connect-redis-rs.${process.platform}-${process.arch}${suffix}.node`;
 }
 
 /** The time a file was last modified; 0 where there is none. */

@@ -3,7 +3,7 @@
 //! The way of a request, and the room for each step of it:
 //!
 //! ```text
-//! index.js                the face: an express-session Store around the native class
+//! face.js                 the face: an express-session Store around the native class
 //! batches.js              the calls of one run of JS, handed over together
 //!   texts.js, findings.js   texts as they come from here, what sweeps find
 //! store.rs                RedisStore: sends batches of calls, hears the news    JS thread
@@ -24,6 +24,8 @@
 //! the one room with `unsafe` in it, `test_panics.rs` has panics for the tests.
 #![deny(unsafe_code)]
 
+use napi_derive::napi;
+
 mod calls;
 mod cluster;
 mod command;
@@ -42,6 +44,10 @@ mod store;
 mod supervisor;
 mod test_panics;
 mod transport;
+
+/// What the addon was built for: the face (`addon.js`) works with its own version alone.
+#[napi]
+pub const VERSION: &str = concat!("connect-redis-rs ", env!("CARGO_PKG_VERSION"));
 
 /// Keys, texts and replies are allocated on one thread and freed on the other, which the system's
 /// allocator serves under a lock: with this one `get` is 1.4 times as fast. A debug build has the

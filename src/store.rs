@@ -20,7 +20,7 @@ use crate::options::{Config, Route, Settings, unknown_options};
 use crate::session;
 use crate::transport::{self, JsClient};
 
-/// The store behind the face (`index.js`). Calls come in batches and by number, and so do their
+/// The store behind the face (`face.js`). Calls come in batches and by number, and so do their
 /// answers go back (`batches.js`): the promises are the face's.
 #[napi]
 pub struct RedisStore {

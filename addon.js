@@ -1,0 +1,91 @@
+"use strict";
+
+// Finds and loads the addon: where NAPI_RS_NATIVE_LIBRARY_PATH says it is; else beside this file,
+// where it is built and where a bundler may have put it, or in the package of this platform.
+
+const { existsSync } = require("node:fs");
+const path = require("node:path");
+const { isCutOff } = require("./addon/elf.js");
+const { loadError } = require("./addon/error.js");
+const { addonFile, findPlatform } = require("./addon/platform.js");
+const { version } = require("./package.json");
+
+module.exports = load(process.env.NAPI_RS_NATIVE_LIBRARY_PATH);
+
+function load(given) {
+  const platform = findPlatform();
+  const beside = path.join(__dirname, addonFile(platform));
+  const failures = [];
+  const addon = given
+    ? fromFile(path.resolve(given), failures)
+    : (fromFile(beside, failures) ?? fromPackage(platform, failures));
+  if (addon === undefined) throw loadError({ platform, version, folder: __dirname, failures });
+  return addon;
+}
+
+function fromFile(file, failures) {
+  try {
+    // Asked first: it is quicker than a `require` that fails, and says it plainly.
+    if (existsSync(file)) {
+      checkWhole(file);
+      return checked(require(file));
+    }
+    failures.push({ file });
+  } catch (error) {
+    failures.push({ file, error });
+  }
+  return undefined;
+}
+
+/**
+ * The package of a platform. Each by its name, for the tools that find what an app needs by reading
+ * it, and in a `try`, by which they know that most of these are not there.
+ */
+function fromPackage(platform, failures) {
+  const name = `connect-redis-rs-${platform}`;
+  try {
+    checkWhole(fileOf(name));
+    switch (platform) {
+      case "darwin-arm64":
+        return checked(require("connect-redis-rs-darwin-arm64"));
+      case "darwin-x64":
+        return checked(require("connect-redis-rs-darwin-x64"));
+      case "linux-arm64-gnu":
+        return checked(require("connect-redis-rs-linux-arm64-gnu"));
+      case "linux-arm64-musl":
+        return checked(require("connect-redis-rs-linux-arm64-musl"));
+      case "linux-x64-gnu":
+        return checked(require("connect-redis-rs-linux-x64-gnu"));
+      case "linux-x64-musl":
+        return checked(require("connect-redis-rs-linux-x64-musl"));
+      case "win32-arm64-msvc":
+        return checked(require("connect-redis-rs-win32-arm64-msvc"));
+      case "win32-x64-msvc":
+        return checked(require("connect-redis-rs-win32-x64-msvc"));
+    }
+  } catch (error) {
+    failures.push({ name, error });
+  }
+  return undefined;
+}
+
+/** The addon's file in a package; undefined where it is not there, or was put elsewhere by a bundler. */
+function fileOf(name) {
+  try {
+    return require.resolve(name);
+  } catch {
+    return undefined;
+  }
+}
+
+function checkWhole(file) {
+  if (file === undefined || !isCutOff(file)) return;
+  throw Object.assign(new Error(`${file} is cut off`), { code: "ERR_CUT_OFF" });
+}
+
+/** An addon, where it is of this package's version: what crosses into it is no public API. */
+function checked(addon) {
+  if (addon.VERSION === `connect-redis-rs ${version}`) return addon;
+  const error = new Error(`it is ${addon.VERSION ?? "of no version"}, and this is ${version}`);
+  throw Object.assign(error, { code: "ERR_VERSION" });
+}

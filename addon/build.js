@@ -1,0 +1,120 @@
+#!/usr/bin/env node
+"use strict";
+
+// Builds the addon from the sources in this package and puts it where addon.js looks first: for
+// platforms that have no package, and for systems that its file does not run on. An app calls it as
+// connect-redis-rs-build. Needs cargo and a C compiler, and nothing of npm.
+
+const { spawnSync } = require("node:child_process");
+const fs = require("node:fs");
+const { tmpdir } = require("node:os");
+const path = require("node:path");
+const { addonFile, findPlatform } = require("./platform.js");
+
+const PACKAGE = path.join(__dirname, "..");
+
+/** What cargo calls the library, by system. */
+const LIBRARY = /\.(?:so|dylib|dll)$/;
+
+try {
+  main();
+} catch (error) {
+  for (const line of error.message.split("\n")) console.error(`connect-redis-rs: ${line}`);
+  process.exitCode = 1;
+}
+
+function main() {
+  const platform = findPlatform();
+  const to = path.join(PACKAGE, addonFile(platform));
+  checkCargo();
+  // Made before minutes of building, to know that it can be.
+  const fresh = `${to}.${process.pid}`;
+  try {
+    fs.writeFileSync(fresh, "");
+  } catch (error) {
+    throw new Error(`The addon cannot be put into the package's folder: ${error.message}`);
+  }
+  const given = process.env.CARGO_TARGET_DIR;
+  const folder = given || fs.mkdtempSync(path.join(tmpdir(), "connect-redis-rs-build-"));
+  try {
+    console.log(`connect-redis-rs: building for ${platform}, which takes some minutes …`);
+    fs.copyFileSync(build(platform, folder), fresh);
+    checkAddon(fresh);
+    // Not written over: a process may be running the one that is there.
+    fs.renameSync(fresh, to);
+    console.log(`connect-redis-rs: built ${to}`);
+  } finally {
+    fs.rmSync(fresh, { force: true });
+    if (!given) fs.rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function checkCargo() {
+  const manifest = fs.readFileSync(path.join(PACKAGE, "Cargo.toml"), "utf8");
+  const [, needed] = /^rust-version = "(.+)"$/m.exec(manifest);
+  const { stdout, error } = spawnSync("cargo", ["--version"], { encoding: "utf8" });
+  if (error) {
+    throw new Error(
+      `Building needs cargo, and it cannot be run: ${error.message}\n` +
+        `Install Rust ${needed} or newer (https://rustup.rs), open a new shell and run this again.`,
+    );
+  }
+  const found = /\d+\.\d+/.exec(stdout)?.[0];
+  if (found === undefined || isOlder(found, needed)) {
+    throw new Error(
+      `Building needs Rust ${needed} or newer, and cargo --version says: ${stdout.trim()}\n` +
+        "Update it (rustup update) and run this again.",
+    );
+  }
+}
+
+function isOlder(found, needed) {
+  const [[major, minor], [neededMajor, neededMinor]] = [found, needed].map((version) =>
+    version.split(".").map(Number),
+  );
+  return major < neededMajor || (major === neededMajor && minor < neededMinor);
+}
+
+/** Builds the library; returns its file. */
+function build(platform, folder) {
+  const env = { ...process.env, CARGO_TARGET_DIR: folder };
+  // Rust links programs for musl statically unless it is told otherwise, and an addon cannot be so.
+  if (platform.endsWith("-musl")) {
+    env.RUSTFLAGS = `${env.RUSTFLAGS ?? ""} -C target-feature=-crt-static`.trim();
+  }
+  const args = ["build", "--release", "--locked", "--lib"];
+  const { status, stdout, error } = spawnSync(
+    "cargo",
+    [...args, "--message-format", "json-render-diagnostics"],
+    {
+      cwd: PACKAGE,
+      env,
+      encoding: "utf8",
+      maxBuffer: 2 ** 28,
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
+  if (error) throw error;
+  if (status !== 0) {
+    throw new Error(
+      `cargo ${args.join(" ")} has failed, see above. It also needs a C compiler, and the crates ` +
+        "of Cargo.lock from the network or from cargo's cache.",
+    );
+  }
+  const files = stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line))
+    .filter(({ target }) => target?.name === "connect_redis_rs")
+    .flatMap(({ filenames }) => filenames ?? []);
+  return files.find((file) => LIBRARY.test(file));
+}
+
+/** Loads the addon in a process of its own, as an app will. */
+function checkAddon(file) {
+  const code = "require('node:process').dlopen({ exports: {} }, process.argv[1])";
+  const { status, stderr } = spawnSync(process.execPath, ["--eval", code, file], {
+    encoding: "utf8",
+  });
+  if (status !== 0) throw new Error(`What was built does not load here:\n${stderr}`);
+}
