@@ -3,6 +3,8 @@
 module.exports = {
   testEnvironment: "node",
   testMatch: ["<rootDir>/__test__/**/*.test.js"],
+  // Else jest finds the platforms' packages there as if they were installed.
+  modulePathIgnorePatterns: ["<rootDir>/npm/"],
   testTimeout: 30_000,
   // Each file's worker is a fresh one: the libraries of all clients together are large.
   maxWorkers: 2,

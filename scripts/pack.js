@@ -1,0 +1,88 @@
+"use strict";
+
+// Makes the tarballs of a release: the main package, and the package of this machine's platform with
+// the addon that is built here.
+
+const { spawnSync } = require("node:child_process");
+const { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } = require("node:fs");
+const { readdirSync, writeFileSync } = require("node:fs");
+const { tmpdir } = require("node:os");
+const path = require("node:path");
+const { addonFile, findPlatform } = require("../addon/platform.js");
+const manifest = require("../package.json");
+
+const ROOT = path.join(__dirname, "..");
+
+/**
+ * @typedef {object} Packed
+ * @property {string} name
+ * @property {string} version
+ * @property {string} file the tarball's path
+ * @property {number} size of the tarball, in bytes
+ * @property {number} unpackedSize
+ * @property {string[]} files what is in it
+ */
+
+/**
+ * Packs both into a folder.
+ * @returns {{main: Packed, platform: Packed}}
+ */
+function packPair(folder) {
+  const staging = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-pack-"));
+  try {
+    const main = packFolder(stageMain(path.join(staging, "main")), folder);
+    const platform = packFolder(stagePlatform(path.join(staging, "platform")), folder);
+    return { main, platform };
+  } finally {
+    rmSync(staging, { recursive: true, force: true });
+  }
+}
+
+/** The main package as it is released: with the packages of all platforms, which napi adds then. */
+function stageMain(to) {
+  const { version } = manifest;
+  const [{ files }] = npmPack(ROOT, "--dry-run");
+  for (const { path: file } of files) {
+    mkdirSync(path.dirname(path.join(to, file)), { recursive: true });
+    copyFileSync(path.join(ROOT, file), path.join(to, file));
+  }
+  const names = readdirSync(path.join(ROOT, "npm")).map((name) => `${manifest.name}-${name}`);
+  const optionalDependencies = Object.fromEntries(names.map((name) => [name, version]));
+  const released = { ...manifest, optionalDependencies };
+  writeFileSync(path.join(to, "package.json"), `${JSON.stringify(released, null, 2)}\n`);
+  return to;
+}
+
+function stagePlatform(to) {
+  const platform = findPlatform();
+  const from = path.join(ROOT, "npm", platform);
+  if (!existsSync(from)) throw new Error(`there is no package for ${platform} in npm/`);
+  cpSync(from, to, { recursive: true });
+  copyFileSync(path.join(ROOT, addonFile(platform)), path.join(to, addonFile(platform)));
+  return to;
+}
+
+/** @returns {Packed} */
+function packFolder(from, to) {
+  const [{ name, version, filename, size, unpackedSize, files }] = npmPack(
+    from,
+    "--pack-destination",
+    to,
+  );
+  const file = path.join(to, filename);
+  return { name, version, file, size, unpackedSize, files: files.map((one) => one.path) };
+}
+
+function npmPack(folder, ...args) {
+  const command = ["pack", "--json", "--ignore-scripts", ...args];
+  const { status, stdout, stderr, error } = spawnSync("npm", command, {
+    cwd: folder,
+    encoding: "utf8",
+    shell: process.platform === "win32", // npm is a script there
+  });
+  if (error) throw error;
+  if (status !== 0) throw new Error(`npm ${command.join(" ")} has failed:\n${stderr}`);
+  return Object.values(JSON.parse(stdout));
+}
+
+module.exports = { packFolder, packPair };

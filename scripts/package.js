@@ -1,0 +1,39 @@
+"use strict";
+
+// npm run package -- DIR: the tarballs of a release in a folder, which is made where it is not there.
+
+const { accessSync, constants, existsSync, mkdirSync, readdirSync } = require("node:fs");
+const path = require("node:path");
+const { packPair } = require("./pack.js");
+
+try {
+  main(process.argv.slice(2));
+} catch (error) {
+  console.error(`package: ${error.message}`);
+  process.exitCode = 1;
+}
+
+function main(args) {
+  if (args.length !== 1 || args[0].startsWith("-")) {
+    throw new Error("say where the tarballs go: npm run package -- DIR");
+  }
+  // npm runs this in the project's folder, wherever it is called.
+  const folder = path.resolve(process.env.INIT_CWD ?? ".", args[0]);
+  try {
+    if (!existsSync(folder)) mkdirSync(folder);
+    readdirSync(folder); // fails where it is no folder
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    throw new Error(`the tarballs cannot be put into ${folder}: ${error.message}`);
+  }
+  for (const { name, version, file, size, unpackedSize, files } of Object.values(
+    packPair(folder),
+  )) {
+    console.log(`${name} ${version}: ${inKb(size)}, unpacked ${inKb(unpackedSize)}`);
+    console.log(`  ${file} (${files.length} files)`);
+  }
+}
+
+function inKb(bytes) {
+  return `${Math.round(bytes / 1000)} kB`;
+}
