@@ -1,26 +1,28 @@
 "use strict";
 
-// Installs the packages into an empty project, and uses them there by require and by import, with a
-// private Redis: first the one package that `npm pack` makes here, with the addon in it, then as they
-// would be published, with the addon in the platform's package.
+// Packs the packages as a release does, installs them in empty apps on a machine without cargo, and
+// uses them there in every way that projects do, with a private Redis; then in broken environments.
 
-const { spawnSync } = require("node:child_process");
-const { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } = require("node:fs");
+const { chmodSync, mkdtempSync, rmSync } = require("node:fs");
 const { tmpdir } = require("node:os");
 const path = require("node:path");
-const { version } = require("../package.json");
+const { addonFile, findPlatform } = require("../addon/platform.js");
+const { scripts } = require("../package.json");
+const { machine } = require("./check-package/apps.js");
+const { brokenEnvironments } = require("./check-package/broken.js");
+const { layouts } = require("./check-package/layouts.js");
+const { startRegistry } = require("./check-package/registry.js");
+const { sourceBuilds } = require("./check-package/source-builds.js");
+const { fetchTools } = require("./check-package/tools.js");
+const { packPair } = require("./pack.js");
 const { startRedisServer } = require("./redis-server.js");
 
-const ROOT = path.join(__dirname, "..");
-const PLATFORM = "linux-x64-gnu";
-const ADDON = `connect-redis-rs.${PLATFORM}.node`;
-const USE = `
-  const store = new RedisStore({ url: process.env.URL_OF_REDIS });
-  store
-    .set("sid", { n: 1 })
-    .then(() => store.get("sid"))
-    .then((session) => store.close().then(() => console.log("got", session.n)));
-`;
+/** Scripts that npm would run on the machine of whoever installs the package. */
+const INSTALL_SCRIPTS = ["preinstall", "install", "postinstall", "prepare"];
+
+/** What may be in the main package: what is run, its types, and the sources to build from. */
+const CONTENTS =
+  /^(?:(?:(?:addon|client)\/)?[a-z-]+\.(?:js|mjs|d\.ts|d\.mts)|src\/.+\.rs|build\.rs|Cargo\.(?:toml|lock)|package\.json|(?:README|CHANGELOG)\.md|LICENSE)$/;
 
 main().catch((error) => {
   console.error(`check-package: ${error.message}`);
@@ -29,58 +31,55 @@ main().catch((error) => {
 
 async function main() {
   const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-package-"));
-  const redis = await startRedisServer();
+  const [redis, registry] = await Promise.all([startRedisServer(), startRegistry()]);
   try {
-    const platform = path.join(folder, "platform");
-    cpSync(path.join(ROOT, "npm", PLATFORM), platform, { recursive: true });
-    copyFileSync(path.join(ROOT, ADDON), path.join(platform, ADDON));
-    const app = path.join(folder, "app");
-    mkdirSync(app);
-    writeFileSync(path.join(app, "package.json"), '{ "private": true }');
-    const install = (...packages) =>
-      run("npm", ["install", "--no-audit", "--no-fund", ...packages], app);
-    writeFileSync(
-      path.join(app, "required.cjs"),
-      `const RedisStore = require("connect-redis-rs");${USE}`,
-    );
-    writeFileSync(
-      path.join(app, "imported.mjs"),
-      `import { RedisStore } from "connect-redis-rs";${USE}`,
-    );
-    const use = () => {
-      for (const script of ["required.cjs", "imported.mjs"]) {
-        const output = run(process.execPath, [script], app, { URL_OF_REDIS: redis.url });
-        if (output !== "got 1\n") throw new Error(`${script} printed ${JSON.stringify(output)}`);
-      }
-    };
-    install("express-session", pack(ROOT, folder));
-    use();
-    rmSync(path.join(app, "node_modules", "connect-redis-rs", ADDON));
-    install(pack(platform, folder));
-    use();
-    console.log(
-      `check-package: connect-redis-rs ${version} installs, and works by require and import`,
-    );
+    chmodSync(folder, 0o755); // for the user that may only read
+    fetchTools();
+    const pair = packPair(folder);
+    checkContents(pair);
+    registry.publish(pair);
+    const { publish } = registry;
+    const urls = { registry: registry.url, redis: redis.url };
+    const means = { ...machine(folder, urls), pair, publish, version: pair.main.version };
+    // Two at once: there is much waiting in each. Both to their end, as they need what is removed.
+    const [failed] = (
+      await Promise.allSettled([
+        tryAll(layouts(means)),
+        tryAll([...brokenEnvironments(means), ...sourceBuilds(means)]),
+      ])
+    ).filter(({ status }) => status === "rejected");
+    if (failed) throw failed.reason;
   } finally {
-    await redis.stop();
+    await Promise.all([redis.stop(), registry.stop()]);
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-/** Packs a package's folder; returns the path of the tarball. */
-function pack(from, to) {
-  const output = run("npm", ["pack", "--json", "--pack-destination", to], from);
-  const [{ filename }] = Object.values(JSON.parse(output));
-  return path.join(to, filename);
+/** Tries one after another, with a line for each. */
+async function tryAll(attempts) {
+  for (const [name, attempt] of attempts) {
+    const start = performance.now();
+    try {
+      await attempt();
+    } catch (error) {
+      throw new Error(`${name}: ${error.message}`);
+    }
+    console.log(`ok  ${name} (${((performance.now() - start) / 1000).toFixed(1)} s)`);
+  }
 }
 
-function run(command, args, cwd, env = {}) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, {
-    cwd,
-    encoding: "utf8",
-    env: { ...process.env, ...env },
-  });
-  if (error) throw error;
-  if (status !== 0) throw new Error(`${command} ${args.join(" ")} has failed:\n${stdout}${stderr}`);
-  return stdout;
+function checkContents({ main, platform }) {
+  for (const { name, version, files, size, unpackedSize } of [main, platform]) {
+    const kB = (bytes) => `${Math.round(bytes / 1000)} kB`;
+    const sizes = `${kB(size)}, unpacked ${kB(unpackedSize)}`;
+    console.log(`ok  ${name} ${version}: ${files.length} files, ${sizes}`);
+  }
+  const needless = main.files.filter((file) => !CONTENTS.test(file));
+  if (needless.length > 0) throw new Error(`${main.name} has ${needless.join()} in it`);
+  const expected = ["LICENSE", "README.md", addonFile(findPlatform()), "package.json"];
+  if (platform.files.toSorted().join() !== expected.toSorted().join()) {
+    throw new Error(`${platform.name} has ${platform.files.join()} in it`);
+  }
+  const script = INSTALL_SCRIPTS.find((name) => name in scripts);
+  if (script !== undefined) throw new Error(`the package has the script ${script}`);
 }
