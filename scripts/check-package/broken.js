@@ -124,6 +124,16 @@ function brokenEnvironments({ newApp, folder, pair, publish, version }) {
       },
     ],
     [
+      "an addon for a newer glibc",
+      () => {
+        const app = copy("glibc");
+        // It asks for a version that there will not be for long.
+        const addon = fs.readFileSync(addonOf(app), "latin1").replaceAll("GLIBC_2.", "GLIBC_9.");
+        fs.writeFileSync(addonOf(app), addon, "latin1");
+        return saysSo(app, "the glibc of this system is older");
+      },
+    ],
+    [
       "an addon that is cut off",
       async () => {
         const app = copy("cut");
