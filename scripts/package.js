@@ -20,7 +20,7 @@ function main(args) {
   // npm runs this in the project's folder, wherever it is called.
   const folder = path.resolve(process.env.INIT_CWD ?? ".", args[0]);
   try {
-    if (!existsSync(folder)) mkdirSync(folder);
+    if (!existsSync(folder)) mkdirSync(folder, { recursive: true });
     readdirSync(folder); // fails where it is no folder
     accessSync(folder, constants.W_OK);
   } catch (error) {
