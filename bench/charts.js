@@ -76,7 +76,8 @@ function drawBars({ title, note, peers, panels }) {
         },
       ]),
     ],
-    legend: { data: peers, left: 20, top: 68, itemGap: 16, textStyle: { color: TEXT } },
+    // Its texts are wider in some fonts than echarts takes them to be.
+    legend: { data: peers, left: 20, top: 68, itemGap: 36, textStyle: { color: TEXT } },
     grid: panels.map((_, place) => ({
       left: 70,
       right: 20,
