@@ -284,6 +284,37 @@ describe("passwords", () => {
     expect((await failure(wrongToMaster.get("a"))).code).toBe("WRONGPASS");
   }, 60_000);
 
+  test.each([
+    ["the README names", "+sentinel|get-master-addr-by-name +subscribe +ping &+switch-master"],
+    ["it cannot do without", "+sentinel|get-master-addr-by-name +subscribe &+switch-master"],
+  ])(
+    "the rights that %s let it listen for a switch",
+    async (_, rights) => {
+      const site = await startAll({
+        replicas: 0,
+        count: 1,
+        config: `user sam on >sesame resetchannels ${rights}`,
+      });
+      const store = open({
+        ...to(site, { username: "sam", password: "sesame" }),
+        username: "default",
+        password: null,
+        commandTimeout: 2000,
+      });
+      expect(await store.set("a", {})).toBeNull();
+      // One that is not taken for a listener is closed at once.
+      const [{ port }] = site.sentinels;
+      await waitUntil("a connection has been listening for a while", async () =>
+        /user=sam/.test(
+          (await send(port, "CLIENT", "LIST"))
+            .split("\n")
+            .find((line) => / age=[1-9]/.test(line) && / sub=1 /.test(line)) ?? "",
+        ),
+      );
+    },
+    60_000,
+  );
+
   test("given for the sentinels alone, they are the master's, too", async () => {
     const site = await startAll({
       replicas: 0,

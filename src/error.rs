@@ -297,7 +297,10 @@ fn advice(code: &str) -> &'static str {
         "MOVED" | "CROSSSLOT" => {
             " (this server is part of a cluster: give it as the option cluster)"
         }
-        "OOM" => " (Redis is at its maxmemory: raise it or set an eviction policy)",
+        "OOM" => {
+            " (Redis is at its maxmemory: raise it; with an eviction policy sessions would be lost)"
+        }
+        "MISCONF" => " (Redis cannot write its data to disk, and so takes no writes: see its log)",
         "READONLY" => " (this server is a replica: connect to its master)",
         "WRONGTYPE" => " (something else than a session is stored at this key)",
         _ => "",
