@@ -12,6 +12,7 @@ const { Batches, Waiting } = require("./batches.js");
 const { attach, checkTransport } = require("./client/attach.js");
 const { statusOf } = require("./client/presence.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
+const { checkServers } = require("./servers.js");
 const { checkTls } = require("./tls.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later, and the
@@ -55,6 +56,7 @@ class RedisStore extends session.Store {
     checkSerializer(this.serializer, invalid);
     const warning = Native.warning(Object.keys(options));
     checkTransport(options, invalid);
+    checkServers(options, invalid);
     checkTls(options.tls, invalid);
     checkTls(options.sentinel?.tls, invalid);
     const client = checkClient(options);

@@ -122,6 +122,17 @@ describe("an option of the wrong type", () => {
     ["sentinel", "mymaster", "an object { name, nodes }"],
     ["sentinel", { nodes: ["a"] }, "sentinel.name must say what the sentinels call the master"],
     ["sentinel", { name: "m" }, "the option sentinel.nodes must be a list"],
+    [
+      "cluster",
+      [{ host: "a", prot: 7000 }],
+      "the option cluster knows no prot; it takes host, port",
+    ],
+    [
+      "sentinel",
+      { name: "m", nodes: ["a"], pasword: "secret" },
+      "option sentinel knows no pasword",
+    ],
+    ["sentinel", { name: "m", nodes: [{ hots: "a" }] }, "option sentinel.nodes knows no hots"],
     ["username", 5, "the option username must be a string"],
     ["password", ["secret"], "the option password must be a string"],
     ["database", "3", 'a number from 0, got "3"'],

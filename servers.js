@@ -1,0 +1,25 @@
+"use strict";
+
+// Checks the names in the options that say where Redis is, as a slip in one would be passed over in
+// silence: without its password, or at another port. What they hold is checked by src/servers.rs.
+
+const SENTINEL_OPTIONS = ["name", "nodes", "username", "password", "tls"];
+const SERVER_OPTIONS = ["host", "port"];
+
+function checkServers({ cluster, sentinel }, invalid) {
+  checkNames("sentinel", sentinel, SENTINEL_OPTIONS, invalid);
+  const lists = { cluster, "sentinel.nodes": sentinel?.nodes };
+  for (const [name, servers] of Object.entries(lists)) {
+    if (!Array.isArray(servers)) continue;
+    for (const server of servers) checkNames(name, server, SERVER_OPTIONS, invalid);
+  }
+}
+
+function checkNames(name, given, known, invalid) {
+  if (given === null || typeof given !== "object" || given instanceof URL) return;
+  const unknown = Object.keys(given).find((one) => !known.includes(one));
+  if (unknown === undefined) return;
+  throw invalid(`RedisStore: the option ${name} knows no ${unknown}; it takes ${known.join(", ")}`);
+}
+
+module.exports = { checkServers };
