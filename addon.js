@@ -1,7 +1,7 @@
 "use strict";
 
-// Finds and loads the addon: where NAPI_RS_NATIVE_LIBRARY_PATH says it is; else beside this file,
-// where it is built and where a bundler may have put it, or in the package of this platform.
+// Finds and loads the addon: where CONNECT_REDIS_RS_ADDON says it is; else beside this file, where it
+// is built and where a bundler's user may have put it, or in the package of this platform.
 
 const { existsSync } = require("node:fs");
 const path = require("node:path");
@@ -10,7 +10,7 @@ const { loadError } = require("./addon/error.js");
 const { addonFile, findPlatform } = require("./addon/platform.js");
 const { version } = require("./package.json");
 
-module.exports = load(process.env.NAPI_RS_NATIVE_LIBRARY_PATH);
+module.exports = load(process.env.CONNECT_REDIS_RS_ADDON);
 
 function load(given) {
   const platform = findPlatform();
@@ -19,7 +19,9 @@ function load(given) {
   const addon = given
     ? fromFile(path.resolve(given), failures)
     : (fromFile(beside, failures) ?? fromPackage(platform, failures));
-  if (addon === undefined) throw loadError({ platform, version, folder: __dirname, failures });
+  if (addon === undefined) {
+    throw loadError({ platform, version, folder: __dirname, isGiven: Boolean(given), failures });
+  }
   return addon;
 }
 
@@ -28,7 +30,10 @@ function fromFile(file, failures) {
     // Asked first: it is quicker than a `require` that fails, and says it plainly.
     if (existsSync(file)) {
       checkWhole(file);
-      return checked(require(file));
+      // Not `require`: bundlers put something of their own in its place where the name is no literal.
+      const loaded = { exports: {} };
+      process.dlopen(loaded, file);
+      return checked(loaded.exports);
     }
     failures.push({ file });
   } catch (error) {

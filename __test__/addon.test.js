@@ -155,9 +155,9 @@ describe("the error", () => {
     expect(stderr).toContain("leave out --no-addons");
   });
 
-  test("of the file that NAPI_RS_NATIVE_LIBRARY_PATH names is not hidden by another's", async () => {
+  test("of the file that CONNECT_REDIS_RS_ADDON names is not hidden by another's", async () => {
     const given = path.join(folder, "none.node");
-    const { code, stderr } = await start(["index.js"], { NAPI_RS_NATIVE_LIBRARY_PATH: given });
+    const { code, stderr } = await start(["index.js"], { CONNECT_REDIS_RS_ADDON: given });
     expect(code).toBe(1);
     expect(stderr).toContain(`${given}: no such file`);
     expect(stderr).not.toContain(path.join(ROOT, addonFile(findPlatform())));

@@ -63,7 +63,7 @@ async function withPanics(code) {
      ${code}
      await works(other);
      await works(new RedisStore({ url }));`,
-    { URL_OF_REDIS: server.url, NAPI_RS_NATIVE_LIBRARY_PATH: addon },
+    { URL_OF_REDIS: server.url, CONNECT_REDIS_RS_ADDON: addon },
   );
   expect({ ...end, stderr }).toEqual({
     code: 0,

@@ -5,7 +5,8 @@
 // platforms that have no package, and for systems that its file does not run on. An app calls it as
 // connect-redis-rs-build. Needs cargo and a C compiler, and nothing of npm.
 
-const { spawnSync } = require("node:child_process");
+const { spawn, spawnSync } = require("node:child_process");
+const { once } = require("node:events");
 const fs = require("node:fs");
 const { tmpdir } = require("node:os");
 const path = require("node:path");
@@ -16,14 +17,15 @@ const PACKAGE = path.join(__dirname, "..");
 /** What cargo calls the library, by system. */
 const LIBRARY = /\.(?:so|dylib|dll)$/;
 
-try {
-  main();
-} catch (error) {
+main().catch((error) => {
   for (const line of error.message.split("\n")) console.error(`connect-redis-rs: ${line}`);
   process.exitCode = 1;
-}
+});
 
-function main() {
+async function main() {
+  if (process.argv.length > 2) {
+    throw new Error("connect-redis-rs-build builds the addon for this machine; it has no options");
+  }
   const platform = findPlatform();
   const to = path.join(PACKAGE, addonFile(platform));
   checkCargo();
@@ -35,10 +37,12 @@ function main() {
     throw new Error(`The addon cannot be put into the package's folder: ${error.message}`);
   }
   const given = process.env.CARGO_TARGET_DIR;
-  const folder = given || fs.mkdtempSync(path.join(tmpdir(), "connect-redis-rs-build-"));
+  const folder = given
+    ? path.resolve(given)
+    : fs.mkdtempSync(path.join(tmpdir(), "connect-redis-rs-build-"));
   try {
     console.log(`connect-redis-rs: building for ${platform}, which takes some minutes …`);
-    fs.copyFileSync(build(platform, folder), fresh);
+    fs.copyFileSync(await build(platform, folder), fresh);
     checkAddon(fresh);
     // Not written over: a process may be running the one that is there.
     fs.renameSync(fresh, to);
@@ -75,26 +79,27 @@ function isOlder(found, needed) {
   return major < neededMajor || (major === neededMajor && minor < neededMinor);
 }
 
-/** Builds the library; returns its file. */
-function build(platform, folder) {
+/** Builds the library; resolves to its file. */
+async function build(platform, folder) {
   const env = { ...process.env, CARGO_TARGET_DIR: folder };
   // Rust links programs for musl statically unless it is told otherwise, and an addon cannot be so.
   if (platform.endsWith("-musl")) {
     env.RUSTFLAGS = `${env.RUSTFLAGS ?? ""} -C target-feature=-crt-static`.trim();
   }
   const args = ["build", "--release", "--locked", "--lib"];
-  const { status, stdout, error } = spawnSync(
-    "cargo",
-    [...args, "--message-format", "json-render-diagnostics"],
-    {
-      cwd: PACKAGE,
-      env,
-      encoding: "utf8",
-      maxBuffer: 2 ** 28,
-      stdio: ["ignore", "pipe", "inherit"],
-    },
-  );
-  if (error) throw error;
+  const cargo = spawn("cargo", [...args, "--message-format", "json-render-diagnostics"], {
+    cwd: PACKAGE,
+    env,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let stdout = "";
+  cargo.stdout.setEncoding("utf8").on("data", (text) => {
+    stdout += text;
+  });
+  // Whoever ends this ends cargo, and what was made is removed. (npx passes on what came here, too.)
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => cargo.kill(signal));
+  const [status, signal] = await once(cargo, "close");
+  if (signal !== null) throw new Error(`cargo was ended by ${signal}; nothing was changed`);
   if (status !== 0) {
     throw new Error(
       `cargo ${args.join(" ")} has failed, see above. It also needs a C compiler, and the crates ` +

@@ -36,7 +36,9 @@ const MEANINGS_OF_CODES = {
   ERR_CUT_OFF: "the file is damaged: remove node_modules and install again",
   ERR_DLOPEN_DISABLED:
     "Node was told to load no addons: leave out --no-addons, or add --allow-addons to --permission",
-  ERR_VERSION: "remove node_modules and install again; a lock file may be from before an update",
+  ERR_VERSION:
+    "where the package was updated while this process ran, start it again; else remove node_modules " +
+    "and install again: a lock file may be from before an update, or a tarball from another version",
 };
 
 /**
@@ -44,16 +46,20 @@ const MEANINGS_OF_CODES = {
  * @param {string} search.platform
  * @param {string} search.version this package's
  * @param {string} search.folder where addon.js runs
+ * @param {boolean} [search.isGiven] whether CONNECT_REDIS_RS_ADDON says where to look
  * @param {{file?: string, name?: string, error?: Error}[]} search.failures the files and packages that
  *   were tried, with the error of each; without one where a file is not there
  */
-function loadError({ platform, version, folder, failures }) {
+function loadError({ platform, version, folder, isGiven = false, failures }) {
   const isSupported = PLATFORMS.includes(platform);
   const lines = [
     `connect-redis-rs ${version}: the native addon for ${platform} cannot be loaded.`,
-    "Looked for",
+    isGiven ? "Looked for, as CONNECT_REDIS_RS_ADDON says," : "Looked for",
     ...failures.flatMap((failure) => linesOf(failure, folder)),
     "What to do",
+    ...(isGiven
+      ? ["  0. Unset CONNECT_REDIS_RS_ADDON, to use the package for this platform."]
+      : []),
     `  1. Use a platform that has a package: ${PLATFORMS.join(", ")}.`,
     `     ${platform} is ${isSupported ? "one" : "none"} of them.`,
     "  2. Build the addon here, with Rust installed: npx --no connect-redis-rs-build",
@@ -69,7 +75,7 @@ function linesOf({ file, name, error }, folder) {
   const place = file ?? `the package ${name}, from ${folder}`;
   if (error === undefined) return [`  - ${place}: no such file`];
   if (name !== undefined && error.code === "MODULE_NOT_FOUND") {
-    return [`  - ${place}: not found`, ...whyAbsent(folder).map((line) => `    ${line}`)];
+    return [`  - ${place}: not found`, ...whyAbsent(name, folder).map((line) => `    ${line}`)];
   }
   // The rest of a message is Node's stack of modules, or a loader's list of folders.
   const [said] = error.message.split("\n");
@@ -79,7 +85,7 @@ function linesOf({ file, name, error }, folder) {
 }
 
 /** Why a package is not there. */
-function whyAbsent(folder) {
+function whyAbsent(name, folder) {
   if (!existsSync(path.join(folder, "addon", "build.js"))) {
     return [
       "this code was moved, as bundlers do: leave connect-redis-rs out of the bundle (external),",
@@ -95,6 +101,7 @@ function whyAbsent(folder) {
   }
   return [
     "optional dependencies were left out (--omit=optional, --no-optional): install with them;",
+    `or this package was installed from a tarball or a folder: install the one of ${name} too;`,
     "or the lock file is of another system and lacks it, a known bug of npm: remove",
     "package-lock.json and node_modules, and install again",
   ];
