@@ -25,12 +25,15 @@ const ROOT = path.join(__dirname, "..");
 
 /**
  * Packs both into a folder.
+ * @param {string} folder
+ * @param {string[]} [platforms] those that the main package names packages of: all, as napi has it at
+ *   a release, where there are packages of all to be had
  * @returns {{main: Packed, platform: Packed}}
  */
-function packPair(folder) {
+function packPair(folder, platforms = readdirSync(path.join(ROOT, "npm"))) {
   const staging = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-pack-"));
   try {
-    const main = packFolder(stageMain(path.join(staging, "main")), folder);
+    const main = packFolder(stageMain(path.join(staging, "main"), platforms), folder);
     const platform = packFolder(stagePlatform(path.join(staging, "platform")), folder);
     return { main, platform };
   } finally {
@@ -38,15 +41,14 @@ function packPair(folder) {
   }
 }
 
-/** The main package as it is released: with the packages of all platforms, which napi adds then. */
-function stageMain(to) {
+function stageMain(to, platforms) {
   const { version } = manifest;
   const [{ files }] = npmPack(ROOT, "--dry-run");
   for (const { path: file } of files) {
     mkdirSync(path.dirname(path.join(to, file)), { recursive: true });
     copyFileSync(path.join(ROOT, file), path.join(to, file));
   }
-  const names = readdirSync(path.join(ROOT, "npm")).map((name) => `${manifest.name}-${name}`);
+  const names = platforms.map((name) => `${manifest.name}-${name}`);
   const optionalDependencies = Object.fromEntries(names.map((name) => [name, version]));
   const released = { ...manifest, optionalDependencies };
   writeFileSync(path.join(to, "package.json"), `${JSON.stringify(released, null, 2)}\n`);

@@ -1,9 +1,11 @@
 "use strict";
 
-// npm run package -- DIR: the tarballs of a release in a folder, which is made where it is not there.
+// npm run package -- DIR: the tarballs of a release in a folder, which is made where it is not there;
+// but the main package names this platform's alone, as the others would not be found.
 
 const { accessSync, constants, existsSync, mkdirSync, readdirSync } = require("node:fs");
 const path = require("node:path");
+const { findPlatform } = require("../addon/platform.js");
 const { packPair } = require("./pack.js");
 
 try {
@@ -26,11 +28,17 @@ function main(args) {
   } catch (error) {
     throw new Error(`the tarballs cannot be put into ${folder}: ${error.message}`);
   }
-  for (const { name, version, file, size, unpackedSize, files } of Object.values(
-    packPair(folder),
-  )) {
+  const pair = Object.values(packPair(folder, [findPlatform()]));
+  for (const { name, version, file, size, unpackedSize, files } of pair) {
     console.log(`${name} ${version}: ${inKb(size)}, unpacked ${inKb(unpackedSize)}`);
     console.log(`  ${file} (${files.length} files)`);
+  }
+  const made = pair.map(({ file }) => path.basename(file));
+  const others = readdirSync(folder).filter(
+    (name) => /^connect-redis-rs-.*\.tgz$/.test(name) && !made.includes(name),
+  );
+  if (others.length > 0) {
+    console.warn(`package: from before, not to be installed with these: ${others.join(", ")}`);
   }
 }
 

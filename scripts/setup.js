@@ -29,7 +29,8 @@ function main() {
   checkNode();
   installPackages();
   buildAddon();
-  installRedis();
+  // To make packages takes no Redis.
+  if (process.env.npm_lifecycle_event !== "prepackage") installRedis();
 }
 
 function checkNode() {
@@ -59,7 +60,11 @@ function buildAddon() {
     );
   }
   say("building the addon (cargo, release; about two minutes the first time) …");
-  run("npm", ["run", "--silent", "build"]);
+  run(
+    "npm",
+    ["run", "--silent", "build"],
+    "It needs a C compiler, too, and the crates of Cargo.lock.",
+  );
 }
 
 function installRedis() {
@@ -95,10 +100,10 @@ function files(folder) {
 }
 
 /** Runs a command of the project with its output shown; ends the set-up where it fails. */
-function run(command, args) {
+function run(command, args, ...hints) {
   const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: "inherit" });
   if (error) fail(`${command} cannot be run: ${error.message}`);
-  if (status !== 0) fail(`${command} ${args.join(" ")} has failed; see above.`);
+  if (status !== 0) fail(`${command} ${args.join(" ")} has failed; see above.`, ...hints);
 }
 
 function say(line) {

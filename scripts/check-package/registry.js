@@ -52,8 +52,7 @@ async function startRegistry() {
     }));
   }
 
-  for (const [folder, { link }] of Object.entries(installed())) {
-    if (folder === "" || link) continue;
+  for (const folder of installed()) {
     const from = path.join(ROOT, folder);
     const manifest = JSON.parse(readFileSync(path.join(from, "package.json"), "utf8"));
     if (manifest.name && manifest.version) put(manifest, () => pack(from));
@@ -87,10 +86,13 @@ function manifestIn(file) {
   return JSON.parse(stdout);
 }
 
-/** What npm has installed for the project, by folder. */
+/** The folders of what npm has installed for the project, and last of what it has for others. */
 function installed() {
   const lock = path.join(ROOT, "node_modules", ".package-lock.json");
-  return JSON.parse(readFileSync(lock, "utf8")).packages;
+  const { packages } = JSON.parse(readFileSync(lock, "utf8"));
+  const folders = Object.keys(packages).filter((folder) => folder && !packages[folder].link);
+  const depth = (folder) => folder.split("node_modules/").length;
+  return folders.toSorted((one, other) => depth(one) - depth(other));
 }
 
 /**
