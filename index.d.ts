@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 import { type SessionData, Store } from "express-session";
 
 // connect-redis has the type of its client from there. In an app without node-redis it is `any`.
@@ -92,6 +93,8 @@ declare class RedisStore extends Store {
     sid: string,
     callback?: RedisStore.Callback,
   ): Promise<Found>;
+  /** What a mock of `get` is taken to be, which may give anything, as with connect-redis. */
+  get(sid: string, callback?: RedisStore.Callback): Promise<any>;
 
   /**
    * Stores a session until its `cookie.expires`, else for `ttl` seconds; deletes it where that time
@@ -273,7 +276,7 @@ declare namespace RedisStore {
      * The app's own Redis client, connected or not, instead of `url`: of node-redis 3 to 6 or ioredis
      * 5 or 6, a cluster, pool or sentinel of theirs, or anything with connect-redis's own calls (`get
      * set expire del mGet scanIterator`). A promise of one has to be awaited first. `undefined` or
-     * `null`, with no `url` beside it, is a `TypeError`: an app that gives a client has another server
+     * `null`, with no `url`, `cluster` or `sentinel` beside it, is a `TypeError`: an app that gives a client has another server
      * in mind than localhost.
      */
     client?: RedisClient | null | undefined;

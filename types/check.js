@@ -34,6 +34,7 @@ const SCRIPTS = ["migration", "subclass", "options", "augmentation"].map(
 );
 /** It loads the types of every client there is, which takes a while. */
 const CLIENTS = "clients.test.ts";
+const MOCKS = "mocks.test.ts";
 const IMPORT = "import.test.mts";
 const REQUIRE = "require.test.cts";
 const DISPOSAL = "disposal.test.mts";
@@ -113,10 +114,11 @@ function ofApps(folder, unpacked) {
     const sources = path.join(app, kind);
     fs.mkdirSync(sources);
     fs.writeFileSync(path.join(sources, "package.json"), JSON.stringify({ type }));
-    copy(__dirname, sources, [...SCRIPTS, CLIENTS, IMPORT, REQUIRE, DISPOSAL]);
+    copy(__dirname, sources, [...SCRIPTS, CLIENTS, MOCKS, IMPORT, REQUIRE, DISPOSAL]);
   }
   const cjs = within("cjs", [...SCRIPTS, REQUIRE]);
   const esm = within("esm", [...SCRIPTS, IMPORT]);
+  const mocks = `esm/${MOCKS}`; // it awaits outside of functions
   const clients = [`cjs/${CLIENTS}`, `esm/${CLIENTS}`];
   const disposable = { lib: ["es2022", "esnext.disposable"] };
 
@@ -140,9 +142,9 @@ function ofApps(folder, unpacked) {
     compile("5.4", lean, { ...NODENEXT, ...whole, types: [] }, alone),
     compile("6.0", app, NODE16, [...cjs, ...esm]),
     compile("6.0", app, { ...NODENEXT, ...OLD, esModuleInterop: false }, cjs),
-    compile("6.0", app, BUNDLER, [...esm, `esm/${CLIENTS}`]),
+    compile("6.0", app, BUNDLER, [...esm, `esm/${CLIENTS}`, mocks]),
     compile("6.0", lean, { ...NODENEXT, ...whole }, alone),
-    compile("7", app, NODE16, [...cjs, ...esm, ...clients]),
+    compile("7", app, NODE16, [...cjs, ...esm, ...clients, mocks]),
     compile("7", app, { ...NODENEXT, ...disposable }, [...cjs, ...esm, `esm/${DISPOSAL}`]),
     compile("7", app, BUNDLER, [...esm, `esm/${CLIENTS}`]),
     compile("7", lean, { ...NODENEXT, ...whole }, alone),
