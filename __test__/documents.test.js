@@ -6,7 +6,7 @@
 const { existsSync, readdirSync, readFileSync } = require("node:fs");
 const path = require("node:path");
 const { RedisStore } = require("connect-redis-rs");
-const { startRedisServer } = require("../scripts/redis-server.js");
+const { send, startRedisServer } = require("../scripts/redis-server.js");
 const { scripts } = require("../package.json");
 const { run } = require("./support/run.js");
 
@@ -72,6 +72,32 @@ test.each(
      setTimeout(() => process.exit(0), 200);`,
   );
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+});
+
+test("the user of docs/operating.md may do all that a store does", async () => {
+  const [, rules] = /ACL SETUSER sessions ([\s\S]*?)```/.exec(read("docs/operating.md"));
+  const words = rules.replaceAll("\\\n", " ").replaceAll("'>a password'", ">sesame");
+  await send(
+    server.port,
+    "ACL",
+    "SETUSER",
+    "sessions",
+    ...words.replaceAll("'", "").trim().split(/ +/),
+  );
+  const { port } = server;
+  const url = `redis://sessions:sesame@127.0.0.1:${port}/1`;
+  const store = new RedisStore({ url });
+  const session = { cookie: { originalMaxAge: 60_000, expires: new Date(Date.now() + 60_000) } };
+  await store.set("a", session);
+  await store.touch("a", session);
+  await store.get("a");
+  expect(await store.length()).toBe(1);
+  expect(await store.ids()).toEqual(["a"]);
+  await store.all();
+  await store.destroy("a");
+  await store.clear();
+  await store.close();
+  expect(await send(port, "ACL", "LOG")).toBe("*0\r\n");
 });
 
 test("docs/options.md has each option", async () => {
