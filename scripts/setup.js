@@ -7,11 +7,15 @@ const { spawnSync } = require("node:child_process");
 const { existsSync, readdirSync, statSync } = require("node:fs");
 const path = require("node:path");
 const { addonFile, findPlatform } = require("../addon/platform.js");
+const { installPackages } = require("./npm-packages.js");
 const { findRedisServer } = require("./redis-server.js");
 const { install, runs } = require("./system.js");
 
 const ROOT = path.join(__dirname, "..");
 const OLDEST_NODE = 20;
+
+/** The script of npm that this runs for or before, such as `pretest`; `setup` where there is none. */
+const FOR = process.env.npm_lifecycle_event ?? "setup";
 
 /** What each system's package manager calls redis-server. */
 const REDIS = {
@@ -27,10 +31,10 @@ main();
 
 function main() {
   checkNode();
-  installPackages();
+  const problem = installPackages(ROOT, say);
+  if (problem !== undefined) fail(problem);
   buildAddon();
-  // To make packages takes no Redis.
-  if (process.env.npm_lifecycle_event !== "prepackage") installRedis();
+  if (FOR !== "prepackage") installRedis();
 }
 
 function checkNode() {
@@ -38,15 +42,6 @@ function checkNode() {
   if (major < OLDEST_NODE) {
     fail(`Node ${process.version} is too old: install Node ${OLDEST_NODE} or newer.`);
   }
-}
-
-function installPackages() {
-  const done = modified("node_modules/.package-lock.json");
-  if (done >= modified("package-lock.json") && done >= modified("package.json")) return;
-  say("installing npm packages …");
-  // The versions of package-lock.json, as npm ci; but that fails where a registry lacks the
-  // packages of other platforms.
-  run("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"]);
 }
 
 function buildAddon() {
@@ -73,8 +68,8 @@ function installRedis() {
   if (REDIS_SERVER) {
     fail(`REDIS_SERVER is ${REDIS_SERVER}, which does not run as a redis-server.`);
   }
-  // The demo can use that Redis; the tests start their own servers and will ask again.
-  if (REDIS_URL && process.env.npm_lifecycle_event !== "pretest") {
+  // The demo can use that Redis; all else starts servers of its own and will ask again.
+  if (REDIS_URL && ["setup", "prestart"].includes(FOR)) {
     say("no redis-server here; the demo uses REDIS_URL.");
     return;
   }
