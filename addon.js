@@ -27,7 +27,7 @@ function load(given) {
 
 function fromFile(file, failures) {
   try {
-    // Asked first: it is quicker than a `require` that fails, and says it plainly.
+    // Asked first: it is quicker than to fail to load it, and says it plainly.
     if (existsSync(file)) {
       checkWhole(file);
       // Not `require`: bundlers put something of their own in its place where the name is no literal.

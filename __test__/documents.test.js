@@ -77,14 +77,8 @@ test.each(
 test("the user of docs/operating.md may do all that a store does", async () => {
   const [, rules] = /ACL SETUSER sessions ([\s\S]*?)```/.exec(read("docs/operating.md"));
   const words = rules.replaceAll("\\\n", " ").replaceAll("'>a password'", ">sesame");
-  await send(
-    server.port,
-    "ACL",
-    "SETUSER",
-    "sessions",
-    ...words.replaceAll("'", "").trim().split(/ +/),
-  );
   const { port } = server;
+  await send(port, "ACL", "SETUSER", "sessions", ...words.replaceAll("'", "").trim().split(/ +/));
   const url = `redis://sessions:sesame@127.0.0.1:${port}/1`;
   const store = new RedisStore({ url });
   const session = { cookie: { originalMaxAge: 60_000, expires: new Date(Date.now() + 60_000) } };

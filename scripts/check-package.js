@@ -14,7 +14,7 @@ const { layouts } = require("./check-package/layouts.js");
 const { startRegistry } = require("./check-package/registry.js");
 const { sourceBuilds } = require("./check-package/source-builds.js");
 const { fetchTools } = require("./check-package/tools.js");
-const { packPair } = require("./pack.js");
+const { packPair, summaryOf } = require("./pack.js");
 const { startRedisServer } = require("./redis-server.js");
 
 /** Scripts that npm would run on the machine of whoever installs the package. */
@@ -69,11 +69,7 @@ async function tryAll(attempts) {
 }
 
 function checkContents({ main, platform }) {
-  for (const { name, version, files, size, unpackedSize } of [main, platform]) {
-    const kB = (bytes) => `${Math.round(bytes / 1000)} kB`;
-    const sizes = `${kB(size)}, unpacked ${kB(unpackedSize)}`;
-    console.log(`ok  ${name} ${version}: ${files.length} files, ${sizes}`);
-  }
+  for (const packed of [main, platform]) console.log(`ok  ${summaryOf(packed)}`);
   const needless = main.files.filter((file) => !CONTENTS.test(file));
   if (needless.length > 0) throw new Error(`${main.name} has ${needless.join()} in it`);
   const expected = ["LICENSE", "README.md", addonFile(findPlatform()), "package.json"];

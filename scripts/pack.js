@@ -87,4 +87,13 @@ function npmPack(folder, ...args) {
   return Object.values(JSON.parse(stdout));
 }
 
-module.exports = { packFolder, packPair };
+/**
+ * What a person is told of a tarball.
+ * @param {Packed} packed
+ */
+function summaryOf({ name, version, files, size, unpackedSize }) {
+  const kB = (bytes) => `${Math.round(bytes / 1000)} kB`;
+  return `${name} ${version}: ${files.length} files, ${kB(size)}, unpacked ${kB(unpackedSize)}`;
+}
+
+module.exports = { packFolder, packPair, summaryOf };

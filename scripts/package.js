@@ -3,10 +3,10 @@
 // npm run package -- DIR: the tarballs of a release in a folder, which is made where it is not there;
 // but the main package names this platform's alone, as the others would not be found.
 
-const { accessSync, constants, existsSync, mkdirSync, readdirSync } = require("node:fs");
+const { accessSync, constants, mkdirSync, readdirSync } = require("node:fs");
 const path = require("node:path");
 const { findPlatform } = require("../addon/platform.js");
-const { packPair } = require("./pack.js");
+const { packPair, summaryOf } = require("./pack.js");
 
 try {
   main(process.argv.slice(2));
@@ -22,17 +22,13 @@ function main(args) {
   // npm runs this in the project's folder, wherever it is called.
   const folder = path.resolve(process.env.INIT_CWD ?? ".", args[0]);
   try {
-    if (!existsSync(folder)) mkdirSync(folder, { recursive: true });
-    readdirSync(folder); // fails where it is no folder
+    mkdirSync(folder, { recursive: true }); // fails where it is no folder
     accessSync(folder, constants.W_OK);
   } catch (error) {
     throw new Error(`the tarballs cannot be put into ${folder}: ${error.message}`);
   }
   const pair = Object.values(packPair(folder, [findPlatform()]));
-  for (const { name, version, file, size, unpackedSize, files } of pair) {
-    console.log(`${name} ${version}: ${inKb(size)}, unpacked ${inKb(unpackedSize)}`);
-    console.log(`  ${file} (${files.length} files)`);
-  }
+  for (const packed of pair) console.log(`${summaryOf(packed)}\n  ${packed.file}`);
   const made = pair.map(({ file }) => path.basename(file));
   const others = readdirSync(folder).filter(
     (name) => /^connect-redis-rs-.*\.tgz$/.test(name) && !made.includes(name),
@@ -40,8 +36,4 @@ function main(args) {
   if (others.length > 0) {
     console.warn(`package: from before, not to be installed with these: ${others.join(", ")}`);
   }
-}
-
-function inKb(bytes) {
-  return `${Math.round(bytes / 1000)} kB`;
 }

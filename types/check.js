@@ -8,6 +8,7 @@ const { spawn } = require("node:child_process");
 const fs = require("node:fs");
 const { availableParallelism, tmpdir } = require("node:os");
 const path = require("node:path");
+const { packFolder } = require("../scripts/pack.js");
 const { TOOLS, installTools } = require("./tools.js");
 const { compilerOptions: STRICT } = require("./tsconfig.json");
 
@@ -69,7 +70,7 @@ async function main() {
   installTools();
   const folder = fs.mkdtempSync(path.join(tmpdir(), "connect-redis-rs-types-"));
   try {
-    const tarball = await pack(folder);
+    const tarball = packFolder(ROOT, folder).file;
     await run("tar", ["-xzf", tarball, "-C", folder]);
     const unpacked = path.join(folder, "package");
     const checks = [
@@ -84,12 +85,6 @@ async function main() {
   } finally {
     fs.rmSync(folder, { recursive: true, force: true });
   }
-}
-
-async function pack(folder) {
-  const args = ["pack", "--ignore-scripts", "--silent", "--pack-destination", folder];
-  const packed = await run("npm", args, ROOT);
-  return path.join(folder, packed.trim().split("\n").at(-1));
 }
 
 /** What the packages' own checkers say of how the types are found. */
@@ -120,7 +115,6 @@ function ofApps(folder, unpacked) {
   const esm = within("esm", [...SCRIPTS, IMPORT]);
   const mocks = `esm/${MOCKS}`; // it awaits outside of functions
   const clients = [`cjs/${CLIENTS}`, `esm/${CLIENTS}`];
-  const disposable = { lib: ["es2022", "esnext.disposable"] };
 
   // What is said of connect-redis holds for itself.
   const theirs = linked(["connect-redis"]);
@@ -145,7 +139,7 @@ function ofApps(folder, unpacked) {
     compile("6.0", app, BUNDLER, [...esm, `esm/${CLIENTS}`, mocks]),
     compile("6.0", lean, { ...NODENEXT, ...whole }, alone),
     compile("7", app, NODE16, [...cjs, ...esm, ...clients, mocks]),
-    compile("7", app, { ...NODENEXT, ...disposable }, [...cjs, ...esm, `esm/${DISPOSAL}`]),
+    compile("7", app, NODENEXT, [...cjs, ...esm, `esm/${DISPOSAL}`]),
     compile("7", app, BUNDLER, [...esm, `esm/${CLIENTS}`]),
     compile("7", lean, { ...NODENEXT, ...whole }, alone),
     compile("7", peer, NODENEXT, compat),

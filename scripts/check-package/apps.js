@@ -22,6 +22,9 @@ const USE = `
 /** What it prints then. */
 const USED = "got 1\n";
 
+/** Runs as somebody who may write nothing; root may write everything, whatever the mode says. */
+const READER = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
+
 /**
  * @param {string} folder for everything that is made
  * @param {{registry: string, redis: string}} urls
@@ -119,4 +122,4 @@ function machine(folder, urls) {
   return { newApp, env, folder };
 }
 
-module.exports = { machine };
+module.exports = { READER, machine };

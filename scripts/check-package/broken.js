@@ -5,6 +5,7 @@
 const fs = require("node:fs");
 const path = require("node:path");
 const { addonFile, findPlatform } = require("../../addon/platform.js");
+const { READER } = require("./apps.js");
 const { packOther } = require("./other-version.js");
 const { tool } = require("./tools.js");
 
@@ -14,9 +15,6 @@ const PACKAGE = path.join("node_modules", NAME);
 const ADDON = path.join(PACKAGE, addonFile(PLATFORM));
 
 const NOT_LOADED = ["ERR_CONNECT_REDIS_RS_ADDON", PLATFORM, "npx --no connect-redis-rs-build"];
-
-/** Runs as somebody who may write nothing; root may write everything, whatever the mode says. */
-const READER = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
 
 /** @returns {[string, () => Promise<void>][]} */
 function brokenEnvironments({ newApp, folder, pair, publish, version }) {

@@ -5,10 +5,10 @@
 const { existsSync, readdirSync } = require("node:fs");
 const path = require("node:path");
 const { addonFile, findPlatform } = require("../../addon/platform.js");
+const { READER } = require("./apps.js");
 
 const ROOT = path.join(__dirname, "..", "..");
 const BUILD = ["--no", "connect-redis-rs-build"];
-const READER = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
 
 /** @returns {[string, () => Promise<void>][]} */
 function sourceBuilds({ newApp, env }) {
