@@ -7,53 +7,68 @@
 const { Findings } = require("./findings.js");
 const { OTHER, Texts, roomForAnswers } = require("./texts.js");
 
-/** What Redis is to do, by the numbers that src/calls.rs knows them by. */
-const [GET, SET, SET_XX, PEXPIRE, PERSIST, DEL] = [0, 1, 2, 3, 4, 5];
-/** The methods that calls are made by, by their numbers there. */
+/** The methods that calls are made by, by their numbers in src/calls.rs. */
 const METHODS = ["get", "set", "touch", "destroy"];
-const [BY_GET, BY_SET, BY_TOUCH, BY_DESTROY] = [0, 1, 2, 3];
 
 /** Calls, and characters of what they say, that are handed over before the JS that runs has run. */
 const FULL = 256;
 const FULL_TEXT = 256 * 1024;
 /** Numbers that stand for a call: see src/calls.rs. */
-const PER_CALL = 6;
+const PER_CALL = 7;
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
-const { parse, stringify } = JSON;
+const { parse } = JSON;
 const resolved = Promise.resolve();
 
 /** The methods that sweep over the keyspace, by the numbers that src/calls.rs knows them by. */
 const SWEEPS = { length: 0, ids: 1, all: 2, clear: 3 };
 
 /**
- * The calls that wait for an answer. The native side holds this, so nothing here may hold the store
+ * A store that makes calls over a connection, which it may share with others. Pending calls hold
+ * this, and the native side holds them: so nothing here may hold the store, or it could never go.
+ */
+class Caller {
+  /**
+   * @param {number} number what the native side knows the store by
+   * @param {object} store
+   * @param {(sid: string, error: Error) => void} store.corrupt tells of a record that is no session
+   * @param {(name: string, ...call) => Promise} store.again has the app's client carry out a call
+   */
+  constructor(number, { corrupt, again }) {
+    this.number = number;
+    this.corrupt = corrupt;
+    this.again = again;
+    /** How many calls of the store are pending, and their bytes. */
+    this.length = 0;
+    this.bytes = 0;
+  }
+}
+
+/**
+ * The calls that wait for an answer. The native side holds this, so nothing here may hold a store
  * or its native object, or neither could ever go.
  */
 class Waiting {
-  /**
-   * @param {object} face
-   * @param {(message: string, code: string) => Error} face.failure
-   * @param {(sid: string, error: Error) => void} face.corrupt tells of a record that is no session
-   * @param {(name: string, ...call) => Promise} face.again has the app's client carry out a call
-   */
-  constructor({ failure, corrupt, again }) {
+  /** @param {(message: string, code: string) => Error} failure */
+  constructor(failure) {
     this.failure = failure;
-    this.again = again;
     /** By the number of the call; and the numbers to be used again. */
     this.calls = [];
     this.free = [];
+    /** How many there are, and who waits until there are none. */
     this.length = 0;
-    this.bytes = 0;
+    this.idlers = [];
     this.answers = roomForAnswers();
-    this.findings = new Findings({ answers: this.answers, failure, corrupt });
+    this.findings = new Findings({ answers: this.answers, failure });
     /** Who waits for the end, until it has come. */
     this.closers = [];
   }
 
   /** Returns the call's number. */
   add(call) {
+    const { caller } = call;
     this.length += 1;
-    this.bytes += call.bytes;
+    caller.length += 1;
+    caller.bytes += call.bytes;
     const { free, calls } = this;
     const id = free.length > 0 ? free.pop() : calls.length;
     calls[id] = call;
@@ -66,18 +81,41 @@ class Waiting {
     if (call === undefined) return undefined;
     this.calls[id] = undefined;
     this.free.push(id);
-    this.length -= 1;
-    this.bytes -= call.bytes;
+    this.answered(call);
     return call;
+  }
+
+  answered({ caller, bytes }) {
+    caller.length -= 1;
+    caller.bytes -= bytes;
+    this.length -= 1;
+    if (this.length === 0) for (const resolve of this.idlers.splice(0)) resolve();
+  }
+
+  /** Resolves when each call that is pending now has its answer. */
+  idle() {
+    return new Promise((resolve) => {
+      if (this.length === 0) resolve();
+      else this.idlers.push(resolve);
+    });
   }
 
   /** Rejects a call that may be answered all the same, so its number must never be another's. */
   giveUp(id, error) {
-    const { reject, bytes } = this.calls[id];
+    const call = this.calls[id];
     this.calls[id] = undefined;
-    this.length -= 1;
-    this.bytes -= bytes;
-    reject(error);
+    this.answered(call);
+    call.reject(error);
+  }
+
+  /** A store is closed, and the connection is not: rejects what it still waits for. */
+  leave(caller) {
+    this.calls.forEach((call, id) => {
+      if (call?.caller === caller) this.giveUp(id, this.closed(METHODS[call.method]));
+    });
+    for (const [number, sweep] of this.findings.sweeps) {
+      if (sweep.caller === caller) this.findings.fail(number, this.closed(sweep.name));
+    }
   }
 
   /** Takes in so many answers. */
@@ -107,9 +145,9 @@ class Waiting {
   giveBack(id, left, ...command) {
     const call = this.take(id);
     if (call === undefined) return;
-    const { method, isJson, resolve, reject } = call;
+    const { caller, method, isJson, resolve, reject } = call;
     try {
-      resolve(this.again(METHODS[method], left, ...command, isJson));
+      resolve(caller.again(METHODS[method], left, ...command, isJson));
     } catch (error) {
       reject(error);
     }
@@ -118,10 +156,12 @@ class Waiting {
   /** Nothing can be answered any more. */
   end() {
     const { calls, findings, closers } = this;
-    for (const call of calls.splice(0)) call?.reject(this.closed(METHODS[call.method]));
     this.free = [];
-    this.length = 0;
-    this.bytes = 0;
+    for (const call of calls.splice(0)) {
+      if (call === undefined) continue;
+      this.answered(call);
+      call.reject(this.closed(METHODS[call.method]));
+    }
     for (const [number, { name }] of findings.sweeps) findings.fail(number, this.closed(name));
     this.closers = undefined;
     for (const resolve of closers) resolve(null);
@@ -134,19 +174,12 @@ class Waiting {
 
 class Batches {
   /**
-   * @param {object} native
-   * @param {object} terms
-   * @param {Waiting} terms.waiting what `native` has been lent
-   * @param {import("./client/calls.js").Bounds} terms.bounds
-   * @param {boolean} terms.resurrect
-   * @param {object} terms.fields as src/options.rs reads them
+   * @param {object} native the native RedisStore, which knows its first store by the number 0
+   * @param {Waiting} waiting what `native` has been lent
    */
-  constructor(native, { waiting, bounds, resurrect, fields }) {
+  constructor(native, waiting) {
     this.native = native;
     this.waiting = waiting;
-    this.bounds = bounds;
-    this.resurrect = resurrect;
-    this.fields = fields;
     /** The batch that is being made. */
     this.count = 0;
     this.numbers = new Float64Array(PER_CALL * FULL);
@@ -155,77 +188,26 @@ class Batches {
     this.handOver = () => this.flush();
   }
 
-  /** Takes over fields that the app has changed. Throws as the constructor does. */
-  configure(fields) {
+  /** Takes over the fields of a store. Throws as the constructor does. */
+  configure(caller, fields) {
     this.flush();
-    this.native.configure(fields);
-    this.fields = fields;
+    this.native.configure(caller.number, fields);
   }
 
-  /**
-   * The session of `sid`, or null where there is none. Where the serializer is not JSON, it is a
-   * record `{text, expires}` for the face to have parsed.
-   */
-  get(sid, serializer) {
-    return this.call(BY_GET, GET, `${sid}`, undefined, 0, serializer === JSON);
+  /** A store is done with this connection, which others go on using. */
+  leave(caller, isAtOnce) {
+    this.flush();
+    if (isAtOnce) this.waiting.leave(caller);
+    this.native.forget(caller.number);
   }
 
-  /**
-   * Stores a session, or what `payload` returns, where it is a function.
-   * @param {unknown} expires the session's `cookie.expires`, undefined where it does not count
-   * @param {unknown} ttl seconds: the field, or what it returned for this session
-   * @param {boolean} isLoaded whether express-session loaded the session from this store, so that
-   *   it is not written where its key is gone; then the promise is of false
-   */
-  set(sid, payload, now, expires, ttl, isLoaded) {
-    const ms = expiresIn(this.native, expires, ttl, now);
-    // A session that has expired is no longer there (as connect-redis does).
-    if (ms <= 0) return this.call(BY_SET, DEL, `${sid}`, undefined, 0, true);
-    const value = typeof payload === "function" ? payload() : stringify(payload);
-    if (typeof value !== "string") this.native.checkPayload(value);
-    const command = isLoaded && !this.resurrect ? SET_XX : SET;
-    const left = this.fields.disableTTL ? Number.POSITIVE_INFINITY : ms;
-    return this.call(BY_SET, command, `${sid}`, value, left, true);
-  }
-
-  /** Moves the expiry of a session. `expires` and `ttl` as for `set`. */
-  touch(sid, now, expires, ttl) {
-    const { disableTouch, disableTTL } = this.fields;
-    if (disableTouch || disableTTL) return Promise.resolve(null);
-    const ms = expiresIn(this.native, expires, ttl, now);
-    const command = ms <= 0 ? DEL : ms === Number.POSITIVE_INFINITY ? PERSIST : PEXPIRE;
-    return this.call(BY_TOUCH, command, `${sid}`, undefined, ms, true);
-  }
-
-  /** Deletes a session; no error where there is none. */
-  destroy(sid) {
-    return this.call(BY_DESTROY, DEL, `${sid}`, undefined, 0, true);
-  }
-
-  clear() {
-    return this.sweep("clear");
-  }
-
-  length() {
-    return this.sweep("length");
-  }
-
-  ids() {
-    return this.sweep("ids");
-  }
-
-  /** Where the serializer is not JSON, these are records `{id, text, expires}`. */
-  all() {
-    return this.sweep("all", this.fields.json);
-  }
-
-  sweep(name, isJson) {
+  sweep(caller, name, isJson) {
     this.flush();
     const { findings } = this.waiting;
     return new Promise((resolve, reject) => {
       const isList = name === "ids" || name === "all";
-      const number = findings.add({ name, resolve, reject, isJson, isList });
-      this.native.sweep(number, SWEEPS[name], Date.now());
+      const number = findings.add({ caller, name, resolve, reject, isJson, isList });
+      this.native.sweep(number, SWEEPS[name], caller.number, Date.now());
     });
   }
 
@@ -243,42 +225,40 @@ class Batches {
     });
   }
 
+  /** Closes the connection once what is pending is answered. */
   retire() {
     this.flush();
     this.native.retire();
   }
 
-  get status() {
-    return this.native.status;
-  }
-
-  checkPayload(payload) {
-    this.native.checkPayload(payload);
-  }
-
-  expiresIn(expires, ttl, now) {
-    return this.native.expiresIn(expires, ttl, now);
-  }
-
-  /** Adds a call to the batch. */
-  call(method, command, sid, value, ms, isJson) {
+  /**
+   * Adds a call to the batch.
+   * @param {Caller} caller
+   * @param {import("./client/calls.js").Bounds} bounds
+   * @param {number} method of `METHODS`
+   * @param {number} command by the number that src/calls.rs knows it by
+   * @param {number} ms milliseconds to live
+   * @param {boolean} isJson whether the text that is read is parsed here, or a record is given
+   */
+  call(caller, bounds, method, command, sid, value, ms, isJson) {
     const bytes = sid.length + (value === undefined ? 0 : value.length);
     return new Promise((resolve, reject) => {
-      const { waiting, bounds, numbers } = this;
-      if (waiting.length >= bounds.length || waiting.bytes + bytes > bounds.bytes) {
-        const refusal = this.refusal(METHODS[method], bytes);
+      const { waiting, numbers } = this;
+      if (caller.length >= bounds.length || caller.bytes + bytes > bounds.bytes) {
+        const refusal = this.refusal(caller, bounds, METHODS[method], bytes);
         if (refusal !== undefined) {
           reject(refusal);
           return;
         }
       }
       const at = this.count * PER_CALL;
-      numbers[at] = waiting.add({ method, resolve, reject, isJson, bytes });
+      numbers[at] = waiting.add({ caller, method, resolve, reject, isJson, bytes });
       numbers[at + 1] = method;
       numbers[at + 2] = command;
       numbers[at + 3] = sid.length;
       numbers[at + 4] = 0;
       numbers[at + 5] = ms;
+      numbers[at + 6] = caller.number;
       this.text += sid;
       if (typeof value === "string") {
         numbers[at + 4] = value.length;
@@ -295,17 +275,16 @@ class Batches {
     });
   }
 
-  /** Why a call is not taken, where it is not. */
-  refusal(name, bytes) {
-    const { waiting, bounds } = this;
+  /** Why a call is not taken, if it is not. */
+  refusal(caller, bounds, name, bytes) {
     let what;
-    if (waiting.length >= bounds.length) {
-      what = [`${waiting.length} calls`, "commandsQueueMaxLength"];
-    } else if (waiting.bytes > 0 && waiting.bytes + bytes > bounds.bytes) {
-      what = [`calls of ${waiting.bytes} bytes`, "commandsQueueMaxBytes"];
+    if (caller.length >= bounds.length) {
+      what = [`${caller.length} calls`, "commandsQueueMaxLength"];
+    } else if (caller.bytes > 0 && caller.bytes + bytes > bounds.bytes) {
+      what = [`calls of ${caller.bytes} bytes`, "commandsQueueMaxBytes"];
     } else return undefined; // One alone may be as large as it is.
     const said = `${name}: ${what[0]} wait for Redis at ${this.native.server} already, no more are taken (${what[1]})`;
-    return waiting.failure(said, "ENOBUFS");
+    return this.waiting.failure(said, "ENOBUFS");
   }
 
   /** Hands over what there is of a batch. */
@@ -323,16 +302,4 @@ class Batches {
   }
 }
 
-/**
- * Milliseconds to live; none or fewer where that time is over, Infinity for ever. The rule is
- * src/session.rs's; its usual case, a cookie's date, is worked out here, sooner than the native side
- * is reached.
- */
-function expiresIn(native, expires, ttl, now) {
-  let at = Number.NaN;
-  if (expires instanceof Date) at = expires.getTime();
-  else if (typeof expires === "string") at = Date.parse(expires);
-  return Number.isNaN(at) ? native.expiresIn(expires, ttl, now) : Math.ceil(at - now);
-}
-
-module.exports = { Batches, Waiting, expiresIn };
+module.exports = { Batches, Caller, Waiting };

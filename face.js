@@ -4,15 +4,17 @@
 // connect-redis's public fields, hands answers to callbacks, and calls an app's own serializer and
 // its client (client/).
 
-const { setImmediate } = require("node:timers");
-const session = require("express-session");
-const { RedisStore: Native } = require("./addon.js");
+const { AsyncLocalStorage } = require("node:async_hooks");
+const expressSession = require("express-session");
 const { skipWhileAway } = require("./availability.js");
-const { Batches, Waiting } = require("./batches.js");
 const { attach, checkTransport } = require("./client/attach.js");
 const { statusOf } = require("./client/presence.js");
+const { Connection, Native } = require("./connection.js");
+const { RedisStoreError, failure, invalid } = require("./errors.js");
+const { HandedOut, Loaded } = require("./marks.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
 const { checkServers } = require("./servers.js");
+const { soundCookie } = require("./session-cookie.js");
 const { checkTls } = require("./tls.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later, and the
@@ -20,241 +22,333 @@ const { checkTls } = require("./tls.js");
 const { nextTick } = process;
 
 /**
- * What a store keeps to itself: its link (a native object, and the fields it was told last), for
- * each session that express-session has loaded the sid it was loaded from, and with an app's client
- * the calls that wait for it and the adoption of its server.
+ * What a store keeps to itself: its link (what carries its calls, and the fields it was told last),
+ * and with an app's client the calls that wait for it and the adoption of its server.
  */
 const kState = Symbol("state");
 
 /** The options by a store's state; not in it, as whoever prints a store would print passwords. */
 const optionsOf = new WeakMap();
 
-/** Why a call failed; see "When Redis is away" in the README for `code`. */
-class RedisStoreError extends Error {}
-Object.defineProperty(RedisStoreError.prototype, "name", {
-  value: "RedisStoreError",
-  configurable: true,
-  writable: true,
-});
+/** Calls what a store leaves behind to be undone when it has been collected. */
+const abandoned = new FinalizationRegistry((attachment) => attachment.detach(false));
 
-class RedisStore extends session.Store {
-  constructor(options = {}) {
-    super();
-    if (options === null || typeof options !== "object" || Array.isArray(options)) {
-      const got = options === null ? "null" : Array.isArray(options) ? "an array" : typeof options;
-      throw invalid(`RedisStore: the options must be an object such as { url }, got ${got}`);
-    }
-    // connect-redis's fields and their defaults, readable and changeable as there.
-    this.client = options.client;
-    this.prefix = options.prefix ?? "sess:";
-    this.scanCount = options.scanCount || 100;
-    this.serializer = options.serializer || JSON;
-    this.ttl = options.ttl || 86400;
-    this.disableTTL = options.disableTTL ?? false;
-    this.disableTouch = options.disableTouch ?? false;
-
-    checkSerializer(this.serializer, invalid);
-    const warning = Native.warning(Object.keys(options));
-    checkTransport(options, invalid);
-    checkServers(options, invalid);
-    checkTls(options.tls, invalid);
-    checkTls(options.sentinel?.tls, invalid);
-    const client = checkClient(options);
-    const state = { client: this.client, loaded: new WeakMap(), handed: undefined };
-    if (options.onUnavailable === "skip") state.away = skipWhileAway(this);
-    optionsOf.set(state, options);
-    if (client === undefined) state.link = opener(this, options)({});
-    else attachTo(this, state);
-    Object.defineProperty(this, kState, { value: state });
-    if (warning) process.emitWarning(warning, { code: "CONNECT_REDIS_RS_OPTION" });
-  }
-
-  get(sid, cb) {
-    return answer(cb && handing(this[kState], sid, cb), () => {
-      const { serializer } = this;
-      return use(this, "get", ({ native, isByClient }) => {
-        const read = native.get(sid, serializer);
-        return serializer === JSON || isByClient
-          ? read
-          : read.then((record) => parseOne(serializer, record));
-      });
-    });
-  }
-
-  set(sid, sess, cb) {
-    return answer(cb, () => {
-      const [expires, ttl] = timesOf(this, sess);
-      const { serializer } = this;
-      let payload = serializer === JSON ? sess : () => serializer.stringify(sess);
-      if (typeof sess === "function" || isHeld(this)) {
-        // Taken as it is now: it is only stored in a while.
-        const text = serializer.stringify(sess);
-        payload = () => text;
+/** Makes the class for an express-session, whose Store and Cookie it uses. */
+function defineStore({ Store, Cookie }) {
+  return class RedisStore extends Store {
+    constructor(options = {}) {
+      super();
+      if (options === null || typeof options !== "object" || Array.isArray(options)) {
+        const got =
+          options === null ? "null" : Array.isArray(options) ? "an array" : typeof options;
+        throw invalid(`RedisStore: the options must be an object such as { url }, got ${got}`);
       }
-      const from = this[kState].loaded.get(sess);
-      const loaded = from !== undefined && from === sid;
-      const stored = use(this, "set", ({ native }) =>
-        native.set(sid, payload, Date.now(), expires, ttl, loaded),
+      // connect-redis's fields and their defaults, readable and changeable as there.
+      this.client = options.client;
+      this.prefix = options.prefix ?? "sess:";
+      this.scanCount = options.scanCount || 100;
+      this.serializer = options.serializer || JSON;
+      this.ttl = options.ttl || 86400;
+      this.disableTTL = options.disableTTL ?? false;
+      this.disableTouch = options.disableTouch ?? false;
+
+      checkSerializer(this.serializer, invalid);
+      const warning = Native.warning(Object.keys(options));
+      checkTransport(options, invalid);
+      checkServers(options, invalid);
+      checkTls(options.tls, invalid);
+      checkTls(options.sentinel?.tls, invalid);
+      const client = checkClient(options);
+      const state = { client: this.client, Cookie, isClosed: false };
+      // Whatever comes of no call of the app's is told in the async context the store was made in.
+      state.outside = AsyncLocalStorage.snapshot();
+      if (options.onUnavailable === "skip") state.away = skipWhileAway(this);
+      optionsOf.set(state, options);
+      Object.defineProperty(this, kState, { value: state });
+      if (client === undefined) state.link = openOwn(this, options);
+      else attachTo(this, state);
+      if (warning) process.emitWarning(warning, { code: "CONNECT_REDIS_RS_OPTION" });
+    }
+
+    get(sid, cb) {
+      const state = this[kState];
+      return answer(
+        cb,
+        () => {
+          const { serializer } = this;
+          return use(this, "get", ({ native, isByClient }) => {
+            const read = native.get(sid, serializer);
+            return serializer === JSON || isByClient
+              ? read
+              : read.then((record) => parseOne(serializer, record));
+          });
+        },
+        (data) => HandedOut.note(data, state, sid),
       );
-      return loaded ? stored.then((done) => announce(this, sid, done)) : stored;
-    });
-  }
+    }
 
-  touch(sid, sess, cb) {
-    return answer(cb, () => {
-      // Not asked for times it does not use: a ttl function may throw.
-      const [expires, ttl] = this.disableTouch || this.disableTTL ? [] : timesOf(this, sess);
-      return use(this, "touch", ({ native }) => native.touch(sid, Date.now(), expires, ttl));
-    });
-  }
+    set(sid, sess, cb) {
+      return answer(cb, () => {
+        const [expires, ttl] = timesOf(this, sess);
+        const { serializer } = this;
+        let payload = serializer === JSON ? sess : () => serializer.stringify(sess);
+        if (typeof sess === "function" || isHeld(this)) {
+          // Taken as it is now: it is only stored in a while.
+          const text = serializer.stringify(sess);
+          payload = () => text;
+        }
+        const isLoaded = Loaded.is(sess, this[kState], sid);
+        const stored = use(this, "set", ({ native }) =>
+          native.set(sid, payload, Date.now(), expires, ttl, isLoaded),
+        );
+        return isLoaded ? stored.then((done) => announce(this, sid, done)) : stored;
+      });
+    }
 
-  destroy(sid, cb) {
-    return answer(cb, () => use(this, "destroy", ({ native }) => native.destroy(sid)));
-  }
+    touch(sid, sess, cb) {
+      return answer(cb, () => {
+        // Not asked for times it does not use: a ttl function may throw.
+        const [expires, ttl] = this.disableTouch || this.disableTTL ? [] : timesOf(this, sess);
+        return use(this, "touch", ({ native }) => native.touch(sid, Date.now(), expires, ttl));
+      });
+    }
 
-  clear(cb) {
-    return answer(cb, () => use(this, "clear", ({ native }) => native.clear()));
-  }
+    destroy(sid, cb) {
+      return answer(cb, () => use(this, "destroy", ({ native }) => native.destroy(sid)));
+    }
 
-  length(cb) {
-    return answer(cb, () => use(this, "length", ({ native }) => native.length()));
-  }
+    clear(cb) {
+      return answer(cb, () => use(this, "clear", ({ native }) => native.clear()));
+    }
 
-  ids(cb) {
-    return answer(cb, () => use(this, "ids", ({ native }) => native.ids()));
-  }
+    length(cb) {
+      return answer(cb, () => use(this, "length", ({ native }) => native.length()));
+    }
 
-  all(cb) {
-    return answer(cb, () => {
-      const { serializer } = this;
-      const read = use(this, "all", ({ native }) => native.all());
-      const corrupt = (id, error) => nextTick(() => this.emit("corrupt", id, error));
-      return serializer === JSON
-        ? read
-        : read.then((records) => parseAll(serializer, records, corrupt));
-    });
-  }
+    ids(cb) {
+      return answer(cb, () => use(this, "ids", ({ native }) => native.ids()));
+    }
 
-  /**
-   * As express-session's, and remembers where the session was loaded from: it is saved there only
-   * as long as it is there. That is the sid `get` was called with, which a subclass may have made
-   * of the request's.
-   */
-  createSession(req, sess) {
-    const { handed, loaded } = this[kState];
-    const created = super.createSession(req, sess);
-    loaded.set(created, handed?.data === sess ? handed.sid : req.sessionID);
-    return created;
-  }
+    all(cb) {
+      return answer(cb, () => {
+        const { serializer } = this;
+        const read = use(this, "all", ({ native }) => native.all());
+        const corrupt = (id, error) => nextTick(() => this.emit("corrupt", id, error));
+        return serializer === JSON
+          ? read
+          : read.then((records) => parseAll(serializer, records, corrupt));
+      });
+    }
 
-  close(cb) {
-    return answer(cb, async () => {
-      const { link, calls, adoption } = this[kState];
-      calls?.close();
-      await adoption?.close();
-      return link.native.close();
-    });
-  }
+    /**
+     * As express-session's, and remembers that the session was loaded, if it is made of what this
+     * store's `get` has handed out: then it is saved only as long as it is there, under the sid
+     * `get` was called with, which a subclass may have made of the request's. A record that
+     * express-session would throw over, because another program has written it, is served all the
+     * same.
+     */
+    createSession(req, sess) {
+      const state = this[kState];
+      if (sess === null || typeof sess !== "object" || Array.isArray(sess)) {
+        return this.generate === undefined
+          ? super.createSession(req, { cookie: {} })
+          : generated(this, req);
+      }
+      const sid = HandedOut.sidOf(sess, state);
+      sess.cookie = soundCookie(sess.cookie, state.Cookie);
+      const created = super.createSession(req, sess);
+      if (sid !== undefined) Loaded.note(created, state, sid);
+      return created;
+    }
 
-  get status() {
-    const { link, adoption } = this[kState];
-    const { status } = link.native;
-    if (!link.isByClient || status === "closed") return status;
-    return adoption?.own?.native.status ?? statusOf(this.client);
-  }
+    close(cb) {
+      return answer(cb, async () => {
+        const state = this[kState];
+        state.isClosed = true;
+        state.calls?.close();
+        await state.attachment?.detach(true);
+        return state.link.native.close();
+      });
+    }
 
-  get transport() {
-    const { link, adoption } = this[kState];
-    return adoption?.transport ?? (link.isByClient ? "client" : "native");
-  }
+    get status() {
+      const { link, adoption, isClosed } = this[kState];
+      const { status } = link.native;
+      if (!link.isByClient || isClosed || status === "closed") return status;
+      return adoption?.own?.status ?? statusOf(this.client);
+    }
 
-  [Symbol.asyncDispose ?? Symbol.for("nodejs.asyncDispose")]() {
-    return this.close();
-  }
+    get transport() {
+      const { link, adoption } = this[kState];
+      return adoption?.transport ?? (link.isByClient ? "client" : "native");
+    }
+
+    [Symbol.asyncDispose ?? Symbol.for("nodejs.asyncDispose")]() {
+      return this.close();
+    }
+  };
+}
+
+/** Gives a request a session of its own: what is stored under its sid is no session, and stays. */
+function generated(store, req) {
+  store.generate(req);
+  return req.session;
 }
 
 /**
- * Gives the answer to a call: to the callback, exactly once, where there is one, else as the
- * promise. The callback runs as a reaction of the promise, so it keeps the caller's async context,
- * what it throws rejects the returned promise, and it cannot reach the callbacks beside it.
+ * Gives the answer to a call: to the callback, if there is one, else as the promise. The callback
+ * runs as a reaction of the promise, so it keeps the caller's async context and cannot reach the
+ * callbacks beside it. One that throws is called once more, with its own error, as connect-redis
+ * does; what it throws then rejects the returned promise.
+ * @param {(data: unknown) => void} [note] is told what the call has answered, before anybody else
  */
-function answer(cb, call) {
+function answer(cb, call, note) {
   let promise;
   try {
     promise = call();
   } catch (error) {
     promise = Promise.reject(error);
   }
-  if (!cb) return promise;
+  if (!cb) {
+    if (note === undefined) return promise;
+    return promise.then((data) => {
+      note(data);
+      return data;
+    });
+  }
   return promise.then(
-    (data) => cb(null, data),
+    (data) => {
+      note?.(data);
+      try {
+        return cb(null, data);
+      } catch (error) {
+        return cb(error, null);
+      }
+    },
     (error) => cb(error, null),
   );
 }
 
 /**
- * A callback of `get` that notes what it hands over and under which sid: express-session makes a
- * session of it (`createSession`) before the callback returns.
- */
-function handing(state, sid, cb) {
-  return (error, data) => {
-    state.handed = { data, sid };
-    try {
-      return cb(error, data);
-    } finally {
-      state.handed = undefined;
-    }
-  };
-}
-
-/**
- * Makes a call of `store`, with the link that is to carry it (client/adoption.js). Where it is not
- * known yet which that is, the call is made when it is, with the fields the store has now, unless
- * its time is over by then.
+ * Makes a call of `store`, with the link that is to carry it (client/adoption.js). If it is not
+ * known yet which that is, the call is made when it is, with the fields the store has now, in the
+ * async context it has now, unless its time is over by then.
  */
 function use(store, name, call) {
-  const { link, adoption, calls } = stateOf(store);
-  const current = adoption === undefined ? link : adoption.current();
-  if (current !== undefined) return call(told(store, current));
+  const { link, adoption, calls, isClosed } = stateOf(store);
+  if (adoption === undefined || isClosed) return call(told(store, link));
+  const current = adoption.current();
+  if (current !== undefined) return call(told(store, linkTo(store, current)));
   const fields = fieldsOf(store);
+  const inContext = AsyncLocalStorage.snapshot();
   return calls.wait(name, (resolve, reject, isWaiting) => {
     adoption.hold((decided, error) => {
+      const make = () => call(told(fields, linkTo(store, decided)));
       if (error) reject(error);
-      else if (isWaiting())
-        answer(undefined, () => call(told(fields, decided))).then(resolve, reject);
+      else if (isWaiting()) inContext(() => answer(undefined, make).then(resolve, reject));
     });
   });
 }
 
 /** Whether a call that is made now has to wait until it is known what carries it. */
 function isHeld(store) {
-  const { adoption } = stateOf(store);
-  return adoption !== undefined && adoption.current() === undefined;
+  const { adoption, isClosed } = stateOf(store);
+  return adoption !== undefined && !isClosed && adoption.current() === undefined;
 }
 
 /** What a store keeps, once it is attached to the client that it has now. */
 function stateOf(store) {
   const state = store[kState];
-  if (store.client !== state.client) attachTo(store, state);
+  if (store.client !== state.client) state.outside(() => attachTo(store, state));
   return state;
+}
+
+/** A link over a connection of the store's own. */
+function openOwn(store, options) {
+  const reference = new WeakRef(store);
+  const first = firstFields(store, options);
+  const hear = (event, ...args) => {
+    const alive = reference.deref();
+    if (alive === undefined) return;
+    if (event in IS_AWAY) alive[kState].away?.(IS_AWAY[event]);
+    if (event !== "failed") emitOutside(alive, event, ...args);
+  };
+  const connection = new Connection(options, nativeFields(first), hear);
+  const native = connection.backend({
+    ...termsOf(store, options),
+    fields: nativeFields(first),
+  });
+  return { native, told: first, fields: (own) => own, isByClient: false };
+}
+
+/** What an event says of Redis. */
+const IS_AWAY = { ready: false, failed: true, reconnecting: true, end: true };
+
+/** The link of a store to what its adoption has decided on: the client, or a connection beside it. */
+function linkTo(store, carrier) {
+  const state = store[kState];
+  if (!(carrier instanceof Connection)) return state.link;
+  if (state.direct?.connection !== carrier) {
+    const options = optionsOf.get(state);
+    const { keyPrefix } = state.reading;
+    const first = firstFields(store, options);
+    const fields = (own) => ({ ...own, prefix: keyPrefix + own.prefix });
+    const terms = { ...termsOf(store, options), fields: fields(nativeFields(first)) };
+    const native = carrier.backend(terms);
+    state.attachment.uses(carrier, native.caller);
+    state.direct = { connection: carrier, native, told: first, fields, isByClient: false };
+  }
+  return state.direct;
 }
 
 /** Attaches a store to the client that it has now. */
 function attachTo(store, state) {
   const { client } = store;
   const options = optionsOf.get(state);
-  const open = opener(store, options);
   const transport = checkTransport({ ...options, client }, invalid);
   const reference = new WeakRef(store);
-  const emit = (event) => nextTick(() => reference.deref()?.emit(event));
+  const emit = (event) => {
+    const alive = reference.deref();
+    // What is left of a client that is no more the store's is not the end of the store.
+    if (alive === undefined || (event === "end" && !alive[kState].isClosed)) return;
+    nextTick(() => emitOutside(alive, event));
+  };
   const away = (isAway) => nextTick(() => reference.deref()?.[kState].away?.(isAway));
-  const own = { transport, bounds: boundsOf(options), resurrect: options.resurrect ?? false };
-  const means = { ...own, open, emit, away, invalid, failure };
-  const { byClient, calls, adoption } = attach(checkClient({ client }), means);
+  const first = firstFields(store, options);
+  const attached = attach(checkClient({ client }), {
+    options,
+    transport,
+    terms: termsOf(store, options),
+    first: nativeFields(first),
+    emit,
+    away,
+  });
   // What is under way with the one before is finished.
-  state.adoption?.close();
+  state.attachment?.detach(false);
   state.link?.native.retire();
-  Object.assign(state, { client, link: byClient, calls, adoption });
+  const { byClient, reading, calls, attachment } = attached;
+  const { adoption } = attachment;
+  const link = { ...byClient, told: first, isByClient: true };
+  Object.assign(state, { client, link, reading, calls, attachment, adoption, direct: undefined });
+  abandoned.register(store, attachment);
+}
+
+/** What a store's calls need beside its fields. Nothing in it holds the store. */
+function termsOf(store, options) {
+  const reference = new WeakRef(store);
+  return {
+    bounds: boundsOf(options),
+    resurrect: options.resurrect ?? false,
+    corrupt(sid, error) {
+      const alive = reference.deref();
+      if (alive !== undefined) nextTick(() => alive.emit("corrupt", sid, error));
+    },
+    again(name, ...call) {
+      const alive = reference.deref();
+      if (alive === undefined) throw failure(`${name}: the store is gone`, "ECLOSED");
+      return alive[kState].link.native.again(name, ...call);
+    },
+  };
 }
 
 /** What may wait, by the options, which src/options.rs checks. */
@@ -270,6 +364,11 @@ function boundsOf({
     bytes: commandsQueueMaxBytes ?? 256 * 2 ** 20,
     failsAtOnce: Boolean(onUnavailable),
   };
+}
+
+/** Emits an event that comes of no call. */
+function emitOutside(store, ...event) {
+  store[kState].outside(() => store.emit(...event));
 }
 
 /** A link, told first of the fields of the store that the app has changed since. */
@@ -302,67 +401,6 @@ function told(store, link) {
   return link;
 }
 
-/** A function that makes native objects for `store`, with the fields it has now. */
-function opener(store, options) {
-  const first = { ...fieldsOf(store), scanCountSet: Boolean(options.scanCount) };
-  const reference = new WeakRef(store);
-  /**
-   * @param {object} how
-   * @param {object} [how.to] where the commands go; see src/options.rs
-   * @param {(fields: object) => object} [how.fields] what the fields are to this link
-   * @param {boolean} [how.isAdopted] whether it follows an app's client
-   */
-  return ({ to, fields = (own) => own, isAdopted = false }) => {
-    const link = { first: nativeFields(first), told: first, fields, isByClient: false };
-    let settle;
-    link.connected = new Promise((resolve) => {
-      settle = resolve;
-    });
-    // The native side holds what it is lent: the link weakly, or neither could ever go.
-    const hear = hearing(reference, new WeakRef(link), isAdopted, settle);
-    const again = (name, ...call) => {
-      const alive = reference.deref();
-      if (alive === undefined) throw failure(`${name}: the store is gone`, "ECLOSED");
-      return alive[kState].link.native.again(name, ...call);
-    };
-    const corrupt = (...record) => nextTick(() => hear("corrupt", ...record));
-    const waiting = new Waiting({ failure, corrupt, again });
-    const own = fields(link.first);
-    link.native = new Batches(new Native(options, own, lend(hear, waiting), to), {
-      waiting,
-      bounds: boundsOf(options),
-      resurrect: options.resurrect ?? false,
-      fields: own,
-    });
-    return link;
-  };
-}
-
-/** What an event says of Redis. */
-const IS_AWAY = { ready: false, failed: true, reconnecting: true, end: true };
-
-/** What hears the events of a link's native object and has the store emit them. */
-function hearing(storeReference, linkReference, isAdopted, settle) {
-  return (event, ...args) => {
-    if (event === "ready") settle(undefined);
-    if (event === "failed") settle(args[0]);
-    const store = storeReference.deref();
-    if (store === undefined) return;
-    if (!isAdopted && event in IS_AWAY) store[kState].away?.(IS_AWAY[event]);
-    if (event === "failed") return;
-    if (isAdopted) {
-      const { adoption } = store[kState];
-      const link = linkReference.deref();
-      if (event === "reconnecting") adoption?.lost(link);
-      if (event === "end") adoption?.ended(link);
-      // A link that comes and goes with a client is not the end of the store, and it is ready when
-      // the adoption says so.
-      if (event === "end" || event === "ready") return;
-    }
-    store.emit(event, ...args);
-  };
-}
-
 /** The options that say where Redis is. */
 const SERVERS = ["url", "cluster", "sentinel"];
 
@@ -388,7 +426,12 @@ function checkClient(options) {
   return client;
 }
 
-/** The fields as src/options.rs reads them. While nobody has set `scanCount`, it is the store's. */
+/** The fields a store has when a link is made for it. While nobody has set `scanCount`, it is ours. */
+function firstFields(store, options) {
+  return { ...fieldsOf(store), scanCountSet: Boolean(options.scanCount) };
+}
+
+/** The fields as src/options.rs reads them. */
 function nativeFields({ serializer, scanCount, scanCountSet, ...fields }) {
   return {
     ...fields,
@@ -417,38 +460,33 @@ function announce(store, sid, done) {
   return null;
 }
 
-/** What the native side borrows (src/host.rs): `hear` gets its events, `waiting` its answers. */
-function lend(hear, waiting) {
-  const { answers, findings } = waiting;
-  return {
-    answers,
-    settle: (count, text, others) => waiting.settle(count, text, others),
-    fail: (id, error) => waiting.fail(id, error),
-    giveBack: (id, left, ...command) => waiting.giveBack(id, left, ...command),
-    collect: (number, ids, text, others) => findings.collect(number, ids, text, others),
-    swept: (number, count) => findings.swept(number, count),
-    failSweep: (number, error) => findings.fail(number, error),
-    corrupt: (sid, error) => findings.corrupt(sid, error),
-    end: () => waiting.end(),
-    date: (value) => Number(new Date(value)),
-    error: (isInvalidArgument, message, code, cause) =>
-      isInvalidArgument ? invalid(message) : failure(message, code, cause),
-    emit: (...event) => nextTick(() => hear(...event)),
-    later: setImmediate,
-  };
+/** The classes by the Store that they extend. */
+const classes = new WeakMap();
+
+/**
+ * The class for an express-session. Called as a function with an express-session it gives the class
+ * for that, as the module of connect-redis 6 and older did: `require("connect-redis")(session)`.
+ */
+function classFor(session) {
+  const { Store } = session;
+  if (!classes.has(Store)) {
+    const RedisStore = new Proxy(defineStore(session), {
+      apply(_class, _this, [given]) {
+        // connect itself had the sessions in the days of connect-redis 1.
+        const asked = typeof given?.Store === "function" ? given : given?.session;
+        if (typeof asked?.Store !== "function") {
+          throw invalid(
+            "RedisStore is a class: write new RedisStore(options). As a function it takes express-session, as in require(…)(session), and returns the class.",
+          );
+        }
+        return classFor(asked);
+      },
+    });
+    Object.defineProperty(RedisStore.prototype, "constructor", { value: RedisStore });
+    Object.assign(RedisStore, { RedisStore, RedisStoreError, default: RedisStore });
+    classes.set(Store, RedisStore);
+  }
+  return classes.get(Store);
 }
 
-function invalid(message) {
-  return Object.assign(new TypeError(message), { code: "ERR_INVALID_ARG_VALUE" });
-}
-
-function failure(message, code, cause) {
-  const error = typeof cause === "string" ? new Error(cause) : cause;
-  const options = error === undefined ? undefined : { cause: error };
-  return Object.assign(new RedisStoreError(message, options), { code });
-}
-
-module.exports = RedisStore;
-module.exports.RedisStore = RedisStore;
-module.exports.RedisStoreError = RedisStoreError;
-module.exports.default = RedisStore;
+module.exports = classFor(expressSession);

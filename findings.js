@@ -3,6 +3,7 @@
 // What the sweeps over the keyspace (`length`, `ids`, `all`, `clear`; src/keyspace.rs) have found so
 // far, and who waits for it.
 
+const { AsyncLocalStorage } = require("node:async_hooks");
 const { Texts } = require("./texts.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
@@ -14,12 +15,10 @@ class Findings {
    * @param {object} face
    * @param {Float64Array} face.answers where the native side writes its numbers; see texts.js
    * @param {(message: string, code: string) => Error} face.failure
-   * @param {(sid: string, error: Error) => void} face.corrupt tells of a record that is no session
    */
-  constructor({ answers, failure, corrupt }) {
+  constructor({ answers, failure }) {
     this.answers = answers;
     this.failure = failure;
-    this.corrupt = corrupt;
     this.sweeps = new Map();
     this.last = 0;
   }
@@ -27,8 +26,16 @@ class Findings {
   /** Returns the sweep's number. */
   add(sweep) {
     this.last = (this.last + 1) % 2 ** 32;
-    this.sweeps.set(this.last, { ...sweep, found: undefined });
+    // What the sweep tells of is told in the async context of whoever asked for it.
+    const context = AsyncLocalStorage.snapshot();
+    this.sweeps.set(this.last, { ...sweep, context, found: undefined });
     return this.last;
+  }
+
+  /** Tells the store that has asked for a sweep of a record that is no session. */
+  corrupt(number, sid, error) {
+    const { context, caller } = this.sweeps.get(number) ?? {};
+    context?.(() => caller.corrupt(sid, error));
   }
 
   /**
@@ -59,7 +66,7 @@ class Findings {
         session.id = id;
         found.push(session);
       } catch (error) {
-        this.corrupt(id, error);
+        this.corrupt(number, id, error);
       }
     }
   }

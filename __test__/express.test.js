@@ -15,7 +15,7 @@ const { openWitness } = require("./support/witness.js");
 const KINDS = [
   ["by url", "native", (url) => ({ options: { url }, close: () => {} })],
   ["beside node-redis", "native", async (url) => withClient(await openNodeRedis(url))],
-  ["beside ioredis", "native", async (url) => withClient(openIoredis(url))],
+  ["beside ioredis", "native", async (url) => withClient(await openIoredis(url))],
   [
     "through node-redis",
     "client",
@@ -24,7 +24,7 @@ const KINDS = [
   [
     "through ioredis",
     "client",
-    async (url) => withClient(openIoredis(url), { transport: "client" }),
+    async (url) => withClient(await openIoredis(url), { transport: "client" }),
   ],
 ];
 
@@ -38,9 +38,14 @@ async function openNodeRedis(url) {
   return client;
 }
 
-function openIoredis(url) {
+async function openIoredis(url) {
   const client = new Redis(url);
   client.on("error", () => {});
+  // A client that is not ready carries the calls itself.
+  await new Promise((resolve) => {
+    client.once("ready", resolve);
+    client.once("close", resolve);
+  });
   return client;
 }
 
@@ -228,18 +233,63 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
       expect(await witness.dbSize()).toBe(0);
     });
 
-    test("a direct set, and a loaded session under another sid, are written plainly", async () => {
+    test("only a session that get has handed out is loaded; all else is written plainly", async () => {
       await start();
-      const loaded = store.createSession({ sessionID: "a", sessionStore: store }, { cookie: {} });
-      await store.set("b", loaded);
-      expect(await witness.exists("sess:b")).toBe(1);
-      await store.set("a", loaded);
-      expect(await witness.exists("sess:a")).toBe(0);
-      await store.set("a", { cookie: {} });
+      const make = (sid, data) =>
+        store.createSession({ sessionID: sid, sessionStore: store }, data);
+      // Made by the app from data of its own, as socket servers and migrations do.
+      const made = make("a", { cookie: { maxAge: 60_000 } });
+      await new Promise((resolve, reject) =>
+        made.save((error) => (error ? reject(error) : resolve())),
+      );
       expect(await witness.exists("sess:a")).toBe(1);
-      await store.set("a", loaded);
+      const read = await store.get("a");
+      await store.destroy("a");
+      // A copy of what was read is the app's own; what was read is so under this sid alone.
+      await store.set("copy", make("copy", { ...read }));
+      await store.set("other", make("other", read));
+      await store.set("direct", read);
+      expect((await witness.keys("sess:*")).sort()).toEqual([
+        "sess:copy",
+        "sess:direct",
+        "sess:other",
+      ]);
+      await store.set("a", make("a", read));
+      expect(await witness.exists("sess:a")).toBe(0);
+      await store.set("a", read);
       expect(await witness.exists("sess:a")).toBe(1);
     });
+
+    test.each(["callback", "promise"])(
+      "what a subclass's get takes from elsewhere is stored by the next save (%s)",
+      async (how) => {
+        const elsewhere = new Map([["old", { cookie: {}, user: "Ada" }]]);
+        class Migrating extends RedisStore {
+          get(sid, cb) {
+            if (how === "promise") {
+              const found = super.get(sid).then((data) => data ?? elsewhere.get(sid) ?? null);
+              return found.then((data) => cb(null, data), cb);
+            }
+            return super.get(sid, (error, data) => cb(error, data ?? elsewhere.get(sid)));
+          }
+        }
+        store = new Migrating(await openFor(server));
+        const load = (sid) =>
+          new Promise((resolve, reject) =>
+            store.load(sid, (error, sess) => (error ? reject(error) : resolve(sess))),
+          );
+        const save = (session) =>
+          new Promise((resolve, reject) =>
+            session.save((error) => (error ? reject(error) : resolve())),
+          );
+        await save(await load("old"));
+        expect(JSON.parse(await witness.get("sess:old")).user).toBe("Ada");
+        const again = await load("old");
+        await store.destroy("old");
+        await save(again);
+        expect(await witness.exists("sess:old")).toBe(0);
+      },
+    );
 
     test("a subclass that stores under hashed sids has its sessions stay destroyed, too", async () => {
       const hash = (sid) => `#${sid}`;
@@ -309,6 +359,44 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
     while (await witness.exists(key)) await new Promise(setImmediate);
     expect((await app.ask("/me")).body).toEqual({ user: null });
   });
+
+  test.each([
+    ["no cookie", {}],
+    ["a cookie that is null", { cookie: null }],
+    ["a cookie that is a text", { cookie: "connect.sid" }],
+    ["an expiry that is no date", { cookie: { expires: "soon", originalMaxAge: 60_000 } }],
+    ["an expiry that is a number", { cookie: { expires: 4_000_000_000_000 } }],
+    ["a maxAge that is a text", { cookie: { maxAge: "60000", originalMaxAge: "60000" } }],
+    ["a path and a domain of other types", { cookie: { path: 5, domain: {} } }],
+    ["a path that no header can hold", { cookie: { path: "/\n" } }],
+    ["a sameSite that there is not", { cookie: { sameSite: "some", priority: "most" } }],
+    ["members in the place of methods", { cookie: { serialize: 1, toJSON: 2, data: 3 } }],
+  ])("a record of another program with %s is served, and keeps its data", async (_what, record) => {
+    await start({ sessionOptions: { rolling: true } });
+    await app.ask("/login");
+    const sid = app.sid();
+    await witness.set(`sess:${sid}`, JSON.stringify({ ...record, user: "Ada", theirs: [1, {}] }));
+    expect(await app.ask("/me")).toMatchObject({ status: 200, body: { user: "Ada" } });
+    expect(await app.ask("/visit")).toMatchObject({ status: 200, body: { visits: 1 } });
+    expect(app.sid()).toBe(sid);
+    const stored = JSON.parse(await witness.get(`sess:${sid}`));
+    expect(stored).toMatchObject({ user: "Ada", theirs: [1, {}], visits: 1 });
+    expect(app.errors).toEqual([]);
+  });
+
+  test.each(["5", '"text"', "true", "[1]"])(
+    "a record %s, which is no session, stays, and the request gets another session",
+    async (record) => {
+      await start();
+      await app.ask("/login");
+      const sid = app.sid();
+      await witness.set(`sess:${sid}`, record);
+      expect(await app.ask("/visit")).toMatchObject({ status: 200, body: { visits: 1 } });
+      expect(await app.ask("/visit")).toMatchObject({ status: 200, body: { visits: 2 } });
+      expect(app.sid()).not.toBe(sid);
+      expect(await witness.get(`sess:${sid}`)).toBe(record);
+    },
+  );
 
   test("two requests at the same time both find their session", async () => {
     await start();

@@ -5,10 +5,12 @@
 
 const { lookup } = require("node:dns/promises");
 const { isIP } = require("node:net");
+const { AsyncLocalStorage } = require("node:async_hooks");
 const { clearTimeout, setTimeout } = require("node:timers");
 const { follow } = require("./following.js");
 const { hasBeenReady, isEnded, isReady, relayOf } = require("./presence.js");
 const { read } = require("./read.js");
+const { isWatched } = require("./tracers.js");
 
 /** How often, in milliseconds, a node-redis client in use is asked whether it is where it was. */
 const CHECK_EVERY = 1000;
@@ -19,35 +21,57 @@ const AGAIN_AFTER = 5000;
 /** How often CLIENT INFO may cost a client its connection before it is never asked again. */
 const STRIKES = 2;
 
+/** What carries the calls if no connection of our own does. */
+const CLIENT = "client";
+
+/** The adoptions of each client, by what their stores have in common. */
+const adoptions = new WeakMap();
+
 /**
- * @typedef {object} Link a native object, and whose connection it uses
- * @property {object} native
- * @property {Promise<string | undefined>} connected why its first attempt to connect has failed;
- *   undefined where it has not
+ * The adoption that all stores of a client share if they have the same timeouts: there is one
+ * connection beside the client for all of them, until the last of them has gone.
+ * @param {object} terms what the stores have in common
+ * @param {() => object} meansOf makes the means of a new one
  */
+function adoptionOf(client, terms, meansOf) {
+  if (!adoptions.has(client)) adoptions.set(client, new Map());
+  const ofClient = adoptions.get(client);
+  const key = JSON.stringify(terms);
+  if (ofClient.get(key)?.isClosed ?? true) {
+    ofClient.set(key, new Adoption(client, { ...meansOf(), isForced: terms.isForced }));
+  }
+  return ofClient.get(key);
+}
 
 class Adoption {
   /**
    * @param {object} client
    * @param {object} means
-   * @param {Link} means.byClient what carries the calls where the client does
-   * @param {(server: import("./read.js").Server) => Link} means.connect
-   * @param {boolean} means.isForced whether the app wants nothing but a connection of the store's own
+   * @param {(server: import("./read.js").Server, hear: (event: string) => void) =>
+   *   import("../connection.js").Connection} means.connect
+   * @param {boolean} means.isForced whether the app wants nothing but a connection of our own
    * @param {(reason: string) => Error} means.refusal
    * @param {(decision: string) => void} means.log
-   * @param {(event: string) => void} means.emit has the store emit an event
    */
-  constructor(client, means) {
-    Object.assign(this, means);
-    this.client = client;
-    /** The store's own connection, where there is one in use, and where it goes. */
+  constructor(client, { connect, isForced, refusal, log }) {
+    Object.assign(this, { client, connect, isForced, refusal, log });
+    /** The stores: how each emits an event, and its calls that the client carries. */
+    this.members = new Set();
+    /** What is done here for all stores is done in no caller's async context. */
+    this.outside = AsyncLocalStorage.snapshot();
+    /** Our own connection, while there is one in use, and where it goes. */
     this.own = undefined;
     this.where = undefined;
+    /** Resolves when what is under way on a connection that was given up is answered. */
+    this.parting = undefined;
     /** The client's methods when it was taken: a test may put others in their place. */
     this.methods = methodsOf(client);
+    this.library = read(client).library;
     /** Whether the client carries the calls, because it is not safe to go past it. */
     this.isByClient = false;
-    /** Whether it is being found out who carries the calls, and the calls that wait for it. */
+    /** Whether the client has carried a call because it was not ready. */
+    this.isWanted = false;
+    /** Whether it is being found out what carries the calls, and the calls that wait for it. */
     this.isDeciding = false;
     this.held = [];
     /** Counts the reasons to decide anew. */
@@ -59,7 +83,12 @@ class Adoption {
   }
 
   get transport() {
-    return this.isByClient ? "client" : "native";
+    return this.isByClient || this.isTraced() ? "client" : "native";
+  }
+
+  /** Whether somebody watches the commands of the client, who must see those of the sessions, too. */
+  isTraced() {
+    return !this.isForced && isWatched(this.library);
   }
 
   /** Whether the client has been ready before. */
@@ -67,21 +96,47 @@ class Adoption {
     return hasBeenReady(this.client);
   }
 
-  /** What carries a call that is made now; undefined while that is not known: see `hold`. */
+  /**
+   * What carries a call that is made now: a connection or `CLIENT`; undefined while that is not
+   * known: see `hold`.
+   */
   current() {
     const { client, own } = this;
-    if (own !== undefined && !isEnded(client)) {
-      const { get, set, expire, del } = this.methods;
-      const { get: gets, set: sets, expire: expires, del: dels } = client;
-      if (gets === get && sets === set && expires === expire && dels === del) {
-        if (this.timer === undefined) this.checkSoon();
-        return own;
-      }
+    // A client that has ended rejects the call itself.
+    if (this.isClosed || isEnded(client)) {
+      if (own !== undefined) this.leave();
+      return CLIENT;
+    }
+    const isTraced = this.isTraced();
+    if (own !== undefined && !isTraced && this.isUntouched()) {
+      if (this.timer === undefined) this.checkSoon();
+      return own;
+    }
+    if (own !== undefined) {
       this.methods = methodsOf(client);
       this.moved();
-    } else if (own !== undefined) this.leave();
-    // A client that has ended rejects the call itself.
-    return this.isByClient || this.isClosed || isEnded(client) ? this.byClient : undefined;
+    }
+    if (this.parting !== undefined) return undefined;
+    if (this.isByClient || isTraced) return CLIENT;
+    // Whether a call waits for the client, and for how long, is for the client's options to say.
+    if (!isReady(client) && !this.isForced) {
+      this.isWanted = true;
+      return CLIENT;
+    }
+    return undefined;
+  }
+
+  /** Whether the client's methods are those that a connection of our own stands for. */
+  isUntouched() {
+    const { get, set, expire, del, sendCommand } = this.methods;
+    const { client } = this;
+    return (
+      client.get === get &&
+      client.set === set &&
+      client.expire === expire &&
+      client.del === del &&
+      client.sendCommand === sendCommand
+    );
   }
 
   /** Has `run` called, in turn, with what carries the calls, or with the error why nothing does. */
@@ -89,44 +144,58 @@ class Adoption {
     this.held.push(run);
     if (this.isDeciding) return;
     this.isDeciding = true;
-    this.find().then(
-      (link) => this.decided(link),
+    this.outside(() => this.find()).then(
+      (carrier) => this.decided(carrier),
       (error) => this.decided(undefined, error),
     );
   }
 
-  decided(link, error) {
+  decided(carrier, error) {
     this.isDeciding = false;
-    this.release(link, error);
+    this.release(carrier, error);
   }
 
-  release(link, error) {
+  release(carrier, error) {
     const { held } = this;
     this.held = [];
-    for (const run of held) run(link, error);
+    for (const run of held) run(carrier, error);
   }
 
   async find() {
     for (;;) {
+      await this.parting;
       const { epoch } = this;
       const found = await this.tryToAdopt();
+      // What the client was asked before must not be overtaken by what goes beside it.
+      if (found.own) await this.clientIsIdle();
       if (epoch === this.epoch && !this.isClosed) return this.take(found);
-      found.own?.native.retire();
-      if (this.isClosed) return this.byClient;
+      found.own?.retire();
+      if (this.isClosed) return CLIENT;
     }
+  }
+
+  /** Resolves when each call that the client carries now has its answer. */
+  async clientIsIdle() {
+    await Promise.all(Array.from(this.members, ({ calls }) => calls.carried()));
   }
 
   /**
    * A connection to where the client is, or why there is none. `passing` says that it may be
    * otherwise with the next call, `isForNow` that it may be in a while.
-   * @returns {Promise<{own?: Link, where?: object, place?: string, why?: string, passing?: boolean,
-   *   isForNow?: boolean}>}
+   * @returns {Promise<{own?: import("../connection.js").Connection, where?: object, place?: string,
+   *   why?: string, passing?: boolean, isForNow?: boolean}>}
    */
   async tryToAdopt() {
-    const { why, server, name, at: place, isCluster } = read(this.client);
+    const { client } = this;
+    const { why, server, name, at: place, isCluster } = read(client);
     if (why) return { why: `${name}: ${why}` };
-    if (await untilReady(this.client)) return { why: "the client is closed", passing: true };
-    if (strikesOf(this.client) >= STRIKES && !this.isForced) {
+    if (this.isTraced()) return { why: "its commands are traced", passing: true };
+    if (this.isForced) {
+      if (await untilReady(client)) return { why: "the client is closed", passing: true };
+    } else if (!isReady(client)) {
+      return { why: "the client is not ready", passing: true };
+    }
+    if (strikesOf(client) >= STRIKES && !this.isForced) {
       return { why: "the server drops connections on which it is asked CLIENT INFO" };
     }
     let where;
@@ -135,11 +204,11 @@ class Adoption {
       where = await within(ANSWER_WITHIN, server(), "its credentialsProvider does not answer");
       at = await addressed(where);
     } catch (error) {
-      return { why: `it cannot be had whom and where it logs in: ${error?.message ?? error}` };
+      return { why: `cannot tell where and as whom it logs in: ${error?.message ?? error}` };
     }
     // A cluster has one database, and no `select` or `auth` to leave it by.
     const answer = isCluster ? { error: undefined } : await this.whoAmI();
-    if (isEnded(this.client)) return { why: "the client is closed", passing: true };
+    if (isEnded(client)) return { why: "the client is closed", passing: true };
     if (answer.error) {
       const why = `CLIENT INFO by the client fails: ${answer.error.message}`;
       if (!this.isForced) return { why, isForNow: answer.error.code === "ETIMEDOUT" };
@@ -148,26 +217,37 @@ class Adoption {
       if (elsewhere) return { why: elsewhere };
     }
     let own;
+    let connected;
     try {
-      own = this.connect(at);
+      [own, connected] = this.open(at);
     } catch (error) {
       return { why: `a connection of the store's own is not possible: ${error.message}` };
     }
-    const failure = (await own.connected) ?? (await this.lacksRights(own));
+    const failure = (await connected) ?? (await this.lacksRights(own));
     if (failure && !this.isForced) {
-      own.native.retire();
+      own.retire();
       return { why: `a connection of the store's own is no good: ${failure}`, isForNow: true };
     }
     return { own, where, place };
   }
 
-  /** What the user may not do that the store's own connection does, and a client need not. */
-  async lacksRights({ native }) {
+  /** Opens a connection, which tells this of itself. It must not hold this, or neither could go. */
+  open(at) {
+    const adoption = new WeakRef(this);
+    let connection;
+    const hear = (event) => adoption.deref()?.told(connection?.deref(), event);
+    const own = this.connect(at, hear);
+    connection = new WeakRef(own);
+    return [own, own.connected];
+  }
+
+  /** What is not allowed that our own connection does, and a client need not. */
+  async lacksRights(own) {
     try {
       // Of a session that is not there, so nothing comes of it.
-      await native.touch("connect-redis-rs", Date.now(), undefined, 1);
+      await own.probe();
     } catch (error) {
-      if (error?.code === "NOPERM") return error.message;
+      if (error?.code === "NOPERM" || error?.code === "READONLY") return error.message;
     }
     return undefined;
   }
@@ -188,7 +268,12 @@ class Adoption {
       this.log(`transport client: ${why}`);
       if (isForNow) this.tryAgainLater();
     }
-    return this.byClient;
+    return CLIENT;
+  }
+
+  /** Has all stores emit an event. */
+  emit(event) {
+    for (const member of this.members) member.emit(event);
   }
 
   tryAgainLater() {
@@ -223,10 +308,12 @@ class Adoption {
    * command may come in between.)
    */
   checkSoon() {
-    this.timer = setTimeout(() => {
-      this.timer = undefined;
-      if (typeof this.client.isOpen === "boolean") this.check();
-    }, CHECK_EVERY);
+    this.timer = this.outside(() =>
+      setTimeout(() => {
+        this.timer = undefined;
+        if (typeof this.client.isOpen === "boolean") this.check();
+      }, CHECK_EVERY),
+    );
     this.timer.unref();
   }
 
@@ -258,34 +345,54 @@ class Adoption {
     this.leave();
   }
 
-  /** Gives up the store's own connection; what is under way there is finished. */
+  /** Gives up our own connection; what is under way there is finished. */
   leave() {
     this.epoch += 1;
     const { own } = this;
+    if (own === undefined) return;
     this.own = undefined;
-    own?.native.retire();
+    const parting = own.idle().then(() => {
+      if (this.parting === parting) this.parting = undefined;
+    });
+    this.parting = parting;
+    own.retire();
   }
 
-  /** The store's own connection is lost: the client goes on, until it is known to be safe again. */
-  lost(link) {
-    if (this.own === link && !this.isForced) this.leave();
-  }
-
-  /** The store's own connection has ended by itself, as a panic makes it: another is to be had. */
-  ended(link) {
-    if (this.own === link) this.leave();
+  /** Our own connection has told of an event in its life. */
+  told(connection, event) {
+    if (connection === undefined || connection !== this.own) return;
+    if (event === "reconnecting") {
+      // The client goes on, until it is known to be safe again.
+      if (!this.isForced) this.leave();
+      this.emit("reconnecting");
+    } else if (event === "ready" && this.isForced) this.emit("ready");
+    // It has ended by itself, as a panic makes it: another is to be had.
+    else if (event === "end") this.leave();
   }
 
   /** The client has told of an event in its life, or is about to move or to end. */
   heard(event) {
     if (this.isClosed) return;
     // What was called before the client moves, or ends, is to come before that there, too.
-    if (event === "moving") this.release(this.byClient);
+    if (event === "moving") this.release(CLIENT);
     else if (event === "end") this.leave();
     else if (event === "moved") this.moved();
     else if (this.own) this.check();
     // Who is back may be where it should be again.
     else if (this.isByClient) this.moved();
+    else if (this.isWanted) this.hold(() => {});
+    if (event === "ready") this.isWanted = false;
+  }
+
+  /** A store has gone; the last one closes the connection. */
+  async left(member, isAtOnce) {
+    this.members.delete(member);
+    if (this.members.size > 0) return;
+    if (isAtOnce) await this.close();
+    else {
+      this.leave();
+      this.close();
+    }
   }
 
   close() {
@@ -293,13 +400,13 @@ class Adoption {
     clearTimeout(this.timer);
     const { own } = this;
     this.own = undefined;
-    return own?.native.close();
+    return own?.close();
   }
 }
 
-/** The methods whose work a connection of the store's own does. */
-function methodsOf({ get, set, expire, del }) {
-  return { get, set, expire, del };
+/** The methods whose work a connection of our own does. */
+function methodsOf({ get, set, expire, del, sendCommand }) {
+  return { get, set, expire, del, sendCommand };
 }
 
 /** A server by the address that a client's own `family` makes of its name. */
@@ -409,4 +516,4 @@ function differs({ db, user }, { database, username }) {
   return undefined;
 }
 
-module.exports = { Adoption };
+module.exports = { CLIENT, adoptionOf };

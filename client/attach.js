@@ -1,15 +1,17 @@
 "use strict";
 
-// Puts a store together with an app's client: whatever the client is, it can carry the calls; where
-// it says which server it talks to, a connection of the store's own takes its place.
+// Puts a store together with an app's client: whatever the client is, it can carry the calls; if
+// it says which server it talks to, a connection beside it takes its place.
 
 const { debuglog } = require("node:util");
-const { Adoption } = require("./adoption.js");
+const { Connection } = require("../connection.js");
+const { failure, invalid } = require("../errors.js");
+const { adoptionOf } = require("./adoption.js");
 const { ByClient } = require("./by-client.js");
 const { Calls } = require("./calls.js");
 const { commandsOf } = require("./commands.js");
 const { isAway, relayOf, troubleOf, watch } = require("./presence.js");
-const { read } = require("./read.js");
+const { CLIENT_TYPES, read } = require("./read.js");
 const { Sweeps } = require("./sweeps.js");
 
 const TRANSPORTS = ["auto", "native", "client"];
@@ -18,20 +20,19 @@ const CONNECT_REDIS_SCAN_COUNT = 100;
 
 /**
  * @param {object} client the option `client`
- * @param {object} means
- * @param {string} means.transport the option `transport`
- * @param {import("./calls.js").Bounds} means.bounds
- * @param {boolean} means.resurrect the option `resurrect`
- * @param {(how: object) => import("./adoption.js").Link} means.open makes a native object
- * @param {(event: string) => void} means.emit has the store emit an event
- * @param {(isAway: boolean) => void} means.away tells the store whether the client is away
- * @param {(message: string) => Error} means.invalid
- * @param {(message: string, code: string, cause?: Error) => Error} means.failure
+ * @param {object} store
+ * @param {object} store.options the app's
+ * @param {string} store.transport the option `transport`
+ * @param {object} store.terms of its calls; see face.js
+ * @param {object} store.first its fields, as src/options.rs reads them
+ * @param {(event: string) => void} store.emit has the store emit an event
+ * @param {(isAway: boolean) => void} store.away tells the store whether the client is away
  */
-function attach(client, means) {
-  const { transport, bounds, resurrect, open, emit, away, invalid, failure } = means;
-  const reading = read(client);
-  const complaint = missing(client, reading);
+function attach(client, { options, transport, terms, first, emit, away }) {
+  const { bounds, resurrect } = terms;
+  checkOneOf("clientType", options.clientType, CLIENT_TYPES);
+  const reading = read(client, options.clientType);
+  const complaint = missing(client);
   if (complaint) throw invalid(`RedisStore: ${complaint}`);
   const isForced = transport === "native";
   const cannot = (why) =>
@@ -40,86 +41,142 @@ function attach(client, means) {
 
   const name = reading.at === undefined ? reading.name : `${reading.name}, ${reading.at}`;
   const calls = new Calls({ bounds, client: name, failure });
-  const isUnknown = reading.dialect === "unknown";
+  const isConnectRedis = reading.dialect === "connect-redis";
   const commands = commandsOf(client, reading);
-  const sweeps = new Sweeps(commands, calls);
-  const byClient = open({
-    to: { ask: (...asked) => sweeps.ask(...asked) },
-    fields: (fields) => ({
-      ...fields,
-      clientPrefix: reading.keyPrefix,
-      scanCount: fields.scanCount ?? (isUnknown ? CONNECT_REDIS_SCAN_COUNT : undefined),
-    }),
+  const fields = (own) => ({
+    ...own,
+    clientPrefix: reading.keyPrefix,
+    scanCount: own.scanCount ?? (isConnectRedis ? CONNECT_REDIS_SCAN_COUNT : undefined),
   });
-  const carrier = new ByClient(commands, calls);
-  carrier.begin(byClient.native, byClient.fields(byClient.first), resurrect);
-  Object.assign(byClient, { native: carrier, isByClient: true });
-  if (bounds.failsAtOnce) {
-    calls.troubleOf = () => troubleOf(client);
-    calls.isAway = () => isAway(client);
-    watch(client, (isGone) => {
-      away(isGone);
-      if (isGone) calls.failAtOnce();
-    });
-  }
+  const scans = new Connection(
+    options,
+    fields(first),
+    endOf(emit),
+    askedOf(new Sweeps(commands, calls)),
+  );
+  const byClient = new ByClient(commands, calls);
+  byClient.begin(scans.backend({ ...terms, fields: fields(first) }), fields(first), resurrect);
+
+  const attachment = new Attachment();
+  if (bounds.failsAtOnce) attachment.unwatch = failWhileAway(client, calls, away);
+  const attached = { byClient: { native: byClient, fields }, reading, calls, attachment };
   const why = transport === "client" ? 'the option transport is "client"' : reading.why;
   if (why) {
     log(`transport client: ${reading.name}: ${why}`);
-    return { byClient, calls };
+    return attached;
   }
-  const adoption = new Adoption(client, {
-    byClient,
-    isForced,
-    log,
-    emit,
-    connect: (server) =>
-      open({
-        // One that may not be given up for the client connects again by itself.
-        to: { ...server, isOfClient: true, givesBack: !isForced },
-        fields: (fields) => ({ ...fields, prefix: reading.keyPrefix + fields.prefix }),
-        isAdopted: true,
-      }),
-    refusal: (reason) => failure(`RedisStore: ${cannot(reason)}`, "ECLIENT"),
-  });
+  const timeouts = pick(options, ["commandTimeout", "connectTimeout", "onUnavailable"]);
+  // Enough to try what is allowed there; each store brings its own.
+  const fieldsToTry = { prefix: reading.keyPrefix + first.prefix, json: true };
+  attachment.join(
+    adoptionOf(client, { ...timeouts, isForced }, () => ({
+      log,
+      // One that may not be given up for the client connects again by itself.
+      connect: (server, hear) =>
+        new Connection(timeouts, fieldsToTry, hear, {
+          ...server,
+          isOfClient: true,
+          givesBack: !isForced,
+        }),
+      refusal: (reason) => failure(`RedisStore: ${cannot(reason)}`, "ECLIENT"),
+    })),
+    { emit, calls },
+  );
   // Not of the adoption: the native side holds the calls, and must not hold the store.
   relayOf(client);
   calls.troubleOf = () => troubleOf(client);
-  return { byClient, calls, adoption };
+  return attached;
 }
 
-/** The option `transport`; throws where it is none, or has no client to be about. */
-function checkTransport({ transport, client }, invalid) {
-  const given = transport ?? "auto";
-  if (!TRANSPORTS.includes(given)) {
-    const got = typeof transport === "string" ? JSON.stringify(transport) : typeof transport;
-    const known = TRANSPORTS.map((known) => JSON.stringify(known)).join(", ");
-    throw invalid(`RedisStore: the option transport must be one of ${known}, got ${got}`);
+/**
+ * What a store has left with its client, to be undone when the store closes, takes another client, or
+ * has been collected. So nothing in it holds the store.
+ */
+class Attachment {
+  constructor() {
+    this.unwatch = () => {};
+    this.adoption = undefined;
+    this.member = undefined;
+    /** The connection beside the client that the store has made calls over, and as whom. */
+    this.connection = undefined;
+    this.caller = undefined;
   }
+
+  join(adoption, member) {
+    this.adoption = adoption;
+    this.member = member;
+    adoption.members.add(member);
+  }
+
+  uses(connection, caller) {
+    this.connection = connection;
+    this.caller = caller;
+  }
+
+  /** @param {boolean} isAtOnce whether what the store still waits for rejects */
+  async detach(isAtOnce) {
+    this.unwatch();
+    const { adoption, member, connection, caller } = this;
+    if (adoption === undefined || !adoption.members.has(member)) return;
+    connection?.leave(caller, isAtOnce);
+    await adoption.left(member, isAtOnce);
+  }
+}
+
+// The native side and the client hold these functions: what they close over has to be this small.
+
+/** That the scans have ended is the end of the store. They tell nothing of Redis. */
+function endOf(emit) {
+  return (event) => {
+    if (event === "end") emit("end");
+  };
+}
+
+function askedOf(sweeps) {
+  return { ask: (...asked) => sweeps.ask(...asked) };
+}
+
+function failWhileAway(client, calls, away) {
+  calls.troubleOf = () => troubleOf(client);
+  calls.isAway = () => isAway(client);
+  return watch(client, (isGone) => {
+    away(isGone);
+    if (isGone) calls.failAtOnce();
+  });
+}
+
+function pick(from, names) {
+  return Object.fromEntries(names.map((name) => [name, from[name]]));
+}
+
+/** The option `transport`; throws if there is no such, or no client for it to be about. */
+function checkTransport({ transport, client }) {
+  const given = transport ?? "auto";
+  checkOneOf("transport", transport, TRANSPORTS);
   if (given === "client" && !client) {
     throw invalid('RedisStore: transport is "client", but there is no client');
   }
   return given;
 }
 
-/** Says what a client lacks to be asked rightly, and what to do; undefined where it lacks nothing. */
-function missing(client, { dialect }) {
+function checkOneOf(option, given, known) {
+  if (given === undefined || given === null || known.includes(given)) return;
+  const got = typeof given === "string" ? JSON.stringify(given) : typeof given;
+  const names = known.map((name) => JSON.stringify(name)).join(", ");
+  throw invalid(`RedisStore: the option ${option} must be one of ${names}, got ${got}`);
+}
+
+/** What cannot be a client at all. What a client lacks is an error of the call that needs it. */
+function missing(client) {
   if (typeof client.then === "function" && typeof client.get !== "function") {
     return "the option client is a Promise: await it first";
-  }
-  const wanted = dialect === "unknown" ? ["get", "set", "expire", "del"] : ["get", "set", "del"];
-  const lacking = wanted.filter((name) => typeof client[name] !== "function");
-  if (lacking.length > 0) {
-    return `the option client is no Redis client: it has no method ${lacking.join(", no ")}. Give a client of node-redis or ioredis, or the server as url.`;
-  }
-  if (dialect === undefined) {
-    return "the kind of the client cannot be told, and a session stored the wrong way could have no expiry: it has neither mGet and scanIterator, as node-redis has, nor mget and scan, as ioredis has. Add those that connect-redis calls (get, set, expire, del, mGet, scanIterator), or give the server as url.";
   }
   return undefined;
 }
 
 const nodeLog = debuglog("connect-redis-rs");
 
-/** Says what was decided, where DEBUG or NODE_DEBUG asks for it. Never a secret: no more than where. */
+/** Says what was decided, if DEBUG or NODE_DEBUG asks for it. Never a secret: no more than where. */
 function log(decision) {
   nodeLog(decision);
   const isAsked = (process.env.DEBUG ?? "")

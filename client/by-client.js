@@ -6,7 +6,8 @@
 // the native side `get` through ioredis was 0.7 times as fast as connect-redis. What is asked of
 // the keyspace is the native side's work (src/keyspace.rs), which sends the commands back (sweeps.js).
 
-const { expiresIn } = require("../batches.js");
+const { isUtf8 } = require("node:buffer");
+const { expiresIn } = require("../native-backend.js");
 const { isHalfOver, putExpiry } = require("../serializer.js");
 
 /** What a client's error has for a code where its connection was lost. */
@@ -38,16 +39,22 @@ class ByClient {
   }
 
   get(sid, serializer) {
-    const { calls, commands, fields } = this;
+    const { calls, fields } = this;
     const key = fields.prefix + sid;
     const answer = (text) => this.found(key, text, serializer);
-    return calls.make("get", key, answer, commands.get, key);
+    return calls.make("get", key, answer, this.getFor(serializer === JSON), key);
+  }
+
+  /** How a session is read: as bytes for a serializer of the app's, whose texts need not be text. */
+  getFor(isJson) {
+    const { get, getBytes } = this.commands;
+    return isJson ? get : (getBytes ?? get);
   }
 
   /** The session of a text, or a promise of it; null where there is none. */
   found(key, text, serializer) {
     if (!text || text.length === 0) return null;
-    const parsed = serializer.parse(text);
+    const parsed = serializer.parse(serializer === JSON ? text : asText(text));
     return typeof parsed?.then === "function"
       ? Promise.resolve(parsed).then((session) => this.withTrueExpiry(key, session))
       : this.withTrueExpiry(key, parsed);
@@ -123,7 +130,11 @@ class ByClient {
     const isChecked = onlyExisting && commands.canSetOnlyExisting;
     switch (command) {
       case "GET":
-        return make((text) => this.found(key, text, isJson ? JSON : RECORD), commands.get, key);
+        return make(
+          (text) => this.found(key, text, isJson ? JSON : RECORD),
+          this.getFor(isJson),
+          key,
+        );
       case "SET":
         return make(isChecked ? wasWritten : nothing, commands.set, key, value, seconds, isChecked);
       case "EXPIRE":
@@ -162,6 +173,11 @@ class ByClient {
   get status() {
     return this.native.status;
   }
+}
+
+/** Bytes that are valid UTF-8 as a string; whatever else as it is. */
+function asText(read) {
+  return read instanceof Uint8Array && isUtf8(read) ? read.toString("utf8") : read;
 }
 
 /** Whole seconds, rounded up, as connect-redis gives them to a client. */

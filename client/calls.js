@@ -46,7 +46,7 @@ class Calls {
    */
   make(name, key, answer, command, first, second, third, fourth) {
     return new Promise((resolve, reject) => {
-      const call = this.enter(name, reject, sizeOf(second));
+      const call = this.enter(name, reject, sizeOf(second), true);
       if (call === undefined) return;
       const replied = (reply) => {
         if (!this.waiting.take(call)) return;
@@ -94,7 +94,7 @@ class Calls {
   }
 
   /** Counts a call among those that wait; undefined where it is too late for that. */
-  enter(name, reject, bytes = 0) {
+  enter(name, reject, bytes = 0, isCarried = false) {
     const refusal = this.refusal(name, bytes);
     if (refusal !== undefined) {
       reject(refusal);
@@ -106,6 +106,8 @@ class Calls {
       reject,
       deadline,
       bytes,
+      isCarried,
+      taken: undefined,
       isQueued: false,
       before: undefined,
       after: undefined,
@@ -113,6 +115,23 @@ class Calls {
     this.waiting.add(call);
     if (this.timer === undefined) this.watch(this.limit);
     return call;
+  }
+
+  /** Resolves when each call that the client carries now has its answer. */
+  async carried() {
+    const answered = [];
+    for (let call = this.waiting.first; call !== undefined; call = call.after) {
+      if (!call.isCarried) continue;
+      const { taken } = call;
+      const wait = (resolve) => {
+        call.taken = () => {
+          taken?.();
+          resolve();
+        };
+      };
+      answered.push(new Promise(wait));
+    }
+    await Promise.all(answered);
   }
 
   /** Why a call is not taken, where it is not. */
@@ -212,6 +231,11 @@ class Calls {
     const [said] = text.split(", with args beginning with");
     const reason = withoutKey(said, key);
     const own = typeof error?.code === "string" && error.code !== "ENOENT" ? error.code : undefined;
+    const missing = error?.name === "TypeError" && / ([\w.]+) is not a function/.exec(` ${text}`);
+    if (missing) {
+      const method = missing[1].replace(/^.*\./, "");
+      return { code: "ECLIENT", reason: `the client has no method ${method}, which this needs` };
+    }
     const isClosed = /ClientClosed|Connection is closed|client is closed/i.test(
       `${kind} ${reason}`,
     );

@@ -8,6 +8,9 @@ const { homeOf } = require("./read.js");
 /**
  * @typedef {object} Commands what the store asks of a client; times in whole seconds
  * @property {(key: string) => Promise<string | Buffer | null>} get
+ * @property {(key: string) => Promise<Buffer | null>} [getBytes] the same, as bytes, if the client
+ *   can give them
+ * @property {(keys: string[]) => Promise<(Buffer | null)[]>} [mgetBytes] likewise
  * @property {(key: string, value: string | Buffer, seconds?: number, onlyExisting?: boolean) =>
  *   Promise<unknown>} set null where `onlyExisting` found nothing
  * @property {(key: string, seconds: number) => Promise<unknown>} expire
@@ -25,13 +28,14 @@ const { homeOf } = require("./read.js");
  * @returns {Commands}
  */
 exports.commandsOf = function commandsOf(client, { dialect, isCluster }) {
-  const commands = DIALECTS[dialect](client);
-  return isCluster && dialect !== "unknown" ? oneByOne(commands) : commands;
+  const commands = DIALECTS[dialect ?? "untold"](client);
+  return isCluster && !dialect?.startsWith("connect-redis") ? oneByOne(commands) : commands;
 };
 
 const DIALECTS = {
   "node-redis": (client) => ({
     ...likeNodeRedis(client),
+    ...bytesOfNodeRedis(client),
     set(key, value, seconds, onlyExisting) {
       if (seconds === undefined && !onlyExisting) return client.set(key, value);
       const expiration = seconds === undefined ? undefined : { type: "EX", value: seconds };
@@ -48,6 +52,7 @@ const DIALECTS = {
     const asked = !isProxy(client) && client.options?.legacyMode ? client.v4 : client;
     return {
       ...likeNodeRedis(asked, client),
+      ...bytesOfNodeRedis4(client, asked),
       set(key, value, seconds, onlyExisting) {
         if (seconds === undefined && !onlyExisting) return asked.set(key, value);
         const options = seconds === undefined ? {} : { EX: seconds };
@@ -58,9 +63,12 @@ const DIALECTS = {
   },
 
   ioredis: (client) => ({
-    ...lowerCase(client, (name, ...args) => client[name](...args)),
+    ...lowerCase(client, (name, ...args) => methodOf(client, name).apply(client, args)),
     // Those that are called for every request: without the arguments being gathered and spread.
     get: (key) => client.get(key),
+    ...(isOwn(client, "get") && isOwn(client, "mget")
+      ? { getBytes: (key) => client.getBuffer(key), mgetBytes: (keys) => client.mgetBuffer(keys) }
+      : undefined),
     expire: (key, seconds) => client.expire(key, seconds),
     set(key, value, seconds, onlyExisting) {
       if (seconds === undefined) {
@@ -76,13 +84,13 @@ const DIALECTS = {
     // Of the two names, the second is that of node-redis's legacy() interface.
     const nameOf = { mget: "mGet", pttl: "pTTL" };
     return lowerCase(client, (name, ...args) => {
-      const method = typeof client[name] === "function" ? name : nameOf[name];
-      return calledBack(client, method, args);
+      const method = typeof client[name] === "function" ? name : (nameOf[name] ?? name);
+      return calledBack(client, methodOf(client, method), args);
     });
   },
 
   // Neither more nor other calls than connect-redis 10 makes: it may be a fake with just these.
-  unknown: (client) => ({
+  "connect-redis": (client) => ({
     canSetOnlyExisting: false,
     get: (key) => client.get(key),
     set: (key, value, seconds) =>
@@ -99,6 +107,24 @@ const DIALECTS = {
       for await (const node of mastersOf(client)) {
         yield* inLots(node.scanIterator({ MATCH: pattern, COUNT: count }));
       }
+    },
+  }),
+
+  // As connect-redis 8 asks node-redis 4.
+  "connect-redis with node-redis 4": (client) => ({
+    ...DIALECTS["connect-redis"](client),
+    set: (key, value, seconds) =>
+      seconds === undefined ? client.set(key, value) : client.set(key, value, { EX: seconds }),
+  }),
+
+  // What has no expiry is stored by all alike.
+  untold: (client) => ({
+    ...DIALECTS["connect-redis"](client),
+    set(key, value, seconds) {
+      if (typeof client.set !== "function" || seconds === undefined) return client.set(key, value);
+      throw new TypeError(
+        'the kind of the client cannot be told by its methods, and a session stored the wrong way could have no expiry. Give the option clientType: "node-redis" for set(key, value, { expiration: { type: "EX", value: seconds } }), "node-redis-4" for set(key, value, { EX: seconds }), "ioredis" for set(key, value, "EX", seconds), "callbacks" for the same with a callback',
+      );
     },
   }),
 };
@@ -131,6 +157,33 @@ function likeNodeRedis(client, owner = client) {
   };
 }
 
+/** The type of a reply that holds a text, to node-redis 5 and 6 (`RESP_TYPES.BLOB_STRING`). */
+const BLOB_STRING = "$".charCodeAt(0);
+
+function bytesOfNodeRedis(client) {
+  if (typeof client.withTypeMapping !== "function" || !isOwn(client, "get")) return undefined;
+  const asBytes = client.withTypeMapping({ [BLOB_STRING]: Buffer });
+  return { getBytes: (key) => asBytes.get(key), mgetBytes: (keys) => asBytes.mGet(keys) };
+}
+
+function bytesOfNodeRedis4(client, asked) {
+  if (isProxy(client) || !isOwn(client, "get")) return undefined;
+  const options = { returnBuffers: true };
+  const send = ([name, ...keys]) =>
+    "masters" in client
+      ? client.sendCommand(keys[0], true, [name, ...keys], options)
+      : asked.sendCommand([name, ...keys], options);
+  return {
+    getBytes: (key) => send(["GET", key]),
+    mgetBytes: (keys) => send(["MGET", ...keys]),
+  };
+}
+
+/** Whether a method is the library's own: one that an app has put in its place is asked as it is. */
+function isOwn(client, name) {
+  return !isProxy(client) && homeOf(client, name) === homeOf(client, "dump");
+}
+
 /** What deletes many keys: UNLINK, but DEL where that is the client's own and UNLINK is not. */
 function nameOfUnlink(client) {
   const hasBoth = typeof client.unlink === "function" && !isProxy(client);
@@ -153,7 +206,7 @@ function firstCursor(client) {
 function lowerCase(client, call) {
   const unlink = nameOfUnlink(client);
   // connect-redis 6 gave SET's arguments as an array; a fake made for it takes just that.
-  const takesArray = client.set.length === 2;
+  const takesArray = client.set?.length === 2;
   return {
     // A fake may take no more arguments than connect-redis gives it.
     canSetOnlyExisting: knowsMore(client),
@@ -217,23 +270,31 @@ async function* inLots(keys) {
 
 /** The same, with no command on several keys: in a cluster they lie on several nodes. */
 function oneByOne(commands) {
-  const readable = (key) =>
-    commands.get(key).catch((error) => {
+  const readable = (get) => (key) =>
+    get(key).catch((error) => {
       // As MGET has it for a key of another type.
       if (/^WRONGTYPE/.test(error?.message)) return null;
       throw error;
     });
+  const { get, getBytes } = commands;
   return {
     ...commands,
     unlink: (keys) => Promise.all(keys.map((key) => commands.unlink([key]))),
-    mget: (keys) => Promise.all(keys.map(readable)),
+    mget: (keys) => Promise.all(keys.map(readable(get))),
+    mgetBytes: getBytes && ((keys) => Promise.all(keys.map(readable(getBytes)))),
   };
 }
 
+/** A method of a client; that it is missing is said as V8 says it. */
+function methodOf(client, name) {
+  if (typeof client[name] === "function") return client[name];
+  throw new TypeError(`client.${name} is not a function`);
+}
+
 /** Calls a method that answers by callback, by promise, or by both. */
-function calledBack(client, name, args) {
+function calledBack(client, method, args) {
   return new Promise((resolve, reject) => {
-    const returned = client[name](...args, (error, reply) => {
+    const returned = method.call(client, ...args, (error, reply) => {
       if (error) reject(error);
       else resolve(reply);
     });

@@ -87,12 +87,18 @@ function isAway(client) {
   return status === "reconnecting" || (status === "connecting" && troubleOf(client) !== undefined);
 }
 
-/** Calls `tell(isAway)` whenever a client may have lost its connection, or have it again. */
+/**
+ * Calls `tell(isAway)` whenever a client may have lost its connection, or have it again.
+ * @returns {() => void} what ends it
+ */
 function watch(client, tell) {
   const relay = relayOf(client);
-  for (const event of [...EVENTS, "trouble"]) {
-    relay.on(event, () => tell(isAway(client) || statusOf(client) === "closed"));
-  }
+  const look = () => tell(isAway(client) || statusOf(client) === "closed");
+  const events = [...EVENTS, "trouble"];
+  for (const event of events) relay.on(event, look);
+  return () => {
+    for (const event of events) relay.off(event, look);
+  };
 }
 
 module.exports = {

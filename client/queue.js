@@ -5,7 +5,8 @@
  * its table is remade over and over while calls come and go, which the garbage collector pays for:
  * with one, `get` through ioredis was a sixth slower.
  *
- * What is put in gets the fields `before`, `after` and `isQueued`, and has its `bytes`.
+ * What is put in gets the fields `before`, `after` and `isQueued`, and has its `bytes`. Its `taken`, if
+ * there is one, is called when it has left.
  */
 class Queue {
   constructor() {
@@ -40,6 +41,7 @@ class Queue {
     item.before = undefined;
     item.after = undefined;
     item.isQueued = false;
+    item.taken?.();
     return true;
   }
 }

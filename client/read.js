@@ -6,11 +6,21 @@
 const dns = require("node:dns");
 const { isProxy } = require("node:util").types;
 const { TLS_OPTIONS, unknownTlsOption } = require("../tls.js");
+const {
+  oddCommandOption,
+  oddOptionOfIoredis,
+  oddOptionOfIoredisCluster,
+  oddOptionOfNodeRedis,
+  oddOptionOfNodeRedisCluster,
+} = require("./client-options.js");
+const { wrappedMethod } = require("./tracers.js");
 
 /**
  * @typedef {object} Reading what a client was found to be
- * @property {"node-redis 4" | "node-redis" | "ioredis" | "callbacks" | "unknown"} dialect how it is
- *   asked; see commands.js
+ * @property {"node-redis 4" | "node-redis" | "ioredis" | "callbacks" | "connect-redis" |
+ *   "connect-redis with node-redis 4" | undefined} dialect how it is asked; see commands.js.
+ *   Undefined if nothing tells: then no session is stored, as it might never expire
+ * @property {"node-redis" | "ioredis"} [library] what it is for tracers
  * @property {string} name what messages call it
  * @property {boolean} isCluster whether a command on several keys has to be taken apart
  * @property {string} keyPrefix what it puts before every key by itself
@@ -34,8 +44,29 @@ const { TLS_OPTIONS, unknownTlsOption } = require("../tls.js");
  * @property {true | object} [tls] Node's options, where it speaks TLS
  */
 
-/** @returns {Reading} */
-exports.read = function read(client) {
+/** The dialects that the option `clientType` names. */
+const CLIENT_TYPES = {
+  "node-redis": "connect-redis",
+  "node-redis-4": "connect-redis with node-redis 4",
+  ioredis: "ioredis",
+  callbacks: "callbacks",
+};
+exports.CLIENT_TYPES = Object.keys(CLIENT_TYPES);
+
+/**
+ * @param {object} client
+ * @param {string} [clientType] the option: what an app says that its client is
+ * @returns {Reading}
+ */
+exports.read = function read(client, clientType) {
+  const reading = recognize(client);
+  const isToldApart = reading.library !== undefined;
+  if (!clientType || isToldApart) return reading;
+  const name = `a client given as ${clientType}`;
+  return { ...reading, dialect: CLIENT_TYPES[clientType], name };
+};
+
+function recognize(client) {
   if (isFunction(client.commandsExecutor)) return readNodeRedis4(client);
   if (isFunction(client.withCommandOptions)) return readNodeRedis(client);
   const isNamedAsIoredis = isFunction(client.mget) && isFunction(client.get);
@@ -43,11 +74,12 @@ exports.read = function read(client) {
   const dialect = dialectByShape(client);
   const name = dialect === "callbacks" ? "a client with callbacks" : "a client of unknown kind";
   return { dialect, name, isCluster: "masters" in client, keyPrefix: "", why: "it is unknown" };
-};
+}
 
 /**
- * How a client that is neither node-redis nor ioredis wants to be asked; undefined where nothing
- * tells. connect-redis 9 and 10 know one way only, that of node-redis.
+ * How a client that is neither node-redis nor ioredis wants to be asked; undefined if nothing tells.
+ * connect-redis 9 and 10 know one way only, that of node-redis, and a client that has their four
+ * calls is taken to be made for them.
  */
 function dialectByShape(client) {
   const has = (name) => isFunction(client[name]);
@@ -55,18 +87,30 @@ function dialectByShape(client) {
   if (has("mGet") && has("sendCommand") && has("multi") && !("isOpen" in client)) {
     return "callbacks";
   }
-  if (has("mGet") || has("scanIterator") || "masters" in client) return "unknown";
-  if (!has("mget") && !has("scan")) return undefined;
-  // Of one parameter, or asynchronous, it can only answer with a promise.
-  const { get } = client;
-  const isAsync =
-    get?.constructor?.name === "AsyncFunction" || get?.length === 1 || get?._isMockFunction;
-  return isAsync ? "ioredis" : "callbacks";
+  if (has("mGet") || has("scanIterator") || "masters" in client) return "connect-redis";
+  if (has("mget") || has("scan")) return isPromised(client.get, 1) ? "ioredis" : "callbacks";
+  if (has("get") && client.get.length >= 2) {
+    return isPromised(client.get, 1) ? undefined : "callbacks";
+  }
+  if (["get", "set", "expire", "del"].every(has)) return "connect-redis";
+  // connect-redis 6 and older gave SET's arguments as an array, and a callback.
+  const takesArray = has("set") && client.set.length === 2 && !isPromised(client.set, 0);
+  return takesArray && !has("get") ? "callbacks" : undefined;
+}
+
+/** Whether a method can only answer with a promise: it is asynchronous, or takes no callback. */
+function isPromised(method, withoutCallback) {
+  return (
+    method?.constructor?.name === "AsyncFunction" ||
+    method?.length === withoutCallback ||
+    Boolean(method?._isMockFunction)
+  );
 }
 
 function readNodeRedis4(client) {
   const name = "node-redis 4";
-  const reading = { dialect: "node-redis 4", name, isCluster: false, keyPrefix: "" };
+  const library = "node-redis";
+  const reading = { dialect: "node-redis 4", name, library, isCluster: false, keyPrefix: "" };
   if ("masters" in client) {
     const why = "node-redis 4 does not say which nodes its cluster starts from";
     return { ...reading, isCluster: true, name: `${name} cluster`, why };
@@ -78,7 +122,8 @@ function readNodeRedis(client) {
   // node-redis 6 says which; 5 has none.
   const keyPrefix = String(client._keyPrefix ?? "");
   const isText = ["undefined", "string"].includes(typeof client._keyPrefix);
-  const reading = { dialect: "node-redis", name: "node-redis", isCluster: false, keyPrefix };
+  const library = "node-redis";
+  const reading = { dialect: library, name: library, library, isCluster: false, keyPrefix };
   if ("masters" in client) {
     const cluster = { ...reading, isCluster: true, name: "node-redis cluster" };
     const options = client._options ?? {};
@@ -107,7 +152,6 @@ const SOCKET_OPTIONS = new Set([
   "path",
   "port",
   "reconnectStrategy",
-  "socketTimeout",
   "tls",
 ]);
 
@@ -119,7 +163,7 @@ function serverOfNodeRedis(client) {
   const socket = options.socket ?? {};
   if (options.legacyMode) return { why: "it is in legacyMode" };
   if (options.readonly) return { why: "it may be connected to a replica (readonly)" };
-  const why = oddOfNodeRedis(options, socket);
+  const why = oddOfNodeRedis(options, socket) ?? oddCommandOption(client);
   if (why) return { why };
   const where = socket.path
     ? { path: socket.path }
@@ -137,9 +181,11 @@ function serverOfNodeRedis(client) {
 }
 
 /** @returns {Pick<Reading, "why" | "at" | "server">} */
-function clusterOfNodeRedis(client, { rootNodes, defaults = {}, nodeAddressMap }) {
-  const touched = touchedMethod(client);
-  if (touched) return { why: touched };
+function clusterOfNodeRedis(client, options) {
+  const { rootNodes, defaults = {}, nodeAddressMap } = options;
+  const changed =
+    touchedMethod(client) ?? oddOptionOfNodeRedisCluster(options) ?? oddCommandOption(client);
+  if (changed) return { why: changed };
   if (nodeAddressMap) return { why: "it has a nodeAddressMap" };
   if (!Array.isArray(rootNodes)) return { why: "it does not say which nodes it starts from" };
   const socket = defaults.socket ?? {};
@@ -158,10 +204,14 @@ function clusterOfNodeRedis(client, { rootNodes, defaults = {}, nodeAddressMap }
 }
 
 /** What in options of node-redis is beyond the store's own connections. */
-function oddOfNodeRedis({ credentialsProvider }, socket) {
+function oddOfNodeRedis(options, socket) {
+  const { credentialsProvider } = options;
+  const changes = oddOptionOfNodeRedis(options);
+  if (changes) return changes;
   // Its options of TLS stand beside the others.
   const isOfTls = (key) => Boolean(socket.tls) && TLS_OPTIONS.includes(key);
-  const odd = Object.keys(socket).find((key) => !SOCKET_OPTIONS.has(key) && !isOfTls(key));
+  const isOdd = (key) => socket[key] !== undefined && !SOCKET_OPTIONS.has(key) && !isOfTls(key);
+  const odd = Object.keys(socket).find(isOdd);
   if (odd !== undefined) return `its socket has the option ${odd}`;
   if (credentialsProvider && credentialsProvider.type !== "async-credentials-provider") {
     return "its credentialsProvider changes the credentials of a living connection";
@@ -181,7 +231,13 @@ function credentialsOfNodeRedis(options) {
 
 function readIoredis(client) {
   const options = client.options ?? {};
-  const reading = { dialect: "ioredis", name: "ioredis", isCluster: Boolean(client.isCluster) };
+  const library = "ioredis";
+  const reading = {
+    dialect: library,
+    name: library,
+    library,
+    isCluster: Boolean(client.isCluster),
+  };
   if (reading.isCluster) {
     const keyPrefix = options.keyPrefix ?? options.redisOptions?.keyPrefix ?? "";
     const cluster = { ...reading, name: "ioredis cluster", keyPrefix };
@@ -233,7 +289,8 @@ function whereIsIoredis(options) {
 function clusterOfIoredis(client, options) {
   const { redisOptions = {}, natMap, dnsLookup, useSRVRecords } = options;
   if (typeof client.connectionPool !== "object") return { why: "it is not ioredis itself" };
-  const why = touchedMethod(client) ?? oddOfIoredis(redisOptions);
+  const why =
+    touchedMethod(client) ?? oddOptionOfIoredisCluster(options) ?? oddOfIoredis(redisOptions);
   if (why) return { why };
   if (natMap) return { why: "it has a natMap" };
   if (useSRVRecords) return { why: "it finds its nodes by SRV records" };
@@ -256,7 +313,10 @@ function clusterOfIoredis(client, options) {
 }
 
 /** What in options of ioredis is beyond the store's own connections. */
-function oddOfIoredis({ tls }) {
+function oddOfIoredis(options) {
+  const changes = oddOptionOfIoredis(options);
+  if (changes) return changes;
+  const { tls } = options;
   const own = tls && typeof tls === "object" ? tls : {};
   const unknown = unknownTlsOption(pick(own, Object.keys(own), WHERE));
   return unknown === undefined ? undefined : `its tls has the option ${unknown}`;
@@ -333,14 +393,16 @@ function touchedMethod(client) {
       if (model === "dump" && String(method) !== String(client[model])) {
         return `its method ${name} is replaced`;
       }
-      // The marks that instrumentation and mocks leave on what they wrap.
-      if (method.__original || method.__wrapped || method._isMockFunction) {
-        return `its method ${name} is wrapped`;
-      }
     }
   }
-  return undefined;
+  const wrapped = wrappedMethod(client);
+  if (wrapped) return `its method ${wrapped} is wrapped`;
+  // What every sendCommand of the libraries has in it; a tracer's has not.
+  return OWN_TEXT.test(client.sendCommand) ? undefined : "its method sendCommand is replaced";
 }
+
+const OWN_TEXT =
+  /VALID_IN_SUBSCRIBER_MODE|scaleReads|disableOfflineQueue|_commandOptions|_RedisClient_sendCommand|_RedisCluster_execute/;
 
 /** The object on the prototype chain that has a property. */
 function homeOf(object, name) {

@@ -38,7 +38,8 @@ class Sweeps {
   carryOut([name, ...args]) {
     const { commands } = this;
     if (name === "SCAN") return this.scan(args);
-    if (name === "MGET") return commands.mget(args);
+    // As bytes if they can be had: what a serializer has made need not be text.
+    if (name === "MGET") return (commands.mgetBytes ?? commands.mget)(args);
     if (name === "UNLINK") return commands.unlink(args);
     if (name === "DEL") return Promise.all(args.map((key) => commands.del(key)));
     // No right to PTTL: the session is read as it is stored.

@@ -2,6 +2,9 @@
 //! their numbers in one array and their texts in one string. To cross between JS and native code
 //! for each of them costs more than all else that a call needs.
 
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use napi::{Env, Unknown};
 
 use crate::command::{Clock, Command, Expiry, Reply};
@@ -17,8 +20,8 @@ use crate::test_panics::panic_at;
 /// The face's methods, by their numbers.
 const METHODS: [&str; 4] = ["get", "set", "touch", "destroy"];
 /// The numbers of a call: its own, its method's, its command's, the lengths of its sid and of its
-/// value, its milliseconds to live.
-const PER_CALL: usize = 6;
+/// value, its milliseconds to live, its store's.
+const PER_CALL: usize = 7;
 /// The numbers of an answer: its call's, the length of its text, its expiry.
 const PER_ANSWER: usize = 3;
 /// Answers the face has room for.
@@ -48,10 +51,11 @@ pub struct Handed {
     pub failed: Vec<(CallId, StoreError)>,
 }
 
-/// Reads `count` calls. `others` are the values that are no strings.
+/// Reads `count` calls of the stores that share a connection. `others` are the values that are no
+/// strings.
 pub fn read<'e>(
     env: &'e Env,
-    settings: &Settings,
+    stores: &HashMap<u32, Rc<Settings>>,
     clock: Clock,
     (count, numbers, text, others): (usize, &Unknown<'e>, &Unknown<'e>, &Unknown<'e>),
 ) -> Try<'e, Handed> {
@@ -65,9 +69,9 @@ pub fn read<'e>(
         let name = METHODS.get(numbers[1] as usize).copied();
         let name = name.unwrap_or_default();
         let length = |at: usize| numbers[at] as usize;
-        let key = StoreError::guard(name, || {
-            Ok(session::key(&settings.prefix, &text.take(length(3))))
-        });
+        let settings = stores.get(&(numbers[6] as u32));
+        let prefix = settings.map_or(&[][..], |settings| &settings.prefix);
+        let key = StoreError::guard(name, || Ok(session::key(prefix, &text.take(length(3)))));
         let value = if numbers[4] == OTHER {
             let other = others.next().unwrap_or_else(|| js::undefined(env));
             js::buffer_bytes(env, &other)
@@ -75,8 +79,11 @@ pub fn read<'e>(
             Some(text.take(length(4)).into_owned())
         };
         let command = key.and_then(|key| {
-            value
-                .and_then(|value| command(settings, clock, numbers[2], key, value, numbers[5]))
+            settings
+                .zip(value)
+                .and_then(|(settings, value)| {
+                    command(settings, clock, numbers[2], key, value, numbers[5])
+                })
                 .ok_or_else(|| StoreError::internal(name))
         });
         let id = numbers[0] as CallId;

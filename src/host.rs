@@ -141,11 +141,12 @@ impl Host {
         };
     }
 
-    /// Tells the face of a record that could not be handed over.
-    pub fn corrupt(&self, env: &Env, sid: &[u8], error: &StoreError) {
+    /// Tells the face of a record of a sweep that could not be handed over.
+    pub fn corrupt(&self, env: &Env, sweep: CallId, sid: &[u8], error: &StoreError) {
         if let Ok(sid) = js::string(env, sid) {
             // It only schedules an event.
-            let _ = self.corrupt.call(env, [sid, self.error(env, error)]);
+            let arguments = [js::value(env, sweep), sid, self.error(env, error)];
+            let _ = self.corrupt.call(env, arguments);
         }
     }
 

@@ -13,8 +13,9 @@ use crate::session;
 use crate::transport::{JsClient, Transport};
 
 /// Every option there is; [`unknown_options`] looks here.
-const KNOWN: [&str; 21] = [
+const KNOWN: [&str; 22] = [
     "client",
+    "clientType",
     "transport",
     "prefix",
     "scanCount",

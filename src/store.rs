@@ -33,7 +33,8 @@ pub struct RedisStore {
 /// No borrow of a cell is held while JS runs: a getter or a serializer may call the store.
 struct Inner {
     host: Host,
-    settings: RefCell<Rc<Settings>>,
+    /// Of each store that shares this connection, by its number.
+    settings: RefCell<HashMap<u32, Rc<Settings>>>,
     engine: Engine,
     outbox: Arc<Outbox>,
     bell: Arc<Doorbell>,
@@ -65,6 +66,8 @@ struct Inner {
 /// How long a store works on answers before the event loop must turn. Node goes on calling for as
 /// long as the bell rings, so under load nothing else would be served.
 const TURN: Duration = Duration::from_millis(8);
+/// The number of the store whose fields the constructor takes.
+const FIRST_STORE: u32 = 0;
 /// Bytes of answers that are worked on before the clock is looked at.
 const WORK_UNMEASURED: usize = 32 * 1024;
 
@@ -137,7 +140,7 @@ impl RedisStore {
         };
         let engine = engine.inspect_err(|_| bell.remove()).map_err(internal)?;
         let inner = Rc::new(Inner {
-            settings: RefCell::new(Rc::new(settings)),
+            settings: RefCell::new(HashMap::from([(FIRST_STORE, Rc::new(settings))])),
             host,
             engine,
             outbox,
@@ -161,13 +164,21 @@ impl RedisStore {
         Ok(RedisStore { inner })
     }
 
-    /// Takes over fields that the app has changed. Throws as the constructor does.
+    /// Takes over the fields of the store `store`: of another one that shares this connection, or
+    /// those that the app has changed. Throws as the constructor does.
     #[napi(catch_unwind)]
-    pub fn configure(&self, env: &Env, fields: Unknown) -> napi::Result<()> {
+    pub fn configure(&self, env: &Env, store: u32, fields: Unknown) -> napi::Result<()> {
         let settings = Settings::read(env, &self.inner.host, &fields)
             .map_err(napi::Error::from_unknown_without_coercion)?;
-        self.inner.settings.replace(Rc::new(settings));
+        let mut all = self.inner.settings.borrow_mut();
+        all.insert(store, Rc::new(settings));
         Ok(())
+    }
+
+    /// Forgets the fields of a store that does not use this connection any more.
+    #[napi(catch_unwind)]
+    pub fn forget(&self, store: u32) {
+        self.inner.settings.borrow_mut().remove(&store);
     }
 
     /// Takes `count` calls of the face; see `calls.rs`. `now` is `Date.now()` by the app's own clock.
@@ -190,10 +201,15 @@ impl RedisStore {
     /// Starts a sweep over the keyspace; see `calls.rs` for its number. The face hears what it finds
     /// under the number that it gives.
     #[napi(catch_unwind)]
-    pub fn sweep(&self, env: &Env, id: u32, purpose: u32, now: f64) {
-        let settings = self.inner.settings.borrow().clone();
-        if let Some(sweep) = calls::sweep(&settings, id, purpose, Clock::new(now)) {
-            self.inner.sweep(env, sweep);
+    pub fn sweep(&self, env: &Env, id: u32, purpose: u32, store: u32, now: f64) {
+        let settings = self.inner.settings.borrow().get(&store).cloned();
+        let clock = Clock::new(now);
+        match settings.and_then(|settings| calls::sweep(&settings, id, purpose, clock)) {
+            Some(sweep) => self.inner.sweep(env, sweep),
+            None => self
+                .inner
+                .host
+                .swept(env, id, Err(StoreError::internal("the scan"))),
         }
     }
 
@@ -298,8 +314,7 @@ impl Inner {
         batch: (usize, &Unknown<'e>, &Unknown<'e>, &Unknown<'e>),
         clock: Clock,
     ) -> Try<'e, ()> {
-        let settings = self.settings.borrow().clone();
-        let Handed { made, failed } = calls::read(env, &settings, clock, batch)?;
+        let Handed { made, failed } = calls::read(env, &self.settings.borrow(), clock, batch)?;
         self.wait(env, made.len() + failed.len());
         for (id, error) in failed {
             self.fail(env, id, &error);
@@ -508,7 +523,7 @@ impl Inner {
                 // Only the text of a session is anything to go wrong over.
                 if let Err(error) = found.add(record) {
                     let Unadded { sid, error } = error;
-                    js::scoped(env, |env| self.host.corrupt(env, &sid, &error));
+                    js::scoped(env, |env| self.host.corrupt(env, id, &sid, &error));
                 }
                 if found.is_full() {
                     break;

@@ -173,7 +173,31 @@ function describeBehaviour(kind) {
       },
     );
 
-    ours("a callback that throws is called once, and its error rejects the promise", async () => {
+    same("a callback that throws is called again, with its own error", async () => {
+      const store = await make();
+      const thrown = new Error("mine");
+      for (const call of [
+        (cb) => store.get("a", cb),
+        (cb) => store.set("a", { n: 1 }, cb),
+        (cb) => store.touch("a", { n: 1 }, cb),
+        (cb) => store.destroy("a", cb),
+        (cb) => store.length(cb),
+        (cb) => store.ids(cb),
+        (cb) => store.all(cb),
+        (cb) => store.clear(cb),
+      ]) {
+        const heard = [];
+        const returned = await call((error) => {
+          heard.push(error);
+          if (error === null) throw thrown;
+          return "lives";
+        });
+        expect(heard).toEqual([null, thrown]);
+        expect(returned).toBe("lives");
+      }
+    });
+
+    same("a callback that throws over its own error, too, rejects the promise", async () => {
       const store = await make();
       const thrown = new Error("mine");
       const callback = jest.fn(() => {
@@ -181,8 +205,7 @@ function describeBehaviour(kind) {
       });
       await expect(store.get("a", callback)).rejects.toBe(thrown);
       await expect(store.set("a", {}, callback)).rejects.toBe(thrown);
-      await expect(store.length(callback)).rejects.toBe(thrown);
-      expect(callback).toHaveBeenCalledTimes(3);
+      expect(callback).toHaveBeenCalledTimes(4);
     });
 
     same("the async context of a call is that of its callback", async () => {
@@ -194,6 +217,71 @@ function describeBehaviour(kind) {
         ),
       );
       expect(seen).toEqual([[1], [2], [3]]);
+    });
+
+    same("first calls at the same time each keep their own async context, everywhere", async () => {
+      const storage = new AsyncLocalStorage();
+      const heard = [];
+      const note = (what) => heard.push([what, storage.getStore()]);
+      const store = await make({
+        serializer: {
+          parse: (text) => {
+            note("parse");
+            return JSON.parse(text);
+          },
+          stringify: (session) => {
+            note("stringify");
+            return JSON.stringify(session);
+          },
+        },
+        ttl() {
+          note("ttl");
+          return 60;
+        },
+      });
+      const tenants = ["a", "b", "c"];
+      await witness.set("sess:a", "{}");
+      const inContext = (call) =>
+        Promise.all(tenants.map((tenant) => storage.run(tenant, () => call(tenant))));
+      await inContext((tenant) =>
+        calledBack((cb) =>
+          store.get("a", () => {
+            note("get");
+            cb(tenant);
+          }),
+        ),
+      );
+      await inContext(async (tenant) => {
+        await store.set(tenant, { tenant });
+        await store.touch(tenant, { tenant });
+        await store.get(tenant);
+      });
+      for (const what of ["parse", "get", "stringify", "ttl"]) {
+        const contexts = heard.filter(([which]) => which === what).map(([, context]) => context);
+        expect(contexts.sort()).toEqual(
+          tenants.flatMap((tenant) => Array(contexts.length / 3).fill(tenant)),
+        );
+      }
+    });
+
+    ours("discarded and corrupt are told in the async context of the call", "xx", async () => {
+      const storage = new AsyncLocalStorage();
+      const store = await make();
+      const heard = [];
+      for (const event of ["discarded", "corrupt"]) {
+        store.on(event, () => heard.push([event, storage.getStore()]));
+      }
+      await store.set("a", { cookie: {} });
+      const session = await new Promise((resolve) => store.load("a", (_error, s) => resolve(s)));
+      await store.destroy("a");
+      await witness.set("sess:bad", "{");
+      await storage.run("saves", () => store.set("a", session));
+      await storage.run("lists", () => store.all());
+      await new Promise(setImmediate);
+      expect(heard).toEqual([
+        ["discarded", "saves"],
+        ["corrupt", "lists"],
+      ]);
     });
 
     same("bad JSON rejects", async () => {

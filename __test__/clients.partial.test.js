@@ -1,0 +1,133 @@
+"use strict";
+
+// A client that has only some of a client's methods, as wrappers and the mocks of tests have: what it
+// has works, and what it lacks is an error of the call that needs it.
+
+const { RedisStore } = require("..");
+
+const SESSION = {
+  n: 1,
+  cookie: { originalMaxAge: 60_000, expires: new Date(Date.now() + 60_000) },
+};
+
+/** The calls that a client has seen: SET's alone are of interest. */
+function recorder() {
+  const seen = [];
+  return { seen, note: (...args) => seen.push(args) };
+}
+
+/** Whether SET was told an expiry, in whatever dialect. */
+const hasExpiry = (args) => /"EX"/.test(JSON.stringify(args));
+
+test("a wrapper with set alone, which takes arguments and a callback, stores", async () => {
+  const { seen, note } = recorder();
+  const client = {
+    set(args, cb) {
+      note(args);
+      cb(null, "OK");
+    },
+  };
+  const store = new RedisStore({ client });
+  expect(await store.set("a", SESSION)).toBeNull();
+  expect(seen).toEqual([[["sess:a", JSON.stringify(SESSION), "EX", 60]]]);
+  await expect(store.get("a")).rejects.toMatchObject({
+    name: "RedisStoreError",
+    message: expect.stringMatching(/^get: .*no method get/),
+  });
+  await store.close();
+});
+
+test("a mock with connect-redis's four calls is asked as connect-redis asks", async () => {
+  const stored = new Map();
+  const client = {
+    get: jest.fn(async (key) => stored.get(key) ?? null),
+    set: jest.fn(async (key, value) => stored.set(key, value) && "OK"),
+    del: jest.fn(async ([key]) => Number(stored.delete(key))),
+    expire: jest.fn(async () => 1),
+  };
+  const store = new RedisStore({ client });
+  await store.set("a", SESSION);
+  expect(client.set).toHaveBeenCalledWith("sess:a", JSON.stringify(SESSION), {
+    expiration: { type: "EX", value: 60 },
+  });
+  expect(await store.get("a")).toMatchObject({ n: 1 });
+  await store.touch("a", SESSION);
+  expect(client.expire).toHaveBeenCalledWith("sess:a", 60);
+  await store.destroy("a");
+  expect(client.del).toHaveBeenCalledWith(["sess:a"]);
+  await expect(store.all()).rejects.toThrow(/no method scanIterator/);
+  await store.close();
+});
+
+test.each([
+  ["get", (store) => store.get("a")],
+  ["set", (store) => store.set("a", SESSION)],
+  ["expire", (store) => store.touch("a", SESSION)],
+  ["del", (store) => store.destroy("a")],
+  ["scanIterator", (store) => store.ids()],
+  ["scanIterator", (store) => store.length()],
+  ["scanIterator", (store) => store.clear()],
+])("a client without %s is an error of the call that needs it alone", async (method, call) => {
+  const store = new RedisStore({ client: { connect() {}, on() {} } });
+  const error = await call(store).catch((thrown) => thrown);
+  expect(error).toMatchObject({ name: "RedisStoreError", code: "ECLIENT" });
+  expect(error.message).toContain(`no method ${method}`);
+  await store.close();
+});
+
+describe("a client whose kind its methods do not tell", () => {
+  const make = (note) => ({
+    get: async () => null,
+    set: async (...args) => {
+      note(...args);
+      return "OK";
+    },
+  });
+
+  test("stores nothing that might never expire, and says what to give", async () => {
+    const { seen, note } = recorder();
+    const store = new RedisStore({ client: make(note) });
+    expect(await store.get("a")).toBeNull();
+    await expect(store.set("a", SESSION)).rejects.toThrow(/clientType: "node-redis"/);
+    expect(seen).toEqual([]);
+    await store.close();
+  });
+
+  test.each([
+    ["node-redis", [{ expiration: { type: "EX", value: 60 } }]],
+    ["node-redis-4", [{ EX: 60 }]],
+    ["ioredis", ["EX", 60]],
+  ])("is asked as clientType %s says", async (clientType, rest) => {
+    const { seen, note } = recorder();
+    const store = new RedisStore({ client: make(note), clientType });
+    await store.set("a", SESSION);
+    expect(seen).toEqual([["sess:a", JSON.stringify(SESSION), ...rest]]);
+    expect(hasExpiry(seen)).toBe(true);
+    await store.close();
+  });
+
+  test("is asked with callbacks if clientType says so", async () => {
+    const { seen, note } = recorder();
+    const client = {
+      set(...args) {
+        note(...args.slice(0, -1));
+        args.at(-1)(null, "OK");
+      },
+      get: (_key, cb) => cb(null, null),
+    };
+    const store = new RedisStore({ client, clientType: "callbacks" });
+    await store.set("a", SESSION);
+    expect(seen).toEqual([["sess:a", JSON.stringify(SESSION), "EX", 60]]);
+    expect(await store.get("a")).toBeNull();
+    await store.close();
+  });
+});
+
+test("a method that a mock gets later is called", async () => {
+  const client = { on() {} };
+  const store = new RedisStore({ client });
+  await expect(store.get("a")).rejects.toThrow(/no method get/);
+  client.get = jest.fn(async () => '{"n":1}');
+  expect(await store.get("a")).toEqual({ n: 1 });
+  await store.close();
+});

@@ -1,0 +1,107 @@
+"use strict";
+
+// Opens a native object (src/store.rs): a connection to Redis, or what scans through an app's client.
+
+const { setImmediate } = require("node:timers");
+const { RedisStore: Native } = require("./addon.js");
+const { Batches, Caller, Waiting } = require("./batches.js");
+const { failure, invalid } = require("./errors.js");
+const { NativeBackend } = require("./native-backend.js");
+
+// Taken when the module is loaded: an app's tests may put fakes in their place later.
+const { nextTick } = process;
+
+/**
+ * A connection, and the stores that make calls over it. The native side holds what it is lent, so
+ * `hear` must not hold the connection, nor a store: or they could never go.
+ */
+class Connection {
+  /**
+   * @param {object} options the app's
+   * @param {object} fields of the first store, as src/options.rs reads them
+   * @param {(event: string, ...args: unknown[]) => void} hear is told the native object's events
+   * @param {object} [to] where the commands go; see src/options.rs
+   */
+  constructor(options, fields, hear, to) {
+    let settle;
+    /** Resolves after the first attempt to connect: to why it has failed, or undefined. */
+    this.connected = new Promise((resolve) => {
+      settle = resolve;
+    });
+    const waiting = new Waiting(failure);
+    const heard = (event, ...args) => {
+      if (event === "ready") settle(undefined);
+      if (event === "failed") settle(args[0]);
+      hear(event, ...args);
+    };
+    this.fields = fields;
+    this.batches = new Batches(new Native(options, fields, lend(heard, waiting), to), waiting);
+    this.stores = 0;
+  }
+
+  get status() {
+    return this.batches.native.status;
+  }
+
+  /** The calls of a store over this connection. */
+  backend({ corrupt, again, bounds, resurrect, fields }) {
+    const caller = new Caller(this.stores, { corrupt, again });
+    this.stores += 1;
+    const backend = new NativeBackend(this.batches, { caller, bounds, resurrect });
+    backend.configure(fields);
+    return backend;
+  }
+
+  /**
+   * A store is done with this connection, which others go on using.
+   * @param {boolean} isAtOnce whether what it still waits for rejects
+   */
+  leave(caller, isAtOnce) {
+    this.batches.leave(caller, isAtOnce);
+  }
+
+  /** Touches a session that is not there: rejects if that is not allowed here. */
+  async probe() {
+    const bounds = { length: 1, bytes: Number.POSITIVE_INFINITY };
+    const native = this.backend({ bounds, fields: this.fields });
+    return native.touch("connect-redis-rs", Date.now(), undefined, 1);
+  }
+
+  /** Resolves when each call that is pending now has its answer. */
+  idle() {
+    return this.batches.waiting.idle();
+  }
+
+  /** Closes it at once; what is pending rejects. */
+  close() {
+    return this.batches.close();
+  }
+
+  /** Closes it once what is pending is answered. */
+  retire() {
+    this.batches.retire();
+  }
+}
+
+/** What the native side borrows (src/host.rs): `hear` gets its events, `waiting` its answers. */
+function lend(hear, waiting) {
+  const { answers, findings } = waiting;
+  return {
+    answers,
+    settle: (count, text, others) => waiting.settle(count, text, others),
+    fail: (id, error) => waiting.fail(id, error),
+    giveBack: (id, left, ...command) => waiting.giveBack(id, left, ...command),
+    collect: (number, ids, text, others) => findings.collect(number, ids, text, others),
+    swept: (number, count) => findings.swept(number, count),
+    failSweep: (number, error) => findings.fail(number, error),
+    corrupt: (number, sid, error) => findings.corrupt(number, sid, error),
+    end: () => waiting.end(),
+    date: (value) => Number(new Date(value)),
+    error: (isInvalidArgument, message, code, cause) =>
+      isInvalidArgument ? invalid(message) : failure(message, code, cause),
+    emit: (...event) => nextTick(() => hear(...event)),
+    later: setImmediate,
+  };
+}
+
+module.exports = { Connection, Native };

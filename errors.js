@@ -1,0 +1,23 @@
+"use strict";
+
+/** Why a call failed; docs/when-redis-is-away.md has the list of `code`. */
+class RedisStoreError extends Error {}
+Object.defineProperty(RedisStoreError.prototype, "name", {
+  value: "RedisStoreError",
+  configurable: true,
+  writable: true,
+});
+
+/** A TypeError for an argument that cannot be used. */
+function invalid(message) {
+  return Object.assign(new TypeError(message), { code: "ERR_INVALID_ARG_VALUE" });
+}
+
+/** @param {Error | string} [cause] what is underneath */
+function failure(message, code, cause) {
+  const error = typeof cause === "string" ? new Error(cause) : cause;
+  const options = error === undefined ? undefined : { cause: error };
+  return Object.assign(new RedisStoreError(message, options), { code });
+}
+
+module.exports = { RedisStoreError, failure, invalid };

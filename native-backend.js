@@ -1,0 +1,134 @@
+"use strict";
+
+// A store's calls over a native connection, its own or one that it shares with other stores of the
+// same client: what each of them asks of Redis.
+
+/** What Redis is to do, by the numbers that src/calls.rs knows them by. */
+const [GET, SET, SET_XX, PEXPIRE, PERSIST, DEL] = [0, 1, 2, 3, 4, 5];
+/** The methods, by their numbers there. */
+const [BY_GET, BY_SET, BY_TOUCH, BY_DESTROY] = [0, 1, 2, 3];
+
+// Taken when the module is loaded: an app's tests may put fakes in their place later.
+const { stringify } = JSON;
+
+class NativeBackend {
+  /**
+   * @param {import("./batches.js").Batches} batches
+   * @param {object} store
+   * @param {import("./batches.js").Caller} store.caller
+   * @param {import("./client/calls.js").Bounds} store.bounds
+   * @param {boolean} store.resurrect
+   */
+  constructor(batches, { caller, bounds, resurrect }) {
+    this.batches = batches;
+    this.native = batches.native;
+    this.caller = caller;
+    this.bounds = bounds;
+    this.resurrect = resurrect;
+    /** As src/options.rs reads them. */
+    this.fields = undefined;
+  }
+
+  /** Takes over the store's fields, at first and when the app has changed one. */
+  configure(fields) {
+    this.batches.configure(this.caller, fields);
+    this.fields = fields;
+  }
+
+  /**
+   * The session of `sid`, or null if there is none. If the serializer is not JSON, it is a record
+   * `{text, expires}` for the store to have parsed.
+   */
+  get(sid, serializer) {
+    return this.call(BY_GET, GET, `${sid}`, undefined, 0, serializer === JSON);
+  }
+
+  /**
+   * Stores a session, or what `payload` returns, if it is a function.
+   * @param {unknown} expires the session's `cookie.expires`, undefined if it does not count
+   * @param {unknown} ttl seconds: the field, or what it returned for this session
+   * @param {boolean} isLoaded whether the session was loaded from this store, so that it is not
+   *   written if its key is gone; then the promise is of false
+   */
+  set(sid, payload, now, expires, ttl, isLoaded) {
+    const ms = expiresIn(this.native, expires, ttl, now);
+    // A session that has expired is no longer there (as connect-redis does).
+    if (ms <= 0) return this.call(BY_SET, DEL, `${sid}`, undefined, 0, true);
+    const value = typeof payload === "function" ? payload() : stringify(payload);
+    if (typeof value !== "string") this.native.checkPayload(value);
+    const command = isLoaded && !this.resurrect ? SET_XX : SET;
+    const left = this.fields.disableTTL ? Number.POSITIVE_INFINITY : ms;
+    return this.call(BY_SET, command, `${sid}`, value, left, true);
+  }
+
+  /** Moves the expiry of a session. `expires` and `ttl` as for `set`. */
+  touch(sid, now, expires, ttl) {
+    const { disableTouch, disableTTL } = this.fields;
+    if (disableTouch || disableTTL) return Promise.resolve(null);
+    const ms = expiresIn(this.native, expires, ttl, now);
+    const command = ms <= 0 ? DEL : ms === Number.POSITIVE_INFINITY ? PERSIST : PEXPIRE;
+    return this.call(BY_TOUCH, command, `${sid}`, undefined, ms, true);
+  }
+
+  /** Deletes a session; no error if there is none. */
+  destroy(sid) {
+    return this.call(BY_DESTROY, DEL, `${sid}`, undefined, 0, true);
+  }
+
+  clear() {
+    return this.batches.sweep(this.caller, "clear");
+  }
+
+  length() {
+    return this.batches.sweep(this.caller, "length");
+  }
+
+  ids() {
+    return this.batches.sweep(this.caller, "ids");
+  }
+
+  /** If the serializer is not JSON, these are records `{id, text, expires}`. */
+  all() {
+    return this.batches.sweep(this.caller, "all", this.fields.json);
+  }
+
+  call(method, command, sid, value, ms, isJson) {
+    const { batches, caller, bounds } = this;
+    return batches.call(caller, bounds, method, command, sid, value, ms, isJson);
+  }
+
+  /** Resolves to null when the connection is closed; what is pending rejects. */
+  close() {
+    return this.batches.close();
+  }
+
+  retire() {
+    this.batches.retire();
+  }
+
+  get status() {
+    return this.native.status;
+  }
+
+  checkPayload(payload) {
+    this.native.checkPayload(payload);
+  }
+
+  expiresIn(expires, ttl, now) {
+    return this.native.expiresIn(expires, ttl, now);
+  }
+}
+
+/**
+ * Milliseconds to live; none or fewer if that time is over, Infinity for ever. The rule is
+ * src/session.rs's; its usual case, a cookie's date, is worked out here, sooner than the native side
+ * is reached.
+ */
+function expiresIn(native, expires, ttl, now) {
+  let at = Number.NaN;
+  if (expires instanceof Date) at = expires.getTime();
+  else if (typeof expires === "string") at = Date.parse(expires);
+  return Number.isNaN(at) ? native.expiresIn(expires, ttl, now) : Math.ceil(at - now);
+}
+
+module.exports = { NativeBackend, expiresIn };

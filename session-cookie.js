@@ -1,0 +1,72 @@
+"use strict";
+
+// The cookie of a stored session, which another program may have written, or left out:
+// express-session throws over one that it cannot use, at every request of that session.
+
+/** A path that every version of the package cookie takes; whether it takes another, it is asked. */
+const PLAIN_PATH = /^[\x20-\x3a\x3d-\x7e]*$/;
+const isText = (value) => typeof value === "string";
+const isOneOf =
+  (...words) =>
+  (value) =>
+    typeof value === "boolean" || words.includes(String(value).toLowerCase());
+const isFlag = (value) => ["boolean", "string", "number"].includes(typeof value);
+
+/** What express-session's Cookie takes of each of its members, when it is neither undefined nor null. */
+const MEMBERS = {
+  originalMaxAge: (value) => typeof value === "number",
+  expires: (value) =>
+    (typeof value === "string" || value instanceof Date) && !Number.isNaN(Number(new Date(value))),
+  secure: isFlag,
+  httpOnly: isFlag,
+  partitioned: isFlag,
+  domain: isText,
+  path: isText,
+  sameSite: isOneOf("lax", "strict", "none"),
+  priority: isOneOf("low", "medium", "high"),
+};
+/** Functions of a Cookie, and members that set others: a stored one must not take their place. */
+const RESERVED = ["serialize", "toJSON", "maxAge", "_expires"];
+
+/**
+ * A stored cookie as express-session can use it: the same object if it can, else one with what is
+ * usable of it. Nothing usable gives express-session's own defaults.
+ * @param {new (options: object) => import("express-session").Cookie} Cookie express-session's
+ */
+exports.soundCookie = function soundCookie(cookie, Cookie) {
+  if (cookie === null || typeof cookie !== "object") return {};
+  if (isSound(cookie) && isWritable(cookie, Cookie)) return cookie;
+  const sound = {};
+  for (const name of Object.keys(MEMBERS)) {
+    if (isUsable(name, cookie[name])) sound[name] = cookie[name];
+  }
+  // A number, as some programs write a date.
+  const { expires } = cookie;
+  if (typeof expires === "number" && isUsable("expires", new Date(expires))) {
+    sound.expires = new Date(expires);
+  }
+  for (const name of ["path", "domain"]) {
+    if (!isWritable({ [name]: sound[name] }, Cookie)) delete sound[name];
+  }
+  return sound;
+};
+
+function isSound(cookie) {
+  for (const name in MEMBERS) if (!isUsable(name, cookie[name])) return false;
+  return !RESERVED.some((name) => Object.hasOwn(cookie, name));
+}
+
+function isUsable(name, value) {
+  return value === undefined || value === null || MEMBERS[name](value);
+}
+
+/** Whether the package cookie takes the path and the domain; they are as its version wants them. */
+function isWritable({ path, domain }, Cookie) {
+  if (!domain && (!path || PLAIN_PATH.test(path))) return true;
+  try {
+    new Cookie({ path: path ?? undefined, domain: domain ?? undefined }).serialize("name", "value");
+    return true;
+  } catch {
+    return false;
+  }
+}
