@@ -127,9 +127,9 @@ class Waiting {
       if (texts.own === undefined) {
         // The face emits `discarded`: it knows the sid.
         call.resolve(texts.isDiscarded ? false : null);
-      } else if (call.isJson) {
+      } else if (call.handOut !== undefined) {
         try {
-          call.resolve(parse(texts.own));
+          call.resolve(call.handOut(parse(texts.own)));
         } catch (error) {
           call.reject(error);
         }
@@ -145,9 +145,9 @@ class Waiting {
   giveBack(id, left, ...command) {
     const call = this.take(id);
     if (call === undefined) return;
-    const { caller, method, isJson, resolve, reject } = call;
+    const { caller, method, handOut, resolve, reject } = call;
     try {
-      resolve(caller.again(METHODS[method], left, ...command, isJson));
+      resolve(caller.again(METHODS[method], left, ...command, handOut));
     } catch (error) {
       reject(error);
     }
@@ -238,9 +238,10 @@ class Batches {
    * @param {number} method of `METHODS`
    * @param {number} command by the number that src/calls.rs knows it by
    * @param {number} ms milliseconds to live
-   * @param {boolean} isJson whether the text that is read is parsed here, or a record is given
+   * @param {(session: unknown) => unknown} [handOut] is given the session that is read, and gives
+   *   the answer; without it, that is a record
    */
-  call(caller, bounds, method, command, sid, value, ms, isJson) {
+  call(caller, bounds, method, command, sid, value, ms, handOut) {
     const bytes = sid.length + (value === undefined ? 0 : value.length);
     return new Promise((resolve, reject) => {
       const { waiting, numbers } = this;
@@ -252,7 +253,7 @@ class Batches {
         }
       }
       const at = this.count * PER_CALL;
-      numbers[at] = waiting.add({ caller, method, resolve, reject, isJson, bytes });
+      numbers[at] = waiting.add({ caller, method, resolve, reject, handOut, bytes });
       numbers[at + 1] = method;
       numbers[at + 2] = command;
       numbers[at + 3] = sid.length;

@@ -71,20 +71,17 @@ function defineStore({ Store, Cookie }) {
     }
 
     get(sid, cb) {
-      const state = this[kState];
-      return answer(
-        cb,
-        () => {
-          const { serializer } = this;
-          return use(this, "get", ({ native, isByClient }) => {
-            const read = native.get(sid, serializer);
-            return serializer === JSON || isByClient
-              ? read
-              : read.then((record) => parseOne(serializer, record));
-          });
-        },
-        (data) => HandedOut.note(data, state, sid),
-      );
+      return answer(cb, () => {
+        const { serializer } = this;
+        const state = this[kState];
+        const handOut = (session) => HandedOut.note(session, state, sid);
+        return use(this, "get", ({ native, isByClient }) => {
+          const read = native.get(sid, serializer, handOut);
+          return serializer === JSON || isByClient
+            ? read
+            : read.then((record) => parseOne(serializer, record)).then(handOut);
+        });
+      });
     }
 
     set(sid, sess, cb) {
@@ -200,25 +197,17 @@ function generated(store, req) {
  * runs as a reaction of the promise, so it keeps the caller's async context and cannot reach the
  * callbacks beside it. One that throws is called once more, with its own error, as connect-redis
  * does; what it throws then rejects the returned promise.
- * @param {(data: unknown) => void} [note] is told what the call has answered, before anybody else
  */
-function answer(cb, call, note) {
+function answer(cb, call) {
   let promise;
   try {
     promise = call();
   } catch (error) {
     promise = Promise.reject(error);
   }
-  if (!cb) {
-    if (note === undefined) return promise;
-    return promise.then((data) => {
-      note(data);
-      return data;
-    });
-  }
+  if (!cb) return promise;
   return promise.then(
     (data) => {
-      note?.(data);
       try {
         return cb(null, data);
       } catch (error) {

@@ -20,12 +20,13 @@ class HandedOut extends Given {
   #store;
   #sid;
 
-  /** Notes what `store` has read under `sid`. What is no object is no session. */
+  /** Notes what `store` has read under `sid`, and returns it. What is no object is no session. */
   static note(data, store, sid) {
-    if (data === null || typeof data !== "object") return;
+    if (data === null || typeof data !== "object") return data;
     const marked = #sid in data ? data : new HandedOut(data);
     marked.#store = store;
     marked.#sid = sid;
+    return data;
   }
 
   /** The sid under which `store` has handed out `data`; undefined if it has not. */

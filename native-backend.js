@@ -36,11 +36,12 @@ class NativeBackend {
   }
 
   /**
-   * The session of `sid`, or null if there is none. If the serializer is not JSON, it is a record
-   * `{text, expires}` for the store to have parsed.
+   * What `handOut` makes of the session of `sid`, or null if there is none. If the serializer is not
+   * JSON, it is a record `{text, expires}` for the store to have parsed.
    */
-  get(sid, serializer) {
-    return this.call(BY_GET, GET, `${sid}`, undefined, 0, serializer === JSON);
+  get(sid, serializer, handOut) {
+    const made = serializer === JSON ? handOut : undefined;
+    return this.call(BY_GET, GET, `${sid}`, undefined, 0, made);
   }
 
   /**
@@ -53,12 +54,12 @@ class NativeBackend {
   set(sid, payload, now, expires, ttl, isLoaded) {
     const ms = expiresIn(this.native, expires, ttl, now);
     // A session that has expired is no longer there (as connect-redis does).
-    if (ms <= 0) return this.call(BY_SET, DEL, `${sid}`, undefined, 0, true);
+    if (ms <= 0) return this.call(BY_SET, DEL, `${sid}`, undefined, 0);
     const value = typeof payload === "function" ? payload() : stringify(payload);
     if (typeof value !== "string") this.native.checkPayload(value);
     const command = isLoaded && !this.resurrect ? SET_XX : SET;
     const left = this.fields.disableTTL ? Number.POSITIVE_INFINITY : ms;
-    return this.call(BY_SET, command, `${sid}`, value, left, true);
+    return this.call(BY_SET, command, `${sid}`, value, left);
   }
 
   /** Moves the expiry of a session. `expires` and `ttl` as for `set`. */
@@ -67,12 +68,12 @@ class NativeBackend {
     if (disableTouch || disableTTL) return Promise.resolve(null);
     const ms = expiresIn(this.native, expires, ttl, now);
     const command = ms <= 0 ? DEL : ms === Number.POSITIVE_INFINITY ? PERSIST : PEXPIRE;
-    return this.call(BY_TOUCH, command, `${sid}`, undefined, ms, true);
+    return this.call(BY_TOUCH, command, `${sid}`, undefined, ms);
   }
 
   /** Deletes a session; no error if there is none. */
   destroy(sid) {
-    return this.call(BY_DESTROY, DEL, `${sid}`, undefined, 0, true);
+    return this.call(BY_DESTROY, DEL, `${sid}`, undefined, 0);
   }
 
   clear() {
@@ -92,9 +93,9 @@ class NativeBackend {
     return this.batches.sweep(this.caller, "all", this.fields.json);
   }
 
-  call(method, command, sid, value, ms, isJson) {
+  call(method, command, sid, value, ms, handOut) {
     const { batches, caller, bounds } = this;
-    return batches.call(caller, bounds, method, command, sid, value, ms, isJson);
+    return batches.call(caller, bounds, method, command, sid, value, ms, handOut);
   }
 
   /** Resolves to null when the connection is closed; what is pending rejects. */

@@ -38,10 +38,10 @@ class ByClient {
     this.fields = fields;
   }
 
-  get(sid, serializer) {
+  get(sid, serializer, handOut) {
     const { calls, fields } = this;
     const key = fields.prefix + sid;
-    const answer = (text) => this.found(key, text, serializer);
+    const answer = (text) => this.found(key, text, serializer, handOut);
     return calls.make("get", key, answer, this.getFor(serializer === JSON), key);
   }
 
@@ -51,13 +51,14 @@ class ByClient {
     return isJson ? get : (getBytes ?? get);
   }
 
-  /** The session of a text, or a promise of it; null where there is none. */
-  found(key, text, serializer) {
+  /** What `handOut` makes of the session of a text, or a promise of it; null if there is none. */
+  found(key, text, serializer, handOut) {
     if (!text || text.length === 0) return null;
     const parsed = serializer.parse(serializer === JSON ? text : asText(text));
+    const handedOut = (session) => this.withTrueExpiry(key, handOut(session));
     return typeof parsed?.then === "function"
-      ? Promise.resolve(parsed).then((session) => this.withTrueExpiry(key, session))
-      : this.withTrueExpiry(key, parsed);
+      ? Promise.resolve(parsed).then(handedOut)
+      : handedOut(parsed);
   }
 
   /**
@@ -114,7 +115,7 @@ class ByClient {
    * @param {number} left milliseconds of the call's time that are left
    * @param {string} clientsKey with what the client puts before every key by itself
    */
-  again(name, left, command, clientsKey, value, ms, onlyExisting, isJson) {
+  again(name, left, command, clientsKey, value, ms, onlyExisting, handOut) {
     const { calls, commands, fields } = this;
     const key = clientsKey.slice(fields.clientPrefix.length);
     const make = (answer, ...call) => {
@@ -131,8 +132,11 @@ class ByClient {
     switch (command) {
       case "GET":
         return make(
-          (text) => this.found(key, text, isJson ? JSON : RECORD),
-          this.getFor(isJson),
+          (text) =>
+            handOut === undefined
+              ? this.found(key, text, RECORD, (record) => record)
+              : this.found(key, text, JSON, handOut),
+          this.getFor(handOut !== undefined),
           key,
         );
       case "SET":

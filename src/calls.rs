@@ -63,13 +63,19 @@ pub fn read<'e>(
     let lengths = numbers.chunks_exact(PER_CALL).map(|n| n[3] + n[4].max(0.0));
     let mut text = Text::read(env, text, lengths.sum::<f64>() as usize)?;
     let mut others = js::elements(env, others).unwrap_or_default().into_iter();
+    let mut last = (0, stores.get(&0));
     let mut handed = Handed::default();
     handed.made.reserve(count);
     for numbers in numbers.chunks_exact(PER_CALL) {
         let name = METHODS.get(numbers[1] as usize).copied();
         let name = name.unwrap_or_default();
         let length = |at: usize| numbers[at] as usize;
-        let settings = stores.get(&(numbers[6] as u32));
+        let store = numbers[6] as u32;
+        // Most of a batch is of one store.
+        if last.0 != store {
+            last = (store, stores.get(&store));
+        }
+        let settings = last.1;
         let prefix = settings.map_or(&[][..], |settings| &settings.prefix);
         let key = StoreError::guard(name, || Ok(session::key(prefix, &text.take(length(3)))));
         let value = if numbers[4] == OTHER {
