@@ -1,7 +1,7 @@
 "use strict";
 
 // The entry. In ES5 to its end, so that a Node that is too old can read it and says so, rather than
-// that it does not understand the syntax of face.js.
+// that it does not understand the syntax of store.js.
 
 if (parseInt(process.versions.node, 10) < 20) {
   throw refusal(
@@ -11,7 +11,7 @@ if (parseInt(process.versions.node, 10) < 20) {
   );
 }
 
-module.exports = require("./face.js");
+module.exports = require("./lib/store.js");
 
 function refusal(message) {
   return Object.defineProperty(new Error(message), "code", {

@@ -6,9 +6,9 @@
 const { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
 const { tmpdir } = require("node:os");
 const path = require("node:path");
-const { isCutOff, isForMusl } = require("../addon/elf.js");
-const { loadError } = require("../addon/error.js");
-const { PLATFORMS, addonFile, findPlatform } = require("../addon/platform.js");
+const { isCutOff, isForMusl } = require("../lib/addon/elf.js");
+const { loadError } = require("../lib/addon/load-error.js");
+const { PLATFORMS, addonFile, findPlatform } = require("../lib/addon/platform.js");
 const { start } = require("./support/run.js");
 
 const ROOT = path.join(__dirname, "..");

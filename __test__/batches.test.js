@@ -1,6 +1,6 @@
 "use strict";
 
-// Calls of one run of JS go to the native side together, and so do their answers (batches.js): each
+// Calls of one run of JS go to the native side together, and so do their answers (lib/native/pending-calls.js): each
 // must get its own all the same.
 
 const fc = require("fast-check");

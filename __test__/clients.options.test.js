@@ -146,7 +146,7 @@ describe("a client that has no connection carries the calls, as its options want
 
 test("each option in the table of docs/clients.md is treated as it says", () => {
   const text = readFileSync(path.join(__dirname, "../docs/clients.md"), "utf8");
-  const options = require("../client/client-options.js");
+  const options = require("../lib/client/client-options.js");
   const rows = [...text.matchAll(/^\| (ioredis|node-redis) +\| ([^|]+)\| (native|client)/gm)];
   expect(rows.length).toBeGreaterThan(7);
   for (const [, library, names, carrier] of rows) {

@@ -4,7 +4,7 @@
 
 const { readFileSync, readdirSync } = require("node:fs");
 const path = require("node:path");
-const { PLATFORMS, addonFile } = require("../addon/platform.js");
+const { PLATFORMS, addonFile } = require("../lib/addon/platform.js");
 const main = require("../package.json");
 
 const ROOT = path.join(__dirname, "..");
@@ -23,7 +23,7 @@ const targets = main.napi.targets.map((target) => {
 test("there is a package for each target, and the loader knows it", () => {
   expect(readdirSync(path.join(ROOT, "npm")).toSorted()).toEqual(targets.toSorted());
   expect(PLATFORMS).toEqual(targets.toSorted());
-  const loader = read("addon.js");
+  const loader = read("lib", "addon", "load.js");
   for (const name of PLATFORMS) {
     const loads = `case "${name}":\n        return checked(require("connect-redis-rs-${name}"));`;
     expect(loader).toContain(loads);

@@ -6,7 +6,7 @@
 const { chmodSync, mkdtempSync, rmSync } = require("node:fs");
 const { tmpdir } = require("node:os");
 const path = require("node:path");
-const { addonFile, findPlatform } = require("../addon/platform.js");
+const { addonFile, findPlatform } = require("../lib/addon/platform.js");
 const { scripts } = require("../package.json");
 const { machine } = require("./check-package/apps.js");
 const { brokenEnvironments } = require("./check-package/broken.js");

@@ -8,7 +8,7 @@ const { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } = req
 const { readdirSync, writeFileSync } = require("node:fs");
 const { tmpdir } = require("node:os");
 const path = require("node:path");
-const { addonFile, findPlatform } = require("../addon/platform.js");
+const { addonFile, findPlatform } = require("../lib/addon/platform.js");
 const manifest = require("../package.json");
 
 const ROOT = path.join(__dirname, "..");

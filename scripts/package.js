@@ -5,7 +5,7 @@
 
 const { accessSync, constants, mkdirSync, readdirSync } = require("node:fs");
 const path = require("node:path");
-const { findPlatform } = require("../addon/platform.js");
+const { findPlatform } = require("../lib/addon/platform.js");
 const { packPair, summaryOf } = require("./pack.js");
 
 try {

@@ -6,7 +6,7 @@
 const { spawnSync } = require("node:child_process");
 const { existsSync, readdirSync, statSync } = require("node:fs");
 const path = require("node:path");
-const { addonFile, findPlatform } = require("../addon/platform.js");
+const { addonFile, findPlatform } = require("../lib/addon/platform.js");
 const { installPackages } = require("./npm-packages.js");
 const { findRedisServer } = require("./redis-server.js");
 const { install, runs } = require("./system.js");

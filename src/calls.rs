@@ -1,4 +1,4 @@
-//! Calls as the face hands them over, and answers as it takes them in (`batches.js`): many at once,
+//! Calls as the face hands them over, and answers as it takes them in (`lib/native/pending-calls.js`): many at once,
 //! their numbers in one array and their texts in one string. To cross between JS and native code
 //! for each of them costs more than all else that a call needs.
 
@@ -212,7 +212,7 @@ impl Answers {
     }
 }
 
-/// Texts as `texts.js` takes them apart.
+/// Texts as `lib/native/packed-strings.js` takes them apart.
 pub struct Texts<'t> {
     pub numbers: &'t [f64],
     pub text: &'t [u8],

@@ -3,9 +3,9 @@
 //! The way of a request, and the room for each step of it:
 //!
 //! ```text
-//! face.js                 the face: an express-session Store around the native class
-//! batches.js              the calls of one run of JS, handed over together
-//!   texts.js, findings.js   texts as they come from here, what sweeps find
+//! lib/store.js                 the face: an express-session Store around the native class
+//! lib/native/pending-calls.js              the calls of one run of JS, handed over together
+//!   lib/native/packed-strings.js, lib/native/scan-results.js   texts as they come from here, what sweeps find
 //! store.rs                RedisStore: sends batches of calls, hears the news    JS thread
 //!   options.rs, servers.rs  the options, checked; those that say where Redis is
 //!   calls.rs                calls as the face hands them over, and their answers
@@ -45,7 +45,7 @@ mod supervisor;
 mod test_panics;
 mod transport;
 
-/// What the addon was built for: the face (`addon.js`) works with its own version alone.
+/// What the addon was built for: the face (`lib/addon/load.js`) works with its own version alone.
 #[napi]
 pub const VERSION: &str = concat!("connect-redis-rs ", env!("CARGO_PKG_VERSION"));
 

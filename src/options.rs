@@ -80,7 +80,7 @@ pub struct Settings {
 impl Config {
     /// Reads what is fixed for the life of the store. `to` says where its commands go: undefined
     /// is the option `url`, `{ask}` the app's client, anything else the parts of a server
-    /// that the face has read from a client (`client/read.js`).
+    /// that the face has read from a client (`lib/client/inspect.js`).
     pub fn read<'e>(
         env: &'e Env,
         host: &Host,
@@ -97,7 +97,7 @@ impl Config {
         {
             return Err(reader.wrong("ttl", "a number of seconds or a function", &ttl));
         }
-        // The face's to use (`batches.js`).
+        // The face's to use (`lib/native/pending-calls.js`).
         reader.check_most(options, "commandsQueueMaxLength")?;
         reader.check_most(options, "commandsQueueMaxBytes")?;
         reader.flag(options, "resurrect")?;

@@ -17,7 +17,7 @@ const A_SERVER: &str = "a url, \"host:port\" or { host, port }";
 
 impl<'e> Reader<'e, '_> {
     /// Where the commands go. `source` is the options of the app, or what was read from its client
-    /// (`client/read.js`), which may name a server by `host` and `port`, or `path`, too.
+    /// (`lib/client/inspect.js`), which may name a server by `host` and `port`, or `path`, too.
     pub fn transport(&self, source: &Unknown<'e>) -> Try<'e, Transport> {
         let given = |name| -> Try<'e, Option<Unknown<'e>>> {
             let value = self.option(source, name)?;

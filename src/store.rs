@@ -20,8 +20,8 @@ use crate::options::{Config, Route, Settings, unknown_options};
 use crate::session;
 use crate::transport::{self, JsClient};
 
-/// The store behind the face (`face.js`). Calls come in batches and by number, and so do their
-/// answers go back (`batches.js`): the promises are the face's.
+/// The store behind the face (`lib/store.js`). Calls come in batches and by number, and so do their
+/// answers go back (`lib/native/pending-calls.js`): the promises are the face's.
 #[napi]
 pub struct RedisStore {
     inner: Rc<Inner>,

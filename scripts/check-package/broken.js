@@ -4,7 +4,7 @@
 
 const fs = require("node:fs");
 const path = require("node:path");
-const { addonFile, findPlatform } = require("../../addon/platform.js");
+const { addonFile, findPlatform } = require("../../lib/addon/platform.js");
 const { READER } = require("./apps.js");
 const { packOther } = require("./other-version.js");
 const { tool } = require("./tools.js");

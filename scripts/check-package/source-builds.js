@@ -4,7 +4,7 @@
 
 const { existsSync, readdirSync } = require("node:fs");
 const path = require("node:path");
-const { addonFile, findPlatform } = require("../../addon/platform.js");
+const { addonFile, findPlatform } = require("../../lib/addon/platform.js");
 const { READER } = require("./apps.js");
 
 const ROOT = path.join(__dirname, "..", "..");

@@ -1,5 +1,5 @@
 //! The app's own JS client as a transport: for the commands of a sweep, which go back to the JS
-//! thread to be carried out there. (Single calls need no way of theirs: `client/by-client.js`.)
+//! thread to be carried out there. (Single calls need no way of theirs: `lib/client/client-backend.js`.)
 
 use napi::{Env, Unknown, ValueType};
 use redis::{Arg, Cmd, Value};

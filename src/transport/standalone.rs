@@ -269,7 +269,7 @@ impl Server {
         let connection = match (&self.address, &self.tls) {
             #[cfg(unix)]
             (Address::Unix(path), _) => Connection::over(UnixStream::connect(path).await?, pushes),
-            // The options and the reader of clients (client/read.js) let none through.
+            // The options and the reader of clients (lib/client/inspect.js) let none through.
             #[cfg(not(unix))]
             (Address::Unix(_), _) => return Err(std::io::Error::from(Unsupported).into()),
             (Address::Tcp(host, port), None) => Connection::over(dial(host, *port).await?, pushes),

@@ -4,8 +4,8 @@
 // it together, and their answers taken in together. To go from JS to native code and back for each
 // call costs more than all else that a call needs.
 
-const { Findings } = require("./findings.js");
-const { OTHER, Texts, roomForAnswers } = require("./texts.js");
+const { Findings } = require("./scan-results.js");
+const { OTHER, Texts, roomForAnswers } = require("./packed-strings.js");
 
 /** The methods that calls are made by, by their numbers in src/calls.rs. */
 const METHODS = ["get", "set", "touch", "destroy"];
@@ -234,7 +234,7 @@ class Batches {
   /**
    * Adds a call to the batch.
    * @param {Caller} caller
-   * @param {import("./client/calls.js").Bounds} bounds
+   * @param {import("../client/client-calls.js").Bounds} bounds
    * @param {number} method of `METHODS`
    * @param {number} command by the number that src/calls.rs knows it by
    * @param {number} ms milliseconds to live

@@ -4,7 +4,7 @@
 // far, and who waits for it.
 
 const { AsyncLocalStorage } = require("node:async_hooks");
-const { Texts } = require("./texts.js");
+const { Texts } = require("./packed-strings.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
 const { parse } = JSON;
@@ -13,7 +13,7 @@ const { parse } = JSON;
 class Findings {
   /**
    * @param {object} face
-   * @param {Float64Array} face.answers where the native side writes its numbers; see texts.js
+   * @param {Float64Array} face.answers where the native side writes its numbers; see packed-strings.js
    * @param {(message: string, code: string) => Error} face.failure
    */
   constructor({ answers, failure }) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 "use strict";
 
-// Builds the addon from the sources in this package and puts it where addon.js looks first: for
+// Builds the addon from the sources in this package and puts it where load.js looks first: for
 // platforms that have no package, and for systems that its file does not run on. An app calls it as
 // connect-redis-rs-build. Needs cargo and a C compiler, and nothing of npm.
 
@@ -12,7 +12,7 @@ const { tmpdir } = require("node:os");
 const path = require("node:path");
 const { addonFile, findPlatform } = require("./platform.js");
 
-const PACKAGE = path.join(__dirname, "..");
+const PACKAGE = path.join(__dirname, "..", "..");
 
 /** What cargo calls the library, by system. */
 const LIBRARY = /\.(?:so|dylib|dll)$/;

@@ -4,10 +4,10 @@
 //
 // A single call is carried out here, on the JS thread and in JS, because the client is: by way of
 // the native side `get` through ioredis was 0.7 times as fast as connect-redis. What is asked of
-// the keyspace is the native side's work (src/keyspace.rs), which sends the commands back (sweeps.js).
+// the keyspace is the native side's work (src/keyspace.rs), which sends the commands back (client-scans.js).
 
 const { isUtf8 } = require("node:buffer");
-const { expiresIn } = require("../native-backend.js");
+const { expiresIn } = require("../native/native-backend.js");
 const { isHalfOver, putExpiry } = require("../serializer.js");
 
 /** What a client's error has for a code where its connection was lost. */
@@ -18,8 +18,8 @@ const RECORD = { parse: (text) => ({ text }) };
 
 class ByClient {
   /**
-   * @param {import("./commands.js").Commands} commands
-   * @param {import("./calls.js").Calls} calls
+   * @param {import("./client-commands.js").Commands} commands
+   * @param {import("./client-calls.js").Calls} calls
    */
   constructor(commands, calls) {
     this.commands = commands;

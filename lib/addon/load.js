@@ -1,26 +1,31 @@
 "use strict";
 
-// Finds and loads the addon: where CONNECT_REDIS_RS_ADDON says it is; else beside this file, where it
-// is built and where a bundler's user may have put it, or in the package of this platform.
+// Finds and loads the addon: where CONNECT_REDIS_RS_ADDON says it is; else in this package, where it
+// is built, or beside the bundle that this file is a part of; or in the package of this platform.
 
 const { existsSync } = require("node:fs");
 const path = require("node:path");
-const { isCutOff } = require("./addon/elf.js");
-const { loadError } = require("./addon/error.js");
-const { addonFile, findPlatform } = require("./addon/platform.js");
-const { version } = require("./package.json");
+const { isCutOff } = require("./elf.js");
+const { loadError } = require("./load-error.js");
+const { addonFile, findPlatform } = require("./platform.js");
+const { version } = require("../../package.json");
+
+/** Whether a bundler has moved this file out of its package. */
+const IS_MOVED = !existsSync(path.join(__dirname, "build-addon.js"));
+const FOLDER = IS_MOVED ? __dirname : path.join(__dirname, "..", "..");
 
 module.exports = load(process.env.CONNECT_REDIS_RS_ADDON);
 
 function load(given) {
   const platform = findPlatform();
-  const beside = path.join(__dirname, addonFile(platform));
+  const beside = path.join(FOLDER, addonFile(platform));
   const failures = [];
   const addon = given
     ? fromFile(path.resolve(given), failures)
     : (fromFile(beside, failures) ?? fromPackage(platform, failures));
   if (addon === undefined) {
-    throw loadError({ platform, version, folder: __dirname, isGiven: Boolean(given), failures });
+    const search = { folder: FOLDER, isMoved: IS_MOVED, isGiven: Boolean(given), failures };
+    throw loadError({ platform, version, ...search });
   }
   return addon;
 }

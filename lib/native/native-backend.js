@@ -13,10 +13,10 @@ const { stringify } = JSON;
 
 class NativeBackend {
   /**
-   * @param {import("./batches.js").Batches} batches
+   * @param {import("./pending-calls.js").Batches} batches
    * @param {object} store
-   * @param {import("./batches.js").Caller} store.caller
-   * @param {import("./client/calls.js").Bounds} store.bounds
+   * @param {import("./pending-calls.js").Caller} store.caller
+   * @param {import("../client/client-calls.js").Bounds} store.bounds
    * @param {boolean} store.resurrect
    */
   constructor(batches, { caller, bounds, resurrect }) {

@@ -3,7 +3,7 @@
 // How an app's client is asked: the few commands the store needs, in the dialect of each library.
 
 const { isProxy } = require("node:util").types;
-const { homeOf } = require("./read.js");
+const { homeOf } = require("./inspect.js");
 
 /**
  * @typedef {object} Commands what the store asks of a client; times in whole seconds
@@ -24,7 +24,7 @@ const { homeOf } = require("./read.js");
  */
 
 /**
- * @param {import("./read.js").Reading} reading
+ * @param {import("./inspect.js").Reading} reading
  * @returns {Commands}
  */
 exports.commandsOf = function commandsOf(client, { dialect, isCluster }) {

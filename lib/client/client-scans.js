@@ -7,8 +7,8 @@
 
 class Sweeps {
   /**
-   * @param {import("./commands.js").Commands} commands
-   * @param {import("./calls.js").Calls} calls
+   * @param {import("./client-commands.js").Commands} commands
+   * @param {import("./client-calls.js").Calls} calls
    */
   constructor(commands, calls) {
     this.commands = commands;

@@ -7,9 +7,9 @@ const { lookup } = require("node:dns/promises");
 const { isIP } = require("node:net");
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { clearTimeout, setTimeout } = require("node:timers");
-const { follow } = require("./following.js");
-const { hasBeenReady, isEnded, isReady, relayOf } = require("./presence.js");
-const { read } = require("./read.js");
+const { follow } = require("./client-events.js");
+const { hasBeenReady, isEnded, isReady, relayOf } = require("./client-status.js");
+const { read } = require("./inspect.js");
 const { isWatched } = require("./tracers.js");
 
 /** How often, in milliseconds, a node-redis client in use is asked whether it is where it was. */
@@ -47,8 +47,8 @@ class Adoption {
   /**
    * @param {object} client
    * @param {object} means
-   * @param {(server: import("./read.js").Server, hear: (event: string) => void) =>
-   *   import("../connection.js").Connection} means.connect
+   * @param {(server: import("./inspect.js").Server, hear: (event: string) => void) =>
+   *   import("../native/connection.js").Connection} means.connect
    * @param {boolean} means.isForced whether the app wants nothing but a connection of our own
    * @param {(reason: string) => Error} means.refusal
    * @param {(decision: string) => void} means.log
@@ -182,7 +182,7 @@ class Adoption {
   /**
    * A connection to where the client is, or why there is none. `passing` says that it may be
    * otherwise with the next call, `isForNow` that it may be in a while.
-   * @returns {Promise<{own?: import("../connection.js").Connection, where?: object, place?: string,
+   * @returns {Promise<{own?: import("../native/connection.js").Connection, where?: object, place?: string,
    *   why?: string, passing?: boolean, isForNow?: boolean}>}
    */
   async tryToAdopt() {

@@ -6,12 +6,12 @@
 
 const { AsyncLocalStorage } = require("node:async_hooks");
 const expressSession = require("express-session");
-const { skipWhileAway } = require("./availability.js");
+const { skipWhileAway } = require("./skip-when-away.js");
 const { attach, checkTransport } = require("./client/attach.js");
-const { statusOf } = require("./client/presence.js");
-const { Connection, Native } = require("./connection.js");
+const { statusOf } = require("./client/client-status.js");
+const { Connection, Native } = require("./native/connection.js");
 const { RedisStoreError, failure, invalid } = require("./errors.js");
-const { HandedOut, Loaded } = require("./marks.js");
+const { HandedOut, Loaded } = require("./loaded-sessions.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
 const { checkServers } = require("./servers.js");
 const { soundCookie } = require("./session-cookie.js");
@@ -219,7 +219,7 @@ function answer(cb, call) {
 }
 
 /**
- * Makes a call of `store`, with the link that is to carry it (client/adoption.js). If it is not
+ * Makes a call of `store`, with the link that is to carry it (client/direct-connection.js). If it is not
  * known yet which that is, the call is made when it is, with the fields the store has now, in the
  * async context it has now, unless its time is over by then.
  */

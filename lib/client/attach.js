@@ -4,15 +4,15 @@
 // it says which server it talks to, a connection beside it takes its place.
 
 const { debuglog } = require("node:util");
-const { Connection } = require("../connection.js");
+const { Connection } = require("../native/connection.js");
 const { failure, invalid } = require("../errors.js");
-const { adoptionOf } = require("./adoption.js");
-const { ByClient } = require("./by-client.js");
-const { Calls } = require("./calls.js");
-const { commandsOf } = require("./commands.js");
-const { isAway, relayOf, troubleOf, watch } = require("./presence.js");
-const { CLIENT_TYPES, read } = require("./read.js");
-const { Sweeps } = require("./sweeps.js");
+const { adoptionOf } = require("./direct-connection.js");
+const { ByClient } = require("./client-backend.js");
+const { Calls } = require("./client-calls.js");
+const { commandsOf } = require("./client-commands.js");
+const { isAway, relayOf, troubleOf, watch } = require("./client-status.js");
+const { CLIENT_TYPES, read } = require("./inspect.js");
+const { Sweeps } = require("./client-scans.js");
 
 const TRANSPORTS = ["auto", "native", "client"];
 /** connect-redis's own step, for clients of unknown kind: they see just what it would ask. */
@@ -23,7 +23,7 @@ const CONNECT_REDIS_SCAN_COUNT = 100;
  * @param {object} store
  * @param {object} store.options the app's
  * @param {string} store.transport the option `transport`
- * @param {object} store.terms of its calls; see face.js
+ * @param {object} store.terms of its calls; see store.js
  * @param {object} store.first its fields, as src/options.rs reads them
  * @param {(event: string) => void} store.emit has the store emit an event
  * @param {(isAway: boolean) => void} store.away tells the store whether the client is away

@@ -3,8 +3,6 @@
 // What an app is told whose addon cannot be loaded: where it was looked for, what loading said, what
 // that means, and what to do.
 
-const { existsSync } = require("node:fs");
-const path = require("node:path");
 const { PLATFORMS } = require("./platform.js");
 
 const ISSUES = "https://github.com/connect-redis-rs/connect-redis-rs/issues";
@@ -45,17 +43,18 @@ const MEANINGS_OF_CODES = {
  * @param {object} search
  * @param {string} search.platform
  * @param {string} search.version this package's
- * @param {string} search.folder where addon.js runs
+ * @param {string} search.folder of this package, or of the bundle it was made a part of
+ * @param {boolean} [search.isMoved] whether it is such a bundle
  * @param {boolean} [search.isGiven] whether CONNECT_REDIS_RS_ADDON says where to look
  * @param {{file?: string, name?: string, error?: Error}[]} search.failures the files and packages that
  *   were tried, with the error of each; without one where a file is not there
  */
-function loadError({ platform, version, folder, isGiven = false, failures }) {
+function loadError({ platform, version, folder, isMoved = false, isGiven = false, failures }) {
   const isSupported = PLATFORMS.includes(platform);
   const lines = [
     `connect-redis-rs ${version}: the native addon for ${platform} cannot be loaded.`,
     isGiven ? "Looked for, as CONNECT_REDIS_RS_ADDON says," : "Looked for",
-    ...failures.flatMap((failure) => linesOf(failure, folder)),
+    ...failures.flatMap((failure) => linesOf(failure, folder, isMoved)),
     "What to do",
     ...(isGiven
       ? ["  0. Unset CONNECT_REDIS_RS_ADDON, to use the package for this platform."]
@@ -71,11 +70,11 @@ function loadError({ platform, version, folder, isGiven = false, failures }) {
 }
 
 /** What is said of a place: what it is, what loading said, and what that means. */
-function linesOf({ file, name, error }, folder) {
+function linesOf({ file, name, error }, folder, isMoved) {
   const place = file ?? `the package ${name}, from ${folder}`;
   if (error === undefined) return [`  - ${place}: no such file`];
   if (name !== undefined && error.code === "MODULE_NOT_FOUND") {
-    return [`  - ${place}: not found`, ...whyAbsent(name, folder).map((line) => `    ${line}`)];
+    return [`  - ${place}: not found`, ...whyAbsent(name, isMoved).map((line) => `    ${line}`)];
   }
   // The rest of a message is Node's stack of modules, or a loader's list of folders.
   const [said] = error.message.split("\n");
@@ -85,8 +84,8 @@ function linesOf({ file, name, error }, folder) {
 }
 
 /** Why a package is not there. */
-function whyAbsent(name, folder) {
-  if (!existsSync(path.join(folder, "addon", "build.js"))) {
+function whyAbsent(name, isMoved) {
+  if (isMoved) {
     return [
       "this code was moved, as bundlers do: leave connect-redis-rs out of the bundle (external),",
       "or copy the .node file of that package beside the bundle, under the name above",

@@ -18,7 +18,7 @@ const { wrappedMethod } = require("./tracers.js");
 /**
  * @typedef {object} Reading what a client was found to be
  * @property {"node-redis 4" | "node-redis" | "ioredis" | "callbacks" | "connect-redis" |
- *   "connect-redis with node-redis 4" | undefined} dialect how it is asked; see commands.js.
+ *   "connect-redis with node-redis 4" | undefined} dialect how it is asked; see client-commands.js.
  *   Undefined if nothing tells: then no session is stored, as it might never expire
  * @property {"node-redis" | "ioredis"} [library] what it is for tracers
  * @property {string} name what messages call it

@@ -3,9 +3,9 @@
 // Opens a native object (src/store.rs): a connection to Redis, or what scans through an app's client.
 
 const { setImmediate } = require("node:timers");
-const { RedisStore: Native } = require("./addon.js");
-const { Batches, Caller, Waiting } = require("./batches.js");
-const { failure, invalid } = require("./errors.js");
+const { RedisStore: Native } = require("../addon/load.js");
+const { Batches, Caller, Waiting } = require("./pending-calls.js");
+const { failure, invalid } = require("../errors.js");
 const { NativeBackend } = require("./native-backend.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
