@@ -154,6 +154,14 @@ impl Command {
         }
     }
 
+    /// Whether it writes to a session.
+    pub fn is_write(&self) -> bool {
+        matches!(
+            self,
+            Command::Set { .. } | Command::Touch { .. } | Command::Destroy { .. }
+        )
+    }
+
     /// How many Redis commands it is.
     pub fn replies(&self) -> usize {
         match self {

@@ -5,7 +5,7 @@
 //! queued the other way, and the JS thread is woken once for as many as there are when it looks.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -264,6 +264,8 @@ pub struct Shared {
     pub gives_back: bool,
     /// Whether that has happened.
     pub has_given_up: AtomicBool,
+    /// How many connections were lost or left.
+    pub lost: AtomicU64,
     /// Whether there are several servers, each with a part of the keys.
     pub is_cluster: bool,
     /// Whether a server has been silent for too long, so that another may have taken its place.
@@ -314,6 +316,7 @@ impl Shared {
             by_client,
             gives_back,
             has_given_up: AtomicBool::new(false),
+            lost: AtomicU64::new(0),
             is_cluster,
             in_doubt: AtomicBool::new(false),
         })

@@ -9,6 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use futures_util::FutureExt;
@@ -86,9 +87,26 @@ impl Sweep {
         if shared.is_cluster {
             self.pass_over_cluster(shared, &mut progress).await?;
         } else {
-            self.pass(shared, &mut progress, To::Key).await?;
+            self.pass_over_server(shared, &mut progress).await?;
         }
         Ok((self.purpose == Purpose::Length).then_some(progress.seen.0.len()))
+    }
+
+    /// Goes over the one server. If the connection has been lost or left meanwhile, another server may
+    /// have taken its place, to which a cursor of the first means nothing: it is gone over once more.
+    async fn pass_over_server(
+        &self,
+        shared: &Shared,
+        progress: &mut Progress,
+    ) -> Result<(), StoreError> {
+        for _ in 0..MOST_PASSES {
+            let before = shared.lost.load(Ordering::Acquire);
+            self.pass(shared, progress, To::Key).await?;
+            if shared.lost.load(Ordering::Acquire) == before {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Goes over every master. A key that moves from one that is still to be scanned to one that has

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 use crate::engine::{Call, News, Shared, Status};
 use crate::error::{ConnectError, ServerName, StoreError};
 use crate::slots::{Node, Redirect, redirect};
-use crate::transport::{Batch, Connection, Sender, Target};
+use crate::transport::{Batch, Connection, Sender, Target, is_passing};
 
 /// Calls that go out as one batch. More than this and the first waits for the last.
 const BATCH: usize = 1024;
@@ -32,6 +32,10 @@ const BACKOFF_MOST: Duration = Duration::from_millis(800);
 /// dead: a peer that vanished behind a firewall never says so. One that is merely slow is not: its
 /// late replies are waited for, though nobody needs them any more.
 const SILENCE: u32 = 2;
+
+/// How often a server that has been a replica for long is left to see whether another has its name
+/// now: each time, what is in flight is sent again.
+const LOOK_FOR_MASTER: Duration = Duration::from_secs(1);
 
 /// A lane's number in its store.
 pub type LaneId = u32;
@@ -115,6 +119,13 @@ pub struct Lane {
     /// connections and drops them is no better than one that takes none.
     attempts: u32,
     last_error: Option<ConnectError>,
+    /// Whether the server, or the one before it, has ever carried out a write.
+    has_written: bool,
+    /// Since when it refuses writes, as a replica does.
+    replica_since: Option<Instant>,
+    /// The last connection that was left because its server is not the one to talk to, and when. What
+    /// was in flight there has not been lost: it may be sent again as often as that happens.
+    left: Option<(u64, Instant)>,
 }
 
 impl Lane {
@@ -135,6 +146,9 @@ impl Lane {
             waiting: VecDeque::new(),
             attempts: 0,
             last_error: None,
+            has_written: false,
+            replica_since: None,
+            left: None,
         };
         lane.connect();
         lane
@@ -285,6 +299,7 @@ impl Lane {
 
     fn drop_connection(&mut self) {
         self.connection += 1;
+        self.shared.lost.fetch_add(1, Ordering::AcqRel);
         self.stale += std::mem::take(&mut self.aloft) + std::mem::take(&mut self.older);
         self.close();
     }
@@ -312,17 +327,12 @@ impl Lane {
         }
         match landed.landing {
             Landing::Replied(calls, values) => {
-                let returned = self.deliver(calls, values);
-                // Calls to be made again here: the server is not the one to talk to now.
-                if returned
-                    .iter()
-                    .any(|call| matches!(call, Returned::Unsent(_)))
-                {
-                    if is_current {
-                        self.reconnect();
-                    }
-                } else {
+                let Delivered { returned, leaves } = self.deliver(calls, values);
+                if !leaves {
                     self.attempts = 0;
+                } else if is_current {
+                    self.left = Some((self.connection, Instant::now()));
+                    self.reconnect();
                 }
                 if is_current
                     && returned
@@ -338,7 +348,8 @@ impl Lane {
                 if is_current {
                     self.reconnect();
                 }
-                self.take_back(calls, &error)
+                let was_left = self.left.is_some_and(|(left, _)| left == landed.connection);
+                self.take_back(calls, &error, was_left)
             }
             Landing::Silent => {
                 if is_current {
@@ -350,8 +361,9 @@ impl Lane {
     }
 
     /// Gives each call its replies; returns those that were not carried out.
-    fn deliver(&self, calls: Vec<Call>, values: Vec<Value>) -> Vec<Returned> {
+    fn deliver(&mut self, calls: Vec<Call>, values: Vec<Value>) -> Delivered {
         let mut returned = Vec::new();
+        let (mut is_left, mut leaves) = (false, false);
         let mut values = values.into_iter();
         let came = Instant::now();
         let shared = self.shared.clone();
@@ -367,57 +379,92 @@ impl Lane {
                     &mut values
                 };
                 let refusal = match replies.as_slice().first() {
-                    Some(Value::ServerError(error)) if call.is_open() => self.refusal(error),
-                    _ => None,
+                    // What comes after a call that is made again must not overtake it.
+                    Some(_) if call.is_open() && is_left => Some(Refusal::Left),
+                    Some(Value::ServerError(error)) if call.is_open() => self.refusal(error, came),
+                    Some(Value::ServerError(_)) => None,
+                    _ => {
+                        if call.command.is_write() {
+                            self.has_written = true;
+                            self.replica_since = None;
+                        }
+                        None
+                    }
                 };
-                if let Some(refusal) = refusal {
-                    replies.take(count).for_each(drop);
-                    call.asking = false;
-                    returned.push(match refusal {
-                        Refusal::Left => Returned::Unsent(call),
-                        Refusal::Redirected(to) => Returned::Redirected(call, to),
-                        Refusal::Unserved(why) => Returned::Unserved(call, why),
-                    });
-                } else {
-                    let answer = call.command.read(replies, call.name, &self.name, came);
-                    call.answer(answer, news);
-                }
+                is_left |= matches!(refusal, Some(Refusal::Left));
+                leaves |= matches!(refusal, Some(Refusal::Left | Refusal::Told));
+                let back = match refusal {
+                    None | Some(Refusal::Told) => {
+                        let answer = call.command.read(replies, call.name, &self.name, came);
+                        call.answer(answer, news);
+                        continue;
+                    }
+                    Some(refusal) => refusal,
+                };
+                replies.take(count).for_each(drop);
+                call.asking = false;
+                returned.push(match back {
+                    Refusal::Redirected(to) => Returned::Redirected(call, to),
+                    Refusal::Unserved(why) => Returned::Unserved(call, why),
+                    Refusal::Left | Refusal::Told => Returned::Unsent(call),
+                });
             }
         });
-        returned
+        Delivered { returned, leaves }
     }
 
     /// Whether an error says that the command was not carried out, and may be elsewhere or later.
-    fn refusal(&self, error: &ServerError) -> Option<Refusal> {
+    fn refusal(&mut self, error: &ServerError, now: Instant) -> Option<Refusal> {
         if self.shared.gives_back {
-            return None; // What follows a client answers as the client would.
+            // What follows a client answers as the client would. But a server that has become a
+            // replica is left to the client, which may know another.
+            return (error.code() == READONLY).then_some(Refusal::Left);
         }
         if let Some(node) = &self.node {
             if let Some(to) = redirect(error, &node.host) {
                 return Some(Refusal::Redirected(to));
             }
-            if matches!(error.code(), "CLUSTERDOWN" | "TRYAGAIN" | "READONLY") {
-                return Some(Refusal::Unserved(ConnectError {
-                    code: error.code().into(),
-                    reason: format!("{} {}", error.code(), error.details().unwrap_or_default())
-                        .into(),
-                }));
+            if matches!(error.code(), "CLUSTERDOWN" | "TRYAGAIN" | READONLY) {
+                return Some(Refusal::Unserved(said(error)));
             }
         }
-        (self.target.is_left_for(error.code()) && !self.shared.limits.fails_at_once)
-            .then_some(Refusal::Left)
+        let limits = self.shared.limits;
+        if error.code() == READONLY {
+            // A master that has become a replica: soon the name is that of the new master. One that
+            // was never anything else may be meant: then reads go on, and writes fail at once.
+            let since = *self.replica_since.get_or_insert(now);
+            let was_master = self.has_written || self.target.is_sentinel();
+            let waits = was_master && now - since < limits.command && !limits.fails_at_once;
+            if waits {
+                self.last_error = Some(said(error));
+                return Some(Refusal::Left);
+            }
+            let is_time = self
+                .left
+                .is_none_or(|(_, last)| now - last >= LOOK_FOR_MASTER);
+            return is_time.then_some(Refusal::Told);
+        }
+        if !is_passing(error.code()) {
+            return None;
+        }
+        Some(if limits.fails_at_once {
+            Refusal::Told
+        } else {
+            Refusal::Left
+        })
     }
 
     /// Takes back the calls of a broken connection that may be sent once more; rejects the others.
-    fn take_back(&self, calls: Vec<Call>, error: &RedisError) -> Vec<Returned> {
+    /// With `was_left` it was we who left it.
+    fn take_back(&self, calls: Vec<Call>, error: &RedisError, was_left: bool) -> Vec<Returned> {
         let mut returned = Vec::new();
         tell(&self.shared, |news| {
             for mut call in calls.into_iter().filter(Call::is_open) {
-                if call.retried && !self.shared.gives_back {
+                if call.retried && !was_left && !self.shared.gives_back {
                     let lost = StoreError::lost(call.name, &self.name, error);
                     call.answer(Err(lost), news);
                 } else {
-                    call.retried = true;
+                    call.retried |= !was_left;
                     call.asking = false;
                     returned.push(Returned::Unsent(call));
                 }
@@ -443,9 +490,31 @@ impl Lane {
     }
 }
 
+/// The answers of a batch are given.
+struct Delivered {
+    /// The calls that were not carried out.
+    returned: Vec<Returned>,
+    /// Whether the server is not the one to talk to now, and the connection is to be left.
+    leaves: bool,
+}
+
+/// What a replica says to a write.
+const READONLY: &str = "READONLY";
+
+/// What a server has said, as the reason why calls wait.
+fn said(error: &ServerError) -> ConnectError {
+    ConnectError {
+        code: error.code().into(),
+        reason: format!("{} {}", error.code(), error.details().unwrap_or_default()).into(),
+    }
+}
+
 /// Why a server has not carried out a command.
 enum Refusal {
+    /// It is not the one to talk to: the call is made again on another connection.
     Left,
+    /// Likewise, but the call is answered with the error.
+    Told,
     Redirected(Redirect),
     Unserved(ConnectError),
 }

@@ -12,10 +12,13 @@ const net = require("node:net");
  *   connection that was there meanwhile stays silent for good.
  * - `refuse()`: closes all connections and takes no more.
  * - `heal()`: none of these any more.
+ * - `point(server)`: new connections go to another server, as when a name is moved in DNS. Those
+ *   that are there stay where they are.
  *
  * `connections` counts those it has taken.
  */
-async function startProxy(server) {
+async function startProxy(first) {
+  let server = first;
   const pairs = new Set();
   let lag = 0;
   let bytesLeft = Infinity;
@@ -75,6 +78,9 @@ async function startProxy(server) {
     swallow() {
       isSwallowing = true;
       for (const pair of pairs) pair.isSilent = true;
+    },
+    point(other) {
+      server = other;
     },
     refuse,
     async heal() {

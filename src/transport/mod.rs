@@ -85,18 +85,17 @@ impl Target {
         }
     }
 
+    /// Whether sentinels name the server, so that it was the master when it was connected to.
+    pub fn is_sentinel(&self) -> bool {
+        matches!(self.kind, Kind::Sentinel(_))
+    }
+
     /// Tries once to connect, log in and select the database. Bounded in time by the caller.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
         match &self.kind {
             Kind::Standalone(server) => server.connect().await,
             Kind::Sentinel(sentinel) => sentinel.connect().await,
         }
-    }
-
-    /// Whether a server that answers with this error is not, or not now, the one to talk to, and
-    /// another attempt to connect may find the right one. The command has not been carried out.
-    pub fn is_left_for(&self, code: &str) -> bool {
-        is_passing(code) || code == "READONLY" && matches!(self.kind, Kind::Sentinel(_))
     }
 }
 
