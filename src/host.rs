@@ -125,7 +125,11 @@ impl Host {
         js::write_numbers(env, &self.answers.get(env), texts.numbers)?;
         let others = match texts.others {
             [] => js::undefined(env),
-            others => js::list(env, others, |env, text| js::string(env, text))?,
+            // What is no text, as a serializer of the app's may have made it, goes as the bytes it is.
+            others => js::list(env, others, |env, text| match std::str::from_utf8(text) {
+                Ok(_) => js::string(env, text),
+                Err(_) => js::buffer(env, text),
+            })?,
         };
         Ok([js::string(env, texts.text)?, others])
     }

@@ -284,6 +284,69 @@ function describeBehaviour(kind) {
       ]);
     });
 
+    ours("a serializer that returns bytes gets them back, in get and in all", "bytes", async () => {
+      const { gzipSync, gunzipSync } = require("node:zlib");
+      const v8 = require("node:v8");
+      const seen = [];
+      const noted = (read) => {
+        seen.push(typeof read === "string" ? "text" : Buffer.isBuffer(read) && "bytes");
+        return read;
+      };
+      const serializers = {
+        gzip: {
+          stringify: (session) => gzipSync(JSON.stringify(session)),
+          parse: (read) => JSON.parse(gunzipSync(noted(read))),
+        },
+        v8: { stringify: v8.serialize, parse: (read) => v8.deserialize(noted(read)) },
+        bytes: {
+          stringify: () => Buffer.from([0xff, 0, 0xc3, 0x28, 0xe2, 0x82]),
+          parse: (read) => ({ user: noted(read).toString("hex"), n: [1, "é", null] }),
+        },
+        async: {
+          stringify: (session) => gzipSync(JSON.stringify(session)),
+          parse: async (read) => JSON.parse(gunzipSync(noted(read))),
+        },
+      };
+      for (const [name, serializer] of Object.entries(serializers)) {
+        const store = await make({ serializer, prefix: `${name}:` });
+        const session = {
+          user: name === "bytes" ? "ff00c328e282" : "Ada",
+          n: [1, "é", null],
+        };
+        await store.set("a", session);
+        expect(await store.get("a")).toEqual(session);
+        expect(await store.all()).toEqual([{ ...session, id: "a" }]);
+      }
+      expect(seen).toEqual(Array(8).fill("bytes"));
+    });
+
+    same("a serializer that returns text gets text back", async () => {
+      const read = [];
+      const serializer = {
+        stringify: (session) => Buffer.from(`größer 😀 ${JSON.stringify(session)}`),
+        parse: (text) => {
+          read.push(text);
+          return JSON.parse(text.slice(text.indexOf("{")));
+        },
+      };
+      const store = await make({ serializer });
+      await store.set("a", { n: 1 });
+      expect(await store.get("a")).toEqual({ n: 1 });
+      expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
+      expect(read).toEqual(Array(2).fill('größer 😀 {"n":1}'));
+    });
+
+    same(
+      "bytes in a JSON text that are no UTF-8 are replaced, as by a client",
+      "binary",
+      async () => {
+        const store = await make();
+        await witness.set("sess:a", Buffer.from("7b2278223a22ff61227d", "hex"));
+        expect(await store.get("a")).toEqual({ x: "\ufffda" });
+        expect(await store.all()).toEqual([{ x: "\ufffda", id: "a" }]);
+      },
+    );
+
     same("bad JSON rejects", async () => {
       const store = await make();
       await witness.set("sess:a", "{bad");

@@ -18,6 +18,7 @@
 // - `turns`: the event loop turns meanwhile; a client gives all replies of a packet at once
 // - `timers`: it can do with fake timers; a client of the app's needs true ones
 // - `types`: only strings are seen; `wrongtype`: Redis's error for anything else
+// - `bytes`: a client that can be asked for bytes as they are
 // - `binary`, `patterns`, `strict`, `clock`: any character in a key, patterns as Redis reads them,
 //   its checks of arguments, a clock apart from the app's; not every fake has them
 
@@ -37,7 +38,7 @@ const BY_CLIENT = ["ms", "fresh", "turns", "timers"];
 /** What the first calls of a store do not show if its client is not ready, and so carries them. */
 const FIRST_BY_CLIENT = ["ms", "fresh", "turns"];
 /** What a fake that keeps its data to itself does not do as Redis does. */
-const FAKE = ["wrongtype", "binary", "patterns", "strict", "clock"];
+const FAKE = ["wrongtype", "binary", "bytes", "patterns", "strict", "clock"];
 const PREFIX = "app:";
 const USER = { username: "ada", password: "s e:c@ret" };
 const USER_ARGS = ["--user", "ada", "on", `>${USER.password}`, "~*", "&*", "+@all"];
@@ -184,10 +185,15 @@ function nodeRedis(version) {
           connected(createSentinel({ name: sentinel.name, sentinelRootNodes: sentinel.sentinels })),
         { start: startSentinel },
       ),
-      byClient(`${name}: legacy()`, "client", async ({ server }) => {
-        const made = await connected(createClient({ url: server.url }));
-        return Object.assign(made.legacy(), { destroy: () => made.destroy() });
-      }),
+      byClient(
+        `${name}: legacy()`,
+        "client",
+        async ({ server }) => {
+          const made = await connected(createClient({ url: server.url }));
+          return Object.assign(made.legacy(), { destroy: () => made.destroy() });
+        },
+        { lacks: ["bytes"] },
+      ),
     );
   }
   if (version === 6) {
@@ -366,7 +372,7 @@ const fakes = [
         destroy: () => client.destroy(),
       };
     },
-    { lacks: ["types", "xx", "persist", "pttl", "unlink", "step"] },
+    { lacks: ["types", "xx", "persist", "pttl", "unlink", "step", "bytes"] },
   ),
   byClient(
     "hand-made, with callbacks (node-redis 3 style)",
@@ -387,14 +393,19 @@ const fakes = [
       }
       return made;
     },
-    { lacks: ["types", "unlink", "xx"] },
+    { lacks: ["types", "unlink", "xx", "bytes"] },
   ),
-  byClient("node-redis 6 with its method get overridden", "client", async (site) => {
-    const client = await under(site);
-    const get = client.get.bind(client);
-    client.get = async (key) => get(key);
-    return client;
-  }),
+  byClient(
+    "node-redis 6 with its method get overridden",
+    "client",
+    async (site) => {
+      const client = await under(site);
+      const get = client.get.bind(client);
+      client.get = async (key) => get(key);
+      return client;
+    },
+    { lacks: ["bytes"] },
+  ),
   byClient("ioredis 5 subclassed, with its method set overridden", "client", ({ server }) => {
     class Mine extends ioredis[5].Redis {
       set(...args) {
@@ -415,12 +426,16 @@ const fakes = [
         },
       });
     },
-    { lacks: ["unlink"] },
+    { lacks: ["unlink", "bytes"] },
   ),
-  byClient("node-redis 3", "client", ({ server }) =>
-    require("redis-3")
-      .createClient(server.url)
-      .on("error", () => {}),
+  byClient(
+    "node-redis 3",
+    "client",
+    ({ server }) =>
+      require("redis-3")
+        .createClient(server.url)
+        .on("error", () => {}),
+    { lacks: ["bytes"] },
   ),
   byClient("redis-mock", "client", ({ fake }) => fake, {
     start: startFake(() => require("redis-mock").createClient()),

@@ -3,7 +3,7 @@
 /**
  * How the native side hands over texts (src/calls.rs): one after the other in one string, as to make
  * a string costs more than to copy it; those that are not ASCII, whose length in bytes is another,
- * each by itself. Numbers beside them say how long each is.
+ * each by itself, as a string or, if it is no valid UTF-8, as a Buffer. Numbers beside them say how long each is.
  */
 
 /** Numbers that stand for an answer: the number of its call, the length of its text, its expiry. */
@@ -54,8 +54,9 @@ class Texts {
   /** What is stored, for the face to have parsed: the text, and the key's expiry where it is told. */
   record() {
     const expires = this.answers[this.at + 2];
-    // A copy: an app that keeps a part of this text must not keep all others with it.
-    const text = `>${this.own}`.slice(1);
+    // A copy: an app that keeps a part of this text must not keep all others with it. What is no text
+    // is a Buffer of its own.
+    const text = typeof this.own === "string" ? `>${this.own}`.slice(1) : this.own;
     return Number.isNaN(expires) ? { text } : { text, expires };
   }
 }
