@@ -2,6 +2,7 @@ export {
   type AnyClient,
   type Callback,
   type ClientMethod,
+  type Credential,
   default,
   type IoredisLike,
   type NodeRedisLike,

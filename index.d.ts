@@ -41,7 +41,8 @@ declare class RedisStore extends Store {
    * `redis://localhost:6379`. Does not wait for Redis, and does not keep the process alive while no
    * call is pending.
    * @throws {TypeError} with the code `ERR_INVALID_ARG_VALUE` for an option of the wrong type; the
-   *   message names it and what was given. An option that does not exist is warned about.
+   *   message names it and what was given, and for options that mean a server, of which nothing says
+   *   where it is. An option that does not exist, or does nothing beside a `client`, is warned about.
    */
   constructor(options?: RedisStore.RedisStoreOptions);
   /** The same; apps take the type of the options from here: `ConstructorParameters`. */
@@ -246,8 +247,10 @@ declare namespace RedisStore {
   export interface RedisStoreOptions {
     /**
      * The server: `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS, or
-     * `unix:///path/to/socket[?db=&user=&pass=]`. One of `url`, `cluster`, `sentinel` and `client`
-     * says where Redis is; two of them are a `TypeError`.
+     * `unix:///path/to/socket`; the parameters `db`, `user`, `pass`, `family`, `connectionName`,
+     * `connectTimeout` and `commandTimeout` are read, others are a `TypeError`. One of `url`,
+     * `cluster` and `sentinel` says where Redis is; two of them are a `TypeError`, and beside a
+     * `client` they do nothing.
      * @default "redis://localhost:6379"
      */
     url?: string | URL | null | undefined;
@@ -260,13 +263,19 @@ declare namespace RedisStore {
     sentinel?: SentinelOptions | null | undefined;
     /**
      * How to speak TLS; `true` for Node's defaults. A `rediss://` url needs none, and `false` beside
-     * one is a `TypeError`, as is TLS over a Unix socket.
+     * one is a `TypeError`, as is TLS over a Unix socket, or without anything that says where Redis is.
      */
     tls?: boolean | TlsOptions | null | undefined;
-    /** As whom to log in (AUTH), in place of what the url says. */
-    username?: string | null | undefined;
-    /** What to log in with (AUTH), in place of what the url says. No message ever holds it. */
-    password?: string | null | undefined;
+    /**
+     * As whom to log in (AUTH), in place of what the url says. Empty counts as not given. Without
+     * anything that says where Redis is, a `TypeError`.
+     */
+    username?: Credential | null | undefined;
+    /**
+     * What to log in with (AUTH), in place of what the url says, as `username`. No message ever holds
+     * it.
+     */
+    password?: Credential | null | undefined;
     /**
      * The number of the database (SELECT), in place of what the url says. A cluster has but 0.
      * @default 0
@@ -366,6 +375,15 @@ declare namespace RedisStore {
     resurrect?: boolean | null | undefined;
   }
 
+  /**
+   * A user's name or password; or a function that gives it, called before each login, for those that
+   * change (tokens of Azure, AWS, Vault). What it throws, no answer within `connectTimeout`, or
+   * anything but a string (`undefined` and `null` are none) is a failed attempt to connect.
+   */
+  export type Credential =
+    | string
+    | (() => string | null | undefined | PromiseLike<string | null | undefined>);
+
   /** A server of a cluster, or a sentinel: a url, `"host:port"`, or host and port. */
   export type Server =
     | string
@@ -384,9 +402,9 @@ declare namespace RedisStore {
     /** The sentinels, one or more; the port is 26379 where none is given. */
     nodes: readonly Server[];
     /** As whom to log in to the sentinels. */
-    username?: string | null | undefined;
+    username?: Credential | null | undefined;
     /** What to log in to the sentinels with. */
-    password?: string | null | undefined;
+    password?: Credential | null | undefined;
     /** How to speak TLS to the sentinels. */
     tls?: boolean | TlsOptions | null | undefined;
   }
@@ -403,7 +421,7 @@ declare namespace RedisStore {
     servername?: string | null | undefined;
     /**
      * `false` takes any certificate: the connection is encrypted, but to whom is not known.
-     * @default true
+     * @default true, or false with NODE_TLS_REJECT_UNAUTHORIZED=0, as in Node
      */
     rejectUnauthorized?: boolean | null | undefined;
     /**
@@ -428,7 +446,7 @@ declare namespace RedisStore {
     /**
      * The server's word (`WRONGTYPE`, `NOAUTH`, `WRONGPASS`, `OOM`, `READONLY` …), or
      * `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`, `ETIMEDOUT`, `ENOBUFS`, `ECLOSED`, `ECLIENT`,
-     * `EINTERNAL` (a bug of this library).
+     * `ECREDENTIALS` (a function given as `username` or `password` has failed), `EINTERNAL` (a bug of this library).
      */
     code: string;
     /** The error underneath, where there is one. */

@@ -679,7 +679,6 @@ describe("an option that cannot be", () => {
       { client: six(), clientType: "redis" },
       /clientType must be one of "node-redis", "node-redis-4", "ioredis", "callbacks", got "redis"/,
     ],
-    ["client and url", { client: six(), url: "redis://u:secret@h" }, /not both/],
     [
       "a transport there is not",
       { client: six(), transport: "rust" },

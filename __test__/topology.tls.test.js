@@ -424,6 +424,68 @@ needingTls(describe)("authorities of the process", () => {
   });
 });
 
+needingTls(describe)("NODE_TLS_REJECT_UNAUTHORIZED=0", () => {
+  /** What becomes of calls of stores, made in a process with that variable, and its warnings. */
+  async function child(made, value = "0") {
+    const port = await freePort();
+    await start({ args: tlsArgs(site, port) });
+    const { stdout, stderr } = await run(
+      `import { RedisStore } from "connect-redis-rs";
+       const at = "localhost:" + process.env.PORT;
+       const url = "rediss://" + at;
+       const more = { commandTimeout: 1000 };
+       const said = (store) =>
+         store.set("a", {}).then(
+           () => "accepted, " + store.transport,
+           ({ code, message }) => (/no cluster|unknown command/i.test(message) ? "accepted" : code),
+         );
+       ${made}
+       process.exit();`,
+      { PORT: `${port}`, NODE_TLS_REJECT_UNAUTHORIZED: value, NODE_EXTRA_CA_CERTS: "" },
+    );
+    return { said: stdout.trim().split("\n"), warnings: stderr.match(/Warning: .*/g) ?? [] };
+  }
+  const print = (options) => `console.log(await said(new RedisStore({ ${options}, ...more })));`;
+  const WARNING = expect.stringContaining("Setting the NODE_TLS_REJECT_UNAUTHORIZED environment");
+
+  test("is as in Node: servers need not be trusted if an app does not say so, with one warning", async () => {
+    const { said, warnings } = await child(
+      [
+        print("url"),
+        print('url: "redis://" + at, tls: true'),
+        print('url, tls: { servername: "another" }'),
+        print("cluster: [url]"),
+        print('sentinel: { name: "m", nodes: [url] }'),
+        print('sentinel: { name: "m", nodes: [at], tls: {} }'),
+        print("url, tls: { rejectUnauthorized: true }"),
+      ].join("\n"),
+    );
+    const accepted = Array(3).fill("accepted, native");
+    const refused = "SELF_SIGNED_CERT_IN_CHAIN";
+    expect(said).toEqual([...accepted, "accepted", "accepted", "accepted", refused]);
+    expect(warnings).toEqual([WARNING]);
+  });
+
+  test("holds beside a client, of which Node has warned", async () => {
+    const { said, warnings } = await child(
+      `import { createClient } from "redis";
+       const client = createClient({ url });
+       await client.connect();
+       ${print('client, transport: "native"')}`,
+    );
+    expect(said).toEqual(["accepted, native"]);
+    expect(warnings).toEqual([WARNING]);
+  });
+
+  test("of another value, and without TLS, changes nothing", async () => {
+    const { said, warnings } = await child(print("url"), "1");
+    expect(said).toEqual(["SELF_SIGNED_CERT_IN_CHAIN"]);
+    expect(warnings).toEqual([]);
+    const plain = await child(print(`url: "${redis.url}"`));
+    expect(plain).toEqual({ said: ["accepted, native"], warnings: [] });
+  });
+});
+
 needingTls(test)(
   "a connection with TLS that is cut is made again, and the call sent once more",
   async () => {

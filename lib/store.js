@@ -9,13 +9,12 @@ const expressSession = require("express-session");
 const { skipWhileAway } = require("./skip-when-away.js");
 const { attach, checkTransport } = require("./client/attach.js");
 const { statusOf } = require("./client/client-status.js");
-const { Connection, Native } = require("./native/connection.js");
+const { Connection } = require("./native/connection.js");
 const { RedisStoreError, failure, invalid } = require("./errors.js");
 const { HandedOut, Loaded } = require("./loaded-sessions.js");
+const { checkClient, checkOptions } = require("./options.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
-const { checkServers } = require("./servers.js");
 const { soundCookie } = require("./session-cookie.js");
-const { checkTls } = require("./tls.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later, and the
 // store's own work must go on.
@@ -53,12 +52,8 @@ function defineStore({ Store, Cookie }) {
       this.disableTouch = options.disableTouch ?? false;
 
       checkSerializer(this.serializer, invalid);
-      const warning = Native.warning(Object.keys(options));
       checkTransport(options, invalid);
-      checkServers(options, invalid);
-      checkTls(options.tls, invalid);
-      checkTls(options.sentinel?.tls, invalid);
-      const client = checkClient(options);
+      const { client, warn } = checkOptions(options, invalid);
       const state = { client: this.client, Cookie, isClosed: false };
       // Whatever comes of no call of the app's is told in the async context the store was made in.
       state.outside = AsyncLocalStorage.snapshot();
@@ -67,7 +62,7 @@ function defineStore({ Store, Cookie }) {
       Object.defineProperty(this, kState, { value: state });
       if (client === undefined) state.link = openOwn(this, options);
       else attachTo(this, state);
-      if (warning) process.emitWarning(warning, { code: "CONNECT_REDIS_RS_OPTION" });
+      warn();
     }
 
     get(sid, cb) {
@@ -304,7 +299,7 @@ function attachTo(store, state) {
   };
   const away = (isAway) => nextTick(() => reference.deref()?.[kState].away?.(isAway));
   const first = firstFields(store, options);
-  const attached = attach(checkClient({ client }), {
+  const attached = attach(checkClient({ client }, invalid), {
     options,
     transport,
     terms: termsOf(store, options),
@@ -388,31 +383,6 @@ function told(store, link) {
     link.told = { ...fields, scanCountSet };
   }
   return link;
-}
-
-/** The options that say where Redis is. */
-const SERVERS = ["url", "cluster", "sentinel"];
-
-/** The option `client`, where there is one to use. */
-function checkClient(options) {
-  const { client } = options;
-  const server = SERVERS.find((name) => options[name] !== undefined && options[name] !== null);
-  if (client === undefined || client === null) {
-    if ("client" in options && server === undefined) {
-      // Not localhost: an app that gives a client has another server in mind.
-      throw invalid(`RedisStore: the option client is ${client}; leave it out for localhost:6379`);
-    }
-    return undefined;
-  }
-  if (typeof client !== "object" && typeof client !== "function") {
-    throw invalid(
-      `RedisStore: the option client must be a Redis client, got a ${typeof client}; a server is given as url`,
-    );
-  }
-  if (server !== undefined) {
-    throw invalid(`RedisStore: give a client or a ${server}, not both`);
-  }
-  return client;
 }
 
 /** The fields a store has when a link is made for it. While nobody has set `scanCount`, it is ours. */

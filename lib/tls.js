@@ -34,4 +34,21 @@ function checkTls(tls, invalid) {
   throw invalid(`RedisStore: the option tls.${unknown} ${said}`);
 }
 
-module.exports = { TLS_OPTIONS, checkTls, unknownTlsOption };
+let hasWarned = false;
+
+/**
+ * Whether a server must be trusted if the app does not say: not with NODE_TLS_REJECT_UNAUTHORIZED=0,
+ * as in Node, whose warning this is.
+ */
+function rejectsUnauthorized(warns) {
+  if (process.env.NODE_TLS_REJECT_UNAUTHORIZED !== "0") return true;
+  if (warns && !hasWarned) {
+    hasWarned = true;
+    process.emitWarning(
+      "Setting the NODE_TLS_REJECT_UNAUTHORIZED environment variable to '0' makes TLS connections and HTTPS requests insecure by disabling certificate verification.",
+    );
+  }
+  return false;
+}
+
+module.exports = { TLS_OPTIONS, checkTls, rejectsUnauthorized, unknownTlsOption };

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{Call, To};
 use crate::error::ConnectError;
-use crate::lane::{LaneId, pause, within};
+use crate::lane::{LaneId, pause};
 use crate::slots::{Layout, Node, SLOTS, slot_of};
-use crate::transport::{self, Sender, Target};
+use crate::transport::{self, Sender, Target, within};
 
 type Looking = Pin<Box<dyn Future<Output = Result<Layout, ConnectError>> + Send>>;
 

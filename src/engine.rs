@@ -21,7 +21,7 @@ use crate::js::Doorbell;
 use crate::keyspace::Sweep;
 use crate::lane::LaneId;
 use crate::supervisor;
-use crate::transport::Transport;
+use crate::transport::{Answering, Transport};
 
 /// The fewest news the JS thread takes at once, where there are so many.
 const SHARE: usize = 32;
@@ -165,6 +165,8 @@ pub enum News {
     Swept(CallId, Result<Option<usize>, StoreError>),
     /// Commands of a sweep that the app's client is to carry.
     Ask(Box<Call>),
+    /// An attempt to connect needs what a function of the app's gives, by its place.
+    Credential(usize, Answering),
     Status(Status),
     /// A call that the connection was lost under, for another to carry it until its deadline.
     GivenBack(CallId, Box<GivenBack>),

@@ -24,6 +24,8 @@ pub struct Host {
     end: Held,
     error: Held,
     date: Held,
+    credential: Held,
+    rejects_unauthorized: Held,
     emit: Held,
     later: Held,
 }
@@ -44,6 +46,8 @@ impl Host {
             end: held(c"end")?,
             error: held(c"error")?,
             date: held(c"date")?,
+            credential: held(c"credential")?,
+            rejects_unauthorized: held(c"rejectsUnauthorized")?,
             emit: held(c"emit")?,
             later: held(c"later")?,
         })
@@ -88,6 +92,20 @@ impl Host {
     pub fn date<'e>(&self, env: &'e Env, value: &Unknown<'e>) -> Try<'e, f64> {
         let time = self.date.call(env, [*value])?;
         Ok(js::number(&time))
+    }
+
+    /// Calls a function of the app's that gives a user's name or password; `answered(id, given,
+    /// said)` is called with that, or with what is to be said instead.
+    pub fn ask_credential(&self, env: &Env, function: &Held, id: u32, answered: &Held) {
+        let question = [function.get(env), js::value(env, id), answered.get(env)];
+        // What the function throws is an answer, too: this only fails with the environment.
+        let _ = self.credential.call(env, question);
+    }
+
+    /// Whether a server must be trusted if the app does not say.
+    pub fn rejects_unauthorized(&self, env: &Env) -> bool {
+        let rejects = self.rejects_unauthorized.call(env, []);
+        rejects.map_or(true, |rejects| js::boolean(&rejects) != Some(false))
     }
 
     /// Has the store emit an event, outside of what is running now.

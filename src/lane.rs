@@ -13,12 +13,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use redis::{RedisError, ServerError, Value};
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout_at};
 
 use crate::engine::{Call, News, Shared, Status};
 use crate::error::{ConnectError, ServerName, StoreError};
 use crate::slots::{Node, Redirect, redirect};
-use crate::transport::{Batch, Connection, Sender, Target, is_passing};
+use crate::transport::{Batch, Connection, Sender, Target, is_passing, within};
 
 /// Calls that go out as one batch. More than this and the first waits for the last.
 const BATCH: usize = 1024;
@@ -556,20 +556,6 @@ fn connecting(target: &Target, limit: Duration, attempts: u32) -> Connecting {
 pub async fn pause(attempts: u32) {
     if attempts > 0 {
         sleep(backoff(attempts, RandomState::new().hash_one(attempts))).await;
-    }
-}
-
-/// Bounds an attempt to connect by `connectTimeout`.
-pub async fn within<T>(
-    limit: Duration,
-    attempt: impl Future<Output = Result<T, ConnectError>>,
-) -> Result<T, ConnectError> {
-    match timeout(limit, attempt).await {
-        Ok(result) => result,
-        Err(_) => Err(ConnectError {
-            code: "ETIMEDOUT".into(),
-            reason: format!("no answer within {} ms (connectTimeout)", limit.as_millis()).into(),
-        }),
     }
 }
 

@@ -1,16 +1,18 @@
 //! The options of `new RedisStore(options)`, checked once and made into one configuration.
 
+use std::cell::RefCell;
 use std::ffi::CString;
+use std::sync::Arc;
 use std::time::Duration;
 
 use napi::{Env, Unknown, ValueType};
 
-use crate::engine::Limits;
+use crate::engine::{Limits, Outbox};
 use crate::error::StoreError;
 use crate::host::Host;
-use crate::js::{self, Try};
+use crate::js::{self, Held, Try};
 use crate::session;
-use crate::transport::{JsClient, Transport};
+use crate::transport::{JsClient, Timeouts, Transport};
 
 /// Every option there is; [`unknown_options`] looks here.
 const KNOWN: [&str; 22] = [
@@ -47,6 +49,8 @@ const MOST_MS: f64 = 2_147_483_647.0;
 pub struct Config {
     pub route: Route,
     pub limits: Limits,
+    /// The functions of the app's that [`crate::engine::News::Credential`] asks for.
+    pub functions: Vec<Held>,
 }
 
 /// Whose connection carries the commands.
@@ -86,8 +90,17 @@ impl Config {
         host: &Host,
         options: &Unknown<'e>,
         to: &Unknown<'e>,
+        outbox: &Arc<Outbox>,
     ) -> Try<'e, Config> {
-        let reader = Reader { env, host };
+        let functions = Functions {
+            outbox: outbox.clone(),
+            held: RefCell::default(),
+        };
+        let reader = Reader {
+            env,
+            host,
+            functions: Some(&functions),
+        };
         let ttl = reader.option(options, "ttl")?;
         let is_falsy = matches!(js::kind(&ttl), ValueType::Undefined)
             || js::kind(&ttl) == ValueType::Number && js::number(&ttl).is_nan();
@@ -101,32 +114,41 @@ impl Config {
         reader.check_most(options, "commandsQueueMaxLength")?;
         reader.check_most(options, "commandsQueueMaxBytes")?;
         reader.flag(options, "resurrect")?;
+        let (route, in_url) = reader.route(options, to)?;
+        let command = in_url.command.unwrap_or(DEFAULT_COMMAND_TIMEOUT);
+        let connect = in_url.connect.unwrap_or(DEFAULT_CONNECT_TIMEOUT);
+        let limits = Limits {
+            command: reader.timeout(options, "commandTimeout", command)?,
+            connect: reader.timeout(options, "connectTimeout", connect)?,
+            fails_at_once: reader.fails_at_once(options)?,
+        };
         Ok(Config {
-            route: reader.route(options, to)?,
-            limits: Limits {
-                command: reader.timeout(options, "commandTimeout", DEFAULT_COMMAND_TIMEOUT)?,
-                connect: reader.timeout(options, "connectTimeout", DEFAULT_CONNECT_TIMEOUT)?,
-                fails_at_once: reader.fails_at_once(options)?,
-            },
+            route,
+            limits,
+            functions: functions.held.into_inner(),
         })
     }
 }
 
 impl<'e> Reader<'e, '_> {
-    fn route(&self, options: &Unknown<'e>, to: &Unknown<'e>) -> Try<'e, Route> {
+    fn route(&self, options: &Unknown<'e>, to: &Unknown<'e>) -> Try<'e, (Route, Timeouts)> {
+        let own = |(transport, timeouts), gives_back| {
+            let route = Route::Own {
+                transport,
+                gives_back,
+            };
+            (route, timeouts)
+        };
         if js::kind(to) != ValueType::Object {
-            return Ok(Route::Own {
-                transport: self.transport(options)?,
-                gives_back: false,
-            });
+            return Ok(own(self.transport(options)?, false));
         }
         let ask = self.option(to, "ask")?;
         Ok(match js::kind(&ask) {
-            ValueType::Undefined => Route::Own {
-                transport: self.transport(to)?,
-                gives_back: self.flag(to, "givesBack")?,
-            },
-            _ => Route::Client(JsClient::new(self.env, &ask)?),
+            ValueType::Undefined => own(self.transport(to)?, self.flag(to, "givesBack")?),
+            _ => {
+                let client = JsClient::new(self.env, &ask)?;
+                (Route::Client(client), Timeouts::default())
+            }
         })
     }
 
@@ -159,7 +181,11 @@ impl Settings {
     /// Reads the changeable fields. The face has put connect-redis's defaults in already. The
     /// `ttl` itself is looked at where it is used.
     pub fn read<'e>(env: &'e Env, host: &Host, fields: &Unknown<'e>) -> Try<'e, Settings> {
-        let reader = Reader { env, host };
+        let reader = Reader {
+            env,
+            host,
+            functions: None,
+        };
         let prefix = js::get(env, fields, c"prefix")?;
         if js::kind(&prefix) != ValueType::String {
             return Err(reader.wrong("prefix", "a string", &prefix));
@@ -194,7 +220,15 @@ impl Settings {
 /// Reads options and words the complaints about them.
 pub struct Reader<'e, 'h> {
     pub env: &'e Env,
-    host: &'h Host,
+    pub host: &'h Host,
+    /// `None` if no option may be a function that is asked later.
+    pub functions: Option<&'h Functions>,
+}
+
+/// Functions of the app's that the I/O thread may ask for, by their place.
+pub struct Functions {
+    pub outbox: Arc<Outbox>,
+    pub held: RefCell<Vec<Held>>,
 }
 
 impl<'e> Reader<'e, '_> {
@@ -291,33 +325,23 @@ fn describe_object<'e>(env: &'e Env, value: &Unknown<'e>) -> String {
     }
 }
 
-/// What to say about options that do not exist, if there are any: people write `logErrors`, `tll`
-/// or `host`, and connect-redis ignores it without a word.
-pub fn unknown_options(names: &[String]) -> Option<String> {
-    let unknown: Vec<String> = names
-        .iter()
-        .filter(|name| !KNOWN.contains(&name.as_str()))
-        .map(|name| match nearest(name) {
-            Some(known) => format!("{name} (did you mean {known}?)"),
-            None => name.clone(),
+/// Options that do not exist, each with the one that was meant, if that can be told: people write
+/// `logErrors`, `tll` or `host`, and connect-redis ignores it without a word.
+pub fn unknown_options(names: Vec<String>) -> Vec<(String, Option<&'static str>)> {
+    let unknown = |name: &String| !KNOWN.contains(&name.as_str());
+    let names = names.into_iter().filter(unknown);
+    names
+        .map(|name| {
+            let meant = nearest(&name);
+            (name, meant)
         })
-        .collect();
-    let (these, do_nothing) = match unknown.len() {
-        0 => return None,
-        1 => ("option", "does"),
-        _ => ("options", "do"),
-    };
-    Some(format!(
-        "RedisStore: unknown {these} {}: {do_nothing} nothing. Known are {}.",
-        unknown.join(", "),
-        KNOWN.join(", ")
-    ))
+        .collect()
 }
 
 /// The known option that somebody may have meant.
 fn nearest(name: &str) -> Option<&'static str> {
     match name.to_ascii_lowercase().as_str() {
-        "host" | "port" | "socket" | "path" => return Some("url"),
+        "host" | "port" | "socket" | "path" | "uri" | "redisurl" => return Some("url"),
         "db" => return Some("database"),
         "user" => return Some("username"),
         "pass" | "auth" | "auth_pass" => return Some("password"),
@@ -345,43 +369,29 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn warning(names: &[&str]) -> Option<String> {
-        unknown_options(&names.iter().map(ToString::to_string).collect::<Vec<_>>())
+    fn unknown(names: &[&str]) -> Vec<(String, Option<&'static str>)> {
+        unknown_options(names.iter().map(ToString::to_string).collect())
     }
 
     #[test]
-    fn known_options_are_not_warned_about() {
-        assert_eq!(warning(&KNOWN), None);
-        assert_eq!(warning(&[]), None);
+    fn known_options_are_not_unknown() {
+        assert_eq!(unknown(&KNOWN), []);
     }
 
     #[test]
     fn the_nearest_known_option_is_named() {
         for (written, meant) in [
-            ("tll", "ttl"),
-            ("TTL", "ttl"),
-            ("disableTtl", "disableTTL"),
-            ("host", "url"),
-            ("perfix", "prefix"),
-            ("scancount", "scanCount"),
-            ("commandTimeOut", "commandTimeout"),
+            ("tll", Some("ttl")),
+            ("TTL", Some("ttl")),
+            ("disableTtl", Some("disableTTL")),
+            ("host", Some("url")),
+            ("perfix", Some("prefix")),
+            ("scancount", Some("scanCount")),
+            ("commandTimeOut", Some("commandTimeout")),
+            ("clinet", Some("client")),
+            ("logErrors", None),
         ] {
-            let warning = warning(&[written]).unwrap();
-            assert!(
-                warning.contains(&format!("{written} (did you mean {meant}?)")),
-                "{warning}"
-            );
+            assert_eq!(unknown(&["prefix", written]), [(written.into(), meant)]);
         }
-        assert!(
-            warning(&["logErrors"])
-                .unwrap()
-                .contains("option logErrors: does nothing")
-        );
-    }
-
-    #[test]
-    fn several_unknown_options_make_one_warning() {
-        let warning = warning(&["logErrors", "tll", "prefix"]).unwrap();
-        assert!(warning.contains("options logErrors, tll (did you mean ttl?): do nothing"));
     }
 }

@@ -2,10 +2,12 @@
 
 use napi::{Unknown, ValueType};
 
-use crate::js::{self, Try};
+use crate::engine::News;
+use crate::js::{self, Held, Try};
 use crate::options::Reader;
 use crate::transport::{
-    Cluster, FromUrl, Login, Sentinel, Server, Target, Tls, TlsOptions, Transport,
+    Cluster, Credential, FromUrl, Login, Question, Sentinel, Server, Target, Timeouts, Tls,
+    TlsOptions, Transport,
 };
 
 const DEFAULT_URL: &str = "redis://localhost:6379";
@@ -17,22 +19,24 @@ const A_SERVER: &str = "a url, \"host:port\" or { host, port }";
 
 impl<'e> Reader<'e, '_> {
     /// Where the commands go. `source` is the options of the app, or what was read from its client
-    /// (`lib/client/inspect.js`), which may name a server by `host` and `port`, or `path`, too.
-    pub fn transport(&self, source: &Unknown<'e>) -> Try<'e, Transport> {
+    /// (`lib/client/inspect.js`), which may name a server by `host` and `port`, or `path`, too. The url
+    /// may say how long things may take.
+    pub fn transport(&self, source: &Unknown<'e>) -> Try<'e, (Transport, Timeouts)> {
         let given = |name| -> Try<'e, Option<Unknown<'e>>> {
             let value = self.option(source, name)?;
             Ok((js::kind(&value) != ValueType::Undefined).then_some(value))
         };
-        let login = self.login(source)?;
+        let login = self.login(source, ["username", "password"])?;
         let tls = self.tls(source)?;
         match (given("url")?, given("cluster")?, given("sentinel")?) {
             (url, None, None) => {
-                let (server, is_tls) = match (&url, self.server_of_client(source)?) {
-                    (None, Some(server)) => (server, false),
-                    _ => {
-                        let FromUrl { server, is_tls } = self.url(url)?;
-                        (server, is_tls)
-                    }
+                let FromUrl {
+                    server,
+                    is_tls,
+                    timeouts,
+                } = match (&url, self.server_of_client(source)?) {
+                    (None, Some(server)) => plain(server),
+                    _ => self.url(url)?,
                 };
                 let server = server
                     .log_in(&login)
@@ -41,10 +45,16 @@ impl<'e> Reader<'e, '_> {
                 if tls.is_some() && server.is_unix() {
                     return Err(self.refuse("tls is not spoken over a Unix socket".into()));
                 }
-                Ok(Transport::One(server.with_tls(tls).into()))
+                Ok((Transport::One(server.with_tls(tls).into()), timeouts))
             }
-            (None, Some(cluster), None) => self.cluster(&cluster, login, tls),
-            (None, None, Some(sentinel)) => self.sentinel(&sentinel, login, tls),
+            (None, Some(cluster), None) => {
+                let cluster = self.cluster(&cluster, login, tls)?;
+                Ok((cluster, Timeouts::default()))
+            }
+            (None, None, Some(sentinel)) => {
+                let sentinel = self.sentinel(&sentinel, login, tls)?;
+                Ok((sentinel, Timeouts::default()))
+            }
             _ => Err(self.refuse("give one of url, cluster and sentinel, not several".into())),
         }
     }
@@ -60,13 +70,7 @@ impl<'e> Reader<'e, '_> {
         let tls = self.decide_tls(tls, is_tls)?;
         // All nodes are logged in to alike: as one of the urls says.
         let logins = nodes.iter().map(|node| node.server.login());
-        let in_urls = logins
-            .reduce(|first, next| Login {
-                username: first.username.or(next.username),
-                password: first.password.or(next.password),
-                database: first.database.or(next.database),
-            })
-            .unwrap_or_default();
+        let in_urls = logins.reduce(Login::or).unwrap_or_default();
         if login
             .database
             .or(in_urls.database)
@@ -104,9 +108,16 @@ impl<'e> Reader<'e, '_> {
         };
         let listed = self.option(option, "nodes")?;
         let nodes = self.servers("sentinel.nodes", &listed, DEFAULT_SENTINEL_PORT)?;
+        let has_database = |node: &FromUrl| node.server.login().database.unwrap_or(0) != 0;
+        if nodes.iter().any(has_database) {
+            return Err(self.refuse(
+                "a sentinel has no database but 0: the master's is given as the option database"
+                    .into(),
+            ));
+        }
         let their_login = Login {
             database: None,
-            ..self.login(option)?
+            ..self.login(option, ["sentinel.username", "sentinel.password"])?
         };
         let is_tls = nodes.iter().any(|node| node.is_tls);
         let their_tls = self.decide_tls(self.tls(option)?, is_tls)?;
@@ -178,32 +189,29 @@ impl<'e> Reader<'e, '_> {
     }
 
     fn server(&self, option: &str, given: &Unknown<'e>, default_port: u16) -> Try<'e, FromUrl> {
-        let plain = |host: String, port: u16| FromUrl {
-            server: Server::tcp(host, port),
-            is_tls: false,
-        };
         match js::kind(given) {
             ValueType::String => {
                 let text = js::text(self.env, given)?;
                 if text.contains("://") {
-                    return self.server_of_url(option, &text);
+                    return self.listed_url(option, &text);
                 }
+                let text = text.trim();
                 let (host, port) = match text.rsplit_once(':') {
                     Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
                         (host, port.parse().ok())
                     }
-                    _ => (&*text, Some(default_port)),
+                    _ => (text, Some(default_port)),
                 };
                 let host = host.trim_start_matches('[').trim_end_matches(']');
                 match port {
-                    Some(port) if !host.is_empty() => Ok(plain(host.to_string(), port)),
+                    Some(port) if !host.is_empty() => Ok(plain(Server::tcp(host.into(), port))),
                     _ => Err(self.wrong(option, A_SERVER, given)),
                 }
             }
             ValueType::Object => {
                 for name in ["href", "url"] {
                     if let Some(url) = self.string(given, name)? {
-                        return self.server_of_url(option, &url);
+                        return self.listed_url(option, &url);
                     }
                 }
                 let port = self.option(given, "port")?;
@@ -215,7 +223,7 @@ impl<'e> Reader<'e, '_> {
                     _ => return Err(self.wrong(&format!("{option}.port"), "a port", &port)),
                 };
                 match self.string(given, "host")? {
-                    Some(host) if !host.is_empty() => Ok(plain(host, port)),
+                    Some(host) if !host.is_empty() => Ok(plain(Server::tcp(host, port))),
                     _ => Err(self.wrong(option, A_SERVER, given)),
                 }
             }
@@ -244,12 +252,30 @@ impl<'e> Reader<'e, '_> {
             .map_err(|reason| self.refuse(format!("the option {option} cannot be used: {reason}")))
     }
 
-    /// The options `username`, `password` and `database`.
-    fn login(&self, source: &Unknown<'e>) -> Try<'e, Login> {
+    /// A url in a list of servers, where it cannot say what is the store's.
+    fn listed_url(&self, option: &str, url: &str) -> Try<'e, FromUrl> {
+        let server = self.server_of_url(option, url)?;
+        let Timeouts { command, connect } = server.timeouts;
+        let of_store = command
+            .map(|_| "commandTimeout")
+            .or(connect.map(|_| "connectTimeout"));
+        match of_store {
+            Some(name) => Err(self.refuse(format!(
+                "the option {option} cannot be used: its parameter {name} is the store's, not a \
+                 server's: give it as an option"
+            ))),
+            None => Ok(server),
+        }
+    }
+
+    /// The options `username`, `password` and `database`; `names` is what messages call the first
+    /// two.
+    fn login(&self, source: &Unknown<'e>, names: [&'static str; 2]) -> Try<'e, Login> {
         let database = self.option(source, "database")?;
+        let [username, password] = names;
         Ok(Login {
-            username: self.string(source, "username")?,
-            password: self.string(source, "password")?,
+            username: self.credential(source, "username", username)?,
+            password: self.credential(source, "password", password)?,
             database: match js::kind(&database) {
                 ValueType::Undefined => None,
                 ValueType::Number
@@ -262,20 +288,52 @@ impl<'e> Reader<'e, '_> {
         })
     }
 
+    /// A user's name or password, or a function that gives it. An empty one counts as not given, as
+    /// for node-redis.
+    fn credential(
+        &self,
+        source: &Unknown<'e>,
+        name: &str,
+        shown: &'static str,
+    ) -> Try<'e, Option<Credential>> {
+        let value = self.option(source, name)?;
+        match (js::kind(&value), self.functions) {
+            (ValueType::Undefined, _) => Ok(None),
+            (ValueType::String, _) => {
+                let text = js::text(self.env, &value)?;
+                Ok((!text.is_empty()).then_some(Credential::Given(text)))
+            }
+            (ValueType::Function, Some(functions)) => {
+                let place = functions.held.borrow().len();
+                functions
+                    .held
+                    .borrow_mut()
+                    .push(Held::new(self.env, &value)?);
+                let outbox = functions.outbox.clone();
+                let ask = move |answering| outbox.push([News::Credential(place, answering)]);
+                Ok(Some(Credential::Asked(Question::new(shown, ask))))
+            }
+            // Not shown: it may be a secret of another type.
+            _ => Err(self.refuse(format!(
+                "the option {shown} must be a string, or a function that returns one"
+            ))),
+        }
+    }
+
     /// The option `tls`: not given, false (an inner None), or how to speak it.
     fn tls(&self, source: &Unknown<'e>) -> Try<'e, Option<Option<Tls>>> {
         let tls = self.option(source, "tls")?;
         let options = match (js::kind(&tls), js::boolean(&tls)) {
             (ValueType::Undefined, _) => return Ok(None),
             (_, Some(false)) => return Ok(Some(None)),
-            (_, Some(true)) => TlsOptions::default(),
+            (_, Some(true)) => self.default_tls(),
             (ValueType::Object, _) => TlsOptions {
                 ca: self.pem(&tls, "ca")?,
                 cert: self.pem(&tls, "cert")?,
                 key: self.pem(&tls, "key")?,
                 servername: self.string(&tls, "servername")?,
                 reject_unauthorized: js::boolean(&self.option(&tls, "rejectUnauthorized")?)
-                    .unwrap_or(true),
+                    .unwrap_or_else(|| self.host.rejects_unauthorized(self.env)),
                 versions: (
                     self.string(&tls, "minVersion")?.as_deref() != Some("TLSv1.3"),
                     self.string(&tls, "maxVersion")?.as_deref() != Some("TLSv1.2"),
@@ -288,6 +346,13 @@ impl<'e> Reader<'e, '_> {
         Ok(Some(Some(made)))
     }
 
+    fn default_tls(&self) -> TlsOptions {
+        TlsOptions {
+            reject_unauthorized: self.host.rejects_unauthorized(self.env),
+            ..TlsOptions::default()
+        }
+    }
+
     /// Whether TLS is spoken, by the option and by the url.
     fn decide_tls(&self, option: Option<Option<Tls>>, is_in_url: bool) -> Try<'e, Option<Tls>> {
         match option {
@@ -295,7 +360,7 @@ impl<'e> Reader<'e, '_> {
                 Err(self.refuse("tls is false, but the url is one with TLS".into()))
             }
             Some(tls) => Ok(tls),
-            None if is_in_url => Tls::new(TlsOptions::default())
+            None if is_in_url => Tls::new(self.default_tls())
                 .map(Some)
                 .map_err(|reason| self.refuse(reason)),
             None => Ok(None),
@@ -335,5 +400,14 @@ impl<'e> Reader<'e, '_> {
             // Not shown: it may be a secret of another type.
             _ => Err(self.refuse(format!("the option {name} must be a string"))),
         }
+    }
+}
+
+/// A server of which nothing else is said.
+fn plain(server: Server) -> FromUrl {
+    FromUrl {
+        server,
+        is_tls: false,
+        timeouts: Timeouts::default(),
     }
 }

@@ -18,7 +18,7 @@ use crate::js::{self, Doorbell, Held, Try};
 use crate::keyspace::Sweep;
 use crate::options::{Config, Route, Settings, unknown_options};
 use crate::session;
-use crate::transport::{self, JsClient};
+use crate::transport::{self, Answering, JsClient};
 
 /// The store behind the face (`lib/store.js`). Calls come in batches and by number, and so do their
 /// answers go back (`lib/native/pending-calls.js`): the promises are the face's.
@@ -43,6 +43,11 @@ struct Inner {
     /// Commands of sweeps that the client has been asked to carry out, and how many there were.
     asked: RefCell<HashMap<u32, Call>>,
     asks: Cell<u32>,
+    /// The functions of the app's that give users' names and passwords.
+    functions: Vec<Held>,
+    /// Who waits for what they give, and how often they have been called.
+    answering: RefCell<HashMap<u32, Answering>>,
+    questions: Cell<u32>,
     /// How much waits for an answer: calls, sweeps, and the close.
     waiting: Cell<usize>,
     closing: Cell<bool>,
@@ -55,6 +60,7 @@ struct Inner {
     /// JS functions that call the methods of these names.
     turn: Held,
     answered: Held,
+    credential: Held,
     /// Whether `turn` is scheduled.
     turn_scheduled: Cell<bool>,
     /// How long answers were worked on since the event loop is known to have turned.
@@ -97,8 +103,6 @@ impl RedisStore {
         to: &Unknown<'e>,
     ) -> Try<'e, RedisStore> {
         let host = Host::new(env, face)?;
-        let config = Config::read(env, &host, options, to)?;
-        let settings = Settings::read(env, &host, fields)?;
         let internal = |reason: String| {
             let error = StoreError {
                 message: format!("RedisStore: {reason}"),
@@ -114,9 +118,11 @@ impl RedisStore {
             Ok((
                 calling(env, "turn", &called, |inner, env, []| inner.turn(env))?,
                 calling(env, "answered", &called, Inner::answered)?,
+                calling(env, "credential", &called, Inner::credential)?,
             ))
         };
-        let (turn, answered) = functions().map_err(|error| internal(error.reason.clone()))?;
+        let (turn, answered, credential) =
+            functions().map_err(|error| internal(error.reason.clone()))?;
         let listening = listener.clone();
         let on_ring = Box::new(move |env: &Env| {
             if let Some(inner) = listening.get() {
@@ -125,6 +131,11 @@ impl RedisStore {
         });
         let bell = Doorbell::new(env, on_ring).map_err(|error| internal(error.reason.clone()))?;
         let outbox = Outbox::new(bell.clone());
+        let read = || -> Try<'e, _> {
+            let config = Config::read(env, &host, options, to, &outbox)?;
+            Ok((config, Settings::read(env, &host, fields)?))
+        };
+        let (config, settings) = read().inspect_err(|_| bell.remove())?;
         let (client, engine) = match config.route {
             Route::Own {
                 transport,
@@ -148,6 +159,9 @@ impl RedisStore {
             client,
             asked: RefCell::default(),
             asks: Cell::new(0),
+            functions: config.functions,
+            answering: RefCell::default(),
+            questions: Cell::new(0),
             waiting: Cell::default(),
             closing: Cell::default(),
             answers: Cell::default(),
@@ -155,6 +169,7 @@ impl RedisStore {
             put_off: RefCell::default(),
             turn,
             answered,
+            credential,
             turn_scheduled: Cell::new(false),
             worked: Cell::default(),
             ended: Cell::new(false),
@@ -222,10 +237,11 @@ impl RedisStore {
         }
     }
 
-    /// What to warn about in options of these names, if there is anything: those that do not exist.
+    /// Those of these names that no option has, each with the option that was meant, if that can be
+    /// told.
     #[napi(catch_unwind)]
-    pub fn warning(names: Vec<String>) -> Option<String> {
-        unknown_options(&names)
+    pub fn unknown_options(names: Vec<String>) -> Vec<(String, Option<&'static str>)> {
+        unknown_options(names)
     }
 
     /// The milliseconds a session has to live, by the same rules as for `set`; none or fewer where
@@ -418,6 +434,7 @@ impl Inner {
                 self.give_back(env, id, &call.command, left);
             }
             News::Ask(call) => self.ask(env, *call),
+            News::Credential(place, answering) => self.ask_credential(env, place, answering),
             // The end comes after what was put off before it.
             News::Part(..) | News::Swept(..) | News::End => {
                 self.put_off.borrow_mut().push_back(news);
@@ -514,6 +531,41 @@ impl Inner {
         call.answer(answer, &mut Vec::new());
     }
 
+    /// Asks a function of the app's for a user's name or password.
+    fn ask_credential(&self, env: &Env, place: usize, answering: Answering) {
+        let Some(function) = self.functions.get(place) else {
+            return;
+        };
+        let id = self.questions.get();
+        self.questions.set(id.wrapping_add(1));
+        {
+            let mut waiting = self.answering.borrow_mut();
+            // A function may never answer; who has asked it has given up by then.
+            waiting.retain(|_, answering| !answering.is_closed());
+            waiting.insert(id, answering);
+        }
+        self.host
+            .ask_credential(env, function, id, &self.credential);
+    }
+
+    /// A function has given a user's name or password, or the face says what became of it instead.
+    fn credential<'e>(&self, env: &'e Env, [id, given, said]: [Unknown<'e>; 3]) {
+        let answering = self
+            .answering
+            .borrow_mut()
+            .remove(&(js::number(&id) as u32));
+        let Some(answering) = answering else {
+            return;
+        };
+        let text = |value| js::text(env, value).unwrap_or_default();
+        let answer = match (js::kind(&said), js::kind(&given)) {
+            (ValueType::String, _) => Err(text(&said)),
+            (_, ValueType::String) => Ok(Some(text(&given))),
+            _ => Ok(None),
+        };
+        let _ = answering.send(answer); // Nobody may wait for it any more.
+    }
+
     /// Takes in a part of a sweep, or as much of it as a turn may take.
     fn collect(&self, env: &Env, id: CallId, mut part: Part) {
         let started = Instant::now();
@@ -548,6 +600,7 @@ impl Inner {
             return;
         }
         self.asked.borrow_mut().clear();
+        self.answering.borrow_mut().clear();
         self.put_off.borrow_mut().clear();
         self.waiting.set(0);
         self.host.end(env);

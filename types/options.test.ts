@@ -1,5 +1,11 @@
 // What the options of a store may be, and what not.
-import { RedisStore, type RedisStoreOptions, type Serializer, type Ttl } from "connect-redis-rs";
+import {
+  type Credential,
+  RedisStore,
+  type RedisStoreOptions,
+  type Serializer,
+  type Ttl,
+} from "connect-redis-rs";
 import type { SessionData } from "express-session";
 
 declare const data: SessionData;
@@ -66,6 +72,14 @@ new RedisStore({
 const nodes = (process.env.NODES ?? "").split(",");
 new RedisStore({ cluster: nodes });
 new RedisStore({ tls: { ca: [Buffer.from(""), ""], key: Buffer.from(""), minVersion: "TLSv1.3" } });
+
+// Who logs in may be asked for.
+const token = async (): Promise<string | undefined> => undefined;
+new RedisStore({ url: "redis://a", username: () => "ada", password: token });
+new RedisStore({ sentinel: { name: "m", nodes: ["a"], username: token, password: () => null } });
+export const credential: Credential = token;
+// @ts-expect-error: a password is a string
+new RedisStore({ url: "redis://a", password: () => 5 });
 
 // Times to live and serializers.
 const times: Ttl[] = [60, "60", BigInt(60), () => "60", (sess) => sess.cookie.maxAge ?? 60];

@@ -2,10 +2,13 @@
 
 // Opens a native object (src/store.rs): a connection to Redis, or what scans through an app's client.
 
+const { AsyncLocalStorage } = require("node:async_hooks");
 const { setImmediate } = require("node:timers");
 const { RedisStore: Native } = require("../addon/load.js");
 const { Batches, Caller, Waiting } = require("./pending-calls.js");
+const { askCredential } = require("../credentials.js");
 const { failure, invalid } = require("../errors.js");
+const { rejectsUnauthorized } = require("../tls.js");
 const { NativeBackend } = require("./native-backend.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
@@ -35,7 +38,10 @@ class Connection {
       hear(event, ...args);
     };
     this.fields = fields;
-    this.batches = new Batches(new Native(options, fields, lend(heard, waiting), to), waiting);
+    this.batches = new Batches(
+      new Native(options, fields, lend(heard, waiting, to !== undefined), to),
+      waiting,
+    );
     this.stores = 0;
   }
 
@@ -84,7 +90,9 @@ class Connection {
 }
 
 /** What the native side borrows (src/host.rs): `hear` gets its events, `waiting` its answers. */
-function lend(hear, waiting) {
+function lend(hear, waiting, isOfClient) {
+  // What the app is asked for is none of any call's.
+  const outside = AsyncLocalStorage.snapshot();
   const { answers, findings } = waiting;
   return {
     answers,
@@ -97,6 +105,9 @@ function lend(hear, waiting) {
     corrupt: (number, sid, error) => findings.corrupt(number, sid, error),
     end: () => waiting.end(),
     date: (value) => Number(new Date(value)),
+    credential: (...question) => outside(askCredential, ...question),
+    // Of a client's server Node itself has warned.
+    rejectsUnauthorized: () => rejectsUnauthorized(!isOfClient),
     error: (isInvalidArgument, message, code, cause) =>
       isInvalidArgument ? invalid(message) : failure(message, code, cause),
     emit: (...event) => nextTick(() => hear(...event)),

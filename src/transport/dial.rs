@@ -9,6 +9,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::sleep;
 
+use super::url::Family;
 use crate::error::ConnectError;
 
 /// A silent peer is probed after this long, then every [`KEEPALIVE_INTERVAL`].
@@ -20,9 +21,21 @@ const HEAD_START: Duration = Duration::from_millis(250);
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Connects to a host.
-pub async fn dial(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-    let stream = connect_first(resolve(host, port).await?).await?;
+/// Connects to a host, by its addresses of a family.
+pub async fn dial(host: &str, port: u16, family: Family) -> Result<TcpStream, ConnectError> {
+    let mut addresses = resolve(host, port).await?;
+    addresses.retain(|address| match family {
+        Family::Any => true,
+        Family::V4 => address.is_ipv4(),
+        Family::V6 => address.is_ipv6(),
+    });
+    if addresses.is_empty() {
+        return Err(ConnectError {
+            code: "ENOTFOUND".into(),
+            reason: "the host has no address of the family that the url asks for".into(),
+        });
+    }
+    let stream = connect_first(addresses).await?;
     tune(&stream)?;
     Ok(stream)
 }

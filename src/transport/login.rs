@@ -40,14 +40,17 @@ async fn greet(
     let password = login.password().map(str::as_bytes);
     let mut batch = Batch::default();
     match (protocol, password, user.map(str::as_bytes)) {
-        (Protocol::Resp3, None, _) => batch.add(&[b"HELLO", b"3"]),
-        (Protocol::Resp3, Some(password), user) => {
-            let user = user.unwrap_or(b"default");
+        (Protocol::Resp3, None, None) => batch.add(&[b"HELLO", b"3"]),
+        // A user may have no password (`nopass`): then any will do.
+        (Protocol::Resp3, password, user) => {
+            let (user, password) = (user.unwrap_or(b"default"), password.unwrap_or_default());
             batch.add(&[b"HELLO", b"3", b"AUTH", user, password]);
         }
         (Protocol::Resp2, Some(password), None) => batch.add(&[b"AUTH", password]),
-        (Protocol::Resp2, Some(password), Some(user)) => batch.add(&[b"AUTH", user, password]),
-        (Protocol::Resp2, None, _) => {}
+        (Protocol::Resp2, password, Some(user)) => {
+            batch.add(&[b"AUTH", user, password.unwrap_or_default()]);
+        }
+        (Protocol::Resp2, None, None) => {}
     }
     let first = batch.replies();
     if login.db() != 0 {
@@ -151,6 +154,9 @@ mod tests {
         let old_client = format!("{hello}{OLD}{OLD}");
         let (said, result) = told(&login(), Protocol::Resp3, &[&old_client]);
         assert_eq!((said, result), (with_library("HELLO 3 "), Ok(())));
+        let named = login().set_username("me");
+        let (said, result) = told(&named, Protocol::Resp3, &[&old_client]);
+        assert_eq!((said, result), (with_library("HELLO 3 AUTH me "), Ok(())));
         let all = format!("{hello}+OK\r\n+OK\r\n+OK\r\n");
         let info = login().set_password("pw").set_db(7);
         let (said, result) = told(&info, Protocol::Resp3, &[&all]);

@@ -1,6 +1,7 @@
 //! Whose connection carries the commands: one funnel for all of them, whatever is behind it.
 
 mod cluster;
+mod credentials;
 mod dial;
 mod js_client;
 mod login;
@@ -21,11 +22,13 @@ use tokio::task::JoinHandle;
 use crate::error::{ConnectError, ServerName};
 
 pub use cluster::Cluster;
+pub use credentials::{Answering, Credential, Login, Question, within};
 pub use js_client::{JsClient, reply};
 pub use resp::Batch;
 pub use sentinel::Sentinel;
-pub use standalone::{FromUrl, Login, Server, is_passing};
+pub use standalone::{FromUrl, Server, is_passing};
 pub use tls::{Tls, TlsOptions};
+pub use url::Timeouts;
 pub use wire::Sender;
 
 /// Where the commands go.

@@ -7,13 +7,15 @@ use futures_util::future::select_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::Value;
 use tokio::sync::mpsc::unbounded_channel;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{Batch, Connection, Server};
 use crate::error::{ConnectError, ServerName};
 
 /// The pause before a sentinel that is gone is listened to again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+/// How long it may take until one is listened to.
+const LISTEN_WITHIN: Duration = Duration::from_secs(10);
 const SWITCH: &str = "+switch-master";
 
 /// A master by its name.
@@ -134,7 +136,8 @@ impl Sentinel {
     async fn listen(&self, node: &Server, host: &str, port: u16) {
         loop {
             let (pushes, mut heard) = unbounded_channel();
-            if let Ok(connection) = node.connect_to_hear(pushes).await
+            let attempt = timeout(LISTEN_WITHIN, node.connect_to_hear(pushes));
+            if let Ok(Ok(connection)) = attempt.await
                 && is_subscribed(&connection).await
             {
                 while let Some(push) = heard.recv().await {

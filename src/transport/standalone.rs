@@ -14,11 +14,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{sleep, timeout};
 
 use super::Connection;
+use super::credentials::{Credential, Login};
 use super::dial::dial;
 use super::login::{Protocol, log_in};
 use super::resp::Batch;
 use super::tls::{self, Tls};
-use super::url::{Address, Url};
+use super::url::{Address, Family, Timeouts, Url};
 use crate::error::{ConnectError, ServerName};
 
 /// How long a server that dropped a connection is listened to for what it has to say.
@@ -30,7 +31,8 @@ const HANDSHAKE_PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Server {
     address: Address,
-    login: RedisConnectionInfo,
+    family: Family,
+    login: Login,
     /// Whether to go on without the login where the server does not take it: it was meant for
     /// another, perhaps.
     login_is_optional: bool,
@@ -39,18 +41,12 @@ pub struct Server {
     tls: Option<Tls>,
 }
 
-/// As whom to log in.
-#[derive(Clone, Default)]
-pub struct Login {
-    pub username: Option<String>,
-    pub password: Option<String>,
-    pub database: Option<i64>,
-}
-
-/// A server out of a url, and whether the url asks for TLS.
+/// A server out of a url, and what else the url says.
 pub struct FromUrl {
     pub server: Server,
+    /// Whether it asks for TLS.
     pub is_tls: bool,
+    pub timeouts: Timeouts,
 }
 
 impl Server {
@@ -67,7 +63,8 @@ impl Server {
     fn new(address: Address) -> Server {
         Server {
             address,
-            login: RedisConnectionInfo::default(),
+            family: Family::Any,
+            login: Login::default(),
             login_is_optional: false,
             client_name: None,
             tls: None,
@@ -76,29 +73,27 @@ impl Server {
 
     /// The server of a url. The error says what is wrong with it, without repeating any of it.
     pub fn from_url(url: &str) -> Result<FromUrl, String> {
-        let Url {
-            address,
-            login,
-            is_tls,
-        } = Url::parse(url)?;
-        let server = Server {
-            login,
-            ..Server::new(address)
+        let url = Url::parse(url)?;
+        let login = Login {
+            username: url.username.map(Credential::Given),
+            password: url.password.map(Credential::Given),
+            database: url.database,
         };
-        Ok(FromUrl { server, is_tls })
+        Ok(FromUrl {
+            server: Server {
+                family: url.family,
+                login,
+                client_name: url.client_name,
+                ..Server::new(url.address)
+            },
+            is_tls: url.is_tls,
+            timeouts: url.timeouts,
+        })
     }
 
     /// With what is given of a login, in place of what there was.
     pub fn log_in(mut self, login: &Login) -> Server {
-        if let Some(username) = &login.username {
-            self.login = self.login.set_username(username);
-        }
-        if let Some(password) = &login.password {
-            self.login = self.login.set_password(password);
-        }
-        if let Some(database) = login.database {
-            self.login = self.login.set_db(database);
-        }
+        self.login = login.clone().or(self.login);
         self
     }
 
@@ -108,8 +103,9 @@ impl Server {
         self.log_in(login)
     }
 
+    /// With a name for the connection, if one is given.
     pub fn call_client(mut self, name: Option<String>) -> Server {
-        self.client_name = name;
+        self.client_name = name.or(self.client_name);
         self
     }
 
@@ -127,11 +123,7 @@ impl Server {
     }
 
     pub fn login(&self) -> Login {
-        Login {
-            username: self.login.username().map(str::to_string),
-            password: self.login.password().map(str::to_string),
-            database: Some(self.login.db()).filter(|database| *database != 0),
-        }
+        self.login.clone()
     }
 
     /// The host; none of a Unix socket.
@@ -153,7 +145,8 @@ impl Server {
 
     /// Tries once to connect, log in and select the database, and asks whether the server serves.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
-        let connection = self.log_in_over_any_protocol().await?;
+        let login = self.login.get().await?;
+        let connection = self.log_in_over_any_protocol(&login).await?;
         let mut check = Batch::default();
         if let Some(name) = &self.client_name {
             check.add(&[b"CLIENT", b"SETNAME", name.as_bytes()]);
@@ -163,7 +156,7 @@ impl Server {
             .sender()
             .send(check)
             .await
-            .map_err(|error| self.trouble(&error))?;
+            .map_err(|error| trouble(&error, &login))?;
         match replies.last() {
             // It reads its data in, or has not got its master's: soon it will serve.
             Some(Value::ServerError(error)) if is_passing(error.code()) => {
@@ -179,14 +172,31 @@ impl Server {
         &self,
         pushes: UnboundedSender<Vec<Value>>,
     ) -> Result<Connection, ConnectError> {
-        self.connect_with(&self.login, Protocol::Resp3, Some(pushes))
-            .await?
-            .map_err(|error| self.trouble(&error))
+        let login = self.login.get().await?;
+        let attempt = self.connect_with(&login, Protocol::Resp3, Some(pushes.clone()));
+        let heard = match attempt.await? {
+            Err(error) if self.goes_on_without(&login, &error) => {
+                let no_login = RedisConnectionInfo::default();
+                self.connect_with(&no_login, Protocol::Resp3, Some(pushes))
+                    .await?
+            }
+            heard => heard,
+        };
+        heard.map_err(|error| trouble(&error, &login))
+    }
+
+    /// Whether a login that was refused is left out. A user without a password may be no more than a
+    /// word in a url: node-redis 6 does not log in with it.
+    fn goes_on_without(&self, login: &RedisConnectionInfo, error: &RedisError) -> bool {
+        let is_a_word = login.username().is_some() && login.password().is_none();
+        (self.login_is_optional || is_a_word) && is_about_login(error)
     }
 
     /// RESP3 first; a server or proxy that does not know HELLO is asked again in RESP2.
-    async fn log_in_over_any_protocol(&self) -> Result<Connection, ConnectError> {
-        let login = &self.login;
+    async fn log_in_over_any_protocol(
+        &self,
+        login: &RedisConnectionInfo,
+    ) -> Result<Connection, ConnectError> {
         let error = match self.connect_with(login, Protocol::Resp3, None).await? {
             Ok(connection) => return Ok(connection),
             Err(error) => error,
@@ -201,22 +211,22 @@ impl Server {
                 return Err(said);
             }
             if tls_trouble(&error).is_some() {
-                return Err(self.trouble(&error));
+                return Err(trouble(&error, login));
             }
             (login, Protocol::Resp2)
-        } else if self.login_is_optional && is_about_login(&error) {
+        } else if self.goes_on_without(login, &error) {
             (&no_login, Protocol::Resp3)
         } else {
-            return Err(self.trouble_of_login(&error));
+            return Err(self.trouble_of_login(&error, login));
         };
         let again = self.connect_with(login, protocol, None).await?;
-        again.map_err(|error| self.trouble_of_login(&error))
+        again.map_err(|error| self.trouble_of_login(&error, login))
     }
 
     /// What is wrong where a login got no answer, or one that is none: it may have been to a port for
     /// TLS.
-    fn trouble_of_login(&self, error: &RedisError) -> ConnectError {
-        let trouble = self.trouble(error);
+    fn trouble_of_login(&self, error: &RedisError, login: &RedisConnectionInfo) -> ConnectError {
+        let trouble = trouble(error, login);
         if &*trouble.code != "ECONNRESET" || self.tls.is_some() || self.is_unix() {
             return trouble;
         }
@@ -230,13 +240,6 @@ impl Server {
         }
     }
 
-    /// What is wrong, without the password.
-    fn trouble(&self, error: &RedisError) -> ConnectError {
-        tls_trouble(error)
-            .unwrap_or_else(|| ConnectError::from(error))
-            .without(self.login.password().unwrap_or_default().as_bytes())
-    }
-
     /// What a server says to whom it drops at once, if it says something.
     async fn farewell(&self) -> Option<ConnectError> {
         let Address::Tcp(host, port) = &self.address else {
@@ -247,7 +250,7 @@ impl Server {
         }
         let mut said = [0; 256];
         let listened = timeout(FAREWELL, async {
-            let mut stream = dial(host, *port).await.ok()?;
+            let mut stream = dial(host, *port, self.family).await.ok()?;
             stream.read(&mut said).await.ok()
         });
         let length = listened.await.ok()??;
@@ -272,12 +275,14 @@ impl Server {
             // The options and the reader of clients (lib/client/inspect.js) let none through.
             #[cfg(not(unix))]
             (Address::Unix(_), _) => return Err(std::io::Error::from(Unsupported).into()),
-            (Address::Tcp(host, port), None) => Connection::over(dial(host, *port).await?, pushes),
+            (Address::Tcp(host, port), None) => {
+                Connection::over(dial(host, *port, self.family).await?, pushes)
+            }
             (Address::Tcp(host, port), Some(tls)) => {
-                let stream = dial(host, *port).await?;
+                let stream = dial(host, *port, self.family).await?;
                 let stream = tokio::select! {
                     stream = tls.handshake(host, stream) => stream?,
-                    () = answers_plainly(host, *port) => return Err(tls::speaks_no_tls()),
+                    () = answers_plainly(host, *port, self.family) => return Err(tls::speaks_no_tls()),
                 };
                 Connection::over(stream, pushes)
             }
@@ -289,11 +294,11 @@ impl Server {
 
 /// Ends where a server that has not answered a TLS handshake for a while answers without TLS: Redis
 /// takes the handshake for a command and waits for its end, so that nobody would say what is wrong.
-async fn answers_plainly(host: &str, port: u16) {
+async fn answers_plainly(host: &str, port: u16, family: Family) {
     sleep(HANDSHAKE_PATIENCE).await;
     let mut said = [0; 1];
     let asked = async {
-        let mut stream = dial(host, port).await.ok()?;
+        let mut stream = dial(host, port, family).await.ok()?;
         stream.write_all(b"PING\r\n").await.ok()?;
         stream.read_exact(&mut said).await.ok()
     };
@@ -305,6 +310,13 @@ async fn answers_plainly(host: &str, port: u16) {
 /// What a server answers that will serve in a while.
 pub fn is_passing(code: &str) -> bool {
     matches!(code, "LOADING" | "MASTERDOWN" | "CLUSTERDOWN")
+}
+
+/// What is wrong, without the password.
+fn trouble(error: &RedisError, login: &RedisConnectionInfo) -> ConnectError {
+    tls_trouble(error)
+        .unwrap_or_else(|| ConnectError::from(error))
+        .without(login.password().unwrap_or_default().as_bytes())
 }
 
 /// What TLS has to say about an error of the connection.

@@ -1,10 +1,31 @@
-//! Where a url says that a server is, and how to log in there.
+//! Where a url says that a server is, and how to log in there: as node-redis reads it, and the
+//! parameters as ioredis does.
 
 use std::path::PathBuf;
 
-use redis::{ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisConnectionInfo};
-
 use crate::error::ServerName;
+
+const DEFAULT_HOST: &str = "localhost";
+const DEFAULT_PORT: u16 = 6379;
+/// The longest name of a parameter that a message repeats.
+const MOST_SHOWN: usize = 40;
+/// Node's own bound for timers.
+const MOST_MS: f64 = 2_147_483_647.0;
+
+const FORM: &str = "it must look like redis://[user:password@]host[:port][/database], \
+                    rediss://… for TLS, or unix:///path/to/socket";
+/// The parameters that are read.
+const KNOWN: &str = "db, user, pass, family, connectionName, connectTimeout, commandTimeout";
+/// Parameters of ioredis, and one of the redis crate, that make no difference here.
+const HARMLESS: [&str; 7] = [
+    "allowUsernameInURI",
+    "enableReadyCheck",
+    "keepAlive",
+    "lazyConnect",
+    "noDelay",
+    "protocol",
+    "showFriendlyErrorStack",
+];
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,89 +45,213 @@ impl Address {
     }
 }
 
+/// Which addresses of a host are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Family {
+    #[default]
+    Any,
+    V4,
+    V6,
+}
+
 /// What a url says of a server.
+#[derive(Debug, PartialEq)]
 pub struct Url {
     pub address: Address,
-    pub login: RedisConnectionInfo,
+    pub family: Family,
     pub is_tls: bool,
+    /// `None` also if it is empty, as for node-redis.
+    pub username: Option<String>,
+    pub password: Option<String>,
+    pub database: Option<i64>,
+    /// What `CLIENT LIST` shows as the connection's name.
+    pub client_name: Option<String>,
+    pub timeouts: Timeouts,
+}
+
+/// Options of a store, in milliseconds, that a url may hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Timeouts {
+    pub command: Option<f64>,
+    pub connect: Option<f64>,
 }
 
 impl Url {
-    /// Reads a `redis[s]://[user:password@]host[:port][/db]` or
-    /// `unix:///path[?db=&user=&pass=]` url. The error says what is wrong with it, without
-    /// repeating any of it: it may hold a password.
+    /// Reads a `redis[s]://[user:password@][host][:port][/database]` or
+    /// `unix://[user:password@]/path` url, with or without parameters. The error says what is wrong
+    /// with it, without repeating any of it but a parameter's name: it may hold a password.
     pub fn parse(url: &str) -> Result<Url, String> {
-        const FORM: &str = "it must look like redis://[user:password@]host[:port][/database], \
-                            rediss://… for TLS, or unix:///path/to/socket";
-        let Some((url_scheme, rest)) = scheme(url) else {
+        // As `new URL()` does, for each scheme.
+        let url: String = url
+            .trim_matches(|c: char| c <= ' ')
+            .chars()
+            .filter(|c| !matches!(c, '\t' | '\n' | '\r'))
+            .collect();
+        let Some((scheme, rest)) = scheme(&url) else {
             return Err(FORM.into());
         };
-        let is_tls = match &*url_scheme.to_ascii_lowercase() {
-            "redis" | "valkey" | "unix" | "redis+unix" | "valkey+unix" => false,
-            "rediss" | "valkeys" => true,
-            other => return Err(format!("{other}:// is no scheme for Redis: {FORM}")),
-        };
-        if ends_in_its_login(url) {
+        match &*scheme.to_ascii_lowercase() {
+            "redis" | "valkey" => Url::parse_tcp(rest, false),
+            "rediss" | "valkeys" => Url::parse_tcp(rest, true),
+            "unix" | "redis+unix" | "valkey+unix" => Url::parse_unix(rest),
+            other => Err(format!("{other}:// is no scheme for Redis: {FORM}")),
+        }
+    }
+
+    fn parse_tcp(rest: &str, is_tls: bool) -> Result<Url, String> {
+        if ends_in_its_login(rest) {
             return Err(format!(
                 "/ ? # and @ in its password are written %2F %3F %23 and %40: {FORM}"
             ));
         }
-        // TLS is spoken here, so that the crate need not know of it.
-        let plain = if is_tls {
-            format!("redis://{rest}")
-        } else {
-            url.to_string()
+        // The crate's parser is for the host's sake; it follows the same standard as Node's.
+        let parsed = redis::parse_redis_url(&format!("redis://{rest}")).ok_or(FORM)?;
+        let host = parsed.host_str().unwrap_or_default();
+        let host = match host.trim_start_matches('[').trim_end_matches(']') {
+            "" => DEFAULT_HOST, // as for `net.connect`
+            host => host,
         };
-        if let Some(parameter) = unused_parameter(&plain) {
-            return Err(format!(
-                "its parameter {parameter} is not known; the database is given as /number"
-            ));
+        let port = parsed.port().unwrap_or(DEFAULT_PORT);
+        let mut url = Url::at(Address::Tcp(host.into(), port));
+        url.is_tls = is_tls;
+        for (name, value) in parsed.query_pairs() {
+            url.set(&name, &value)?;
         }
-        let info = plain.into_connection_info().map_err(|error| {
-            // The crate's details may quote the url; its descriptions do not.
-            match error.kind() {
-                ErrorKind::InvalidClientConfig => {
-                    format!("{}: {FORM}", describe(&error.to_string()))
-                }
-                _ => FORM.to_string(),
-            }
-        })?;
-        let address = match info.addr() {
-            ConnectionAddr::Tcp(host, port) => Address::Tcp(host.clone(), *port),
-            ConnectionAddr::Unix(path) => Address::Unix(path.clone()),
-            _ => return Err(FORM.into()),
-        };
-        Ok(Url {
+        url.log_in(parsed.username(), parsed.password().unwrap_or_default())?;
+        let database = parsed.path().strip_prefix('/').unwrap_or_default();
+        if !database.is_empty() {
+            url.database = Some(number(database).ok_or("the database after its / is no number")?);
+        }
+        Ok(url)
+    }
+
+    fn parse_unix(rest: &str) -> Result<Url, String> {
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (login, path) = rest.split_at(rest.find('/').ok_or(FORM)?);
+        let path = decode(path).ok_or("a % in its path is written %25")?;
+        if path == "/" {
+            return Err(FORM.into());
+        }
+        let mut url = Url::at(Address::Unix(path.into()));
+        let parameters = redis::parse_redis_url(&format!("redis://_/?{query}")).ok_or(FORM)?;
+        for (name, value) in parameters.query_pairs() {
+            url.set(&name, &value)?;
+        }
+        if !login.is_empty() {
+            let (username, password) = login
+                .strip_suffix('@')
+                .map(|login| login.split_once(':').unwrap_or((login, "")))
+                .ok_or(FORM)?;
+            url.log_in(username, password)?;
+        }
+        Ok(url)
+    }
+
+    fn at(address: Address) -> Url {
+        Url {
             address,
-            login: info.redis_settings().clone(),
-            is_tls,
-        })
+            family: Family::Any,
+            is_tls: false,
+            username: None,
+            password: None,
+            database: None,
+            client_name: None,
+            timeouts: Timeouts::default(),
+        }
+    }
+
+    /// Takes user and password as they stand before the host, where they count before parameters.
+    fn log_in(&mut self, username: &str, password: &str) -> Result<(), String> {
+        for (to, text) in [
+            (&mut self.username, username),
+            (&mut self.password, password),
+        ] {
+            if !text.is_empty() {
+                let text = decode(text).ok_or("a % in its user or password is written %25")?;
+                *to = Some(text);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a parameter; the last of a name counts.
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let must_be = |what| format!("its parameter {name} must be {what}");
+        let filled = || Some(value.to_string()).filter(|value| !value.is_empty());
+        let time = || match value.parse::<f64>() {
+            Ok(ms) if (1.0..=MOST_MS).contains(&ms) => Ok(Some(ms)),
+            _ => Err(must_be("a number of milliseconds from 1 to 2147483647")),
+        };
+        match name {
+            "db" | "database" => {
+                let number = number(value).ok_or_else(|| must_be("a number from 0"))?;
+                self.database = Some(number);
+            }
+            "user" | "username" => self.username = filled(),
+            "pass" | "password" | "auth_pass" => self.password = filled(),
+            "family" => {
+                self.family = match value {
+                    "0" => Family::Any,
+                    "4" | "IPv4" => Family::V4,
+                    "6" | "IPv6" => Family::V6,
+                    _ => return Err(must_be("4, 6 or 0")),
+                }
+            }
+            "connectionName" => self.client_name = filled(),
+            "connectTimeout" => self.timeouts.connect = time()?,
+            "commandTimeout" => self.timeouts.command = time()?,
+            _ if HARMLESS.contains(&name) => {}
+            "tls" | "ssl" => {
+                return Err(format!(
+                    "its parameter {name} is not known: TLS is asked for by rediss://"
+                ));
+            }
+            "keyPrefix" | "prefix" => {
+                return Err(format!(
+                    "its parameter {name} is not known: give the option prefix"
+                ));
+            }
+            _ => {
+                let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+                let is_shown = name.len() <= MOST_SHOWN && name.chars().all(is_word);
+                return Err(match is_shown && !name.is_empty() {
+                    true => format!("its parameter {name} is not known; known are {KNOWN}"),
+                    false => format!("one of its parameters is not known; known are {KNOWN}"),
+                });
+            }
+        }
+        Ok(())
     }
 }
 
-/// The first parameter of a url that would be passed over in silence.
-fn unused_parameter(url: &str) -> Option<String> {
-    let url = redis::parse_redis_url(url)?;
-    let known: &[&str] = match url.scheme() {
-        "redis" | "valkey" => &["protocol"],
-        _ => &["db", "user", "pass", "protocol"],
-    };
-    url.query_pairs()
-        .map(|(name, _)| name.into_owned())
-        .find(|name| !known.contains(&name.as_str()))
+/// The number of a database.
+fn number(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|number| *number >= 0)
+}
+
+/// `decodeURIComponent`; `None` if that throws.
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
+                u8::try_from(high * 16 + low).ok()?
+            }
+            _ => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// Whether a password ends the host too early, by a character that must not stand in one as it is:
 /// then the rest of it would be taken for a parameter, and be named, or a part of it for the host.
-fn ends_in_its_login(url: &str) -> bool {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return false;
-    };
-    let is_path = scheme.to_ascii_lowercase().ends_with("unix");
-    !is_path
-        && rest
-            .split_once(['/', '?', '#'])
-            .is_some_and(|(_, after_host)| after_host.contains('@'))
+fn ends_in_its_login(rest: &str) -> bool {
+    rest.split_once(['/', '?', '#'])
+        .is_some_and(|(_, after_host)| after_host.contains('@'))
 }
 
 /// The parts of a url before and after `://`, if there is one.
@@ -114,12 +259,6 @@ fn scheme(url: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = url.split_once("://")?;
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '+';
     (!scheme.is_empty() && scheme.chars().all(is_word)).then_some((scheme, rest))
-}
-
-/// The crate's words for a bad url, without what it appends of the url itself.
-fn describe(error: &str) -> &str {
-    let words = error.split(" - ").next().unwrap_or(error);
-    words.strip_suffix(&[':', ' '][..]).unwrap_or(words)
 }
 
 #[cfg(test)]
@@ -134,19 +273,81 @@ mod tests {
     fn urls_name_server_user_and_database() {
         let full = parse("redis://me:p%40ss@example.com:7000/3");
         assert_eq!(&*full.address.name(), "example.com:7000");
-        assert_eq!(full.login.username(), Some("me"));
-        assert_eq!(full.login.password(), Some("p@ss"));
-        assert_eq!(full.login.db(), 3);
-        assert_eq!(
-            &*parse("REDIS://localhost").address.name(),
-            "localhost:6379"
-        );
-        assert_eq!(&*parse("redis://[::1]:7000").address.name(), "[::1]:7000");
+        assert_eq!(full.username.as_deref(), Some("me"));
+        assert_eq!(full.password.as_deref(), Some("p@ss"));
+        assert_eq!(full.database, Some(3));
+        for (url, server) in [
+            ("REDIS://localhost", "localhost:6379"),
+            ("redis://[::1]:7000", "[::1]:7000"),
+            (" redis://a:7000\n", "a:7000"),
+            ("redis://a:7\t000/", "a:7000"),
+            ("redis://", "localhost:6379"),
+            ("redis:///2", "localhost:6379"),
+            ("redis://0.0.0.0", "0.0.0.0:6379"),
+            ("unix:///tmp/a%20b.sock", "/tmp/a b.sock"),
+        ] {
+            assert_eq!(&*parse(url).address.name(), server, "{url}");
+        }
         assert!(parse("rediss://localhost").is_tls);
+    }
+
+    #[test]
+    fn user_and_password_are_decoded_and_may_be_missing() {
+        for (url, username, password) in [
+            ("redis://h", None, None),
+            ("redis://:@h", None, None),
+            ("redis://:pw@h", None, Some("pw")),
+            ("redis://me@h", Some("me"), None),
+            ("redis://me:@h", Some("me"), None),
+            ("redis://me:a@b@h", Some("me"), Some("a@b")),
+            (
+                "redis://m%C3%A9:%2F%3F%23%25@h",
+                Some("m\u{e9}"),
+                Some("/?#%"),
+            ),
+            ("redis://me:a+b^c@h", Some("me"), Some("a+b^c")),
+            ("redis://h?user=me&password=a%2Bb", Some("me"), Some("a+b")),
+            ("redis://you:b@h?user=me&pass=a", Some("you"), Some("b")),
+            ("unix://me:p%40@/tmp/x", Some("me"), Some("p@")),
+            ("unix:///tmp/x?user=me&pass=p", Some("me"), Some("p")),
+        ] {
+            let read = parse(url);
+            let login = (read.username.as_deref(), read.password.as_deref());
+            assert_eq!(login, (username, password), "{url}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_read_and_the_path_counts_before_them() {
+        let url = parse("redis://h?db=2&family=6&connectTimeout=100&commandTimeout=2e2&noDelay=x");
+        assert_eq!((url.database, url.family), (Some(2), Family::V6));
+        let timeouts = (url.timeouts.connect, url.timeouts.command);
+        assert_eq!(timeouts, (Some(100.0), Some(200.0)));
+        assert_eq!(parse("redis://h/1?db=2").database, Some(1));
+        assert_eq!(parse("redis://h?db=1&db=2").database, Some(2));
+        assert_eq!(parse("unix:///tmp/x?db=2").database, Some(2));
         assert_eq!(
-            &*parse("unix:///tmp/r.sock?db=2").address.name(),
-            "/tmp/r.sock"
+            parse("redis://h?connectionName=web").client_name.as_deref(),
+            Some("web")
         );
+    }
+
+    #[test]
+    fn a_parameter_that_is_not_honoured_is_named() {
+        for (url, name) in [
+            ("redis://h?db=secret", "db must be"),
+            ("redis://h?db=-1", "db must be"),
+            ("redis://h?family=secret", "family must be"),
+            ("redis://h?connectTimeout=0", "connectTimeout must be"),
+            ("redis://h?ssl=secret", "rediss://"),
+            ("redis://h?keyPrefix=secret", "option prefix"),
+            ("redis://h?ssl_cert_reqs=secret", "parameter ssl_cert_reqs"),
+            ("redis://h?%20=secret", "one of its parameters"),
+        ] {
+            let error = Url::parse(url).unwrap_err();
+            assert!(error.contains(name), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
     }
 
     #[test]
@@ -159,12 +360,17 @@ mod tests {
             "redis://u:secret@:6379/x",
             "redis://u:secret@host:99999",
             "redis://u:secret@host/notanumber",
+            "redis://u:secret@host/-1",
+            "redis://u:secret%@host",
+            "redis://u:secret%ff@host",
             "rediss://u:secret@host:x",
-            "redis://u:secret@host?db=2",
+            "redis://u:secret@host?dv=2",
             "redis://u:1?secret=x@host",
             "redis://u:p@secret#@host",
             "redis://u:p@secret/@host",
-            "unix:///tmp/x?pass=secret&database=2",
+            "unix:///tmp/x?pass=secret&name=2",
+            "unix://secret/tmp/x",
+            "unix:///",
         ] {
             let error = Url::parse(url)
                 .err()
