@@ -2,6 +2,7 @@
 
 // An app's own `serializer`: called in JS, in the async context of the store's caller.
 
+const { performance } = require("node:perf_hooks");
 const { setImmediate } = require("node:timers");
 
 /** How long records are parsed before the event loop gets a turn. */

@@ -32,6 +32,8 @@ const { openClusterWitness, openWitness, withPrefix, witnessOfFake } = require("
 
 const redis = { 4: require("redis-4"), 5: require("redis-5"), 6: require("redis") };
 const ioredis = { 5: require("ioredis"), 6: require("ioredis-6") };
+/** ioredis 4 has no name for its own class; iovalkey is ioredis by another name. */
+const alike = { "ioredis 4": require("ioredis-4"), iovalkey: require("iovalkey") };
 
 /** What a store does not show through an app's client. */
 const BY_CLIENT = ["ms", "fresh", "turns", "timers"];
@@ -298,6 +300,40 @@ function ioredisKinds(version) {
   ];
 }
 
+/** The usual setups of a library that is nearly ioredis 5. */
+function likeIoredis([name, Redis]) {
+  const client = (what, transport, args, more) =>
+    byClient(
+      `${name}: ${what}`,
+      transport,
+      (site) => {
+        const made = new Redis(...args(site));
+        made.on("error", () => {});
+        return readied(made);
+      },
+      more,
+    );
+  return [
+    client("new Redis(url)", "native", ({ server }) => [server.url]),
+    client("keyPrefix", "native", ({ server }) => [server.url, { keyPrefix: PREFIX }], {
+      start: single([], inPrefix),
+    }),
+    client('transport: "client"', "client", ({ server }) => [server.url], {
+      options: { transport: "client" },
+    }),
+    byClient(
+      `${name}: Cluster`,
+      "native",
+      ({ cluster }) => {
+        const made = new Redis.Cluster(cluster.urls);
+        made.on("error", () => {});
+        return readied(made);
+      },
+      { start: startCluster, lacks: ["stats"] },
+    ),
+  ];
+}
+
 async function startCluster(keyPrefix = "") {
   const cluster = await startRedisCluster();
   const witness = withPrefix(await openClusterWitness(cluster), keyPrefix);
@@ -530,5 +566,6 @@ module.exports = {
   own: withStore([...own, connectRedis]),
   nodeRedis: withStore([4, 5, 6].flatMap(nodeRedis)),
   ioredis: withStore([5, 6].flatMap(ioredisKinds)),
+  alike: withStore(Object.entries(alike).flatMap(likeIoredis)),
   fakes: withStore(fakes),
 };

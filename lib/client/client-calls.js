@@ -3,6 +3,7 @@
 // The calls that wait for an app's client: none waits for longer than commandTimeout, and what goes
 // wrong is said as the store says it.
 
+const { performance } = require("node:perf_hooks");
 const { clearTimeout, setTimeout } = require("node:timers");
 const { Queue } = require("./queue.js");
 

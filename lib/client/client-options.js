@@ -27,12 +27,12 @@ const IOREDIS = {
     "connectTimeout disconnectTimeout retryStrategy keepAlive noDelay enableReadyCheck",
     "maxLoadingRetryTime disableClientInfo clientInfoTag protocol sentinelRetryStrategy",
     "sentinelReconnectStrategy sentinelCommandTimeout sentinelMaxConnections failoverDetector",
-    "updateSentinels preferredSlaves",
+    "updateSentinels preferredSlaves familyFallback",
   ),
   // What no call of a store has to do with.
   ...all(
     always,
-    "autoResubscribe enableAutoPipelining autoPipeliningIgnoredCommands stringNumbers scripts",
+    "autoResubscribe maxScriptsCachingTime enableAutoPipelining autoPipeliningIgnoredCommands stringNumbers scripts",
     "showFriendlyErrorStack blockingTimeout blockingTimeoutGrace himportFieldsets shardedSubscribers",
   ),
   // The two names of a library's own defaults; nobody uses them.
@@ -52,7 +52,7 @@ const IOREDIS_CLUSTER = {
     "redisOptions keyPrefix natMap dnsLookup useSRVRecords resolveSrv lazyConnect",
     "clusterRetryStrategy clusterNodeRetryStrategy enableReadyCheck slotsRefreshTimeout",
     "slotsRefreshInterval shardedSubscribers enableAutoPipelining autoPipeliningIgnoredCommands",
-    "scripts showFriendlyErrorStack himportFieldsets",
+    "scripts maxScriptsCachingTime showFriendlyErrorStack himportFieldsets",
   ),
   enableOfflineQueue: on,
   scaleReads: is("master"),
