@@ -55,12 +55,19 @@ function ioredis(options) {
   return client;
 }
 
+/** Once it is ready: until then the client carries the calls itself. */
+async function readyIoredis(options) {
+  const client = ioredis(options);
+  await client.ping();
+  return client;
+}
+
 /** How many connections there are beside the witness. */
 const connections = async () => (await countClients(witness)) - 1;
 
 const LIBRARIES = [
   ["node-redis", nodeRedis, (client) => client.close(), (client) => client.connect()],
-  ["ioredis", ioredis, (client) => client.quit(), (client) => client.connect()],
+  ["ioredis", readyIoredis, (client) => client.quit(), (client) => client.connect()],
 ];
 
 describe.each(LIBRARIES)(

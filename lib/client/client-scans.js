@@ -42,8 +42,12 @@ class Sweeps {
     if (name === "MGET") return (commands.mgetBytes ?? commands.mget)(args);
     if (name === "UNLINK") return commands.unlink(args);
     if (name === "DEL") return Promise.all(args.map((key) => commands.del(key)));
-    // No right to PTTL: the session is read as it is stored.
-    return Promise.resolve(commands.pttl(args[0])).catch(() => null);
+    // No right to PTTL, or no such method: the session is read as it is stored.
+    return this.pttl(args[0]).catch(() => null);
+  }
+
+  async pttl(key) {
+    return this.commands.pttl(key);
   }
 
   /** One step of SCAN: the client's cursors, its masters and iterators are behind one cursor. */
