@@ -2,7 +2,7 @@
 
 // How the module and the class look from outside, and what the constructor accepts.
 
-const { EventEmitter } = require("node:events");
+const { EventEmitter, once } = require("node:events");
 const session = require("express-session");
 const module_ = require("..");
 const { RedisStore } = module_;
@@ -39,6 +39,31 @@ describe("the module", () => {
       );
     `);
     expect(stdout).toBe("true true function RedisStore,RedisStoreError,default\n");
+  });
+});
+
+describe("called with an express-session, as connect-redis 6 and older", () => {
+  test("the module gives the class for it", () => {
+    expect(module_(session)).toBe(RedisStore);
+    class Store {}
+    const Own = module_({ Store });
+    expect(module_({ Store })).toBe(Own);
+    const store = new Own({ url: "redis://127.0.0.1:1" });
+    opened.push(store);
+    expect(store).toBeInstanceOf(Store);
+    expect(store).not.toBeInstanceOf(session.Store);
+  });
+
+  test("the store has its events, also if the Store of what stands in for it has none", async () => {
+    const Own = module_({ Store: function EmptyStore() {} });
+    const store = new Own({ url: "redis://127.0.0.1:1" });
+    const errors = [];
+    store.on("error", (error) => errors.push(error));
+    await expect(store.get("a")).rejects.toMatchObject({ code: "ECONNREFUSED" });
+    const ended = once(store, "end");
+    await store.close();
+    await ended;
+    expect(errors).toEqual([]);
   });
 });
 

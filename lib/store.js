@@ -5,6 +5,7 @@
 // its client (client/).
 
 const { AsyncLocalStorage } = require("node:async_hooks");
+const { EventEmitter } = require("node:events");
 const expressSession = require("express-session");
 const { skipWhileAway } = require("./skip-when-away.js");
 const { attach, checkTransport } = require("./client/attach.js");
@@ -32,9 +33,21 @@ const optionsOf = new WeakMap();
 /** Calls what a store leaves behind to be undone when it has been collected. */
 const abandoned = new FinalizationRegistry((attachment) => attachment.detach(false));
 
+/**
+ * A Store with events. That of express-session has them; that of a package which stands in for it,
+ * such as express-openid-connect, may be an empty class.
+ */
+function emitting(Store) {
+  if (typeof Store.prototype.emit === "function") return Store;
+  class EmittingStore extends Store {}
+  const { constructor: _, ...emitter } = Object.getOwnPropertyDescriptors(EventEmitter.prototype);
+  Object.defineProperties(EmittingStore.prototype, emitter);
+  return EmittingStore;
+}
+
 /** Makes the class for an express-session, whose Store and Cookie it uses. */
 function defineStore({ Store, Cookie }) {
-  return class RedisStore extends Store {
+  return class RedisStore extends emitting(Store) {
     constructor(options = {}) {
       super();
       if (options === null || typeof options !== "object" || Array.isArray(options)) {
