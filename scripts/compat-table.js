@@ -1,21 +1,22 @@
 "use strict";
 
-// Runs the tests on every runtime with every redis-server and writes what came of it into
-// docs/compatibility.md, between its two marks. With --node, --bun or --redis it runs a part, and
-// only prints it:
+// Runs the tests on every runtime with every Redis and Valkey and writes what came of it into
+// docs/compatibility.md, between its two marks. With --node, --bun, --redis or --valkey it runs a
+// part, and only prints it:
 //
-//   npm run compat -- --node 22 --node 24 --bun --redis 8.2
+//   npm run compat -- --node 22 --node 24 --bun --redis 8.2 --valkey 9
 
 const { spawnSync } = require("node:child_process");
 const { readdirSync } = require("node:fs");
 const path = require("node:path");
 const { parseArgs } = require("node:util");
-const { fetchBun, fetchNode, fetchRedis } = require("./fetch-runtimes.js");
+const { fetchBun, fetchNode, fetchServer } = require("./fetch-runtimes.js");
 const { findRedisServer, versionOfRedis } = require("./redis-server.js");
 const { ROOT, formatTable, runBun, runJest, writeTable } = require("./test-table.js");
 
 const NODES = ["20", "22", "24", "26"];
 const REDISES = ["6.2", "8.2"];
+const VALKEYS = ["9"];
 
 /**
  * What is left to other commands: what takes minutes (each version of each client, failovers; a
@@ -36,8 +37,8 @@ try {
 
 /** Returns whether all tests have passed. */
 function main() {
-  const { nodes, withBun, redises, isAll } = readOptions();
-  const servers = redises.map((version) => serverOf(version));
+  const { nodes, withBun, redises, valkeys, isAll } = readOptions();
+  const servers = [...redises.map(redisOf), ...valkeys.map(valkeyOf)];
   const runtimes = nodes.map((major) => nodeOf(major));
   if (withBun) runtimes.push(bun());
   const files = readdirSync(path.join(ROOT, "__test__"))
@@ -85,36 +86,59 @@ function outcomesWith(runtime, server, files) {
 }
 
 function readOptions() {
-  const own = versionOfRedis(findRedisServer()).split(".").slice(0, 2).join(".");
-  const all = [...new Set([...REDISES, own])].sort();
+  const own = findRedisServer();
+  const redises = [...REDISES];
+  // Somebody may test with a Valkey of theirs.
+  if (nameOfServer(own) === "Redis") redises.push(minorOf(own));
+  const all = [...new Set(redises)].sort();
   const { values } = parseArgs({
     options: {
       node: { type: "string", multiple: true, default: [] },
       bun: { type: "boolean", default: false },
       redis: { type: "string", multiple: true, default: [] },
+      valkey: { type: "string", multiple: true, default: [] },
     },
   });
   for (const [name, chosen, known] of [
     ["node", values.node, NODES],
     ["redis", values.redis, all],
+    ["valkey", values.valkey, VALKEYS],
   ]) {
     const unknown = chosen.find((one) => !known.includes(one));
     if (unknown) throw new Error(`--${name} ${unknown}: there is only ${known.join(", ")}`);
   }
   const isAnyRuntime = values.node.length === 0 && !values.bun;
+  const isAnyServer = values.redis.length === 0 && values.valkey.length === 0;
   return {
     nodes: isAnyRuntime ? NODES : values.node,
     withBun: isAnyRuntime || values.bun,
-    redises: values.redis.length === 0 ? all : values.redis,
-    isAll: isAnyRuntime && values.redis.length === 0,
+    redises: isAnyServer ? all : values.redis,
+    valkeys: isAnyServer ? VALKEYS : values.valkey,
+    isAll: isAnyRuntime && isAnyServer,
   };
 }
 
-/** The redis-server of a version: the one of this machine, where it is that, else a fetched one. */
-function serverOf(version) {
+/** The redis-server of a version: the one of this machine, if it is that, else a fetched one. */
+function redisOf(version) {
   const own = findRedisServer();
-  const path = versionOfRedis(own).startsWith(`${version}.`) ? own : fetchRedis(version);
+  const isOwn = nameOfServer(own) === "Redis" && minorOf(own) === version;
+  const path = isOwn ? own : fetchServer(`Redis ${version}`);
   return { name: `Redis ${versionOfRedis(path)}`, path };
+}
+
+function valkeyOf(version) {
+  const path = fetchServer(`Valkey ${version}`);
+  return { name: `Valkey ${versionOfRedis(path)}`, path };
+}
+
+/** "Redis" or "Valkey", as a server says. */
+function nameOfServer(server) {
+  return /^\w+/.exec(spawnSync(server, ["--version"], { encoding: "utf8" }).stdout)?.[0];
+}
+
+/** The version of a server, such as "7.0". */
+function minorOf(server) {
+  return versionOfRedis(server).split(".").slice(0, 2).join(".");
 }
 
 /** The Node of a major version: this one, where it is that, else a fetched one. */

