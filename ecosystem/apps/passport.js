@@ -1,0 +1,164 @@
+"use strict";
+
+// passport 0.7 regenerates the session at login and logout, with keepSessionInfo copies the old one's
+// fields over, and keeps messages in it with connect-flash.
+
+const assert = require("node:assert/strict");
+const flash = require("connect-flash");
+const express = require("express");
+const session = require("express-session");
+const { Passport } = require("passport");
+const { Strategy } = require("passport-local");
+const { assertExpiry, browser, gate, serve } = require("../kit.js");
+
+async function start(kit, { keepSessionInfo = false, routes = () => {} } = {}) {
+  const passport = new Passport();
+  passport.serializeUser((user, done) => done(null, user.name));
+  passport.deserializeUser((name, done) => done(null, { name }));
+  passport.use(
+    new Strategy((username, password, done) =>
+      password === "right"
+        ? done(null, { name: username })
+        : done(null, false, { message: "wrong password" }),
+    ),
+  );
+  const app = express();
+  const options = { secret: "secret", resave: false, saveUninitialized: false };
+  app.use(session({ store: kit.store(), cookie: { maxAge: 60_000 }, ...options }));
+  app.use(express.urlencoded({ extended: false }), flash());
+  app.use(passport.initialize(), passport.session());
+  app.get("/", (req, res) => {
+    const { basket = null } = req.session;
+    res.json({ user: req.user?.name ?? null, basket, messages: req.flash("error") });
+  });
+  app.get("/buy", (req, res) => {
+    req.session.basket = ["book"];
+    res.json({});
+  });
+  app.post(
+    "/login",
+    passport.authenticate("local", {
+      successRedirect: "/",
+      failureRedirect: "/",
+      failureFlash: true,
+      keepSessionInfo,
+    }),
+  );
+  app.get("/logout", (req, res, next) => {
+    req.logout({ keepSessionInfo }, (error) => (error ? next(error) : res.redirect("/")));
+  });
+  routes(app);
+  const { address } = await serve(kit, app);
+  return { address, ...browser(address) };
+}
+
+async function onlyKey(kit) {
+  const keys = await kit.redis.keys("sess:*");
+  assert.equal(keys.length, 1, `${keys.length} keys`);
+  return keys[0];
+}
+
+const RIGHT = { username: "Ada", password: "right" };
+const WRONG = { username: "Ada", password: "wrong" };
+
+module.exports = {
+  title: "passport",
+  connections: ["url", "ioredis 5", "node-redis 6", "connect-redis 10"],
+  cases: {
+    async "a login is stored under a new key, and the old one is gone"(kit) {
+      const app = await start(kit);
+      await app.read("/buy");
+      const before = await onlyKey(kit);
+      assert.equal((await app.go("/login", RIGHT)).status, 302);
+      const after = await onlyKey(kit);
+      assert.notEqual(after, before);
+      await assertExpiry(kit, after, 60);
+      assert.deepEqual(await app.read("/"), { user: "Ada", basket: null, messages: [] });
+    },
+
+    async "keepSessionInfo takes the session's fields over, at login and logout"(kit) {
+      const app = await start(kit, { keepSessionInfo: true });
+      await app.read("/buy");
+      const keys = [await onlyKey(kit)];
+      await app.go("/login", RIGHT);
+      assert.deepEqual(await app.read("/"), { user: "Ada", basket: ["book"], messages: [] });
+      keys.push(await onlyKey(kit));
+      await app.go("/logout");
+      assert.deepEqual(await app.read("/"), { user: null, basket: ["book"], messages: [] });
+      keys.push(await onlyKey(kit));
+      assert.equal(new Set(keys).size, 3);
+      await assertExpiry(kit, keys[2], 60);
+    },
+
+    async "a session that was taken over can be saved again and again"(kit) {
+      const app = await start(kit, { keepSessionInfo: true });
+      for (let i = 0; i < 3; i += 1) {
+        await app.go("/login", RIGHT);
+        await app.read("/buy");
+        assert.deepEqual(await app.read("/"), { user: "Ada", basket: ["book"], messages: [] });
+      }
+      await onlyKey(kit);
+    },
+
+    async "a login in the same request as other changes keeps them all"(kit) {
+      const app = await start(kit, {
+        routes(routes) {
+          routes.get("/register", (req, res, next) => {
+            req.session.basket = ["pen"];
+            req.login({ name: "Eve" }, { keepSessionInfo: true }, (error) => {
+              if (error) return next(error);
+              req.session.welcome = true;
+              return res.json({});
+            });
+          });
+        },
+      });
+      await app.read("/register");
+      const { passport, basket, welcome } = JSON.parse(await kit.redis.get(await onlyKey(kit)));
+      assert.deepEqual([passport, basket, welcome], [{ user: "Eve" }, ["pen"], true]);
+    },
+
+    async "a message of connect-flash is shown once, after the redirect"(kit) {
+      const app = await start(kit);
+      assert.equal((await app.go("/login", WRONG)).location, "/");
+      assert.deepEqual((await app.read("/")).messages, ["wrong password"]);
+      assert.deepEqual((await app.read("/")).messages, []);
+    },
+
+    async "after a logout the old cookie is nobody's"(kit) {
+      const app = await start(kit);
+      await app.go("/login", RIGHT);
+      const stolen = browser(app.address);
+      for (const [name, value] of app.cookies) stolen.cookies.set(name, value);
+      assert.equal((await stolen.read("/")).user, "Ada");
+      await app.go("/logout");
+      assert.equal((await stolen.read("/")).user, null);
+      assert.equal((await app.read("/")).user, null);
+    },
+  },
+  ours: {
+    async "a slow request does not bring back the session that a logout has ended"(kit) {
+      const [inside, outside] = [gate(), gate()];
+      const app = await start(kit, {
+        routes(routes) {
+          routes.get("/slow", async (req, res) => {
+            inside.open();
+            await outside.passed;
+            req.session.late = true;
+            res.json({});
+          });
+        },
+      });
+      await app.go("/login", RIGHT);
+      const key = await onlyKey(kit);
+      const slow = browser(app.address);
+      for (const [name, value] of app.cookies) slow.cookies.set(name, value);
+      const answer = slow.read("/slow");
+      await inside.passed;
+      await app.go("/logout");
+      outside.open();
+      await answer;
+      assert.equal(await kit.redis.exists(key), 0);
+    },
+  },
+};
