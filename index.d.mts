@@ -14,6 +14,8 @@ export {
   type SentinelOptions,
   type Serializer,
   type Server,
+  type StoredCookie,
+  type StoredData,
   type StoredSession,
   type TlsOptions,
   type Ttl,

@@ -85,12 +85,13 @@ declare class RedisStore extends Store {
   /** Hands the session over to a callback, whose result the promise is of. */
   get(sid: string, callback: RedisStore.Callback | undefined): Promise<any>;
   /**
-   * The session, or `null` where there is none. Where the session's expiry follows its cookie,
-   * `cookie.expires` is the key's true time of expiry, also after a `touch`.
-   * Rejects with a `SyntaxError` for text that is no JSON.
+   * The session as it is stored, or `null` if there is none: dates are strings, as JSON has them, in
+   * `cookie.expires` too. (express-session makes a Date of that one, in `req.session`.) If the
+   * session's expiry follows its cookie, `cookie.expires` is the key's true time of expiry, also after
+   * a `touch`. Rejects with a `SyntaxError` for text that is no JSON.
    * @typeParam Found what the caller says that it is, as in `get<MySession | null>(sid)`
    */
-  get<Found extends SessionData | null | undefined = SessionData | null>(
+  get<Found extends object | null | undefined = RedisStore.StoredData | null>(
     sid: string,
     callback?: RedisStore.Callback,
   ): Promise<Found>;
@@ -103,13 +104,30 @@ declare class RedisStore extends Store {
    * where it is still there: see the event `discarded`. Answers with `null`.
    * Rejects with a `TypeError` for a time that is none; nothing is stored or deleted then.
    */
-  set(sid: string, session: SessionData, callback?: RedisStore.Callback): Promise<any>;
+  set(
+    sid: string,
+    session: SessionData | RedisStore.StoredData,
+    callback?: RedisStore.Callback,
+  ): Promise<any>;
 
   /**
    * Moves a session's expiry, as `set` would. No error where there is no session. Answers with
    * `null`.
    */
-  touch(sid: string, session: SessionData, callback?: RedisStore.Callback): Promise<any>;
+  touch(
+    sid: string,
+    session: SessionData | RedisStore.StoredData,
+    callback?: RedisStore.Callback,
+  ): Promise<any>;
+
+  /**
+   * express-session's: makes `req.session` of what `get` gives, or of data of the app's own. A session
+   * is loaded, and saved only as long as it is there, if this store's `get` has given its data.
+   */
+  createSession(
+    req: Parameters<Store["createSession"]>[0],
+    session: SessionData | RedisStore.StoredData,
+  ): ReturnType<Store["createSession"]>;
 
   /** Deletes a session. No error where there is none. Answers with `null`. */
   destroy(sid: string, callback?: RedisStore.Callback): Promise<any>;
@@ -134,7 +152,7 @@ declare class RedisStore extends Store {
    * is left out: see the event `corrupt`.
    * @typeParam Data what the caller says that they are, as in `all<MySession>()`
    */
-  all<Data extends SessionData = SessionData>(
+  all<Data extends SessionData | RedisStore.StoredData = RedisStore.StoredData>(
     callback?: RedisStore.Callback,
   ): Promise<RedisStore.StoredSession<Data>[]>;
 
@@ -173,8 +191,39 @@ declare namespace RedisStore {
   /** Seconds, or a function of the session that returns seconds. `Infinity` is for ever. */
   export type Ttl = number | string | bigint | ((session: SessionData) => number | string | bigint);
 
+  /** A session's cookie as JSON has it. */
+  export interface StoredCookie {
+    /** How long the cookie was to live when it was set, in milliseconds. */
+    originalMaxAge?: number | null | undefined;
+    /** When it expires, as `toISOString` writes it; null or missing if it ends with the browser. */
+    expires?: string | null | undefined;
+    /** Whether it is sent over https alone. */
+    secure?: boolean | "auto" | null | undefined;
+    /** Whether scripts of a page cannot see it. */
+    httpOnly?: boolean | null | undefined;
+    /** The hosts it is for. */
+    domain?: string | null | undefined;
+    /** The paths it is for. */
+    path?: string | null | undefined;
+    /** When it is sent along from other sites. */
+    sameSite?: boolean | "lax" | "strict" | "none" | null | undefined;
+    /** Which cookies a browser keeps longest. */
+    priority?: "low" | "medium" | "high" | null | undefined;
+    /** Whether each site that embeds the app has a cookie of its own. */
+    partitioned?: boolean | null | undefined;
+  }
+
+  /**
+   * A session as it is stored, with JSON as the serializer. With another one, say what it gives: in
+   * `get<MySession | null>(sid)`.
+   */
+  export type StoredData<Data extends object = SessionData> = Omit<Data, "cookie"> & {
+    /** Its cookie. */
+    cookie: StoredCookie;
+  };
+
   /** A session as `all()` gives it. */
-  export type StoredSession<Data extends SessionData = SessionData> = Data & {
+  export type StoredSession<Data extends object = StoredData> = Data & {
     /** The session's sid. */
     id: string;
   };

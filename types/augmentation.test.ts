@@ -1,5 +1,5 @@
 // What an app declares of its sessions is known wherever the store takes or gives one.
-import { RedisStore, type StoredSession } from "connect-redis-rs";
+import { RedisStore, type StoredData, type StoredSession } from "connect-redis-rs";
 import type { SessionData } from "express-session";
 
 declare module "express-session" {
@@ -18,7 +18,7 @@ const store = new RedisStore({
 
 export async function use(): Promise<void> {
   const got = await store.get("sid");
-  is<Is<typeof got, SessionData | null>>();
+  is<Is<typeof got, StoredData | null>>();
   const views: number | undefined = got?.views;
   // @ts-expect-error: it may be null
   got.views;
@@ -27,7 +27,7 @@ export async function use(): Promise<void> {
   // @ts-expect-error: it is a session
   const text: string = await store.get("sid");
   const [first, second] = await Promise.all([store.get("a"), store.get("b")]);
-  is<Is<typeof first | typeof second, SessionData | null>>();
+  is<Is<typeof first | typeof second, StoredData | null>>();
   const found = (await store.get("sid")) ?? { cookie: { originalMaxAge: null }, views: 0 };
   found.views = 5;
 
@@ -37,7 +37,17 @@ export async function use(): Promise<void> {
   const id: string | undefined = all[0]?.id;
   // @ts-expect-error: nobody has declared it
   all[0]?.view;
-  is<Is<Awaited<ReturnType<RedisStore["all"]>>, StoredSession[]>>();
+  const listing: Awaited<ReturnType<RedisStore["all"]>> = all;
+  console.log(listing.map((sess) => [sess.id, sess.views]));
+
+  // What is stored is JSON: a date is a string there.
+  const expires: string | null | undefined = got?.cookie.expires;
+  const listed: string | null | undefined = all[0]?.cookie.expires;
+  // @ts-expect-error: not a Date
+  got?.cookie.expires?.getTime();
+  if (got) await store.set("copy", got);
+  if (got) await store.touch("sid", got);
+  console.log(expires, listed);
 
   is<Is<Awaited<ReturnType<RedisStore["length"]>>, number>>();
   is<Is<Awaited<ReturnType<RedisStore["ids"]>>, string[]>>();
