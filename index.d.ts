@@ -258,16 +258,7 @@ declare namespace RedisStore {
   export type NodeRedisLike = AnyClient & {
     /** EXPIRE, in seconds. */
     expire: ClientMethod;
-  } & (
-      | {
-          /** MGET, of a list of keys. */
-          mGet: ClientMethod;
-        }
-      | {
-          /** SCAN, with MATCH and COUNT: an iterable of keys, or of lists of keys. */
-          scanIterator: ClientMethod;
-        }
-    );
+  };
 
   /**
    * A client with Redis's own names for its commands: ioredis 5 and 6 (a client or cluster), and
@@ -331,13 +322,21 @@ declare namespace RedisStore {
      */
     database?: number | null | undefined;
     /**
-     * The app's own Redis client, connected or not, instead of `url`: of node-redis 3 to 6 or ioredis
-     * 5 or 6, a cluster, pool or sentinel of theirs, or anything with connect-redis's own calls (`get
-     * set expire del mGet scanIterator`). A promise of one has to be awaited first. `undefined` or
-     * `null`, with no `url`, `cluster` or `sentinel` beside it, is a `TypeError`: an app that gives a client has another server
-     * in mind than localhost.
+     * The app's own Redis client, connected or not, instead of `url`: of node-redis 3 to 6, ioredis 4
+     * to 6 or iovalkey, a cluster, pool or sentinel of theirs, or anything with connect-redis's own
+     * calls (`get set expire del`, for all sessions also `mGet scanIterator`). An object with fewer
+     * methods works for what it has: cast it. A promise has to be awaited first. `undefined` or `null`,
+     * with no `url`, `cluster` or `sentinel` beside it, is a `TypeError`: an app that gives a client
+     * has another server in mind than localhost.
      */
     client?: RedisClient | null | undefined;
+    /**
+     * How a client is asked whose kind its methods do not tell: `"node-redis"` as connect-redis 9 and
+     * 10 ask, `set(key, value, { expiration: { type: "EX", value: seconds } })`; `"node-redis-4"`
+     * `set(key, value, { EX: seconds })`; `"ioredis"` `set(key, value, "EX", seconds)`; `"callbacks"`
+     * the same with a callback. Real clients are known without.
+     */
+    clientType?: "node-redis" | "node-redis-4" | "ioredis" | "callbacks" | null | undefined;
     /**
      * Whose connection carries the commands beside a `client`: `"native"` is one of the store's own
      * to the client's server, and a `TypeError` where that cannot be read from the client;

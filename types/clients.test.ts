@@ -143,6 +143,14 @@ new RedisStore({ client: others.memcached });
 new RedisStore({ client: others.unknown });
 // @ts-expect-error: it has no expire, and would be asked for it
 new RedisStore({ client: { get: vi.fn(), set: vi.fn(), del: vi.fn(), mGet: vi.fn() } });
+// connect-redis's four calls; and what its methods do not tell.
+new RedisStore({ client: { get: vi.fn(), set: vi.fn(), del: vi.fn(), expire: vi.fn() } });
+new RedisStore({
+  client: { get: vi.fn(), set: vi.fn(), del: vi.fn(), expire: vi.fn() },
+  clientType: "ioredis",
+});
+// @ts-expect-error: there is no such kind
+new RedisStore({ client: cache, clientType: "redis" });
 // @ts-expect-error: get is no method
 new RedisStore({ client: { ...cache, get: "value" } });
 // @ts-expect-error: a store is none

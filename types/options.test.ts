@@ -43,6 +43,7 @@ const none: Required<{ [option in keyof RedisStoreOptions]: null }> = {
   password: null,
   database: null,
   client: null,
+  clientType: null,
   transport: null,
   prefix: null,
   scanCount: null,
