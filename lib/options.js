@@ -140,9 +140,10 @@ function emit(message) {
   process.emitWarning(message, { code: "CONNECT_REDIS_RS_OPTION" });
 }
 
-/** The options that there are not, each with the one that was meant, unless that is there, too. */
+/** The options given that there are not, each with the one that was meant, unless that is there, too. */
 function unknownIn(options) {
-  return Native.unknownOptions(Object.keys(options)).map(([name, meant]) => ({
+  const given = Object.keys(options).filter((name) => isThere(options[name]));
+  return Native.unknownOptions(given).map(([name, meant]) => ({
     name,
     meant: meant && !isThere(options[meant]) ? meant : undefined,
   }));
