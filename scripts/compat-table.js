@@ -23,7 +23,7 @@ const VALKEYS = ["9"];
  * cluster and sentinels there are without), and what other programs do: vitest, tsx, cargo.
  */
 const ELSEWHERE =
-  /^(behaviour\.(node-redis|ioredis|fakes)|topology\.(cluster|sentinel)|documents|examples|published|panics)\./;
+  /^(behaviour\.(node-redis|ioredis|alike|fakes)|topology\.(cluster|sentinel)|documents|examples|published|panics)\./;
 
 /** What the name of a test has in it that the redis-server cannot show. */
 const LEFT_OUT = /\[left out: ([^\]]+)\]/;
