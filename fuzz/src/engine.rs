@@ -2,6 +2,7 @@
 //! and what the JS thread would be told is kept.
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -69,6 +70,7 @@ pub struct Shared {
     pub outbox: Outbox,
     pub is_cluster: bool,
     pub by_client: bool,
+    pub lost: AtomicU64,
     answer: Mutex<Answer>,
 }
 
@@ -79,6 +81,7 @@ impl Shared {
             outbox: Outbox(Mutex::default()),
             is_cluster,
             by_client: false,
+            lost: AtomicU64::new(0),
             answer: Mutex::new(answer),
         })
     }
