@@ -14,7 +14,7 @@ const BASE_CALLS = 64;
 const BASE_SIZE = 600;
 
 /** What the README shows of a full run. */
-const README_CHARTS = ["throughput", "server", "bulk"];
+const README_CHARTS = ["throughput"];
 
 /**
  * Writes RESULTS.md, with all tables and charts, into a folder.
@@ -36,9 +36,7 @@ function render(results, folder) {
 
 /** Writes the README's section on speed; `charts` are those that `render` has written. */
 function renderReadme(results, charts) {
-  const largest = Math.max(0, ...(results.bulk ?? []).map(({ count }) => count));
-  const bulk = results.bulk?.filter(({ count }) => count === largest);
-  const tables = tablesOf({ ...results, bulk }, README_TABLES);
+  const tables = tablesOf(results, [shortTable]);
   const shown = charts.filter(({ name }) => README_CHARTS.includes(name));
   writeBetweenMarks(MARKS, [...tables, ...imagesOf(shown, ROOT)]);
 }
@@ -103,8 +101,29 @@ function operationTable({ operations = [] }) {
   return {
     title:
       `Store operations on sessions of ${cells[0]?.bytes} bytes, in thousands a second (k/s), and ` +
-      "how slow and how dear they are (connect-redis → connect-redis-rs)",
+      "latency and CPU (connect-redis → connect-redis-rs)",
     header,
+    rows,
+  };
+}
+
+/** The few figures that a newcomer asks for. */
+function shortTable({ operations = [] }) {
+  const cells = operations.filter(
+    (cell) =>
+      cell.size === BASE_SIZE && [1, BASE_CALLS].includes(cell.concurrency) && isCompared(cell),
+  );
+  const rows = cells.map((cell) => [
+    cell.operation,
+    cell.concurrency,
+    thousands(cell.medians[N.REFERENCE].rate),
+    thousands(cell.medians[N.OURS].rate),
+    bold(times(ratio(cell, "rate", N.OURS, N.REFERENCE))),
+    both(cell, "p99", milliseconds),
+  ]);
+  return {
+    title: `Sessions of ${cells[0]?.bytes} bytes, in thousands of calls a second`,
+    header: ["", "calls at once", "connect-redis", "connect-redis-rs", "", "p99, ms"],
     rows,
   };
 }
@@ -283,6 +302,5 @@ const TABLES = [
   bulkTable,
   startupTable,
 ];
-const README_TABLES = [operationTable, serverTable, bulkTable, startupTable];
 
 module.exports = { render, renderReadme };

@@ -1,6 +1,6 @@
 "use strict";
 
-// Runs the tests of faults and writes what they promise and have measured into RELIABILITY.md,
+// Runs the tests of faults and writes what they promise and have measured into docs/reliability.md,
 // between its two marks: all tests of the process, and of the others those that call `measured`.
 
 const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
@@ -28,7 +28,7 @@ for (const { name, message, assertionResults } of suites) {
   if (assertionResults.length === 0)
     throw new Error(`reliability: ${name} has not run: ${message}`);
   const document = path.relative(ROOT, name);
-  const link = `[${path.basename(name)}](${document})`;
+  const link = `[${path.basename(name)}](../${document})`;
   for (const { fullName, title, status, ancestorTitles } of assertionResults) {
     const found = measured.filter(({ file, test }) => file === name && test === fullName);
     const failed = status === "failed";
@@ -41,7 +41,7 @@ for (const { name, message, assertionResults } of suites) {
   }
 }
 writeTable(
-  "RELIABILITY.md",
+  "docs/reliability.md",
   "reliability",
   ["fault", "what the store promises", "test", "measured"],
   rows,

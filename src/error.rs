@@ -293,7 +293,7 @@ fn advice(code: &str) -> &'static str {
         "ENOTFOUND" => " (check the host name in the url)",
         "NOAUTH" => " (give user and password in the url)",
         "WRONGPASS" => " (check user and password in the url)",
-        "NOPERM" => " (the Redis user needs more rights: see the README, \"Redis rights\")",
+        "NOPERM" => " (the Redis user needs more rights: docs/operating.md lists them)",
         "MOVED" | "CROSSSLOT" => {
             " (this server is part of a cluster: give it as the option cluster)"
         }

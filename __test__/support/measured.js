@@ -3,7 +3,7 @@
 const { appendFileSync } = require("node:fs");
 
 /**
- * Notes what a test has measured of a fault, for the table in RELIABILITY.md; the test's name is
+ * Notes what a test has measured of a fault, for the table in docs/reliability.md; the test's name is
  * the promise there. Written to the file that MEASURED names, by `npm run reliability`.
  * @param {string} fault such as "nothing listens"
  * @param {string} figure what came out, with its unit
