@@ -1,9 +1,11 @@
 export {
   type AnyClient,
+  type AsJson,
   type Callback,
   type ClientMethod,
   type Credential,
   default,
+  type ExpressSession,
   type IoredisLike,
   type NodeRedisLike,
   type Pem,

@@ -9,6 +9,17 @@ import type { RedisClientType, RedisClusterType } from "redis";
 export = RedisStore;
 
 /**
+ * The class for an express-session, as the module of connect-redis 6 and older gives it:
+ * `require("connect-redis-rs")(session)`. For the express-session that this package finds itself it is
+ * this very class.
+ * @param session express-session, of whatever version, or connect 1, which had the sessions itself
+ * @throws {TypeError} with the code `ERR_INVALID_ARG_VALUE` for anything else
+ */
+declare function RedisStore(
+  session: RedisStore.ExpressSession | { session: RedisStore.ExpressSession },
+): typeof RedisStore;
+
+/**
  * Keeps express-session's sessions in Redis, each as JSON text under `prefix` + sid, with an expiry:
  * what connect-redis stores.
  *
@@ -49,8 +60,8 @@ declare class RedisStore extends Store {
   constructor(options: RedisStore.RedisStoreOptions);
 
   /**
-   * The `client` option, as given: also where it is another client than the type says, which is
-   * connect-redis's. The store never closes it.
+   * The `client` option, as given: also if it is another client than the type says, which is
+   * connect-redis's, or undefined. The store never closes it.
    */
   client: RedisClientType | RedisClusterType;
   /** What keys begin with. May be changed; takes effect with the next call, as all fields do. */
@@ -85,10 +96,10 @@ declare class RedisStore extends Store {
   /** Hands the session over to a callback, whose result the promise is of. */
   get(sid: string, callback: RedisStore.Callback | undefined): Promise<any>;
   /**
-   * The session as it is stored, or `null` if there is none: dates are strings, as JSON has them, in
-   * `cookie.expires` too. (express-session makes a Date of that one, in `req.session`.) If the
-   * session's expiry follows its cookie, `cookie.expires` is the key's true time of expiry, also after
-   * a `touch`. Rejects with a `SyntaxError` for text that is no JSON.
+   * The session as it is stored, or `null` if there is none: dates are strings, as JSON has them, the
+   * app's own and `cookie.expires`. (Of the latter express-session makes a Date, in `req.session`.) If
+   * the session's expiry follows its cookie, `cookie.expires` is the key's true time of expiry, also
+   * after a `touch`. Rejects with a `SyntaxError` for text that is no JSON.
    * @typeParam Found what the caller says that it is, as in `get<MySession | null>(sid)`
    */
   get<Found extends object | null | undefined = RedisStore.StoredData | null>(
@@ -182,9 +193,19 @@ declare class RedisStore extends Store {
 }
 
 declare namespace RedisStore {
+  /** What express-session's module is known by. */
+  export interface ExpressSession {
+    /** The class that its stores extend. */
+    Store: {
+      /** What they inherit. */
+      prototype: object;
+    };
+  }
+
   /**
-   * Called once: with the error, or with `null` and what the call answers. Typed as connect-redis has
-   * it, so that a callback may declare its data as it likes.
+   * Called with the error, or with `null` and what the call answers; one that throws is called once
+   * more, with its own error. Typed as connect-redis has it, so that a callback may declare its data
+   * as it likes.
    */
   export type Callback = (error?: any, data?: any) => any;
 
@@ -217,10 +238,29 @@ declare namespace RedisStore {
    * A session as it is stored, with JSON as the serializer. With another one, say what it gives: in
    * `get<MySession | null>(sid)`.
    */
-  export type StoredData<Data extends object = SessionData> = Omit<Data, "cookie"> & {
+  export type StoredData<Data extends object = SessionData> = {
+    [Name in keyof Data]: Name extends "cookie" ? StoredCookie : AsJson<Data[Name]>;
+  } & {
     /** Its cookie. */
     cookie: StoredCookie;
   };
+
+  /**
+   * What JSON makes of a value: of a Date a string, of whatever has a `toJSON` what that returns.
+   * (Methods are gone, too; they stay in the type, so that a class of the app's goes on serving as one.)
+   */
+  export type AsJson<Value> = 0 extends 1 & Value
+    ? Value // any
+    : Value extends string | number | boolean | null | undefined | ((...args: any[]) => any)
+      ? Value
+      : Value extends {
+            /** What JSON takes in the value's place. */
+            toJSON(key?: any): infer Made;
+          }
+        ? Made
+        : Value extends object
+          ? { [Name in keyof Value]: AsJson<Value[Name]> }
+          : Value;
 
   /** A session as `all()` gives it. */
   export type StoredSession<Data extends object = StoredData> = Data & {
@@ -230,8 +270,11 @@ declare namespace RedisStore {
 
   /** How sessions become text and back; `JSON` is one. */
   export interface Serializer<Stored extends string | Uint8Array = string | Uint8Array> {
-    /** The session for a text; may be asynchronous. What it throws, `get` rejects with. */
-    parse(text: string): SessionData | Promise<SessionData>;
+    /**
+     * The session for what is stored; may be asynchronous. That is a string, or a Buffer if it is no
+     * valid UTF-8, as bytes that `stringify` made. What it throws, `get` rejects with.
+     */
+    parse(stored: Stored extends string ? string : any): SessionData | Promise<SessionData>;
     /** The text, or the bytes, for a session. What it throws, `set` rejects with. */
     stringify(session: SessionData): Stored;
   }
@@ -261,8 +304,8 @@ declare namespace RedisStore {
   };
 
   /**
-   * A client with Redis's own names for its commands: ioredis 5 and 6 (a client or cluster), and
-   * clients with callbacks such as node-redis 3, and fakes of them.
+   * A client with Redis's own names for its commands: ioredis 4 to 6 and iovalkey (a client or
+   * cluster), clients with callbacks such as node-redis 3, and fakes of them.
    */
   export type IoredisLike = AnyClient &
     (

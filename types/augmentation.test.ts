@@ -1,5 +1,5 @@
 // What an app declares of its sessions is known wherever the store takes or gives one.
-import { RedisStore, type StoredData, type StoredSession } from "connect-redis-rs";
+import { type AsJson, RedisStore, type StoredData, type StoredSession } from "connect-redis-rs";
 import type { SessionData } from "express-session";
 
 declare module "express-session" {
@@ -45,6 +45,35 @@ export async function use(): Promise<void> {
   const listed: string | null | undefined = all[0]?.cookie.expires;
   // @ts-expect-error: not a Date
   got?.cookie.expires?.getTime();
+  interface Login extends SessionData {
+    login: { at: Date; before: (Date | null)[]; user?: { name: string } };
+  }
+  const stored = {} as StoredData<Login>;
+  const at: string = stored.login.at;
+  const before: (string | null)[] = stored.login.before;
+  const user: { name: string } | undefined = stored.login.user;
+  // @ts-expect-error: not a Date either
+  stored.login.at.getTime();
+  is<Is<AsJson<any>, any>>();
+  is<Is<AsJson<unknown>, unknown>>();
+  is<Is<AsJson<"a" | Date | null | undefined>, "a" | string | null | undefined>>();
+  is<Is<AsJson<string & { brand: 1 }>, string & { brand: 1 }>>();
+  is<Is<AsJson<[Date, number?]>, [string, number?]>>();
+  is<Is<AsJson<readonly Date[]>, readonly string[]>>();
+  is<Is<AsJson<{ list: Date[]; open?: unknown }>, { list: string[]; open?: unknown }>>();
+  is<Is<AsJson<Record<string, Date>>, Record<string, string>>>();
+  is<Is<AsJson<{ toJSON(): { seconds: number } }>, { seconds: number }>>();
+  /** A type that holds itself. */
+  interface Tree {
+    planted: Date;
+    branches: Tree[];
+  }
+  const tree = {} as AsJson<Tree>;
+  const planted: string | undefined = tree.branches[0]?.branches[0]?.planted;
+  // An app that declares nothing may put anything in.
+  const open = {} as StoredData<{ cookie: SessionData["cookie"]; [name: string]: any }>;
+  const anything: number = open.whatever.it.is;
+  console.log(at, before, user, planted, anything, open.cookie.expires?.slice());
   if (got) await store.set("copy", got);
   if (got) await store.touch("sid", got);
   console.log(expires, listed);

@@ -2,7 +2,9 @@
 import * as all from "connect-redis-rs";
 import byDefault, {
   type AnyClient,
+  type AsJson,
   type Callback,
+  type ExpressSession,
   type IoredisLike,
   type NodeRedisLike,
   type Pem,
@@ -17,6 +19,7 @@ import byDefault, {
   type TlsOptions,
   type Ttl,
 } from "connect-redis-rs";
+import * as session from "express-session";
 
 const options: RedisStoreOptions = { prefix: "sess:" };
 const stores: RedisStore[] = [
@@ -25,6 +28,9 @@ const stores: RedisStore[] = [
   new all.RedisStore(options),
   new all.default(options),
 ];
+const Old: typeof RedisStore = byDefault(session);
+const old: RedisStore = new Old(options);
+const other: RedisStore = new (all.default(session))();
 const code: string = new RedisStoreError("x").code;
 const error: Error = new all.RedisStoreError("x");
 const known: all.RedisStoreOptions = options;
@@ -45,7 +51,9 @@ export async function use(): Promise<void> {
 
 export type {
   AnyClient,
+  AsJson,
   Callback,
+  ExpressSession,
   IoredisLike,
   NodeRedisLike,
   Pem,
@@ -57,4 +65,4 @@ export type {
   TlsOptions,
   Ttl,
 };
-export { code, error, known, stores };
+export { code, error, known, old, other, stores };

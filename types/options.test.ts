@@ -87,6 +87,9 @@ const times: Ttl[] = [60, "60", BigInt(60), () => "60", (sess) => sess.cookie.ma
 for (const ttl of times) new RedisStore({ ttl });
 const bytes: Serializer = { parse: async () => data, stringify: () => new Uint8Array() };
 new RedisStore({ serializer: bytes });
+const read = (stored: Uint8Array): SessionData => JSON.parse(`${stored}`);
+new RedisStore({ serializer: { parse: read, stringify: () => Buffer.from("") } });
+new RedisStore({ serializer: { parse: (_stored: string | Buffer) => data, stringify: () => "" } });
 new RedisStore({ serializer: { parse: (text) => JSON.parse(text), stringify: JSON.stringify } });
 
 // @ts-expect-error: a prefix is a string
@@ -113,6 +116,8 @@ new RedisStore({ ttl: new Date() });
 new RedisStore({ disableTTL: "false" });
 // @ts-expect-error: a serializer has both methods
 new RedisStore({ serializer: { parse: JSON.parse } });
+// @ts-expect-error: and gives a session
+new RedisStore({ serializer: { parse: () => 5, stringify: () => "" } });
 // @ts-expect-error: a serializer makes text or bytes
 new RedisStore({ serializer: { parse: JSON.parse, stringify: () => 5 } });
 // @ts-expect-error: a time is a number
