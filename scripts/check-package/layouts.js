@@ -14,11 +14,28 @@ const own = (file) => path.join(ROOT, "node_modules", file);
 
 const JEST = `
   const { RedisStore } = require("connect-redis-rs");
-  test("a session is set and got", async () => {
-    const store = new RedisStore({ url: process.env.URL_OF_REDIS });
+  const url = process.env.URL_OF_REDIS;
+  const map = new Map();
+  const fake = {
+    get: async (key) => map.get(key) ?? null,
+    set: async (key, value) => map.set(key, value),
+    expire: async () => 1,
+    del: async (keys) => keys.filter((key) => map.delete(key)).length,
+    mGet: async (keys) => keys.map((key) => map.get(key) ?? null),
+    scanIterator: () => [[...map.keys()]],
+  };
+  const serializer = { parse: (text) => JSON.parse(text), stringify: (sess) => Buffer.from(JSON.stringify(sess)) };
+  test.each([
+    ["a url", { url, prefix: "jest:" }],
+    ["a URL, with a serializer", { url: new URL(url), prefix: "jest:", serializer }],
+    ["a fake client", { client: fake }],
+  ])("a session is set and got by %s", async (_name, options) => {
+    const store = new RedisStore(options);
     await store.set("sid", { n: 1 });
     expect(await store.get("sid")).toEqual({ n: 1 });
+    expect(await store.all()).toEqual([{ n: 1, id: "sid" }]);
     await store.close();
+    await expect(store.get("sid")).rejects.toBeInstanceOf(Error);
   });
 `;
 
@@ -26,6 +43,9 @@ const VITEST = JEST.replace(
   'const { RedisStore } = require("connect-redis-rs");',
   'import { expect, test } from "vitest";\nimport { RedisStore } from "connect-redis-rs";',
 );
+
+/** Versions of express-session to install the package beside, of those in the project. */
+const OLD_EXPRESS_SESSIONS = ["1.0", "1.15", "1.16"];
 
 /** For each of TypeScript's ways to resolve modules: its module, and the sources to compile. */
 const RESOLUTIONS = {
@@ -104,6 +124,13 @@ function layouts({ newApp, version }) {
         await app.run("node", [own("jest/bin/jest.js"), "--config", "jest.config.json"]);
       },
     ],
+    ...["node", "jsdom"].map((environment) => [
+      `Jest 27.2, its environment ${environment}`,
+      async () => {
+        const jest = [tool("jest-27", "bin/jest.js"), "--config", "jest.config.json"];
+        await app.run("node", [...jest, "--env", environment]);
+      },
+    ]),
     [
       "Vitest",
       async () => {
@@ -144,6 +171,15 @@ function layouts({ newApp, version }) {
         await byBoth(moved);
       },
     ],
+    ...OLD_EXPRESS_SESSIONS.map((old) => [
+      `beside express-session ${old}`,
+      async () => {
+        const beside = newApp(`express-session-${old}`);
+        await beside.npm("install", `express-session@${old}`);
+        await beside.npm("install", "connect-redis-rs");
+        await byBoth(beside);
+      },
+    ]),
     ["pnpm", () => withManager("pnpm", tool("pnpm", "bin/pnpm.cjs"), ["install"])],
     ["Yarn 1", () => withManager("yarn-1", tool("yarn", "bin/yarn.js"), ["install"])],
     [

