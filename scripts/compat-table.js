@@ -19,11 +19,13 @@ const REDISES = ["6.2", "8.2"];
 const VALKEYS = ["9"];
 
 /**
- * What is left to other commands: what takes minutes (each version of each client, failovers; a
- * cluster and sentinels there are without), and what other programs do: vitest, tsx, cargo.
+ * What is left to other commands: what takes minutes (each version of each client, what an option of a
+ * client changes, failovers; a cluster and sentinels there are without), what other programs do
+ * (vitest, tsx, cargo), and what is the same on each runtime and server: the benchmark, the packages,
+ * old versions of express-session.
  */
 const ELSEWHERE =
-  /^(behaviour\.(node-redis|ioredis|alike|fakes)|topology\.(cluster|sentinel)|documents|examples|published|panics)\./;
+  /^(behaviour\.(node-redis|ioredis|alike|fakes)|clients\.(options|partial|shared|tracers)|topology\.(cluster|sentinel)|bench|documents|examples|express-session\.versions|packages|panics|published)\./;
 
 /** What the name of a test has in it that the redis-server cannot show. */
 const LEFT_OUT = /\[left out: ([^\]]+)\]/;
