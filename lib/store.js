@@ -343,7 +343,10 @@ function termsOf(store, options) {
     again(name, ...call) {
       const alive = reference.deref();
       if (alive === undefined) throw failure(`${name}: the store is gone`, "ECLOSED");
-      return alive[kState].link.native.again(name, ...call);
+      const { link } = alive[kState];
+      return call.length === 0
+        ? told(alive, link).native[name]()
+        : link.native.again(name, ...call);
     },
   };
 }

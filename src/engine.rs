@@ -116,7 +116,8 @@ impl Call {
         self.asker.is_some()
     }
 
-    /// Gives the call back to the JS thread, its command with it. A sweep has to fail.
+    /// Gives the call back to the JS thread, its command with it. A sweep is given back as a whole
+    /// (`store.rs`).
     pub fn give_back(mut self, server: &str, news: &mut Vec<News>) {
         if let Some(Asker::Js(id, _)) = self.asker {
             let given_back = GivenBack {
@@ -516,8 +517,7 @@ impl Engine {
     pub fn send(&self, calls: Vec<Made>, called: Instant) -> Result<(), Refused> {
         let mut inbox = lock(&self.shared.inbox);
         if inbox.closing == Some(Closing::Now) {
-            let has_given_up = self.shared.has_given_up.load(Ordering::Acquire);
-            return Err(if has_given_up {
+            return Err(if self.has_given_up() {
                 Refused::GivenBack(calls)
             } else {
                 Refused::Closed(calls)
@@ -557,6 +557,11 @@ impl Engine {
 
     pub fn status(&self) -> Status {
         self.shared.status()
+    }
+
+    /// Whether the connection was lost, and what was under way is given back.
+    pub fn has_given_up(&self) -> bool {
+        self.shared.has_given_up.load(Ordering::Acquire)
     }
 
     /// What messages call the server.

@@ -19,6 +19,7 @@ pub struct Host {
     give_back: Held,
     collect: Held,
     swept: Held,
+    give_back_sweep: Held,
     fail_sweep: Held,
     corrupt: Held,
     end: Held,
@@ -41,6 +42,7 @@ impl Host {
             give_back: held(c"giveBack")?,
             collect: held(c"collect")?,
             swept: held(c"swept")?,
+            give_back_sweep: held(c"giveBackSweep")?,
             fail_sweep: held(c"failSweep")?,
             corrupt: held(c"corrupt")?,
             end: held(c"end")?,
@@ -180,8 +182,15 @@ impl Host {
     }
 
     /// Has the face reject all calls that wait: none of them can be answered any more.
-    pub fn end(&self, env: &Env) {
-        let _ = self.end.call(env, []);
+    /// With `gives_back` it has the app's client make the sweeps among them.
+    pub fn end(&self, env: &Env, gives_back: bool) {
+        let _ = self.end.call(env, [js::value(env, gives_back)]);
+    }
+
+    /// Has the app's client make a sweep, from its beginning.
+    pub fn give_back_sweep(&self, env: &Env, sweep: CallId) {
+        // It settles the sweep's promise whatever happens, and cannot throw.
+        let _ = self.give_back_sweep.call(env, [js::value(env, sweep)]);
     }
 
     /// Has the app's client carry out a call's command in the time that is left.

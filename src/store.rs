@@ -591,6 +591,9 @@ impl Inner {
 
     fn swept(&self, env: &Env, id: CallId, swept: Result<Option<usize>, StoreError>) {
         self.answered_one();
+        if swept.is_err() && self.engine.has_given_up() {
+            return self.host.give_back_sweep(env, id);
+        }
         js::scoped(env, |env| self.host.swept(env, id, swept));
     }
 
@@ -603,7 +606,7 @@ impl Inner {
         self.answering.borrow_mut().clear();
         self.put_off.borrow_mut().clear();
         self.waiting.set(0);
-        self.host.end(env);
+        self.host.end(env, self.engine.has_given_up());
         self.emit(env, "end");
         self.bell.remove();
     }

@@ -241,13 +241,13 @@ class Adoption {
     return [own, own.connected];
   }
 
-  /** What is not allowed that our own connection does, and a client need not. */
+  /** Why nothing can be written over our own connection: a missing right, a server that is a replica. */
   async lacksRights(own) {
     try {
       // Of a session that is not there, so nothing comes of it.
       await own.probe();
     } catch (error) {
-      if (error?.code === "NOPERM" || error?.code === "READONLY") return error.message;
+      return error.message;
     }
     return undefined;
   }

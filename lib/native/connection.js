@@ -69,7 +69,10 @@ class Connection {
   /** Touches a session that is not there: rejects if that is not allowed here. */
   async probe() {
     const bounds = { length: 1, bytes: Number.POSITIVE_INFINITY };
-    const native = this.backend({ bounds, fields: this.fields });
+    const again = (name) => {
+      throw failure(`${name}: the server is a replica, or the connection was lost`, "ECONNRESET");
+    };
+    const native = this.backend({ again, bounds, fields: this.fields });
     return native.touch("connect-redis-rs", Date.now(), undefined, 1);
   }
 
@@ -101,9 +104,10 @@ function lend(hear, waiting, isOfClient) {
     giveBack: (id, left, ...command) => waiting.giveBack(id, left, ...command),
     collect: (number, ids, text, others) => findings.collect(number, ids, text, others),
     swept: (number, count) => findings.swept(number, count),
+    giveBackSweep: (number) => findings.giveBack(number),
     failSweep: (number, error) => findings.fail(number, error),
     corrupt: (number, sid, error) => findings.corrupt(number, sid, error),
-    end: () => waiting.end(),
+    end: (givesBack) => waiting.end(givesBack),
     date: (value) => Number(new Date(value)),
     credential: (...question) => outside(askCredential, ...question),
     // Of a client's server Node itself has warned.

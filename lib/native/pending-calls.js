@@ -31,7 +31,8 @@ class Caller {
    * @param {number} number what the native side knows the store by
    * @param {object} store
    * @param {(sid: string, error: Error) => void} store.corrupt tells of a record that is no session
-   * @param {(name: string, ...call) => Promise} store.again has the app's client carry out a call
+   * @param {(name: string, ...call) => Promise} store.again has the app's client carry out a call,
+   *   or make a sweep, by its name alone
    */
   constructor(number, { corrupt, again }) {
     this.number = number;
@@ -153,8 +154,11 @@ class Waiting {
     }
   }
 
-  /** Nothing can be answered any more. */
-  end() {
+  /**
+   * Nothing can be answered any more. With `givesBack` the connection was lost, and the app's client
+   * is to make the sweeps.
+   */
+  end(givesBack) {
     const { calls, findings, closers } = this;
     this.free = [];
     for (const call of calls.splice(0)) {
@@ -162,7 +166,10 @@ class Waiting {
       this.answered(call);
       call.reject(this.closed(METHODS[call.method]));
     }
-    for (const [number, { name }] of findings.sweeps) findings.fail(number, this.closed(name));
+    for (const [number, { name }] of findings.sweeps) {
+      if (givesBack) findings.giveBack(number);
+      else findings.fail(number, this.closed(name));
+    }
     this.closers = undefined;
     for (const resolve of closers) resolve(null);
   }

@@ -81,6 +81,18 @@ class Findings {
     sweep?.resolve(sweep.found ?? count ?? (sweep.isList ? [] : null));
   }
 
+  /** The connection was lost under a sweep: the app's client is to make it, from its beginning. */
+  giveBack(number) {
+    const sweep = this.take(number);
+    if (sweep === undefined) return;
+    const { name, caller, context, resolve, reject } = sweep;
+    try {
+      resolve(context(() => caller.again(name)));
+    } catch (error) {
+      reject(error);
+    }
+  }
+
   fail(number, error) {
     this.take(number)?.reject(error);
   }
