@@ -4,11 +4,12 @@
 // name is that of the new master.
 
 const { once } = require("node:events");
+const net = require("node:net");
 const { Redis } = require("ioredis");
 const { createClient } = require("redis");
 const { RedisStore } = require("..");
 const { findRedisServer, versionOfRedis, waitUntil } = require("../scripts/redis-server.js");
-const { failure, open, start, watch } = require("./support/faults.js");
+const { failure, fake, open, start, untilWorks, watch } = require("./support/faults.js");
 const { startProxy } = require("./support/proxy.js");
 
 let opened;
@@ -41,7 +42,9 @@ async function startPair() {
     url: name.url,
     port: name.port,
     name,
+    first,
     second,
+    old,
     next,
     becomeReplica,
     async failOver() {
@@ -123,6 +126,146 @@ describe("the name is the new master's", () => {
     expect(await pair.next.get("sess:a")).toBe('{"n":1}');
   });
 
+  test("by url: a store that has only read until then is no worse off", async () => {
+    const pair = await startPair();
+    const store = open({ url: pair.url });
+    expect(await store.get("a")).toBeNull();
+    await pair.failOver();
+    await store.set("a", { n: 1 });
+    expect(await pair.next.get("sess:a")).toBe('{"n":1}');
+  });
+
+  test("by url: a master that answers in RESP2 is left, too", async () => {
+    const args = [...ENDS_AT_ONCE, "--rename-command", "HELLO", ""];
+    const [first, second] = [await start({ args }), await start({ args })];
+    const name = await startProxy(first);
+    opened.push(() => name.stop());
+    const store = open({ url: name.url });
+    expect(await store.get("a")).toBeNull();
+    const [old, next] = [await watch(first), await watch(second)];
+    name.point(second);
+    await old.sendCommand(["REPLICAOF", "127.0.0.1", String(second.port)]);
+    await store.set("a", { n: 1 });
+    expect(await next.get("sess:a")).toBe('{"n":1}');
+  });
+
+  test("by url: sessions are read while a write waits, and what comes behind it sees it", async () => {
+    const pair = await startPair();
+    const store = open({ url: pair.url, commandTimeout: 20_000 });
+    await store.set("b", { n: 0 });
+    // The old one has nobody to copy from, and keeps what it has.
+    await pair.old.sendCommand(["REPLICAOF", "127.0.0.1", "1"]);
+    let isStored = false;
+    const stored = store.set("a", { n: 1 }).then(() => {
+      isStored = true;
+    });
+    const behind = store.get("a");
+    for (let n = 0; n < 5; n += 1) expect(await store.get("b")).toEqual({ n: 0 });
+    expect(isStored).toBe(false);
+    pair.name.point(pair.second);
+    expect(await behind).toEqual({ n: 1 });
+    await stored;
+  });
+
+  test("by url: the pauses between two looks grow, however much is read meanwhile", async () => {
+    const pair = await startPair();
+    const store = open({ url: pair.url, commandTimeout: 2000 });
+    await store.set("b", { n: 0 });
+    await pair.old.sendCommand(["REPLICAOF", "127.0.0.1", "1"]);
+    const before = pair.name.connections;
+    let error;
+    const stored = failure(store.set("a", { n: 1 })).then((thrown) => {
+      error = thrown;
+    });
+    const reader = async () => {
+      while (error === undefined) expect(await store.get("b")).toEqual({ n: 0 });
+    };
+    await Promise.all([stored, ...Array.from({ length: 20 }, reader)]);
+    expect(error.code).toBe("READONLY");
+    expect(error.message).toMatch(/^set: no connection to a master of Redis at 127/);
+    expect(error.message).toMatch(
+      /commandTimeout.*this server is a replica: connect to its master/,
+    );
+    // 25 ms, doubled up to 800: eight or so.
+    expect(pair.name.connections - before).toBeLessThan(20);
+  });
+
+  test("by url with onUnavailable error: what is read beside the write is answered", async () => {
+    const pair = await startPair();
+    const store = open({ url: pair.url, onUnavailable: "error" });
+    await store.set("b", { n: 0 });
+    await pair.old.sendCommand(["REPLICAOF", "127.0.0.1", "1"]);
+    const before = pair.name.connections;
+    const gets = Array.from({ length: 3000 }, () => store.get("b"));
+    const error = await failure(store.set("a", {}));
+    gets.push(...Array.from({ length: 3000 }, () => store.get("b")));
+    expect(error.code).toBe("READONLY");
+    for (const session of await Promise.all(gets)) expect(session).toEqual({ n: 0 });
+    await waitUntil("it is left", () => pair.name.connections > before);
+  });
+
+  test("by sentinels that announce nothing: the master they name then", async () => {
+    const pair = await startPair();
+    let named = pair.first;
+    const sentinel = await fake((socket) => {
+      socket.on("data", (data) => {
+        const said = data.toString();
+        const { port } = named;
+        const commands = said.match(/^\*\d+\r$/gm)?.length ?? 1;
+        if (/GET-MASTER-ADDR/i.test(said)) {
+          socket.write(`*2\r\n$9\r\n127.0.0.1\r\n$${`${port}`.length}\r\n${port}\r\n`);
+        } else if (/HELLO/.test(said)) {
+          socket.write(`%1\r\n+proto\r\n:3\r\n${"+OK\r\n".repeat(commands - 1)}`);
+        } else socket.write("+OK\r\n".repeat(commands));
+      });
+    });
+    const nodes = [sentinel.replace("redis://", "")];
+    const store = open({ sentinel: { name: "mymaster", nodes }, commandTimeout: 10_000 });
+    expect(await store.get("a")).toBeNull();
+    named = pair.second;
+    await pair.becomeReplica();
+    await store.set("a", { n: 1 });
+    expect(await pair.next.get("sess:a")).toBe('{"n":1}');
+  });
+
+  test.each([undefined, "error"])(
+    "in a cluster, with onUnavailable %s: a node that says so is asked again once it is known",
+    async (onUnavailable) => {
+      let node;
+      let readonly = 1;
+      const url = await fake((socket) => {
+        const upstream = net.connect(node.port, "127.0.0.1");
+        upstream.on("error", () => {}).on("close", () => socket.destroy());
+        socket.on("close", () => upstream.destroy());
+        upstream.pipe(socket);
+        socket.on("data", (data) => {
+          const isRefused = readonly > 0 && data.includes("$3\r\nSET\r\n");
+          if (!isRefused) upstream.write(data);
+          else {
+            readonly -= 1;
+            socket.write("-READONLY You can't write against a read only replica.\r\n");
+          }
+        });
+      });
+      const port = new URL(url).port;
+      node = await start({
+        args: ["--cluster-enabled", "yes", "--cluster-announce-port", port],
+      });
+      const witness = await watch(node);
+      await witness.sendCommand(["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+      await waitUntil("the cluster is there", async () =>
+        (await witness.sendCommand(["CLUSTER", "INFO"])).includes("cluster_state:ok"),
+      );
+      const store = open({ cluster: [url], onUnavailable });
+      await untilWorks(() => store.get("a"));
+      const error = await failure(store.set("a", { n: 1 }));
+      expect(error?.code).toBe(onUnavailable && "READONLY");
+      await untilWorks(() => store.set("a", { n: 1 }));
+      expect(await store.get("a")).toEqual({ n: 1 });
+      expect(readonly).toBe(0);
+    },
+  );
+
   test.each(["error", "skip"])(
     "by url with onUnavailable %s: the error is told at once, and the store goes on at the new",
     async (onUnavailable) => {
@@ -164,6 +307,46 @@ describe("the name is the new master's", () => {
     expect(await pair.next.get("sess:a")).toBe('{"n":1}');
   });
 
+  test("beside ioredis, whose reconnectOnError acts: clear", async () => {
+    const pair = await startPair();
+    const reconnectOnError = (error) => error.message.startsWith("READONLY") && 2;
+    const store = makeStore({ client: await ioredis(pair, { reconnectOnError }) });
+    await store.set("a", { n: 0 });
+    // As if it had copied it.
+    await pair.next.set("sess:a", "{}");
+    await pair.failOver();
+    expect(await store.clear()).toBeNull();
+    expect(await pair.next.dbSize()).toBe(0);
+  });
+
+  test.each([
+    ["node-redis", nodeRedis],
+    ["ioredis", ioredis],
+  ])(
+    "beside %s that is at a replica: the client carries the calls, until it is a master",
+    async (_name, make) => {
+      const pair = await startPair();
+      await pair.next.set("sess:a", '{"n":1}');
+      await pair.becomeReplica();
+      await waitUntil("it is copied", () => pair.old.exists("sess:a"));
+      const store = makeStore({ client: await make(pair) });
+      expect(await store.get("a")).toEqual({ n: 1 });
+      const error = await failure(store.set("a", { n: 2 }));
+      expect(error.code).toBe("READONLY");
+      expect(error.message).toContain("the app's Redis client");
+      expect(await store.get("a")).toEqual({ n: 1 });
+      expect(store.transport).toBe("client");
+      await pair.old.sendCommand(["REPLICAOF", "NO", "ONE"]);
+      await store.set("a", { n: 3 });
+      await waitUntil("it has a connection of its own", async () => {
+        expect(await store.get("a")).toEqual({ n: 3 });
+        return store.transport === "native";
+      });
+      await store.set("a", { n: 4 });
+      expect(await pair.old.get("sess:a")).toBe('{"n":4}');
+    },
+  );
+
   test.each([
     ["node-redis", nodeRedis],
     ["ioredis", ioredis],
@@ -174,9 +357,13 @@ describe("the name is the new master's", () => {
     await store.set("a", { n: 0 });
     expect(store.transport).toBe("native");
     await pair.failOver();
-    const error = await failure(store.set("a", { n: 1 }));
-    expect(error.code).toBe("READONLY");
-    expect(error.message).toContain("the app's Redis client");
+    const calls = [store.get("a"), store.set("a", { n: 1 }), store.touch("a", inMs(1000))];
+    const [none, ...refused] = await Promise.all([...calls, store.clear()].map(failure));
+    expect(none).toBeUndefined();
+    for (const error of refused) {
+      expect(error.code).toBe("READONLY");
+      expect(error.message).toContain("the app's Redis client");
+    }
     // Once the client is at the new master, so is the store.
     if (client.disconnect && !client.destroy) client.disconnect(true);
     else {
@@ -235,10 +422,27 @@ test("a master that stays a replica rejects writes with READONLY, within command
   expect((await failure(store.set("a", { n: 1 }))).code).toBe("READONLY");
   // From then on at once, and reads go on.
   expect((await failure(store.set("a", { n: 1 }))).code).toBe("READONLY");
-  await waitUntil("reads are served", () =>
-    store.get("a").then(
-      () => true,
-      () => false,
-    ),
-  );
+  expect(await failure(store.get("a"))).toBeUndefined();
+});
+
+test("a connection that is lost under a scan: the client makes it, from its beginning", async () => {
+  const pair = await startPair();
+  const client = await nodeRedis(pair);
+  const store = makeStore({ client });
+  const sids = Array.from({ length: 5000 }, (_, n) => `s${n}`);
+  await Promise.all(sids.map((sid) => store.set(sid, { sid })));
+  const calls = {
+    all: (found) => expect(found.map(({ id }) => id).sort()).toEqual([...sids].sort()),
+    ids: (found) => expect([...found].sort()).toEqual([...sids].sort()),
+    length: (found) => expect(found).toBe(sids.length),
+    clear: async () => expect(await pair.old.dbSize()).toBe(0),
+  };
+  for (const [name, check] of Object.entries(calls)) {
+    await waitUntil("the store has a connection of its own", async () => {
+      await store.get("s0");
+      return store.transport === "native";
+    });
+    pair.name.cut(2000);
+    await check(await store[name]());
+  }
 });

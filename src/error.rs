@@ -80,23 +80,19 @@ impl StoreError {
         last: Option<&ConnectError>,
     ) -> StoreError {
         let limit = limit.as_millis();
-        match last {
-            Some(ConnectError { code, reason }) => StoreError {
-                code: code.clone(),
-                message: format!(
-                    "{call}: no connection to Redis at {server} within {limit} ms \
-                     (commandTimeout): {reason}{}",
-                    advice(code)
-                ),
-                cause: Some(reason.clone()),
+        let code = last.map_or("ETIMEDOUT", |last| &last.code);
+        let found = match code {
+            "READONLY" => "no connection to a master of Redis",
+            _ => "no connection to Redis",
+        };
+        let said = format!("{call}: {found} at {server} within {limit} ms (commandTimeout)");
+        StoreError {
+            code: code.into(),
+            message: match last {
+                Some(ConnectError { code, reason }) => format!("{said}: {reason}{}", advice(code)),
+                None => said,
             },
-            None => StoreError {
-                code: "ETIMEDOUT".into(),
-                message: format!(
-                    "{call}: no connection to Redis at {server} within {limit} ms (commandTimeout)"
-                ),
-                cause: None,
-            },
+            cause: last.map(|last| last.reason.clone()),
         }
     }
 
@@ -334,6 +330,23 @@ mod tests {
             error
                 .message
                 .ends_with("(is Redis running there, and is the url right?)")
+        );
+    }
+
+    #[test]
+    fn a_server_that_stays_a_replica_is_called_one() {
+        let last = ConnectError {
+            code: "READONLY".into(),
+            reason: "READONLY You can't write against a read only replica.".into(),
+        };
+        let limit = Duration::from_secs(5);
+        let error = StoreError::unreachable("set", "here:1", limit, Some(&last));
+        assert_eq!(&*error.code, "READONLY");
+        assert_eq!(
+            error.message,
+            "set: no connection to a master of Redis at here:1 within 5000 ms (commandTimeout): \
+             READONLY You can't write against a read only replica. \
+             (this server is a replica: connect to its master)"
         );
     }
 

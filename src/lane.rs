@@ -3,7 +3,7 @@
 //! What is in flight on a connection that breaks is sent once more, as every command the store uses
 //! has the same effect twice as once; and in the order in which the calls were made.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
@@ -33,8 +33,8 @@ const BACKOFF_MOST: Duration = Duration::from_millis(800);
 /// late replies are waited for, though nobody needs them any more.
 const SILENCE: u32 = 2;
 
-/// How often a server that has been a replica for long is left to see whether another has its name
-/// now: each time, what is in flight is sent again.
+/// How often a server that is a replica, or has been one for long, is left to see whether another has
+/// its name now: each time, what is in flight is sent again.
 const LOOK_FOR_MASTER: Duration = Duration::from_secs(1);
 
 /// A lane's number in its store.
@@ -119,9 +119,9 @@ pub struct Lane {
     /// connections and drops them is no better than one that takes none.
     attempts: u32,
     last_error: Option<ConnectError>,
-    /// Whether the server, or the one before it, has ever carried out a write.
-    has_written: bool,
-    /// Since when it refuses writes, as a replica does.
+    /// Whether this server, or one before it, was a master: it said so, or has carried out a write.
+    was_master: bool,
+    /// Since when there are only replicas, by the writes they refuse.
     replica_since: Option<Instant>,
     /// The last connection that was left because its server is not the one to talk to, and when. What
     /// was in flight there has not been lost: it may be sent again as often as that happens.
@@ -146,7 +146,7 @@ impl Lane {
             waiting: VecDeque::new(),
             attempts: 0,
             last_error: None,
-            has_written: false,
+            was_master: false,
             replica_since: None,
             left: None,
         };
@@ -269,6 +269,9 @@ impl Lane {
     pub fn on_link(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Connected(connection) => {
+                if connection.is_master {
+                    self.is_master();
+                }
                 self.link = Link::Up(connection);
                 self.last_error = None;
             }
@@ -283,6 +286,12 @@ impl Lane {
             }
             LinkEvent::Lost => self.reconnect(),
         }
+    }
+
+    /// There is a master.
+    fn is_master(&mut self) {
+        self.was_master = true;
+        self.replica_since = None;
     }
 
     /// Drops the connection, and with it all that is in flight there, and starts a new one.
@@ -325,14 +334,15 @@ impl Lane {
         } else {
             self.older -= 1;
         }
+        let was_left = self.left.is_some_and(|(left, _)| left == landed.connection);
         match landed.landing {
             Landing::Replied(calls, values) => {
-                let Delivered { returned, leaves } = self.deliver(calls, values);
-                if !leaves {
-                    self.attempts = 0;
-                } else if is_current {
+                let Delivered { returned, leaves } = self.deliver(calls, values, was_left);
+                if leaves && is_current {
                     self.left = Some((self.connection, Instant::now()));
                     self.reconnect();
+                } else if !leaves && !was_left {
+                    self.attempts = 0;
                 }
                 if is_current
                     && returned
@@ -348,7 +358,6 @@ impl Lane {
                 if is_current {
                     self.reconnect();
                 }
-                let was_left = self.left.is_some_and(|(left, _)| left == landed.connection);
                 self.take_back(calls, &error, was_left)
             }
             Landing::Silent => {
@@ -360,10 +369,12 @@ impl Lane {
         }
     }
 
-    /// Gives each call its replies; returns those that were not carried out.
-    fn deliver(&mut self, calls: Vec<Call>, values: Vec<Value>) -> Delivered {
+    /// Gives each call its replies; returns those that were not carried out. With `was_left` the
+    /// connection has been left because of a call before these.
+    fn deliver(&mut self, calls: Vec<Call>, values: Vec<Value>, was_left: bool) -> Delivered {
         let mut returned = Vec::new();
-        let (mut is_left, mut leaves) = (false, false);
+        let mut leaves = false;
+        let mut behind = Behind::new(was_left);
         let mut values = values.into_iter();
         let came = Instant::now();
         let shared = self.shared.clone();
@@ -379,19 +390,19 @@ impl Lane {
                     &mut values
                 };
                 let refusal = match replies.as_slice().first() {
-                    // What comes after a call that is made again must not overtake it.
-                    Some(_) if call.is_open() && is_left => Some(Refusal::Left),
+                    Some(_) if call.is_open() && behind.has(&call) => Some(Refusal::Left),
                     Some(Value::ServerError(error)) if call.is_open() => self.refusal(error, came),
                     Some(Value::ServerError(_)) => None,
                     _ => {
                         if call.command.is_write() {
-                            self.has_written = true;
-                            self.replica_since = None;
+                            self.is_master();
                         }
                         None
                     }
                 };
-                is_left |= matches!(refusal, Some(Refusal::Left));
+                if matches!(refusal, Some(Refusal::Left)) {
+                    behind.add(&call);
+                }
                 leaves |= matches!(refusal, Some(Refusal::Left | Refusal::Told));
                 let back = match refusal {
                     None | Some(Refusal::Told) => {
@@ -431,27 +442,23 @@ impl Lane {
         let limits = self.shared.limits;
         if error.code() == READONLY {
             // A master that has become a replica: soon the name is that of the new master. One that
-            // was never anything else may be meant: then reads go on, and writes fail at once.
+            // was never anything else may be meant: then reads go on, and writes are told so, after
+            // a look every now and then whether the name has moved.
             let since = *self.replica_since.get_or_insert(now);
-            let was_master = self.has_written || self.target.is_sentinel();
+            let was_master = self.was_master || self.target.is_sentinel();
             let waits = was_master && now - since < limits.command && !limits.fails_at_once;
-            if waits {
-                self.last_error = Some(said(error));
-                return Some(Refusal::Left);
+            let looks = |(_, last)| now - last >= LOOK_FOR_MASTER;
+            if !waits && !self.left.is_none_or(looks) {
+                return None;
             }
-            let is_time = self
-                .left
-                .is_none_or(|(_, last)| now - last >= LOOK_FOR_MASTER);
-            return is_time.then_some(Refusal::Told);
-        }
-        if !is_passing(error.code()) {
+        } else if !is_passing(error.code()) {
             return None;
         }
-        Some(if limits.fails_at_once {
-            Refusal::Told
-        } else {
-            Refusal::Left
-        })
+        if limits.fails_at_once {
+            return Some(Refusal::Told);
+        }
+        self.last_error = Some(said(error));
+        Some(Refusal::Left)
     }
 
     /// Takes back the calls of a broken connection that may be sent once more; rejects the others.
@@ -496,6 +503,34 @@ struct Delivered {
     returned: Vec<Returned>,
     /// Whether the server is not the one to talk to now, and the connection is to be left.
     leaves: bool,
+}
+
+/// The calls of a batch that come behind one that is made again, and must not overtake it: they are
+/// made again, too.
+struct Behind {
+    /// Whether that one was in an earlier batch.
+    all: bool,
+    /// The keys of those in this one.
+    keys: HashSet<Vec<u8>>,
+}
+
+impl Behind {
+    fn new(all: bool) -> Behind {
+        Behind {
+            all,
+            keys: HashSet::new(),
+        }
+    }
+
+    fn add(&mut self, call: &Call) {
+        self.keys.insert(call.command.key().to_vec());
+    }
+
+    /// A call about many keys is behind one about any of them.
+    fn has(&self, call: &Call) -> bool {
+        let key = call.command.key();
+        self.all || self.keys.contains(key) || (key.is_empty() && !self.keys.is_empty())
+    }
 }
 
 /// What a replica says to a write.

@@ -16,12 +16,13 @@ pub enum Protocol {
     Resp3,
 }
 
-/// Logs in over a fresh connection, in one round trip.
+/// Logs in over a fresh connection, in one round trip. Returns whether the server says that it is a
+/// master; false over RESP2, which has no word for it.
 pub async fn log_in(
     sender: &Sender,
     login: &RedisConnectionInfo,
     protocol: Protocol,
-) -> RedisResult<()> {
+) -> RedisResult<bool> {
     let user = login.username();
     match greet(sender, login, protocol, user).await {
         Err(error) if protocol == Protocol::Resp2 && user.is_some() && knows_no_users(&error) => {
@@ -36,7 +37,7 @@ async fn greet(
     login: &RedisConnectionInfo,
     protocol: Protocol,
     user: Option<&str>,
-) -> RedisResult<()> {
+) -> RedisResult<bool> {
     let password = login.password().map(str::as_bytes);
     let mut batch = Batch::default();
     match (protocol, password, user.map(str::as_bytes)) {
@@ -64,6 +65,7 @@ async fn greet(
     set_info(&mut batch, b"LIB-NAME", LIBRARY);
     set_info(&mut batch, b"LIB-VER", env!("CARGO_PKG_VERSION"));
     let replies = sender.send(batch).await?;
+    let is_master = replies.first().is_some_and(is_of_master);
     for (place, reply) in replies.into_iter().take(needed).enumerate() {
         if let Value::ServerError(error) = reply {
             let is_auth = protocol == Protocol::Resp2 && place < first;
@@ -74,7 +76,21 @@ async fn greet(
             });
         }
     }
-    Ok(())
+    Ok(is_master)
+}
+
+/// Whether an answer to HELLO is that of a master.
+fn is_of_master(hello: &Value) -> bool {
+    let text = |value: &Value| match value {
+        Value::BulkString(text) => text.clone(),
+        Value::SimpleString(text) => text.clone().into(),
+        _ => Vec::new(),
+    };
+    let Value::Map(said) = hello else {
+        return false;
+    };
+    said.iter()
+        .any(|(name, value)| text(name) == b"role" && text(value) == b"master")
 }
 
 /// What AUTH says, which has no word of its own for it before Redis 6.
@@ -103,7 +119,7 @@ mod tests {
         login: &RedisConnectionInfo,
         protocol: Protocol,
         answers: &[&str],
-    ) -> (Vec<String>, RedisResult<()>) {
+    ) -> (Vec<String>, RedisResult<bool>) {
         let runtime = Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let (ours, mut server) = duplex(4096);
@@ -135,7 +151,7 @@ mod tests {
         RedisConnectionInfo::default()
     }
 
-    fn code(result: RedisResult<()>) -> String {
+    fn code(result: RedisResult<bool>) -> String {
         ConnectError::from(&result.unwrap_err()).code.to_string()
     }
 
@@ -153,15 +169,27 @@ mod tests {
         let hello = "%1\r\n+proto\r\n:3\r\n";
         let old_client = format!("{hello}{OLD}{OLD}");
         let (said, result) = told(&login(), Protocol::Resp3, &[&old_client]);
-        assert_eq!((said, result), (with_library("HELLO 3 "), Ok(())));
+        assert_eq!((said, result), (with_library("HELLO 3 "), Ok(false)));
         let named = login().set_username("me");
         let (said, result) = told(&named, Protocol::Resp3, &[&old_client]);
-        assert_eq!((said, result), (with_library("HELLO 3 AUTH me "), Ok(())));
+        assert_eq!(
+            (said, result),
+            (with_library("HELLO 3 AUTH me "), Ok(false))
+        );
         let all = format!("{hello}+OK\r\n+OK\r\n+OK\r\n");
         let info = login().set_password("pw").set_db(7);
         let (said, result) = told(&info, Protocol::Resp3, &[&all]);
         let expected = with_library("HELLO 3 AUTH default pw SELECT 7 ");
-        assert_eq!((said, result), (expected, Ok(())));
+        assert_eq!((said, result), (expected, Ok(false)));
+    }
+
+    #[test]
+    fn a_master_says_so_in_its_answer_to_hello() {
+        for (role, is_master) in [("master", true), ("replica", false)] {
+            let hello = format!("%2\r\n+proto\r\n:3\r\n$4\r\nrole\r\n+{role}\r\n{OLD}{OLD}");
+            let (_, result) = told(&login(), Protocol::Resp3, &[&hello]);
+            assert_eq!(result, Ok(is_master));
+        }
     }
 
     #[test]
@@ -175,7 +203,7 @@ mod tests {
         let answers = [&*format!("{refusal}{OLD}{OLD}"), "+OK\r\n+OK\r\n+OK\r\n"];
         let (said, result) = told(&info.set_username("me"), Protocol::Resp2, &answers);
         let expected = [with_library("AUTH me pw "), with_library("AUTH pw ")].concat();
-        assert_eq!((said, result), (expected, Ok(())));
+        assert_eq!((said, result), (expected, Ok(false)));
     }
 
     #[test]

@@ -106,6 +106,8 @@ impl Target {
 pub struct Connection {
     sender: Sender,
     driver: JoinHandle<()>,
+    /// Whether the server said at the login that it is a master.
+    pub is_master: bool,
     /// Ends when the server is known not to be the right one any more.
     watch: Option<JoinHandle<()>>,
 }
@@ -121,6 +123,7 @@ impl Connection {
         Connection {
             sender,
             driver: tokio::spawn(driver),
+            is_master: false,
             watch: None,
         }
     }

@@ -269,7 +269,7 @@ impl Server {
         protocol: Protocol,
         pushes: Option<UnboundedSender<Vec<Value>>>,
     ) -> Result<RedisResult<Connection>, ConnectError> {
-        let connection = match (&self.address, &self.tls) {
+        let mut connection = match (&self.address, &self.tls) {
             #[cfg(unix)]
             (Address::Unix(path), _) => Connection::over(UnixStream::connect(path).await?, pushes),
             // The options and the reader of clients (lib/client/inspect.js) let none through.
@@ -288,7 +288,10 @@ impl Server {
             }
         };
         let logged_in = log_in(&connection.sender, login, protocol).await;
-        Ok(logged_in.map(|()| connection))
+        Ok(logged_in.map(|is_master| {
+            connection.is_master = is_master;
+            connection
+        }))
     }
 }
 
