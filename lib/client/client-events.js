@@ -11,7 +11,10 @@ const ENDS = ["close", "destroy", "disconnect", "quit", "QUIT", "end"];
 /** The adoptions that follow each client: told once a client, however many stores there are. */
 const followers = new WeakMap();
 
-/** Has an adoption hear of a client: `ready`, `end`, `moving` before it moves or ends, `moved` after. */
+/**
+ * Has an adoption hear of a client: `ready`, `end`, `moving` before it moves or ends, `moved` after.
+ * @returns {() => void} what ends it
+ */
 function follow(client, adoption) {
   let adoptions = followers.get(client);
   if (adoptions === undefined) {
@@ -20,7 +23,9 @@ function follow(client, adoption) {
     listen(client, adoptions);
   }
   // Weakly, so that a store nobody has any more can go.
-  adoptions.add(new WeakRef(adoption));
+  const reference = new WeakRef(adoption);
+  adoptions.add(reference);
+  return () => adoptions.delete(reference);
 }
 
 function listen(client, adoptions) {

@@ -102,7 +102,6 @@ function watch(client, tell) {
 }
 
 module.exports = {
-  hasBeenReady,
   isAway,
   isEnded,
   isReady,

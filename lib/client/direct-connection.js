@@ -8,7 +8,7 @@ const { isIP } = require("node:net");
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { clearTimeout, setTimeout } = require("node:timers");
 const { follow } = require("./client-events.js");
-const { hasBeenReady, isEnded, isReady, relayOf } = require("./client-status.js");
+const { isEnded, isReady, relayOf } = require("./client-status.js");
 const { read } = require("./inspect.js");
 const { isWatched } = require("./tracers.js");
 
@@ -79,7 +79,7 @@ class Adoption {
     this.isClosed = false;
     this.timer = undefined;
     this.isChecking = false;
-    follow(client, this);
+    this.unfollow = follow(client, this);
   }
 
   get transport() {
@@ -89,11 +89,6 @@ class Adoption {
   /** Whether somebody watches the commands of the client, who must see those of the sessions, too. */
   isTraced() {
     return !this.isForced && isWatched(this.library);
-  }
-
-  /** Whether the client has been ready before. */
-  get wasReady() {
-    return hasBeenReady(this.client);
   }
 
   /**
@@ -397,6 +392,7 @@ class Adoption {
 
   close() {
     this.isClosed = true;
+    this.unfollow();
     clearTimeout(this.timer);
     const { own } = this;
     this.own = undefined;
