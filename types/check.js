@@ -48,6 +48,7 @@ const PEERS = [
   "ioredis",
   "ioredis-6",
   "ioredis-mock",
+  "iovalkey",
   "redis",
   "redis-4",
   "redis-5",

@@ -6,6 +6,7 @@ import { RedisStore } from "connect-redis-rs";
 import { Cluster, Redis } from "ioredis";
 import { Cluster as Cluster6, Redis as Redis6 } from "ioredis-6";
 import IoredisMock from "ioredis-mock";
+import { Redis as Valkey, Cluster as ValkeyCluster } from "iovalkey";
 import * as redis6 from "redis";
 import * as redis4 from "redis-4";
 import * as redis5 from "redis-5";
@@ -44,6 +45,8 @@ new RedisStore({ client: new Cluster(["redis://a"]) });
 new RedisStore({ client: new Redis.Cluster([]) });
 new RedisStore({ client: new Redis6() });
 new RedisStore({ client: new Cluster6([]) });
+new RedisStore({ client: new Valkey() });
+new RedisStore({ client: new ValkeyCluster([]) });
 new RedisStore({ client: new IoredisMock() });
 new RedisStore({ client: new IoredisMock.Cluster([]) });
 class Traced extends Redis {
