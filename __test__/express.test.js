@@ -291,6 +291,26 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
       },
     );
 
+    test("what was loaded from another prefix is stored, as it was not loaded from this one", async () => {
+      class Moving extends RedisStore {
+        async get(sid, cb) {
+          const found = await super.get(sid);
+          if (found !== null) return cb(null, found);
+          this.prefix = "old:";
+          const before = super.get(sid);
+          this.prefix = "sess:";
+          return cb(null, await before);
+        }
+      }
+      store = new Moving(await openFor(server));
+      await witness.set("old:a", JSON.stringify({ cookie: {}, user: "Ada" }));
+      const loaded = await new Promise((resolve, reject) =>
+        store.load("a", (error, sess) => (error ? reject(error) : resolve(sess))),
+      );
+      expect(await store.set("a", loaded)).toBeNull();
+      expect(JSON.parse(await witness.get("sess:a"))).toMatchObject({ user: "Ada" });
+    });
+
     test("a subclass that stores under hashed sids has its sessions stay destroyed, too", async () => {
       const hash = (sid) => `#${sid}`;
       class Hashed extends RedisStore {
@@ -371,6 +391,8 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
     ["a path that no header can hold", { cookie: { path: "/\n" } }],
     ["a sameSite that there is not", { cookie: { sameSite: "some", priority: "most" } }],
     ["members in the place of methods", { cookie: { serialize: 1, toJSON: 2, data: 3 } }],
+    ["a maxAge beyond all dates", { cookie: { originalMaxAge: 1e20, maxAge: 8.7e15 } }],
+    ["a priority that is a flag", { cookie: { priority: true, sameSite: ["lax"] } }],
   ])("a record of another program with %s is served, and keeps its data", async (_what, record) => {
     await start({ sessionOptions: { rolling: true } });
     await app.ask("/login");
@@ -382,6 +404,20 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
     const stored = JSON.parse(await witness.get(`sess:${sid}`));
     expect(stored).toMatchObject({ user: "Ada", theirs: [1, {}], visits: 1 });
     expect(app.errors).toEqual([]);
+  });
+
+  test.each([
+    { originalMaxAge: 60_000, expires: 4_000_000_000_000 },
+    { originalMaxAge: 60_000, expires: "soon" },
+    { originalMaxAge: 60_000, path: 5 },
+    { originalMaxAge: 60_000, sameSite: "" },
+  ])("a cookie that is mended keeps HttpOnly and Path (%j)", async (cookie) => {
+    await start({ sessionOptions: { rolling: true } });
+    await app.ask("/login");
+    await witness.set(`sess:${app.sid()}`, JSON.stringify({ cookie, user: "Ada" }));
+    const { set } = await app.ask("/visit");
+    expect(set).toMatch(/; Path=\//);
+    expect(set).toMatch(/; HttpOnly/);
   });
 
   test.each(["5", '"text"', "true", "[1]"])(

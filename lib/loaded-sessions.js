@@ -13,44 +13,45 @@ class Given {
 }
 
 /**
- * The object that a store's own `get` has handed out, with the sid it was asked for: what
- * express-session makes of it (`createSession`) is a loaded session.
+ * The object that a store's own `get` has handed out, with where it was: the store's client, as an
+ * object that stands for it, and the key. What express-session makes of it (`createSession`) is a
+ * loaded session.
  */
 class HandedOut extends Given {
-  #store;
-  #sid;
+  #origin;
+  #key;
 
-  /** Notes what `store` has read under `sid`, and returns it. What is no object is no session. */
-  static note(data, store, sid) {
+  /** Notes what was read at `key` of `origin`, and returns it. What is no object is no session. */
+  static note(data, origin, key) {
     if (data === null || typeof data !== "object") return data;
-    const marked = #sid in data ? data : new HandedOut(data);
-    marked.#store = store;
-    marked.#sid = sid;
+    const marked = #key in data ? data : new HandedOut(data);
+    marked.#origin = origin;
+    marked.#key = key;
     return data;
   }
 
-  /** The sid under which `store` has handed out `data`; undefined if it has not. */
-  static sidOf(data, store) {
-    const isMarked = data !== null && typeof data === "object" && #sid in data;
-    return isMarked && data.#store === store ? data.#sid : undefined;
+  /** The key at which `data` was read from `origin`; undefined if it was not. */
+  static keyOf(data, origin) {
+    const isMarked = data !== null && typeof data === "object" && #key in data;
+    return isMarked && data.#origin === origin ? data.#key : undefined;
   }
 }
 
-/** A session that was loaded from a store, with the sid it was loaded from. */
+/** A session that was loaded from a store, with where it was. */
 class Loaded extends Given {
-  #store;
-  #sid;
+  #origin;
+  #key;
 
-  static note(session, store, sid) {
-    const marked = #sid in session ? session : new Loaded(session);
-    marked.#store = store;
-    marked.#sid = sid;
+  static note(session, origin, key) {
+    const marked = #key in session ? session : new Loaded(session);
+    marked.#origin = origin;
+    marked.#key = key;
   }
 
-  /** Whether `session` was loaded from `store` under `sid`. */
-  static is(session, store, sid) {
-    const isMarked = session !== null && typeof session === "object" && #sid in session;
-    return isMarked && session.#store === store && session.#sid === sid;
+  /** Whether `session` was loaded from `key` of `origin`. */
+  static is(session, origin, key) {
+    const isMarked = session !== null && typeof session === "object" && #key in session;
+    return isMarked && session.#origin === origin && session.#key === key;
   }
 }
 

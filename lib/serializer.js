@@ -50,8 +50,9 @@ exports.parseAll = async function parseAll(serializer, records, corrupt) {
           `all: a record is parsed to ${session === null ? null : typeof session}`,
         );
       }
-      session.id = record.id;
-      sessions.push(session);
+      const listed = Object.isExtensible(session) ? session : { ...session };
+      listed.id = record.id;
+      sessions.push(listed);
     } catch (error) {
       corrupt(record.id, error);
     }
@@ -68,16 +69,27 @@ exports.parseAll = async function parseAll(serializer, records, corrupt) {
  * The same rule as src/expiry.rs has for JSON text.
  */
 exports.putExpiry = function putExpiry(session, expires) {
-  const cookie = session?.cookie;
-  if (expires === undefined || typeof cookie?.originalMaxAge !== "number") return session;
+  if (expires === undefined || typeof session?.cookie?.originalMaxAge !== "number") return session;
+  const [changed, cookie] = writable(session);
   const { originalMaxAge } = cookie;
   if (cookie.expires instanceof Date) cookie.expires = new Date(expires);
   else if (typeof cookie.expires === "string") cookie.expires = new Date(expires).toISOString();
   else if (typeof cookie.expires === "number") cookie.expires = expires;
+  // The Cookie's own field, which serializers such as v8 store.
+  else if (cookie._expires instanceof Date) cookie._expires = new Date(expires);
   // The setter of express-session's own Cookie has changed it.
   cookie.originalMaxAge = originalMaxAge;
-  return session;
+  return changed;
 };
+
+/** A session and its cookie; copies of what `parse` has frozen. */
+function writable(session) {
+  if (!Object.isFrozen(session.cookie)) return [session, session.cookie];
+  const cookie = { ...session.cookie };
+  if (Object.isFrozen(session)) return [{ ...session, cookie }, cookie];
+  session.cookie = cookie;
+  return [session, cookie];
+}
 
 /** Whether less than half of a cookie's time is left, by what is stored. */
 exports.isHalfOver = function isHalfOver(cookie) {

@@ -9,12 +9,16 @@ const isText = (value) => typeof value === "string";
 const isOneOf =
   (...words) =>
   (value) =>
-    typeof value === "boolean" || words.includes(String(value).toLowerCase());
+    isText(value) && words.includes(value.toLowerCase());
+const isSameSite = isOneOf("lax", "strict", "none");
+const isDate = (value) => value instanceof Date && !Number.isNaN(value.getTime());
+/** A time that a Date can be made of, counted from now. */
+const isTime = (ms) => typeof ms === "number" && isDate(new Date(Date.now() + ms));
 const isFlag = (value) => ["boolean", "string", "number"].includes(typeof value);
 
 /** What express-session's Cookie takes of each of its members, when it is neither undefined nor null. */
 const MEMBERS = {
-  originalMaxAge: (value) => typeof value === "number",
+  originalMaxAge: isTime,
   expires: (value) =>
     (typeof value === "string" || value instanceof Date) && !Number.isNaN(Number(new Date(value))),
   secure: isFlag,
@@ -22,11 +26,14 @@ const MEMBERS = {
   partitioned: isFlag,
   domain: isText,
   path: isText,
-  sameSite: isOneOf("lax", "strict", "none"),
+  sameSite: (value) => typeof value === "boolean" || isSameSite(value),
   priority: isOneOf("low", "medium", "high"),
+  // What sets the expiry, too; the second is the Cookie's own field, as v8 and msgpack store it.
+  maxAge: isTime,
+  _expires: isDate,
 };
-/** Functions of a Cookie, and members that set others: a stored one must not take their place. */
-const RESERVED = ["serialize", "toJSON", "maxAge", "_expires"];
+/** Functions of a Cookie: a stored member must not take their place. */
+const RESERVED = ["serialize", "toJSON"];
 
 /**
  * A stored cookie as express-session can use it: the same object if it can, else one with what is
@@ -38,7 +45,9 @@ exports.soundCookie = function soundCookie(cookie, Cookie) {
   if (isSound(cookie) && isWritable(cookie, Cookie)) return cookie;
   const sound = {};
   for (const name of Object.keys(MEMBERS)) {
-    if (isUsable(name, cookie[name])) sound[name] = cookie[name];
+    // What is not there must not take the place of the Cookie's defaults: path, httpOnly.
+    const value = cookie[name];
+    if (value !== undefined && value !== null && isUsable(name, value)) sound[name] = value;
   }
   // A number, as some programs write a date.
   const { expires } = cookie;

@@ -67,7 +67,7 @@ function defineStore({ Store, Cookie }) {
       checkSerializer(this.serializer, invalid);
       checkTransport(options, invalid);
       const { client, warn } = checkOptions(options, invalid);
-      const state = { client: this.client, Cookie, isClosed: false };
+      const state = { client: this.client, origin: {}, Cookie, isClosed: false };
       // Whatever comes of no call of the app's is told in the async context the store was made in.
       state.outside = AsyncLocalStorage.snapshot();
       if (options.onUnavailable === "skip") state.away = skipWhileAway(this);
@@ -81,8 +81,9 @@ function defineStore({ Store, Cookie }) {
     get(sid, cb) {
       return answer(cb, () => {
         const { serializer } = this;
-        const state = this[kState];
-        const handOut = (session) => HandedOut.note(session, state, sid);
+        const { origin } = stateOf(this);
+        const key = this.prefix + sid;
+        const handOut = (session) => HandedOut.note(session, origin, key);
         return use(this, "get", ({ native, isByClient }) => {
           const read = native.get(sid, serializer, handOut);
           return serializer === JSON || isByClient
@@ -102,7 +103,7 @@ function defineStore({ Store, Cookie }) {
           const text = serializer.stringify(sess);
           payload = () => text;
         }
-        const isLoaded = Loaded.is(sess, this[kState], sid);
+        const isLoaded = Loaded.is(sess, stateOf(this).origin, this.prefix + sid);
         const stored = use(this, "set", ({ native }) =>
           native.set(sid, payload, Date.now(), expires, ttl, isLoaded),
         );
@@ -159,10 +160,12 @@ function defineStore({ Store, Cookie }) {
           ? super.createSession(req, { cookie: {} })
           : generated(this, req);
       }
-      const sid = HandedOut.sidOf(sess, state);
-      sess.cookie = soundCookie(sess.cookie, state.Cookie);
+      const { origin } = state;
+      const key = HandedOut.keyOf(sess, origin);
+      const cookie = soundCookie(sess.cookie, state.Cookie);
+      if (cookie !== sess.cookie) sess.cookie = cookie;
       const created = super.createSession(req, sess);
-      if (sid !== undefined) Loaded.note(created, state, sid);
+      if (key !== undefined) Loaded.note(created, origin, key);
       return created;
     }
 
@@ -310,7 +313,10 @@ function attachTo(store, state) {
     if (alive === undefined || (event === "end" && !alive[kState].isClosed)) return;
     nextTick(() => emitOutside(alive, event));
   };
-  const away = (isAway) => nextTick(() => reference.deref()?.[kState].away?.(isAway));
+  const away = (isAway) => {
+    const alive = reference.deref()?.[kState];
+    alive?.outside(() => nextTick(() => alive.away?.(isAway)));
+  };
   const first = firstFields(store, options);
   const attached = attach(checkClient({ client }, invalid), {
     options,
@@ -326,7 +332,10 @@ function attachTo(store, state) {
   const { byClient, reading, calls, attachment } = attached;
   const { adoption } = attachment;
   const link = { ...byClient, told: first, isByClient: true };
-  Object.assign(state, { client, link, reading, calls, attachment, adoption, direct: undefined });
+  // What was loaded by the client before was loaded elsewhere.
+  const origin = {};
+  Object.assign(state, { client, origin, link, reading, calls, attachment, adoption });
+  state.direct = undefined;
   abandoned.register(store, attachment);
 }
 

@@ -320,6 +320,23 @@ function describeBehaviour(kind) {
       expect(seen).toEqual(Array(8).fill("bytes"));
     });
 
+    ours("bytes may be any Uint8Array, and what parse gives may be frozen", "bytes", async () => {
+      const store = await make({
+        serializer: {
+          stringify: (session) => Uint8Array.from([0xff, ...Buffer.from(JSON.stringify(session))]),
+          parse(read) {
+            const session = JSON.parse(read.subarray(1));
+            Object.freeze(session.cookie);
+            return Object.freeze(session);
+          },
+        },
+      });
+      const session = { n: 1, ...inMs(60_000) };
+      await store.set("a", session);
+      expect(await store.get("a")).toMatchObject({ n: 1 });
+      expect(await store.all()).toMatchObject([{ n: 1, id: "a" }]);
+    });
+
     same("a serializer that returns text gets text back", async () => {
       const read = [];
       const serializer = {

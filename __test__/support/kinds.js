@@ -35,6 +35,9 @@ const ioredis = { 5: require("ioredis"), 6: require("ioredis-6") };
 /** ioredis 4 has no name for its own class; iovalkey is ioredis by another name. */
 const alike = { "ioredis 4": require("ioredis-4"), iovalkey: require("iovalkey") };
 
+/** A pool's own limit on waiting for one of its clients, of three seconds, is no claim of these tests. */
+const PATIENT = { acquireTimeout: 30_000 };
+
 /** What a store does not show through an app's client. */
 const BY_CLIENT = ["ms", "fresh", "turns", "timers"];
 /** What the first calls of a store do not show if its client is not ready, and so carries them. */
@@ -178,7 +181,7 @@ function nodeRedis(version) {
         },
       ),
       byClient(`${name}: createClientPool`, "client", ({ server }) =>
-        connected(createClientPool({ url: server.url })),
+        connected(createClientPool({ url: server.url }, PATIENT)),
       ),
       byClient(
         `${name}: createSentinel`,
@@ -216,7 +219,7 @@ function nodeRedis(version) {
       byClient(
         `${name}: createClientPool with keyPrefix`,
         "client",
-        ({ server }) => connected(createClientPool({ url: server.url, keyPrefix })),
+        ({ server }) => connected(createClientPool({ url: server.url, keyPrefix }, PATIENT)),
         { start: single([], inPrefix) },
       ),
     );

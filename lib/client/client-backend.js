@@ -83,11 +83,19 @@ class ByClient {
     const ms = expiresIn(this.native, expires, ttl, now);
     if (ms <= 0) return this.del("set", key);
     const value = typeof payload === "function" ? payload() : JSON.stringify(payload);
-    if (typeof value !== "string") this.native.checkPayload(value);
+    const stored = typeof value === "string" ? value : this.bytes(value);
     const onlyExisting = isLoaded && !this.resurrect && commands.canSetOnlyExisting;
     const seconds = fields.disableTTL || ms === Number.POSITIVE_INFINITY ? undefined : whole(ms);
     const answer = onlyExisting ? wasWritten : nothing;
-    return calls.make("set", key, answer, commands.set, key, value, seconds, onlyExisting);
+    return calls.make("set", key, answer, commands.set, key, stored, seconds, onlyExisting);
+  }
+
+  /** Bytes as every client takes them: some make a text of a Uint8Array that is no Buffer. */
+  bytes(value) {
+    this.native.checkPayload(value);
+    return Buffer.isBuffer(value)
+      ? value
+      : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   }
 
   touch(sid, now, expires, ttl) {
