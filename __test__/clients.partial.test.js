@@ -123,6 +123,92 @@ describe("a client whose kind its methods do not tell", () => {
   });
 });
 
+describe("around a real node-redis, each kind of wrapper stores a session that expires", () => {
+  const { createClient } = require("redis");
+  const { startRedisServer } = require("../scripts/redis-server.js");
+  let server;
+  let client;
+
+  beforeAll(async () => {
+    server = await startRedisServer();
+    client = await createClient({ url: server.url }).connect();
+  });
+
+  afterAll(async () => {
+    client?.destroy();
+    await server?.stop();
+  });
+
+  class Wrapper {
+    async get(key) {
+      return client.get(key);
+    }
+    async set(key, value, options) {
+      return client.set(key, value, options);
+    }
+    async del(keys) {
+      return client.del(keys);
+    }
+    async expire(key, seconds) {
+      return client.expire(key, seconds);
+    }
+  }
+  const del = (keys) => client.del(keys);
+  const expire = (key, seconds) => client.expire(key, seconds);
+
+  test.each([
+    ["with mget", () => Object.assign(new Wrapper(), { mget: async (keys) => client.mGet(keys) })],
+    ["with scan", () => Object.assign(new Wrapper(), { scan: async () => ["0", []] })],
+    [
+      "of any arguments, with mget",
+      () => ({
+        get: (...args) => client.get(args[0]),
+        set: (...args) => client.set(...args),
+        mget: (...args) => client.mGet(...args),
+        del,
+        expire,
+      }),
+    ],
+    [
+      "whose get takes options",
+      () => ({
+        get: (key, _options) => client.get(key),
+        set: async (key, value, options) => client.set(key, value, options),
+        del,
+        expire,
+      }),
+    ],
+    [
+      "whose asynchronous get takes options",
+      () => ({
+        get: async (key, _options) => client.get(key),
+        set: async (key, value, options = {}) => client.set(key, value, options),
+        del,
+        expire,
+      }),
+    ],
+    [
+      "that throws over what it has not got",
+      () =>
+        new Proxy(new Wrapper(), {
+          get(target, name) {
+            if (typeof name === "string" && !(name in target)) throw new Error(`no such ${name}`);
+            return target[name];
+          },
+        }),
+    ],
+  ])("%s", async (_name, make) => {
+    const store = new RedisStore({ client: make() });
+    await store.set("a", SESSION);
+    expect(await client.ttl("sess:a")).toBeGreaterThan(0);
+    expect(await store.get("a")).toMatchObject({ n: 1 });
+    await store.touch("a", SESSION);
+    await store.destroy("a");
+    expect(await store.get("a")).toBeNull();
+    await store.close();
+  });
+});
+
 test("a method that a mock gets later is called", async () => {
   const client = { on() {} };
   const store = new RedisStore({ client });

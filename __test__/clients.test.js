@@ -142,6 +142,21 @@ describe.each(LIBRARIES)(
       expect(store.transport).toBe("native");
     });
 
+    test("gives way to the client when that moves by a raw SELECT", async () => {
+      const client = await open();
+      const store = makeStore({ client });
+      await store.set("a", { n: 1 });
+      if (!client.call) return; // node-redis's are noticed within a second.
+      for (const name of ["SELECT", "select", "Select"]) {
+        await client.call(name, "4");
+        await store.set("a", { n: name });
+        expect(await client.get("sess:a")).toBe(`{"n":"${name}"}`);
+        await client.call(name, "0");
+        await store.set("a", { n: 0 });
+        expect(await client.get("sess:a")).toBe('{"n":0}');
+      }
+    });
+
     test("gives way to the client when that logs in as another user", async () => {
       await witness.sendCommand(["ACL", "SETUSER", "eve", "on", ">x", "~*", "&*", "+@all"]);
       const client = await open();
@@ -847,7 +862,7 @@ describe("a fake", () => {
     expect(stored.size).toBe(0);
   });
 
-  test("of ioredis's shape may answer at once", async () => {
+  test("with ioredis's names for bulk commands may answer at once", async () => {
     const client = {
       get: jest.fn(() => '{"n":1}'),
       set: jest.fn(() => "OK"),
@@ -861,7 +876,9 @@ describe("a fake", () => {
     expect(await store.get("a")).toEqual({ n: 1 });
     expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
     await store.destroy("a");
-    expect(client.set).toHaveBeenCalledWith("sess:a", '{"n":1}', "EX", 86400);
+    expect(client.set).toHaveBeenCalledWith("sess:a", '{"n":1}', {
+      expiration: { type: "EX", value: 86400 },
+    });
   });
 });
 

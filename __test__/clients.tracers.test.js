@@ -154,4 +154,17 @@ describe.each(LIBRARIES)("%s", (library, open) => {
       home.sendCommand = sendCommand;
     }
   });
+
+  test("a library whose code was rewritten when it was loaded has the client carry the calls", async () => {
+    const client = await open();
+    const { sendCommand } = client;
+    // As New Relic does it: the library's own code is still in there.
+    client.sendCommand = function sendCommand_(...args) {
+      const __apm$orchestrion = "VALID_IN_SUBSCRIBER_MODE disableOfflineQueue";
+      return __apm$orchestrion && sendCommand.apply(this, args);
+    };
+    const store = makeStore({ client });
+    await store.set("a", { n: 1 });
+    expect(store.transport).toBe("client");
+  });
 });

@@ -2,6 +2,7 @@
 
 // What the options say together: where Redis is, what counts, and what is left over.
 
+const { RedisStore } = require("..");
 const { createClient } = require("redis");
 const { send } = require("../scripts/redis-server.js");
 const { failure, fake, open, start } = require("./support/faults.js");
@@ -393,3 +394,31 @@ describe("a user", () => {
     expect(await store.set("a", {})).toBeNull();
   });
 });
+
+test.each([
+  [{ db: 3 }, "database"],
+  [{ db: "3" }, "database"],
+  [{ pass: "secret" }, "password"],
+  [{ auth_pass: "secret" }, "password"],
+])("%j beside a url is refused, as another database or login was meant", (old, name) => {
+  for (const server of [{ url: "redis://127.0.0.1:1" }, { cluster: ["127.0.0.1:1"] }]) {
+    let thrown;
+    try {
+      new RedisStore({ ...server, ...old });
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toMatchObject({ name: "TypeError", code: "ERR_INVALID_ARG_VALUE" });
+    expect(thrown.message).toContain(name);
+    expect(thrown.message).not.toContain("secret");
+  }
+});
+
+test.each(["hostname", "server", "connectionString", "REDIS_URL", "clusterNodes", "servers"])(
+  "%s, with nothing that says where Redis is, is never a quiet localhost",
+  (name) => {
+    expect(() => new RedisStore({ [name]: "redis.example" })).toThrow(
+      expect.objectContaining({ code: "ERR_INVALID_ARG_VALUE" }),
+    );
+  },
+);

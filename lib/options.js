@@ -30,7 +30,8 @@ function checkOptions(options, invalid) {
     const ignored = [...SERVERS, ...LOGINS, "database", ...OLD].filter(isGiven);
     return { client, warn: () => warn(options, ignored) };
   }
-  if (!SERVERS.some(isGiven)) checkNowhere(options, invalid);
+  if (SERVERS.some(isGiven)) checkOld(options, invalid);
+  else checkNowhere(options, invalid);
   checkServers(options, invalid);
   checkTls(options.tls, invalid);
   checkTls(options.sentinel?.tls, invalid);
@@ -79,6 +80,23 @@ function checkNowhere(options, invalid) {
       `RedisStore: ${optionOr(logins)} ${listed(logins)} ${logins.length > 1 ? "say" : "says"} how to log in, and nothing says where. Write ${urlFor(options)} beside ${logins.length > 1 ? "them" : "it"}, or give a client`,
     );
   }
+}
+
+/**
+ * Throws if old names say who logs in, or to which database, beside what says where Redis is:
+ * connect-redis 3 heeded them, and a store in another database has lost all sessions.
+ */
+function checkOld(options, invalid) {
+  const meant = { pass: "password", auth_pass: "password", db: "database" };
+  const old = Object.keys(meant).filter(
+    (name) => isThere(options[name]) && !isThere(options[meant[name]]),
+  );
+  const read = old.filter((name) => name !== "db" || isDatabase(options.db));
+  if (read.length === 0) return;
+  const news = [...new Set(read.map((name) => meant[name]))];
+  throw invalid(
+    `RedisStore: ${optionOr(read)} ${listed(read)} of connect-redis 3 and older ${are(read)} not read. Write ${listed(news)}`,
+  );
 }
 
 /** Whether a value of an option that there is not was meant for one that says where Redis is. */

@@ -341,13 +341,16 @@ pub fn unknown_options(names: Vec<String>) -> Vec<(String, Option<&'static str>)
 /// The known option that somebody may have meant.
 fn nearest(name: &str) -> Option<&'static str> {
     match name.to_ascii_lowercase().as_str() {
-        "host" | "port" | "socket" | "path" | "uri" | "redisurl" => return Some("url"),
+        "host" | "port" | "socket" | "path" | "uri" | "redisurl" | "redis_url" | "hostname"
+        | "server" | "address" | "unix_socket" | "connectionstring" | "connectionurl" | "dsn" => {
+            return Some("url");
+        }
         "db" => return Some("database"),
         "user" => return Some("username"),
         "pass" | "auth" | "auth_pass" => return Some("password"),
         "ssl" | "ca" | "cert" => return Some("tls"),
         "sentinels" => return Some("sentinel"),
-        "nodes" | "rootnodes" | "startupnodes" => return Some("cluster"),
+        "nodes" | "rootnodes" | "startupnodes" | "clusternodes" | "servers" => return Some("cluster"),
         "redis" | "redisclient" | "connection" => return Some("client"),
         "expires" | "maxage" | "expiration" => return Some("ttl"),
         "timeout" => return Some("commandTimeout"),

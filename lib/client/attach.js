@@ -168,7 +168,7 @@ function checkOneOf(option, given, known) {
 
 /** What cannot be a client at all. What a client lacks is an error of the call that needs it. */
 function missing(client) {
-  if (typeof client.then === "function" && typeof client.get !== "function") {
+  if (typeof client.get !== "function" && typeof client.then === "function") {
     return "the option client is a Promise: await it first";
   }
   return undefined;

@@ -101,14 +101,50 @@ const DIALECTS = {
     persist: (key) => (typeof client.persist === "function" ? client.persist(key) : null),
     del: (key) => client.del([key]),
     unlink: (keys) => client.del(keys),
-    mget: (keys) => client.mGet(keys),
+    // A wrapper made for its four calls may have the names of ioredis for the rest.
+    mget: (keys) => (isMissing(client, "mGet", "mget") ? client.mget(keys) : client.mGet(keys)),
     pttl: async () => -1,
     async *scan(pattern, count) {
+      if (isMissing(client, "scanIterator", "scan")) {
+        yield* DIALECTS.ioredis(client).scan(pattern, count);
+        return;
+      }
       for await (const node of mastersOf(client)) {
         yield* inLots(node.scanIterator({ MATCH: pattern, COUNT: count }));
       }
     },
   }),
+
+  // By callback it is as node-redis 3, by promise as connect-redis 10 wants it: that is seen at the
+  // first call, by a GET that offers a callback.
+  "by its answers": (client) => {
+    let told;
+    const commandsFor = (key) => {
+      told ??= answersByCallback(client, key).then((isCallback) =>
+        DIALECTS[isCallback ? "callbacks" : "connect-redis"](client),
+      );
+      return told;
+    };
+    const asked =
+      (name) =>
+      async (key, ...rest) =>
+        (await commandsFor(key))[name](key, ...rest);
+    const askedOfMany = (name) => async (keys) => (await commandsFor(keys[0]))[name](keys);
+    return {
+      canSetOnlyExisting: false,
+      get: asked("get"),
+      set: asked("set"),
+      expire: asked("expire"),
+      persist: asked("persist"),
+      del: asked("del"),
+      pttl: asked("pttl"),
+      unlink: askedOfMany("unlink"),
+      mget: askedOfMany("mget"),
+      async *scan(pattern, count) {
+        yield* (await commandsFor(pattern)).scan(pattern, count);
+      },
+    };
+  },
 
   // As connect-redis 8 asks node-redis 4.
   "connect-redis with node-redis 4": (client) => ({
@@ -289,6 +325,23 @@ function oneByOne(commands) {
 function methodOf(client, name) {
   if (typeof client[name] === "function") return client[name];
   throw new TypeError(`client.${name} is not a function`);
+}
+
+/** Whether a client answers a GET by the callback it is given, and not by a promise or at once. */
+function answersByCallback(client, key) {
+  return new Promise((resolve) => {
+    const returned = methodOf(client, "get").call(client, key, () => resolve(true));
+    const isPromise = typeof returned?.then === "function";
+    if (isPromise) {
+      resolve(false);
+      returned.then(undefined, () => {}); // The call itself will say what is wrong.
+    } else if (typeof returned === "string" || returned === null) resolve(false);
+  });
+}
+
+/** Whether a client has a command under the second name alone. */
+function isMissing(client, name, other) {
+  return typeof client[name] !== "function" && typeof client[other] === "function";
 }
 
 /** Calls a method that answers by callback, by promise, or by both. */

@@ -51,11 +51,16 @@ function listen(client, adoptions) {
     if (isReady(client)) tell(event);
   };
   for (const name of MOVES) announce(client, name, whenReady("moving"), whenReady("moved"));
+  // ioredis takes no notice of these by `call` under a name in capitals.
+  const isMove = ([name]) => MOVES.includes(String(name).toLowerCase());
+  for (const name of ["call", "callBuffer"]) {
+    announce(client, name, whenReady("moving"), whenReady("moved"), isMove);
+  }
   for (const name of ENDS) announce(client, name, () => tell("moving"));
 }
 
-/** Has `before` and `after` called around a method of a client. */
-function announce(client, name, before, after = () => {}) {
+/** Has `before` and `after` called around a method of a client, for the arguments that count. */
+function announce(client, name, before, after = () => {}, counts = () => true) {
   const method = client[name];
   if (typeof method !== "function") return;
   const own = Object.getOwnPropertyDescriptor(client, name);
@@ -64,6 +69,7 @@ function announce(client, name, before, after = () => {}) {
     writable: true,
     enumerable: own?.enumerable ?? false,
     value(...args) {
+      if (!counts(args)) return method.apply(this, args);
       before();
       const returned = method.apply(this, args);
       after();

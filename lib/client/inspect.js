@@ -17,8 +17,8 @@ const { wrappedMethod } = require("./tracers.js");
 
 /**
  * @typedef {object} Reading what a client was found to be
- * @property {"node-redis 4" | "node-redis" | "ioredis" | "callbacks" | "connect-redis" |
- *   "connect-redis with node-redis 4" | undefined} dialect how it is asked; see client-commands.js.
+ * @property {"node-redis 4" | "node-redis" | "ioredis" | "callbacks" | "by its answers" |
+ *   "connect-redis" | "connect-redis with node-redis 4" | undefined} dialect how it is asked; see client-commands.js.
  *   Undefined if nothing tells: then no session is stored, as it might never expire
  * @property {"node-redis" | "ioredis"} [library] what it is for tracers
  * @property {string} name what messages call it
@@ -59,7 +59,15 @@ exports.CLIENT_TYPES = Object.keys(CLIENT_TYPES);
  * @returns {Reading}
  */
 exports.read = function read(client, clientType) {
-  const reading = recognize(client);
+  let reading;
+  try {
+    reading = recognize(client);
+  } catch {
+    // A wrapper that throws over what it has not got: it is asked what connect-redis asks.
+    const why = "it may not be looked at";
+    const name = "a client of unknown kind";
+    reading = { dialect: "connect-redis", name, isCluster: false, keyPrefix: "", why };
+  }
   const isToldApart = reading.library !== undefined;
   if (!clientType || isToldApart) return reading;
   const name = `a client given as ${clientType}`;
@@ -79,32 +87,32 @@ function recognize(client) {
 /**
  * How a client that is neither node-redis nor ioredis wants to be asked; undefined if nothing tells.
  * connect-redis 9 and 10 know one way only, that of node-redis, and a client that has their four
- * calls is taken to be made for them.
+ * calls is taken to be made for them, unless something proves another kind: SET in the way of ioredis
+ * would store a session for ever through node-redis, the other way round it is an error.
  */
 function dialectByShape(client) {
   const has = (name) => isFunction(client[name]);
-  // The `legacy()` interface of node-redis 5 and 6.
-  if (has("mGet") && has("sendCommand") && has("multi") && !("isOpen" in client)) {
-    return "callbacks";
-  }
+  // The `legacy()` interface of node-redis 5 and 6, and node-redis 3.
+  const isLegacy = has("mGet") && has("sendCommand") && has("multi") && !("isOpen" in client);
+  if (isLegacy || has("internal_send_command")) return "callbacks";
   if (has("mGet") || has("scanIterator") || "masters" in client) return "connect-redis";
-  if (has("mget") || has("scan")) return isPromised(client.get, 1) ? "ioredis" : "callbacks";
-  if (has("get") && client.get.length >= 2) {
-    return isPromised(client.get, 1) ? undefined : "callbacks";
+  // connect-redis 8 knew ioredis by the first of these.
+  if (has("scanStream") || has("defineCommand")) return "ioredis";
+  const isBulk = has("mget") || has("scan");
+  if (has("get")) {
+    const { get, set } = client;
+    const isPromised = isAsync(get) || get._isMockFunction || get.length === 1;
+    if (isBulk && isPromised && set?.length === 4) return "ioredis";
+    if (!isPromised && (isBulk || get.length >= 2)) return "by its answers";
   }
   if (["get", "set", "expire", "del"].every(has)) return "connect-redis";
   // connect-redis 6 and older gave SET's arguments as an array, and a callback.
-  const takesArray = has("set") && client.set.length === 2 && !isPromised(client.set, 0);
+  const takesArray = has("set") && client.set.length === 2 && !isAsync(client.set);
   return takesArray && !has("get") ? "callbacks" : undefined;
 }
 
-/** Whether a method can only answer with a promise: it is asynchronous, or takes no callback. */
-function isPromised(method, withoutCallback) {
-  return (
-    method?.constructor?.name === "AsyncFunction" ||
-    method?.length === withoutCallback ||
-    Boolean(method?._isMockFunction)
-  );
+function isAsync(method) {
+  return method.constructor.name === "AsyncFunction";
 }
 
 function readNodeRedis4(client) {
@@ -127,7 +135,8 @@ function readNodeRedis(client) {
   if ("masters" in client) {
     const cluster = { ...reading, isCluster: true, name: "node-redis cluster" };
     const options = client._options ?? {};
-    const ownPrefix = options.keyPrefix ?? "";
+    // node-redis 5 has no such option, and passes over it.
+    const ownPrefix = ("_keyPrefix" in client ? options.keyPrefix : undefined) ?? "";
     if (typeof ownPrefix !== "string") return { ...cluster, why: "its keyPrefix is no string" };
     return { ...cluster, keyPrefix: ownPrefix, ...clusterOfNodeRedis(client, options) };
   }
@@ -162,7 +171,6 @@ function serverOfNodeRedis(client) {
   const options = client.options ?? {};
   const socket = options.socket ?? {};
   if (options.legacyMode) return { why: "it is in legacyMode" };
-  if (options.readonly) return { why: "it may be connected to a replica (readonly)" };
   const why = oddOfNodeRedis(options, socket) ?? oddCommandOption(client);
   if (why) return { why };
   const where = socket.path
@@ -206,8 +214,10 @@ function clusterOfNodeRedis(client, options) {
 /** What in options of node-redis is beyond the store's own connections. */
 function oddOfNodeRedis(options, socket) {
   const { credentialsProvider } = options;
-  const changes = oddOptionOfNodeRedis(options);
+  const changes =
+    oddOptionOfNodeRedis(options) ?? oddCommandOption({ _commandOptions: options.commandOptions });
   if (changes) return changes;
+  if (options.readonly) return "it may be connected to a replica (readonly)";
   // Its options of TLS stand beside the others.
   const isOfTls = (key) => Boolean(socket.tls) && TLS_OPTIONS.includes(key);
   const isOdd = (key) => socket[key] !== undefined && !SOCKET_OPTIONS.has(key) && !isOfTls(key);
@@ -253,7 +263,6 @@ function serverOfIoredis(client, options) {
   const why = touchedMethod(client) ?? oddOfIoredis(options);
   if (why) return { why };
   if (options.Connector) return { why: "it has a Connector of its own" };
-  if (options.readOnly) return { why: "it may be connected to a replica (readOnly)" };
   if (options.monitor) return { why: "it is a monitor" };
   const { where, why: hidden } = whereIsIoredis(options);
   if (hidden) return { why: hidden };
@@ -316,6 +325,7 @@ function clusterOfIoredis(client, options) {
 function oddOfIoredis(options) {
   const changes = oddOptionOfIoredis(options);
   if (changes) return changes;
+  if (options.readOnly) return "it may be connected to a replica (readOnly)";
   const { tls } = options;
   const own = tls && typeof tls === "object" ? tls : {};
   const unknown = unknownTlsOption(pick(own, Object.keys(own), WHERE));
@@ -398,8 +408,13 @@ function touchedMethod(client) {
   const wrapped = wrappedMethod(client);
   if (wrapped) return `its method ${wrapped} is wrapped`;
   // What every sendCommand of the libraries has in it; a tracer's has not.
-  return OWN_TEXT.test(client.sendCommand) ? undefined : "its method sendCommand is replaced";
+  const text = String(client.sendCommand);
+  const isOwn = OWN_TEXT.test(text) && !REWRITTEN.test(text);
+  return isOwn ? undefined : "its method sendCommand is replaced";
 }
+
+/** What instrumentation writes into the code of a library when it is loaded (New Relic, dd-trace). */
+const REWRITTEN = /orchestrion|tr_ch_apm/;
 
 const OWN_TEXT =
   /VALID_IN_SUBSCRIBER_MODE|scaleReads|disableOfflineQueue|_commandOptions|_RedisClient_sendCommand|_RedisCluster_execute/;
