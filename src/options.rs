@@ -350,7 +350,9 @@ fn nearest(name: &str) -> Option<&'static str> {
         "pass" | "auth" | "auth_pass" => return Some("password"),
         "ssl" | "ca" | "cert" => return Some("tls"),
         "sentinels" => return Some("sentinel"),
-        "nodes" | "rootnodes" | "startupnodes" | "clusternodes" | "servers" => return Some("cluster"),
+        "nodes" | "rootnodes" | "startupnodes" | "clusternodes" | "servers" => {
+            return Some("cluster");
+        }
         "redis" | "redisclient" | "connection" => return Some("client"),
         "expires" | "maxage" | "expiration" => return Some("ttl"),
         "timeout" => return Some("commandTimeout"),
