@@ -7,9 +7,9 @@ const { runJest, writeTable } = require("./test-table.js");
 
 const TRANSPORT = /^its transport is (\w+)$/;
 /** The order of the table. */
-const SUITES = ["behaviour.node-redis", "behaviour.ioredis", "behaviour.fakes", "behaviour.own"];
+const SUITES = ["node-redis", "ioredis", "alike", "fakes", "own"].map((name) => `behaviour.${name}`);
 
-console.log("clients: running the behaviour suite against every client (about two minutes) …");
+console.log("clients: running the behaviour suite against every client (about ten minutes) …");
 const report = runJest(["__test__/behaviour"]);
 
 const kinds = new Map();
