@@ -9,7 +9,7 @@ const TRANSPORT = /^its transport is (\w+)$/;
 /** The order of the table. */
 const SUITES = ["node-redis", "ioredis", "alike", "fakes", "own"].map((name) => `behaviour.${name}`);
 
-console.log("clients: running the behaviour suite against every client (about ten minutes) …");
+console.log("clients: running the behaviour suite against every client (about five minutes) …");
 const report = runJest(["__test__/behaviour"]);
 
 const kinds = new Map();
