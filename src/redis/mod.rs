@@ -1,13 +1,12 @@
 //! Whose connection carries the commands: one funnel for all of them, whatever is behind it.
 
-mod cluster;
+pub mod cluster;
 mod credentials;
 mod dial;
-mod js_client;
 mod login;
 mod resp;
 mod sentinel;
-mod standalone;
+mod server;
 mod tls;
 mod url;
 mod wire;
@@ -23,10 +22,9 @@ use crate::error::{ConnectError, ServerName};
 
 pub use cluster::Cluster;
 pub use credentials::{Answering, Credential, Login, Question, within};
-pub use js_client::{JsClient, reply};
 pub use resp::Batch;
 pub use sentinel::Sentinel;
-pub use standalone::{FromUrl, Server, is_passing};
+pub use server::{FromUrl, Server, is_passing};
 pub use tls::{Tls, TlsOptions};
 pub use url::Timeouts;
 pub use wire::Sender;

@@ -7,14 +7,14 @@ use std::rc::Rc;
 
 use napi::{Env, Unknown};
 
-use crate::command::{Clock, Command, Expiry, Reply};
-use crate::engine::{CallId, Made, Record};
 use crate::error::StoreError;
-use crate::host::Host;
-use crate::js::{self, Text, Try};
-use crate::keyspace::{Purpose, Sweep};
-use crate::options::Settings;
-use crate::session;
+use crate::io::engine::{CallId, Made, Record};
+use crate::io::scan::{Purpose, Sweep};
+use crate::napi::callbacks::Host;
+use crate::napi::lifetime;
+use crate::napi::options::Settings;
+use crate::napi::raw::{self, Text, Try};
+use crate::session::command::{Clock, Command, Expiry, Reply};
 use crate::test_panics::panic_at;
 
 /// The face's methods, by their numbers.
@@ -59,10 +59,10 @@ pub fn read<'e>(
     clock: Clock,
     (count, numbers, text, others): (usize, &Unknown<'e>, &Unknown<'e>, &Unknown<'e>),
 ) -> Try<'e, Handed> {
-    let numbers = js::numbers(env, numbers, count * PER_CALL)?;
+    let numbers = raw::numbers(env, numbers, count * PER_CALL)?;
     let lengths = numbers.chunks_exact(PER_CALL).map(|n| n[3] + n[4].max(0.0));
     let mut text = Text::read(env, text, lengths.sum::<f64>() as usize)?;
-    let mut others = js::elements(env, others).unwrap_or_default().into_iter();
+    let mut others = raw::elements(env, others).unwrap_or_default().into_iter();
     let mut last = (0, stores.get(&0));
     let mut handed = Handed::default();
     handed.made.reserve(count);
@@ -77,10 +77,10 @@ pub fn read<'e>(
         }
         let settings = last.1;
         let prefix = settings.map_or(&[][..], |settings| &settings.prefix);
-        let key = StoreError::guard(name, || Ok(session::key(prefix, &text.take(length(3)))));
+        let key = StoreError::guard(name, || Ok(lifetime::key(prefix, &text.take(length(3)))));
         let value = if numbers[4] == OTHER {
-            let other = others.next().unwrap_or_else(|| js::undefined(env));
-            js::buffer_bytes(env, &other)
+            let other = others.next().unwrap_or_else(|| raw::undefined(env));
+            raw::buffer_bytes(env, &other)
         } else {
             Some(text.take(length(4)).into_owned())
         };
@@ -192,7 +192,7 @@ impl Answers {
     pub fn settle(&mut self, env: &Env, host: &Host) {
         if !self.numbers.is_empty() {
             let count = self.numbers.len() / PER_ANSWER;
-            js::scoped(env, |env| host.settle(env, count, self.parts()));
+            raw::scoped(env, |env| host.settle(env, count, self.parts()));
             self.clear();
         }
     }

@@ -4,11 +4,11 @@ use std::time::UNIX_EPOCH;
 
 use napi::{Env, Unknown, ValueType};
 
-use crate::command::Expiry;
 use crate::error::StoreError;
-use crate::host::Host;
-use crate::js::{self, Try};
-use crate::options::describe;
+use crate::napi::callbacks::Host;
+use crate::napi::options::describe;
+use crate::napi::raw::{self, Try};
+use crate::session::command::Expiry;
 use crate::test_panics::panic_at;
 
 /// The key of a session, its bytes not looked at. (The face makes a string of any sid, as `+` does in
@@ -30,11 +30,11 @@ pub fn expiry<'e>(
     ttl: &Unknown<'e>,
     now: f64,
 ) -> Try<'e, Expiry> {
-    if js::kind(expires) != ValueType::Undefined {
-        let at = match js::kind(expires) {
-            ValueType::Number => js::number(expires),
+    if raw::kind(expires) != ValueType::Undefined {
+        let at = match raw::kind(expires) {
+            ValueType::Number => raw::number(expires),
             ValueType::String => string_date(env, host, expires)?,
-            ValueType::Object => match js::date(env, expires) {
+            ValueType::Object => match raw::date(env, expires) {
                 Some(at) => at,
                 None => host.date(env, expires)?,
             },
@@ -67,7 +67,7 @@ pub fn expiry<'e>(
 
 /// The time of a date string: read here where it is what `toISOString` writes, else by `Date`.
 fn string_date<'e>(env: &'e Env, host: &Host, text: &Unknown<'e>) -> Try<'e, f64> {
-    let bytes = js::string_bytes(env, text, 32)?;
+    let bytes = raw::string_bytes(env, text, 32)?;
     match iso_date(&bytes) {
         Some(time) => Ok(time),
         None => host.date(env, text),
@@ -88,9 +88,9 @@ fn iso_date(text: &[u8]) -> Option<f64> {
 
 /// Seconds, from a number, a numeric string or a bigint; `None` for anything else.
 pub fn seconds<'e>(env: &'e Env, ttl: &Unknown<'e>) -> Try<'e, Option<f64>> {
-    let seconds = match js::kind(ttl) {
-        ValueType::Number => js::number(ttl),
-        ValueType::String | ValueType::BigInt => decimal(&js::text(env, ttl)?).unwrap_or(f64::NAN),
+    let seconds = match raw::kind(ttl) {
+        ValueType::Number => raw::number(ttl),
+        ValueType::String | ValueType::BigInt => decimal(&raw::text(env, ttl)?).unwrap_or(f64::NAN),
         _ => f64::NAN,
     };
     Ok((!seconds.is_nan()).then_some(seconds))
@@ -108,7 +108,7 @@ fn decimal(text: &str) -> Option<f64> {
 
 /// Says what a payload is, where it is neither a string nor a Buffer.
 pub fn check_payload<'e>(env: &'e Env, host: &Host, payload: &Unknown<'e>) -> Try<'e, ()> {
-    if js::kind(payload) == ValueType::String || js::buffer_bytes(env, payload).is_some() {
+    if raw::kind(payload) == ValueType::String || raw::buffer_bytes(env, payload).is_some() {
         return Ok(());
     }
     let got = describe(env, payload);

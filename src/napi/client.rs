@@ -4,7 +4,7 @@
 use napi::{Env, Unknown, ValueType};
 use redis::{Arg, Cmd, Value};
 
-use crate::js::{self, Held, Try};
+use crate::napi::raw::{self, Held, Try};
 
 /// The function of the face that has the client carry out commands.
 pub struct JsClient {
@@ -22,8 +22,8 @@ impl JsClient {
     /// Has the client carry out the commands of a sweep, for the store's method `name`. `answered(id, error, replies)` is called
     /// with what became of them.
     pub fn ask(&self, env: &Env, id: u32, name: &str, commands: &[Cmd], answered: &Held) {
-        let asked = js::list(env, commands, arguments).and_then(|commands| {
-            let (id, name) = (js::value(env, id), js::value(env, name));
+        let asked = raw::list(env, commands, arguments).and_then(|commands| {
+            let (id, name) = (raw::value(env, id), raw::value(env, name));
             self.ask.call(env, [id, name, commands, answered.get(env)])
         });
         // What the client throws is an answer, too: this only fails with the environment.
@@ -40,15 +40,15 @@ fn arguments<'e>(env: &'e Env, command: &Cmd) -> Try<'e> {
             _ => None, // The crate's own iterators use these.
         })
         .collect();
-    js::list(env, &arguments, |env, argument| js::string(env, argument))
+    raw::list(env, &arguments, |env, argument| raw::string(env, argument))
 }
 
 /// A client's reply as the replies of Redis are: strings and Buffers, numbers, arrays, null.
 pub fn reply<'e>(env: &'e Env, value: &Unknown<'e>) -> Try<'e, Value> {
-    Ok(match js::kind(value) {
-        ValueType::Number => Value::Int(js::number(value) as i64),
-        ValueType::String => Value::BulkString(js::string_bytes(env, value, 1024)?),
-        ValueType::Object => match (js::buffer_bytes(env, value), js::elements(env, value)) {
+    Ok(match raw::kind(value) {
+        ValueType::Number => Value::Int(raw::number(value) as i64),
+        ValueType::String => Value::BulkString(raw::string_bytes(env, value, 1024)?),
+        ValueType::Object => match (raw::buffer_bytes(env, value), raw::elements(env, value)) {
             (Some(bytes), _) => Value::BulkString(bytes),
             (None, Some(elements)) => {
                 let replies = elements.iter().map(|element| reply(env, element));

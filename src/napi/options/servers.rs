@@ -2,10 +2,10 @@
 
 use napi::{Unknown, ValueType};
 
-use crate::engine::News;
-use crate::js::{self, Held, Try};
-use crate::options::Reader;
-use crate::transport::{
+use crate::io::engine::News;
+use crate::napi::options::Reader;
+use crate::napi::raw::{self, Held, Try};
+use crate::redis::{
     Cluster, Credential, FromUrl, Login, Question, Sentinel, Server, Target, Timeouts, Tls,
     TlsOptions, Transport,
 };
@@ -24,7 +24,7 @@ impl<'e> Reader<'e, '_> {
     pub fn transport(&self, source: &Unknown<'e>) -> Try<'e, (Transport, Timeouts)> {
         let given = |name| -> Try<'e, Option<Unknown<'e>>> {
             let value = self.option(source, name)?;
-            Ok((js::kind(&value) != ValueType::Undefined).then_some(value))
+            Ok((raw::kind(&value) != ValueType::Undefined).then_some(value))
         };
         let login = self.login(source, ["username", "password"])?;
         let tls = self.tls(source)?;
@@ -95,7 +95,7 @@ impl<'e> Reader<'e, '_> {
         login: Login,
         tls: Option<Option<Tls>>,
     ) -> Try<'e, Transport> {
-        if js::kind(option) != ValueType::Object {
+        if raw::kind(option) != ValueType::Object {
             return Err(self.wrong("sentinel", "an object { name, nodes }", option));
         }
         let master = match self.string(option, "name")? {
@@ -153,14 +153,14 @@ impl<'e> Reader<'e, '_> {
     /// A server that was read from an app's client.
     fn server_of_client(&self, source: &Unknown<'e>) -> Try<'e, Option<Server>> {
         // A url that an app gives has no such options beside it: they are unknown.
-        if js::boolean(&self.option(source, "isOfClient")?) != Some(true) {
+        if raw::boolean(&self.option(source, "isOfClient")?) != Some(true) {
             return Ok(None);
         }
         Ok(Some(match self.string(source, "path")? {
             Some(path) => Server::unix(path.into()),
             None => {
                 let host = self.string(source, "host")?.unwrap_or_default();
-                Server::tcp(host, js::number(&self.option(source, "port")?) as u16)
+                Server::tcp(host, raw::number(&self.option(source, "port")?) as u16)
             }
         }))
     }
@@ -172,7 +172,7 @@ impl<'e> Reader<'e, '_> {
         listed: &Unknown<'e>,
         default_port: u16,
     ) -> Try<'e, Vec<FromUrl>> {
-        let Some(listed) = js::elements(self.env, listed).filter(|listed| !listed.is_empty())
+        let Some(listed) = raw::elements(self.env, listed).filter(|listed| !listed.is_empty())
         else {
             return Err(self.wrong(
                 option,
@@ -189,9 +189,9 @@ impl<'e> Reader<'e, '_> {
     }
 
     fn server(&self, option: &str, given: &Unknown<'e>, default_port: u16) -> Try<'e, FromUrl> {
-        match js::kind(given) {
+        match raw::kind(given) {
             ValueType::String => {
-                let text = js::text(self.env, given)?;
+                let text = raw::text(self.env, given)?;
                 if text.contains("://") {
                     return self.listed_url(option, &text);
                 }
@@ -215,10 +215,10 @@ impl<'e> Reader<'e, '_> {
                     }
                 }
                 let port = self.option(given, "port")?;
-                let port = match js::kind(&port) {
+                let port = match raw::kind(&port) {
                     ValueType::Undefined => default_port,
-                    ValueType::Number if (1.0..=65535.0).contains(&js::number(&port)) => {
-                        js::number(&port) as u16
+                    ValueType::Number if (1.0..=65535.0).contains(&raw::number(&port)) => {
+                        raw::number(&port) as u16
                     }
                     _ => return Err(self.wrong(&format!("{option}.port"), "a port", &port)),
                 };
@@ -236,8 +236,8 @@ impl<'e> Reader<'e, '_> {
         let Some(url) = url else {
             return self.server_of_url("url", DEFAULT_URL);
         };
-        let text = match js::kind(&url) {
-            ValueType::String => js::text(self.env, &url)?,
+        let text = match raw::kind(&url) {
+            ValueType::String => raw::text(self.env, &url)?,
             ValueType::Object => match self.string(&url, "href") {
                 Ok(Some(href)) => href,
                 _ => return Err(self.wrong("url", "a string or a URL", &url)),
@@ -276,12 +276,12 @@ impl<'e> Reader<'e, '_> {
         Ok(Login {
             username: self.credential(source, "username", username)?,
             password: self.credential(source, "password", password)?,
-            database: match js::kind(&database) {
+            database: match raw::kind(&database) {
                 ValueType::Undefined => None,
                 ValueType::Number
-                    if js::number(&database) >= 0.0 && js::number(&database).fract() == 0.0 =>
+                    if raw::number(&database) >= 0.0 && raw::number(&database).fract() == 0.0 =>
                 {
-                    Some(js::number(&database) as i64)
+                    Some(raw::number(&database) as i64)
                 }
                 _ => return Err(self.wrong("database", "a number from 0", &database)),
             },
@@ -297,10 +297,10 @@ impl<'e> Reader<'e, '_> {
         shown: &'static str,
     ) -> Try<'e, Option<Credential>> {
         let value = self.option(source, name)?;
-        match (js::kind(&value), self.functions) {
+        match (raw::kind(&value), self.functions) {
             (ValueType::Undefined, _) => Ok(None),
             (ValueType::String, _) => {
-                let text = js::text(self.env, &value)?;
+                let text = raw::text(self.env, &value)?;
                 Ok((!text.is_empty()).then_some(Credential::Given(text)))
             }
             (ValueType::Function, Some(functions)) => {
@@ -323,7 +323,7 @@ impl<'e> Reader<'e, '_> {
     /// The option `tls`: not given, false (an inner None), or how to speak it.
     fn tls(&self, source: &Unknown<'e>) -> Try<'e, Option<Option<Tls>>> {
         let tls = self.option(source, "tls")?;
-        let options = match (js::kind(&tls), js::boolean(&tls)) {
+        let options = match (raw::kind(&tls), raw::boolean(&tls)) {
             (ValueType::Undefined, _) => return Ok(None),
             (_, Some(false)) => return Ok(Some(None)),
             (_, Some(true)) => self.default_tls(),
@@ -332,7 +332,7 @@ impl<'e> Reader<'e, '_> {
                 cert: self.pem(&tls, "cert")?,
                 key: self.pem(&tls, "key")?,
                 servername: self.string(&tls, "servername")?,
-                reject_unauthorized: js::boolean(&self.option(&tls, "rejectUnauthorized")?)
+                reject_unauthorized: raw::boolean(&self.option(&tls, "rejectUnauthorized")?)
                     .unwrap_or_else(|| self.host.rejects_unauthorized(self.env)),
                 versions: (
                     self.string(&tls, "minVersion")?.as_deref() != Some("TLSv1.3"),
@@ -370,15 +370,15 @@ impl<'e> Reader<'e, '_> {
     /// PEM as Node takes it: a string, a Buffer, or a list of these.
     fn pem(&self, tls: &Unknown<'e>, name: &str) -> Try<'e, Option<Vec<u8>>> {
         let value = self.option(tls, name)?;
-        if js::kind(&value) == ValueType::Undefined {
+        if raw::kind(&value) == ValueType::Undefined {
             return Ok(None);
         }
-        let parts = js::elements(self.env, &value).unwrap_or_else(|| vec![value]);
+        let parts = raw::elements(self.env, &value).unwrap_or_else(|| vec![value]);
         let mut pem = Vec::new();
         for part in &parts {
-            match (js::kind(part), js::buffer_bytes(self.env, part)) {
+            match (raw::kind(part), raw::buffer_bytes(self.env, part)) {
                 (ValueType::String, _) => {
-                    pem.append(&mut js::string_bytes(self.env, part, 2048)?);
+                    pem.append(&mut raw::string_bytes(self.env, part, 2048)?);
                 }
                 (_, Some(mut bytes)) => pem.append(&mut bytes),
                 _ => {
@@ -394,9 +394,9 @@ impl<'e> Reader<'e, '_> {
     /// An option that is a string, where it is given.
     fn string(&self, source: &Unknown<'e>, name: &str) -> Try<'e, Option<String>> {
         let value = self.option(source, name)?;
-        match js::kind(&value) {
+        match raw::kind(&value) {
             ValueType::Undefined => Ok(None),
-            ValueType::String => js::text(self.env, &value).map(Some),
+            ValueType::String => raw::text(self.env, &value).map(Some),
             // Not shown: it may be a secret of another type.
             _ => Err(self.refuse(format!("the option {name} must be a string"))),
         }

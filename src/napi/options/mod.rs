@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use napi::{Env, Unknown, ValueType};
 
-use crate::engine::{Limits, Outbox};
 use crate::error::StoreError;
-use crate::host::Host;
-use crate::js::{self, Held, Try};
-use crate::session;
-use crate::transport::{JsClient, Timeouts, Transport};
+use crate::io::engine::{Limits, Outbox};
+use crate::napi::callbacks::Host;
+use crate::napi::client::JsClient;
+use crate::napi::lifetime;
+use crate::napi::raw::{self, Held, Try};
+use crate::redis::{Timeouts, Transport};
+
+pub mod servers;
 
 /// Every option there is; [`unknown_options`] looks here.
 const KNOWN: [&str; 22] = [
@@ -49,7 +52,7 @@ const MOST_MS: f64 = 2_147_483_647.0;
 pub struct Config {
     pub route: Route,
     pub limits: Limits,
-    /// The functions of the app's that [`crate::engine::News::Credential`] asks for.
+    /// The functions of the app's that [`crate::io::engine::News::Credential`] asks for.
     pub functions: Vec<Held>,
 }
 
@@ -102,11 +105,11 @@ impl Config {
             functions: Some(&functions),
         };
         let ttl = reader.option(options, "ttl")?;
-        let is_falsy = matches!(js::kind(&ttl), ValueType::Undefined)
-            || js::kind(&ttl) == ValueType::Number && js::number(&ttl).is_nan();
+        let is_falsy = matches!(raw::kind(&ttl), ValueType::Undefined)
+            || raw::kind(&ttl) == ValueType::Number && raw::number(&ttl).is_nan();
         if !is_falsy
-            && js::kind(&ttl) != ValueType::Function
-            && session::seconds(env, &ttl)?.is_none()
+            && raw::kind(&ttl) != ValueType::Function
+            && lifetime::seconds(env, &ttl)?.is_none()
         {
             return Err(reader.wrong("ttl", "a number of seconds or a function", &ttl));
         }
@@ -139,11 +142,11 @@ impl<'e> Reader<'e, '_> {
             };
             (route, timeouts)
         };
-        if js::kind(to) != ValueType::Object {
+        if raw::kind(to) != ValueType::Object {
             return Ok(own(self.transport(options)?, false));
         }
         let ask = self.option(to, "ask")?;
-        Ok(match js::kind(&ask) {
+        Ok(match raw::kind(&ask) {
             ValueType::Undefined => own(self.transport(to)?, self.flag(to, "givesBack")?),
             _ => {
                 let client = JsClient::new(self.env, &ask)?;
@@ -155,9 +158,9 @@ impl<'e> Reader<'e, '_> {
     /// Whether calls are rejected while there is no connection, by the option `onUnavailable`.
     fn fails_at_once(&self, options: &Unknown<'e>) -> Try<'e, bool> {
         let option = self.option(options, "onUnavailable")?;
-        let given = match js::kind(&option) {
+        let given = match raw::kind(&option) {
             ValueType::Undefined => return Ok(false),
-            ValueType::String => js::text(self.env, &option)?,
+            ValueType::String => raw::text(self.env, &option)?,
             _ => String::new(),
         };
         match &*given {
@@ -169,9 +172,9 @@ impl<'e> Reader<'e, '_> {
     /// An option that bounds a number.
     fn check_most(&self, options: &Unknown<'e>, name: &str) -> Try<'e, ()> {
         let value = self.option(options, name)?;
-        match js::kind(&value) {
+        match raw::kind(&value) {
             ValueType::Undefined => Ok(()),
-            ValueType::Number if js::number(&value) >= 1.0 => Ok(()),
+            ValueType::Number if raw::number(&value) >= 1.0 => Ok(()),
             _ => Err(self.wrong(name, "a number from 1, or Infinity", &value)),
         }
     }
@@ -186,27 +189,29 @@ impl Settings {
             host,
             functions: None,
         };
-        let prefix = js::get(env, fields, c"prefix")?;
-        if js::kind(&prefix) != ValueType::String {
+        let prefix = raw::get(env, fields, c"prefix")?;
+        if raw::kind(&prefix) != ValueType::String {
             return Err(reader.wrong("prefix", "a string", &prefix));
         }
-        let scan_count = js::get(env, fields, c"scanCount")?;
-        let scan_count = match js::kind(&scan_count) {
+        let scan_count = raw::get(env, fields, c"scanCount")?;
+        let scan_count = match raw::kind(&scan_count) {
             ValueType::Undefined => None,
-            ValueType::Number if (1.0..=f64::from(u32::MAX)).contains(&js::number(&scan_count)) => {
-                Some(js::number(&scan_count) as u32)
+            ValueType::Number
+                if (1.0..=f64::from(u32::MAX)).contains(&raw::number(&scan_count)) =>
+            {
+                Some(raw::number(&scan_count) as u32)
             }
             _ => return Err(reader.wrong("scanCount", "a positive number", &scan_count)),
         };
         // The face's to use.
         reader.flag(fields, "disableTouch")?;
-        let ttl = js::get(env, fields, c"ttl")?;
-        let ttl_is_function = js::kind(&ttl) == ValueType::Function;
+        let ttl = raw::get(env, fields, c"ttl")?;
+        let ttl_is_function = raw::kind(&ttl) == ValueType::Function;
         let client_prefix = reader.option(fields, "clientPrefix")?;
         Ok(Settings {
-            prefix: js::string_bytes(env, &prefix, 32)?,
-            client_prefix: match js::kind(&client_prefix) {
-                ValueType::String => js::string_bytes(env, &client_prefix, 32)?,
+            prefix: raw::string_bytes(env, &prefix, 32)?,
+            client_prefix: match raw::kind(&client_prefix) {
+                ValueType::String => raw::string_bytes(env, &client_prefix, 32)?,
                 _ => Vec::new(),
             },
             scan_count,
@@ -235,16 +240,16 @@ impl<'e> Reader<'e, '_> {
     /// An option; null counts as not given.
     pub fn option(&self, options: &Unknown<'e>, name: &str) -> Try<'e> {
         let name = CString::new(name).unwrap_or_default();
-        let value = js::get(self.env, options, &name)?;
-        Ok(match js::kind(&value) {
-            ValueType::Null => js::undefined(self.env),
+        let value = raw::get(self.env, options, &name)?;
+        Ok(match raw::kind(&value) {
+            ValueType::Null => raw::undefined(self.env),
             _ => value,
         })
     }
 
     fn flag(&self, options: &Unknown<'e>, name: &str) -> Try<'e, bool> {
         let value = self.option(options, name)?;
-        match (js::kind(&value), js::boolean(&value)) {
+        match (raw::kind(&value), raw::boolean(&value)) {
             (ValueType::Undefined, _) => Ok(false),
             (_, Some(flag)) => Ok(flag),
             _ => Err(self.wrong(name, "true or false", &value)),
@@ -253,9 +258,9 @@ impl<'e> Reader<'e, '_> {
 
     fn timeout(&self, options: &Unknown<'e>, name: &str, default: f64) -> Try<'e, Duration> {
         let value = self.option(options, name)?;
-        let ms = match js::kind(&value) {
+        let ms = match raw::kind(&value) {
             ValueType::Undefined => default,
-            ValueType::Number => js::number(&value),
+            ValueType::Number => raw::number(&value),
             _ => f64::NAN,
         };
         if !(1.0..=MOST_MS).contains(&ms) {
@@ -285,8 +290,8 @@ impl<'e> Reader<'e, '_> {
 /// be a url, in the wrong place, is not shown: it may hold a password.
 pub fn describe<'e>(env: &'e Env, value: &Unknown<'e>) -> String {
     const MOST_CHARS: usize = 40;
-    let text = || js::text(env, value).unwrap_or_default();
-    match js::kind(value) {
+    let text = || raw::text(env, value).unwrap_or_default();
+    match raw::kind(value) {
         ValueType::Undefined => "undefined".into(),
         ValueType::Null => "null".into(),
         ValueType::Boolean | ValueType::Number => text(),
@@ -303,7 +308,7 @@ pub fn describe<'e>(env: &'e Env, value: &Unknown<'e>) -> String {
         }
         ValueType::Function => "a function".into(),
         ValueType::Symbol => "a symbol".into(),
-        _ => match js::date(env, value) {
+        _ => match raw::date(env, value) {
             Some(time) if time.is_nan() => "an invalid Date".into(),
             Some(_) => "a Date".into(),
             None => describe_object(env, value),
@@ -313,11 +318,11 @@ pub fn describe<'e>(env: &'e Env, value: &Unknown<'e>) -> String {
 
 /// An object by the name of its constructor (`a Promise`), where it has one.
 fn describe_object<'e>(env: &'e Env, value: &Unknown<'e>) -> String {
-    let name = js::get(env, value, c"constructor")
-        .and_then(|constructor| js::get(env, &constructor, c"name"))
+    let name = raw::get(env, value, c"constructor")
+        .and_then(|constructor| raw::get(env, &constructor, c"name"))
         .ok()
-        .filter(|name| js::kind(name) == ValueType::String)
-        .and_then(|name| js::text(env, &name).ok());
+        .filter(|name| raw::kind(name) == ValueType::String)
+        .and_then(|name| raw::text(env, &name).ok());
     match name.as_deref() {
         None | Some("" | "Object") => "an object".into(),
         Some("Array") => "an array".into(),

@@ -5,9 +5,11 @@ use std::hash::{BuildHasher, RandomState};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::Value;
 
-use super::{Batch, Sender, Server, Target};
 use crate::error::{ConnectError, ServerName};
-use crate::slots::{Layout, Node, read_layout};
+use crate::redis::{Batch, Sender, Server, Target};
+pub mod slots;
+
+use self::slots::{Layout, Node, read_layout};
 
 /// Nodes that are asked at once which node has what.
 const ASKED_AT_ONCE: usize = 3;

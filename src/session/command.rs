@@ -5,10 +5,10 @@ use std::time::Instant;
 use redis::{Cmd, Value};
 
 use crate::error::StoreError;
-use crate::expiry::put_true_expiry;
-use crate::lane::LaneId;
+use crate::io::lane::LaneId;
+use crate::redis::Batch;
+use crate::session::true_expiry::put_true_expiry;
 use crate::test_panics::panic_at;
-use crate::transport::Batch;
 
 /// When a key is to expire.
 #[derive(Clone, Copy, Debug, PartialEq)]

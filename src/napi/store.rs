@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 use napi::{Env, Unknown, ValueType};
 use napi_derive::napi;
 
-use crate::calls::{self, Answers, Found, Handed, Unadded};
-use crate::command::{Clock, Command, Expiry, Reply, TrueExpiry};
-use crate::engine::{Call, CallId, Closing, Engine, News, Outbox, Part, Refused, Status};
 use crate::error::{ConnectError, StoreError};
-use crate::host::Host;
-use crate::js::{self, Doorbell, Held, Try};
-use crate::keyspace::Sweep;
-use crate::options::{Config, Route, Settings, unknown_options};
-use crate::session;
-use crate::transport::{self, Answering, JsClient};
+use crate::io::engine::{Call, CallId, Closing, Engine, News, Outbox, Part, Refused, Status};
+use crate::io::scan::Sweep;
+use crate::napi::callbacks::Host;
+use crate::napi::client::{self, JsClient};
+use crate::napi::codec::{self, Answers, Found, Handed, Unadded};
+use crate::napi::lifetime;
+use crate::napi::options::{Config, Route, Settings, unknown_options};
+use crate::napi::raw::{self, Doorbell, Held, Try};
+use crate::redis::Answering;
+use crate::session::command::{Clock, Command, Expiry, Reply, TrueExpiry};
 
 /// The store behind the face (`lib/store.js`). Calls come in batches and by number, and so do their
 /// answers go back (`lib/native/pending-calls.js`): the promises are the face's.
@@ -219,7 +220,7 @@ impl RedisStore {
     pub fn sweep(&self, env: &Env, id: u32, purpose: u32, store: u32, now: f64) {
         let settings = self.inner.settings.borrow().get(&store).cloned();
         let clock = Clock::new(now);
-        match settings.and_then(|settings| calls::sweep(&settings, id, purpose, clock)) {
+        match settings.and_then(|settings| codec::sweep(&settings, id, purpose, clock)) {
             Some(sweep) => self.inner.sweep(env, sweep),
             None => self
                 .inner
@@ -254,7 +255,7 @@ impl RedisStore {
         ttl: Unknown<'e>,
         now: f64,
     ) -> napi::Result<f64> {
-        match session::expiry(env, &self.inner.host, &expires, &ttl, now) {
+        match lifetime::expiry(env, &self.inner.host, &expires, &ttl, now) {
             Ok(Expiry::In(ms)) => Ok(ms as f64),
             Ok(Expiry::Never) => Ok(f64::INFINITY),
             Ok(Expiry::Past) => Ok(0.0),
@@ -265,7 +266,7 @@ impl RedisStore {
     /// Throws where a payload is neither a string nor a Buffer.
     #[napi(catch_unwind)]
     pub fn check_payload<'e>(&self, env: &'e Env, payload: Unknown<'e>) -> napi::Result<()> {
-        session::check_payload(env, &self.inner.host, &payload)
+        lifetime::check_payload(env, &self.inner.host, &payload)
             .map_err(napi::Error::from_unknown_without_coercion)
     }
 
@@ -301,7 +302,7 @@ fn calling<const N: usize>(
     call: impl for<'c> Fn(&Inner, &'c Env, [Unknown<'c>; N]) + 'static,
 ) -> napi::Result<Held> {
     let store = store.clone();
-    js::function(env, name, move |env, arguments| {
+    raw::function(env, name, move |env, arguments| {
         if let Some(inner) = store.get().and_then(Weak::upgrade) {
             call(&inner, env, arguments);
         }
@@ -330,7 +331,7 @@ impl Inner {
         batch: (usize, &Unknown<'e>, &Unknown<'e>, &Unknown<'e>),
         clock: Clock,
     ) -> Try<'e, ()> {
-        let Handed { made, failed } = calls::read(env, &self.settings.borrow(), clock, batch)?;
+        let Handed { made, failed } = codec::read(env, &self.settings.borrow(), clock, batch)?;
         self.wait(env, made.len() + failed.len());
         for (id, error) in failed {
             self.fail(env, id, &error);
@@ -397,7 +398,7 @@ impl Inner {
             } else {
                 // What is told comes in its order.
                 answers.settle(env, &self.host);
-                js::scoped(env, |env| self.take_in(env, news));
+                raw::scoped(env, |env| self.take_in(env, news));
             }
             let is_measured = unmeasured > WORK_UNMEASURED;
             if is_measured || share.is_empty() || answers.is_full() {
@@ -516,13 +517,13 @@ impl Inner {
     /// The app's client has carried out a sweep's commands: `error` is what went wrong, as the face
     /// says it, where something did.
     fn answered<'e>(&self, env: &'e Env, [id, error, replies]: [Unknown<'e>; 3]) {
-        let call = self.asked.borrow_mut().remove(&(js::number(&id) as u32));
+        let call = self.asked.borrow_mut().remove(&(raw::number(&id) as u32));
         let Some(mut call) = call else {
             return;
         };
-        let answer = match js::kind(&error) {
+        let answer = match raw::kind(&error) {
             ValueType::Object => Err(self.host.reason(env, &error)),
-            _ => match transport::reply(env, &replies) {
+            _ => match client::reply(env, &replies) {
                 Ok(redis::Value::Array(values)) => Ok(Reply::Raw(values)),
                 _ => Err(StoreError::unexpected(call.name, "the client's server")),
             },
@@ -553,12 +554,12 @@ impl Inner {
         let answering = self
             .answering
             .borrow_mut()
-            .remove(&(js::number(&id) as u32));
+            .remove(&(raw::number(&id) as u32));
         let Some(answering) = answering else {
             return;
         };
-        let text = |value| js::text(env, value).unwrap_or_default();
-        let answer = match (js::kind(&said), js::kind(&given)) {
+        let text = |value| raw::text(env, value).unwrap_or_default();
+        let answer = match (raw::kind(&said), raw::kind(&given)) {
             (ValueType::String, _) => Err(text(&said)),
             (_, ValueType::String) => Ok(Some(text(&given))),
             _ => Ok(None),
@@ -575,13 +576,13 @@ impl Inner {
                 // Only the text of a session is anything to go wrong over.
                 if let Err(error) = found.add(record) {
                     let Unadded { sid, error } = error;
-                    js::scoped(env, |env| self.host.corrupt(env, id, &sid, &error));
+                    raw::scoped(env, |env| self.host.corrupt(env, id, &sid, &error));
                 }
                 if found.is_full() {
                     break;
                 }
             }
-            js::scoped(env, |env| found.hand_over(env, &self.host, id));
+            raw::scoped(env, |env| found.hand_over(env, &self.host, id));
         }
         self.found.set(found);
         if !part.records.is_empty() {
@@ -594,7 +595,7 @@ impl Inner {
         if swept.is_err() && self.engine.has_given_up() {
             return self.host.give_back_sweep(env, id);
         }
-        js::scoped(env, |env| self.host.swept(env, id, swept));
+        raw::scoped(env, |env| self.host.swept(env, id, swept));
     }
 
     /// The I/O thread is done with this store: nothing pending can be answered any more.
@@ -613,13 +614,13 @@ impl Inner {
 
     /// Tells the face, for which an attempt may have been the first, that it has failed.
     fn failed(&self, env: &Env, error: &ConnectError) {
-        if let Ok(reason) = js::string(env, error.reason.as_bytes()) {
-            self.host.emit(env, [js::value(env, "failed"), reason]);
+        if let Ok(reason) = raw::string(env, error.reason.as_bytes()) {
+            self.host.emit(env, [raw::value(env, "failed"), reason]);
         }
     }
 
     fn emit(&self, env: &Env, event: &str) {
-        self.host.emit(env, [js::value(env, event)]);
+        self.host.emit(env, [raw::value(env, event)]);
     }
 }
 

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use redis::{RedisError, ServerError, Value};
 use tokio::time::{sleep, timeout_at};
 
-use crate::engine::{Call, News, Shared, Status};
 use crate::error::{ConnectError, ServerName, StoreError};
-use crate::slots::{Node, Redirect, redirect};
-use crate::transport::{Batch, Connection, Sender, Target, is_passing, within};
+use crate::io::engine::{Call, News, Shared, Status};
+use crate::redis::cluster::slots::{Node, Redirect, redirect};
+use crate::redis::{Batch, Connection, Sender, Target, is_passing, within};
 
 /// Calls that go out as one batch. More than this and the first waits for the last.
 const BATCH: usize = 1024;

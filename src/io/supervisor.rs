@@ -15,13 +15,13 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::task::yield_now;
 use tokio::time::sleep_until;
 
-use crate::cluster::{Cluster, Way};
-use crate::command::Reply;
-use crate::engine::{Call, Closing, News, Shared, Status};
 use crate::error::{ConnectError, StoreError};
-use crate::lane::{Landed, Lane, LaneId, LinkEvent, Returned, expire, tell};
-use crate::slots::{Layout, Node, Redirect};
-use crate::transport::{Target, Transport};
+use crate::io::engine::{Call, Closing, News, Shared, Status};
+use crate::io::lane::{Landed, Lane, LaneId, LinkEvent, Returned, expire, tell};
+use crate::io::routing::{Cluster, Way};
+use crate::redis::cluster::slots::{Layout, Node, Redirect};
+use crate::redis::{Target, Transport};
+use crate::session::command::Reply;
 
 /// How long the I/O thread stays awake for what comes next: see [`Watch`].
 const WATCH: Duration = Duration::from_micros(100);

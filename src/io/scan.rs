@@ -18,11 +18,11 @@ use redis::{Cmd, Value};
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
-use crate::command::{Clock, Command, Reply, TrueExpiry};
-use crate::engine::{CallId, News, Part, Record, Shared, To};
 use crate::error::StoreError;
-use crate::expiry::has_cookie_expiry;
-use crate::lane::LaneId;
+use crate::io::engine::{CallId, News, Part, Record, Shared, To};
+use crate::io::lane::LaneId;
+use crate::session::command::{Clock, Command, Reply, TrueExpiry};
+use crate::session::true_expiry::has_cookie_expiry;
 
 /// SCAN's COUNT where the app has not set `scanCount`. Of a million keys, Redis 7.0 takes about a
 /// millisecond for such a step; larger ones were no faster (`bench/NOTES.md`).

@@ -7,11 +7,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::engine::{Call, To};
 use crate::error::ConnectError;
-use crate::lane::{LaneId, pause};
-use crate::slots::{Layout, Node, SLOTS, slot_of};
-use crate::transport::{self, Sender, Target, within};
+use crate::io::engine::{Call, To};
+use crate::io::lane::{LaneId, pause};
+use crate::redis::cluster::slots::{Layout, Node, SLOTS, slot_of};
+use crate::redis::{self as transport, Sender, Target, within};
 
 type Looking = Pin<Box<dyn Future<Output = Result<Layout, ConnectError>> + Send>>;
 

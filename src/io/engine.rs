@@ -15,13 +15,13 @@ use redis::{Cmd, Value};
 use tokio::runtime;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 
-use crate::command::{Command, Reply};
 use crate::error::{ConnectError, ServerName, StoreError};
-use crate::js::Doorbell;
-use crate::keyspace::Sweep;
-use crate::lane::LaneId;
-use crate::supervisor;
-use crate::transport::{Answering, Transport};
+use crate::io::lane::LaneId;
+use crate::io::scan::Sweep;
+use crate::io::supervisor;
+use crate::napi::raw::Doorbell;
+use crate::redis::{Answering, Transport};
+use crate::session::command::{Command, Reply};
 
 /// The fewest news the JS thread takes at once, where there are so many.
 const SHARE: usize = 32;

@@ -1,0 +1,5 @@
+//! The rules of a session, without a thread or a connection: what a call asks of Redis, and what the
+//! replies mean.
+
+pub mod command;
+pub mod true_expiry;
