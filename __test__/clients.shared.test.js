@@ -8,7 +8,7 @@ const Ioredis = require("ioredis").Redis;
 const { createClient } = require("redis");
 const { RedisStore } = require("..");
 const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
-const { countClients, openWitness } = require("./support/witness.js");
+const { countClients, openWitness, waitUntilAlone } = require("./support/witness.js");
 const { run } = require("./support/run.js");
 
 let server;
@@ -25,8 +25,9 @@ afterAll(async () => {
   await server?.stop();
 });
 
-beforeEach(() => {
+beforeEach(async () => {
   opened = [];
+  await waitUntilAlone(witness);
 });
 
 afterEach(async () => {

@@ -9,7 +9,7 @@ const { createClient } = require("redis");
 const { Redis } = require("ioredis");
 const { RedisStore } = require("..");
 const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
-const { countClients, openWitness } = require("./support/witness.js");
+const { countClients, openWitness, waitUntilAlone } = require("./support/witness.js");
 
 let server;
 let witness;
@@ -27,6 +27,7 @@ afterAll(async () => {
 
 beforeEach(async () => {
   opened = [];
+  await waitUntilAlone(witness);
   await witness.flushAll();
 });
 

@@ -15,7 +15,7 @@ const {
   watch,
 } = require("./support/faults.js");
 const { measured } = require("./support/measured.js");
-const { countClients } = require("./support/witness.js");
+const { countClients, waitUntilAlone } = require("./support/witness.js");
 
 test("close() rejects what waits for a connection, is done once, and the store says closed", async () => {
   const port = await freePort();
@@ -82,10 +82,10 @@ test("each call in flight is answered or rejects with ECLOSED, and close() ends 
 test("close() closes the connection", async () => {
   const server = await start();
   const witness = await watch(server);
-  const before = await countClients(witness);
+  await waitUntilAlone(witness);
   const stores = Array.from({ length: 20 }, () => open({ url: server.url }));
   await Promise.all(stores.map((store) => store.get("a")));
-  expect(await countClients(witness)).toBe(before + 20);
+  expect(await countClients(witness)).toBe(1 + 20);
   await Promise.all(stores.map((store) => store.close()));
-  while ((await countClients(witness)) > before) await new Promise(setImmediate);
+  await waitUntilAlone(witness);
 });

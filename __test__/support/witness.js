@@ -1,6 +1,7 @@
 "use strict";
 
 const { createClient, createCluster } = require("redis");
+const { waitUntil } = require("../../scripts/redis-server.js");
 
 /** What a witness is asked of a key. */
 const BY_KEY = "get set del exists expire ttl pTTL pExpire lPush lLen".split(" ");
@@ -15,6 +16,11 @@ async function openWitness(server, options = {}) {
 /** How many clients are connected to the server, the witness among them. */
 async function countClients(witness) {
   return Number(/connected_clients:(\d+)/.exec(await witness.info("clients"))[1]);
+}
+
+/** Waits until the witness is the only client: a server notices late that one has gone. */
+async function waitUntilAlone(witness) {
+  await waitUntil("all others are gone", async () => (await countClients(witness)) === 1);
 }
 
 /** A witness for stores whose client puts something before every key: it sees keys without that. */
@@ -61,4 +67,11 @@ function witnessOfFake(fake) {
   };
 }
 
-module.exports = { countClients, openClusterWitness, openWitness, withPrefix, witnessOfFake };
+module.exports = {
+  countClients,
+  openClusterWitness,
+  openWitness,
+  waitUntilAlone,
+  withPrefix,
+  witnessOfFake,
+};

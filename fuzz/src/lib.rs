@@ -2,24 +2,17 @@
 //! what the targets hold them against.
 //!
 //! The rooms are the crate's own files. What they ask of a neighbour that needs Node or a
-//! connection is here in its place: `engine`, `lane` and `transport`.
+//! connection is here in its place: `io::engine`, `io::lane` and `redis`.
 
-#[path = "../../src/command.rs"]
-pub mod command;
 #[path = "../../src/error.rs"]
 pub mod error;
-#[path = "../../src/expiry.rs"]
-pub mod expiry;
-#[path = "../../src/keyspace.rs"]
-pub mod keyspace;
-#[path = "../../src/slots.rs"]
-pub mod slots;
+#[path = "../../src/session/mod.rs"]
+pub mod session;
 #[path = "../../src/test_panics.rs"]
 mod test_panics;
 
-pub mod engine;
-pub mod lane;
-pub mod transport;
+pub mod io;
+pub mod redis;
 
 pub mod check;
 pub mod glob;

@@ -2,7 +2,7 @@
 #![no_main]
 
 use connect_redis_rs_fuzz::check;
-use connect_redis_rs_fuzz::expiry::{has_cookie_expiry, put_true_expiry};
+use connect_redis_rs_fuzz::session::true_expiry::{has_cookie_expiry, put_true_expiry};
 use libfuzzer_sys::fuzz_target;
 
 /// From here on an ISO string has more than four digits a year.

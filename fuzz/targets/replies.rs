@@ -9,10 +9,10 @@
 use std::time::Instant;
 
 use arbitrary::Unstructured;
-use connect_redis_rs_fuzz::command::{Clock, Command, Expiry, Reply, TrueExpiry};
-use connect_redis_rs_fuzz::slots::{Redirect, SLOTS, read_layout, redirect};
-use connect_redis_rs_fuzz::transport::Batch;
-use connect_redis_rs_fuzz::transport::resp::{Parser, Said};
+use connect_redis_rs_fuzz::redis::Batch;
+use connect_redis_rs_fuzz::redis::resp::{Parser, Said};
+use connect_redis_rs_fuzz::redis::slots::{Redirect, SLOTS, read_layout, redirect};
+use connect_redis_rs_fuzz::session::command::{Clock, Command, Expiry, Reply, TrueExpiry};
 use connect_redis_rs_fuzz::values::{any, put_key};
 use connect_redis_rs_fuzz::{check, json};
 use libfuzzer_sys::fuzz_target;

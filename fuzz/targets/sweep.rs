@@ -10,11 +10,11 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
 use arbitrary::Unstructured;
-use connect_redis_rs_fuzz::command::{Clock, TrueExpiry};
-use connect_redis_rs_fuzz::engine::{Answer, Shared, Told};
 use connect_redis_rs_fuzz::error::StoreError;
 use connect_redis_rs_fuzz::glob;
-use connect_redis_rs_fuzz::keyspace::{Purpose, Sweep};
+use connect_redis_rs_fuzz::io::engine::{Answer, Shared, Told};
+use connect_redis_rs_fuzz::io::scan::{Purpose, Sweep};
+use connect_redis_rs_fuzz::session::command::{Clock, TrueExpiry};
 use connect_redis_rs_fuzz::values::any;
 use futures_util::FutureExt;
 use libfuzzer_sys::fuzz_target;

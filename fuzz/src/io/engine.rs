@@ -1,4 +1,4 @@
-//! Stands for `src/engine.rs` where a sweep asks it: commands are answered by the target, at once,
+//! Stands for `src/io/engine.rs` where a sweep asks it: commands are answered by the target, at once,
 //! and what the JS thread would be told is kept.
 
 use std::collections::VecDeque;
@@ -10,11 +10,11 @@ use futures_util::future::join_all;
 use redis::{Cmd, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::command::{Command, Reply};
 use crate::error::{ServerName, StoreError};
-use crate::lane::LaneId;
-use crate::transport::Batch;
-use crate::transport::resp::{Parser, Said};
+use crate::io::lane::LaneId;
+use crate::redis::Batch;
+use crate::redis::resp::{Parser, Said};
+use crate::session::command::{Command, Reply};
 
 pub type CallId = u32;
 

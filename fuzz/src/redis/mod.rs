@@ -1,0 +1,11 @@
+//! Stands for `src/redis/`, of which there is what urls say, and the protocol.
+
+#[path = "../../../src/redis/resp.rs"]
+pub mod resp;
+#[path = "../../../src/redis/cluster/slots.rs"]
+pub mod slots;
+#[path = "../../../src/redis/url.rs"]
+mod url;
+
+pub use resp::Batch;
+pub use url::Url;
