@@ -7,7 +7,9 @@ const { runJest, writeTable } = require("./test-table.js");
 
 const TRANSPORT = /^its transport is (\w+)$/;
 /** The order of the table. */
-const SUITES = ["node-redis", "ioredis", "alike", "fakes", "own"].map((name) => `behaviour.${name}`);
+const SUITES = ["node-redis", "ioredis", "alike", "fakes", "own"].map(
+  (name) => `behaviour.${name}`,
+);
 
 console.log("clients: running the behaviour suite against every client (about five minutes) …");
 const report = runJest(["__test__/behaviour"]);

@@ -866,7 +866,9 @@ function describeBehaviour(kind) {
       const sids = Array.from({ length: count }, (_, n) => `s${n}`);
       // In portions: a client's pool on a busy machine would let thousands wait past their deadline.
       for (let from = 0; from < count; from += 500) {
-        await Promise.all(sids.slice(from, from + 500).map((sid, n) => store.set(sid, { n: from + n })));
+        await Promise.all(
+          sids.slice(from, from + 500).map((sid, n) => store.set(sid, { n: from + n })),
+        );
       }
       return sids;
     };
