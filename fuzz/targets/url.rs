@@ -3,7 +3,7 @@
 //! A byte of 1 stands for a password that a look at the explanation would find.
 #![no_main]
 
-use connect_redis_rs_fuzz::redis::Url;
+use connect_redis_rs_fuzz::redis::url::Url;
 use connect_redis_rs_fuzz::values::put_key;
 use libfuzzer_sys::fuzz_target;
 

@@ -1,7 +1,28 @@
-//! The I/O thread: carries calls to Redis and their answers back.
+//! The I/O thread: carries a store's calls to Redis and their answers back.
+//!
+//! A call is submitted to [`shared`], which the JS thread holds as a [`handle`]. The [`supervisor`]
+//! gives it to one of the [`servers`], whose [`connection`] sends it in a [`batch`]; its answer goes
+//! back as an [`event`] of the [`completions`].
 
-pub mod engine;
-pub mod lane;
-pub mod routing;
+mod batch;
+mod busy_poll;
+pub mod call;
+mod call_queue;
+mod cluster_servers;
+pub mod completions;
+mod connection;
+pub mod event;
+pub mod handle;
+pub mod limits;
+mod lock;
+mod one_server;
+mod refusal;
+mod retry;
+mod runtime;
 pub mod scan;
-pub mod supervisor;
+pub mod scan_request;
+mod servers;
+pub mod shared;
+mod slot_map_refresh;
+mod slot_routes;
+mod supervisor;

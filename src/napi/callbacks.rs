@@ -6,7 +6,7 @@ use std::time::Duration;
 use napi::{Env, Unknown};
 
 use crate::error::StoreError;
-use crate::io::engine::CallId;
+use crate::io::event::CallId;
 use crate::napi::codec::Texts;
 use crate::napi::raw::{self, Held, Try};
 use crate::session::command::{Command, Expiry};

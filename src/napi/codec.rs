@@ -8,13 +8,15 @@ use std::rc::Rc;
 use napi::{Env, Unknown};
 
 use crate::error::StoreError;
-use crate::io::engine::{CallId, Made, Record};
-use crate::io::scan::{Purpose, Sweep};
+use crate::io::call::NewCall;
+use crate::io::event::{CallId, Record};
+use crate::io::scan_request::{ScanKind, ScanRequest};
 use crate::napi::callbacks::Host;
 use crate::napi::lifetime;
 use crate::napi::options::Settings;
 use crate::napi::raw::{self, Text, Try};
-use crate::session::command::{Clock, Command, Expiry, Reply};
+use crate::session::clock::Clock;
+use crate::session::command::{Command, Expiry, Reply};
 use crate::test_panics::panic_at;
 
 /// The face's methods, by their numbers.
@@ -29,11 +31,11 @@ const MOST_ANSWERS: usize = 1024;
 /// Bytes of text after which answers are handed over.
 const MOST_TEXT: usize = 32 * 1024;
 /// The sweeps, by their numbers.
-const SWEEPS: [(&str, Purpose); 4] = [
-    ("length", Purpose::Length),
-    ("ids", Purpose::Ids),
-    ("all", Purpose::All),
-    ("clear", Purpose::Clear),
+const SWEEPS: [(&str, ScanKind); 4] = [
+    ("length", ScanKind::Length),
+    ("ids", ScanKind::Ids),
+    ("all", ScanKind::All),
+    ("clear", ScanKind::Clear),
 ];
 
 /// In the place of a text's length: there is none …
@@ -46,7 +48,7 @@ const OTHER: f64 = -3.0;
 /// Calls that the face has handed over.
 #[derive(Default)]
 pub struct Handed {
-    pub made: Vec<Made>,
+    pub made: Vec<NewCall>,
     /// Those that cannot be made, by an error of ours: the face has looked at what the app says.
     pub failed: Vec<(CallId, StoreError)>,
 }
@@ -138,16 +140,16 @@ fn command(
 }
 
 /// The sweep of a number; none of an unknown one.
-pub fn sweep(settings: &Settings, id: CallId, number: u32, clock: Clock) -> Option<Sweep> {
-    let &(name, purpose) = SWEEPS.get(number as usize)?;
-    Some(Sweep {
+pub fn sweep(settings: &Settings, id: CallId, number: u32, clock: Clock) -> Option<ScanRequest> {
+    let &(name, kind) = SWEEPS.get(number as usize)?;
+    Some(ScanRequest {
         id,
         name,
-        purpose,
+        kind,
         prefix: settings.prefix.clone(),
         client_prefix: settings.client_prefix.clone(),
         count: settings.scan_count,
-        expiry: settings.true_expiry(),
+        true_expiry: settings.true_expiry(),
         clock,
     })
 }
@@ -183,7 +185,7 @@ impl Answers {
                 }
             }
             Reply::Discarded => (DISCARDED, f64::NAN),
-            Reply::Null | Reply::Raw(_) | Reply::Masters(_) => (NOTHING, f64::NAN),
+            Reply::Null | Reply::Raw(_) => (NOTHING, f64::NAN),
         };
         self.numbers.extend([f64::from(id), length, expires]);
     }

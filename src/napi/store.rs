@@ -2,24 +2,31 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::mem::take;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
+use napi::bindgen_prelude::retain_current_module_for_unload_safety;
 use napi::{Env, Unknown, ValueType};
 use napi_derive::napi;
 
 use crate::error::{ConnectError, StoreError};
-use crate::io::engine::{Call, CallId, Closing, Engine, News, Outbox, Part, Refused, Status};
-use crate::io::scan::Sweep;
+use crate::io::completions::CompletionQueue;
+use crate::io::event::{CallId, Chunk, ClientCommands, Event, Status};
+use crate::io::handle::{CLIENT_SERVER, Handle, Refused};
+use crate::io::scan_request::ScanRequest;
+use crate::io::shared::Closing;
 use crate::napi::callbacks::Host;
 use crate::napi::client::{self, JsClient};
 use crate::napi::codec::{self, Answers, Found, Handed, Unadded};
 use crate::napi::lifetime;
 use crate::napi::options::{Config, Route, Settings, unknown_options};
 use crate::napi::raw::{self, Doorbell, Held, Try};
-use crate::redis::Answering;
-use crate::session::command::{Clock, Command, Expiry, Reply, TrueExpiry};
+use crate::redis::CredentialReply;
+use crate::session::clock::Clock;
+use crate::session::command::{Command, Expiry, Reply};
+use crate::session::true_expiry::TrueExpiry;
 
 /// The store behind the face (`lib/store.js`). Calls come in batches and by number, and so do their
 /// answers go back (`lib/native/pending-calls.js`): the promises are the face's.
@@ -36,18 +43,18 @@ struct Inner {
     host: Host,
     /// Of each store that shares this connection, by its number.
     settings: RefCell<HashMap<u32, Rc<Settings>>>,
-    engine: Engine,
-    outbox: Arc<Outbox>,
+    handle: Handle,
+    completions: Arc<CompletionQueue>,
     bell: Arc<Doorbell>,
     /// The app's client, where it carries the commands of sweeps.
     client: Option<JsClient>,
     /// Commands of sweeps that the client has been asked to carry out, and how many there were.
-    asked: RefCell<HashMap<u32, Call>>,
+    asked: RefCell<HashMap<u32, ClientCommands>>,
     asks: Cell<u32>,
     /// The functions of the app's that give users' names and passwords.
     functions: Vec<Held>,
     /// Who waits for what they give, and how often they have been called.
-    answering: RefCell<HashMap<u32, Answering>>,
+    answering: RefCell<HashMap<u32, CredentialReply>>,
     questions: Cell<u32>,
     /// How much waits for an answer: calls, sweeps, and the close.
     waiting: Cell<usize>,
@@ -57,7 +64,7 @@ struct Inner {
     /// Records of a sweep on their way to the face, likewise.
     found: Cell<Found>,
     /// Parts of sweeps, to be taken in one a turn of the event loop.
-    put_off: RefCell<VecDeque<News>>,
+    put_off: RefCell<VecDeque<Event>>,
     /// JS functions that call the methods of these names.
     turn: Held,
     answered: Held,
@@ -69,6 +76,8 @@ struct Inner {
     /// Set by the last news there is.
     ended: Cell<bool>,
 }
+
+static RETAIN_MODULE: Once = Once::new();
 
 /// How long a store works on answers before the event loop must turn. Node goes on calling for as
 /// long as the bell rings, so under load nothing else would be served.
@@ -131,31 +140,36 @@ impl RedisStore {
             }
         });
         let bell = Doorbell::new(env, on_ring).map_err(|error| internal(error.reason.clone()))?;
-        let outbox = Outbox::new(bell.clone());
+        // The I/O thread runs this code for as long as the process lives, and Node unmaps an addon when
+        // the last worker that loaded it ends. (On Linux, build.rs does the same.)
+        RETAIN_MODULE.call_once(retain_current_module_for_unload_safety);
+        let waking = bell.clone();
+        let completions = CompletionQueue::new(move || waking.ring());
         let read = || -> Try<'e, _> {
-            let config = Config::read(env, &host, options, to, &outbox)?;
+            let config = Config::read(env, &host, options, to, &completions)?;
             Ok((config, Settings::read(env, &host, fields)?))
         };
         let (config, settings) = read().inspect_err(|_| bell.remove())?;
-        let (client, engine) = match config.route {
+        let (client, handle) = match config.route {
             Route::Own {
-                transport,
+                topology,
                 gives_back,
             } => {
-                let engine = Engine::start(transport, config.limits, outbox.clone(), gives_back);
-                (None, engine)
+                let completions = completions.clone();
+                let handle = Handle::start(topology, config.limits, completions, gives_back);
+                (None, handle)
             }
             Route::Client(client) => {
-                let engine = Engine::by_client(config.limits, outbox.clone());
-                (Some(client), engine)
+                let handle = Handle::through_client(config.limits, completions.clone());
+                (Some(client), handle)
             }
         };
-        let engine = engine.inspect_err(|_| bell.remove()).map_err(internal)?;
+        let handle = handle.inspect_err(|_| bell.remove()).map_err(internal)?;
         let inner = Rc::new(Inner {
             settings: RefCell::new(HashMap::from([(FIRST_STORE, Rc::new(settings))])),
             host,
-            engine,
-            outbox,
+            handle,
+            completions,
             bell,
             client,
             asked: RefCell::default(),
@@ -234,7 +248,7 @@ impl RedisStore {
     pub fn close(&self, env: &Env) {
         if !self.inner.closing.replace(true) {
             self.inner.wait(env, 1);
-            self.inner.engine.close(Closing::Now);
+            self.inner.handle.close(Closing::Now);
         }
     }
 
@@ -273,19 +287,19 @@ impl RedisStore {
     /// Closes the connection once what is pending is answered; nothing may be asked from now on.
     #[napi(catch_unwind)]
     pub fn retire(&self) {
-        self.inner.engine.close(Closing::WhenIdle);
+        self.inner.handle.close(Closing::WhenIdle);
     }
 
     /// What messages call the server.
     #[napi(getter, catch_unwind)]
     pub fn server(&self) -> String {
-        self.inner.engine.server().to_string()
+        self.inner.handle.server().to_string()
     }
 
     /// `connecting`, `ready`, `reconnecting` or `closed`.
     #[napi(getter, catch_unwind)]
     pub fn status(&self) -> &'static str {
-        match self.inner.engine.status() {
+        match self.inner.handle.status() {
             Status::Connecting => "connecting",
             Status::Ready => "ready",
             Status::Reconnecting => "reconnecting",
@@ -312,14 +326,14 @@ fn calling<const N: usize>(
 impl Drop for RedisStore {
     /// Nobody can call the store any more; what is pending is still answered.
     fn drop(&mut self) {
-        self.inner.engine.close(Closing::WhenIdle);
+        self.inner.handle.close(Closing::WhenIdle);
     }
 }
 
 impl Drop for Inner {
     /// The doorbell is gone: at the end of the store, or with its environment.
     fn drop(&mut self) {
-        self.engine.close(Closing::Now);
+        self.handle.close(Closing::Now);
     }
 }
 
@@ -336,16 +350,16 @@ impl Inner {
         for (id, error) in failed {
             self.fail(env, id, &error);
         }
-        match self.engine.send(made, clock.read) {
+        match self.handle.send(made, clock.read.into()) {
             Ok(()) => {}
             Err(Refused::Closed(calls)) => {
                 for (id, name, _) in calls {
                     self.fail(env, id, &StoreError::closed(name));
                 }
             }
-            Err(Refused::GivenBack(calls)) => {
+            Err(Refused::HandedBack(calls)) => {
                 for (id, _, command) in calls {
-                    self.give_back(env, id, &command, self.engine.limits().command);
+                    self.give_back(env, id, &command, self.handle.limits().command);
                 }
             }
         }
@@ -353,10 +367,10 @@ impl Inner {
         Ok(())
     }
 
-    fn sweep(&self, env: &Env, sweep: Sweep) {
+    fn sweep(&self, env: &Env, sweep: ScanRequest) {
         self.wait(env, 1);
         let id = sweep.id;
-        if let Err(error) = self.engine.sweep(sweep) {
+        if let Err(error) = self.handle.scan(sweep) {
             self.swept(env, id, Err(error));
         }
     }
@@ -388,12 +402,12 @@ impl Inner {
             return; // `turn` is asked for, and goes on.
         }
         let started = Instant::now();
-        let (mut share, more) = self.outbox.take_share();
+        let (mut share, more) = self.completions.drain();
         let mut answers = self.answers.take();
         let mut unmeasured = 0;
         while let Some(news) = share.pop_front() {
             unmeasured += news.size();
-            if let News::Answer(id, Ok(reply)) = news {
+            if let Event::Answer(id, Ok(reply)) = news {
                 self.answer(env, id, reply, &mut answers);
             } else {
                 // What is told comes in its order.
@@ -413,7 +427,7 @@ impl Inner {
                 self.ask_for_turn(env);
             }
             if self.worked.get() > TURN && (more || !share.is_empty()) {
-                self.outbox.put_back(share);
+                self.completions.put_back(share);
                 self.answers.set(answers);
                 return;
             }
@@ -426,25 +440,28 @@ impl Inner {
     }
 
     /// Takes in news that are no answer to a call, or the error that it is answered with.
-    fn take_in(&self, env: &Env, news: News) {
+    fn take_in(&self, env: &Env, news: Event) {
         match news {
-            News::Answer(id, Err(error)) => self.fail(env, id, &error),
-            News::Answer(id, Ok(_)) => self.fail(env, id, &StoreError::internal("the call")),
-            News::GivenBack(id, call) => {
-                let left = call.deadline.saturating_duration_since(Instant::now());
+            Event::Answer(id, Err(error)) => self.fail(env, id, &error),
+            Event::Answer(id, Ok(_)) => self.fail(env, id, &StoreError::internal("the call")),
+            Event::HandedBack(id, call) => {
+                let left = call
+                    .deadline
+                    .into_std()
+                    .saturating_duration_since(Instant::now());
                 self.give_back(env, id, &call.command, left);
             }
-            News::Ask(call) => self.ask(env, *call),
-            News::Credential(place, answering) => self.ask_credential(env, place, answering),
+            Event::ClientCommands(commands) => self.ask(env, commands),
+            Event::Credential(place, answering) => self.ask_credential(env, place, answering),
             // The end comes after what was put off before it.
-            News::Part(..) | News::Swept(..) | News::End => {
+            Event::ScanChunk(..) | Event::ScanEnd(..) | Event::End => {
                 self.put_off.borrow_mut().push_back(news);
                 self.ask_for_turn(env);
             }
-            News::Status(Status::Ready) => self.emit(env, "ready"),
-            News::Status(Status::Reconnecting) => self.emit(env, "reconnecting"),
-            News::Status(_) => {}
-            News::Failed(error) => self.failed(env, &error),
+            Event::Status(Status::Ready) => self.emit(env, "ready"),
+            Event::Status(Status::Reconnecting) => self.emit(env, "reconnecting"),
+            Event::Status(_) => {}
+            Event::ConnectFailed(error) => self.failed(env, &error),
         }
     }
 
@@ -461,9 +478,9 @@ impl Inner {
         let paused = self.worked.replace(Duration::ZERO) > TURN;
         let put_off = self.put_off.borrow_mut().pop_front();
         match put_off {
-            Some(News::Part(id, part)) => self.collect(env, id, part),
-            Some(News::Swept(id, swept)) => self.swept(env, id, swept),
-            Some(News::End) => self.end(env),
+            Some(Event::ScanChunk(id, part)) => self.collect(env, id, part),
+            Some(Event::ScanEnd(id, swept)) => self.swept(env, id, swept),
+            Some(Event::End) => self.end(env),
             Some(_) | None => {}
         }
         if !self.put_off.borrow().is_empty() {
@@ -502,38 +519,37 @@ impl Inner {
     }
 
     /// Has the app's client carry out a sweep's commands.
-    fn ask(&self, env: &Env, call: Call) {
-        let (Some(client), Command::Raw(commands)) = (&self.client, &call.command) else {
+    fn ask(&self, env: &Env, mut asked: ClientCommands) {
+        let Some(client) = &self.client else {
             return;
         };
         let id = self.asks.get();
         self.asks.set(id.wrapping_add(1));
-        let (name, commands) = (call.name, commands.clone());
+        let (name, commands) = (asked.name, take(&mut asked.commands));
         // First kept, then asked: a client may answer at once.
-        self.asked.borrow_mut().insert(id, call);
+        self.asked.borrow_mut().insert(id, asked);
         client.ask(env, id, name, &commands, &self.answered);
     }
 
     /// The app's client has carried out a sweep's commands: `error` is what went wrong, as the face
     /// says it, where something did.
     fn answered<'e>(&self, env: &'e Env, [id, error, replies]: [Unknown<'e>; 3]) {
-        let call = self.asked.borrow_mut().remove(&(raw::number(&id) as u32));
-        let Some(mut call) = call else {
+        let asked = self.asked.borrow_mut().remove(&(raw::number(&id) as u32));
+        let Some(asked) = asked else {
             return;
         };
         let answer = match raw::kind(&error) {
             ValueType::Object => Err(self.host.reason(env, &error)),
             _ => match client::reply(env, &replies) {
-                Ok(redis::Value::Array(values)) => Ok(Reply::Raw(values)),
-                _ => Err(StoreError::unexpected(call.name, "the client's server")),
+                Ok(redis::Value::Array(values)) => Ok(values),
+                _ => Err(StoreError::unexpected(asked.name, CLIENT_SERVER)),
             },
         };
-        // Who asked is a task of the I/O thread, so there is no news for JS.
-        call.answer(answer, &mut Vec::new());
+        let _ = asked.reply.send(answer); // The scan may be gone.
     }
 
     /// Asks a function of the app's for a user's name or password.
-    fn ask_credential(&self, env: &Env, place: usize, answering: Answering) {
+    fn ask_credential(&self, env: &Env, place: usize, answering: CredentialReply) {
         let Some(function) = self.functions.get(place) else {
             return;
         };
@@ -568,7 +584,7 @@ impl Inner {
     }
 
     /// Takes in a part of a sweep, or as much of it as a turn may take.
-    fn collect(&self, env: &Env, id: CallId, mut part: Part) {
+    fn collect(&self, env: &Env, id: CallId, mut part: Chunk) {
         let started = Instant::now();
         let mut found = self.found.take();
         while !part.records.is_empty() && started.elapsed() < TURN {
@@ -586,13 +602,15 @@ impl Inner {
         }
         self.found.set(found);
         if !part.records.is_empty() {
-            self.put_off.borrow_mut().push_front(News::Part(id, part));
+            self.put_off
+                .borrow_mut()
+                .push_front(Event::ScanChunk(id, part));
         }
     }
 
     fn swept(&self, env: &Env, id: CallId, swept: Result<Option<usize>, StoreError>) {
         self.answered_one();
-        if swept.is_err() && self.engine.has_given_up() {
+        if swept.is_err() && self.handle.has_handed_back() {
             return self.host.give_back_sweep(env, id);
         }
         raw::scoped(env, |env| self.host.swept(env, id, swept));
@@ -607,7 +625,7 @@ impl Inner {
         self.answering.borrow_mut().clear();
         self.put_off.borrow_mut().clear();
         self.waiting.set(0);
-        self.host.end(env, self.engine.has_given_up());
+        self.host.end(env, self.handle.has_handed_back());
         self.emit(env, "end");
         self.bell.remove();
     }

@@ -24,25 +24,28 @@ pub struct Login {
 #[derive(Clone)]
 pub enum Credential {
     Given(String),
-    Asked(Question),
+    Asked(CredentialFunction),
 }
 
 /// A function of the app's that gives one.
 #[derive(Clone)]
-pub struct Question {
+pub struct CredentialFunction {
     /// The option that it is, as messages name it.
     option: &'static str,
     /// Has it called, on the JS thread.
-    ask: Arc<dyn Fn(Answering) + Send + Sync>,
+    ask: Arc<dyn Fn(CredentialReply) + Send + Sync>,
 }
 
 /// Takes what the function gives, if it gives something; or what became of it instead.
-pub type Answering = oneshot::Sender<Result<Option<String>, String>>;
+pub type CredentialReply = oneshot::Sender<Result<Option<String>, String>>;
 
-impl Question {
-    pub fn new(option: &'static str, ask: impl Fn(Answering) + Send + Sync + 'static) -> Question {
+impl CredentialFunction {
+    pub fn new(
+        option: &'static str,
+        ask: impl Fn(CredentialReply) + Send + Sync + 'static,
+    ) -> CredentialFunction {
         let ask = Arc::new(ask);
-        Question { option, ask }
+        CredentialFunction { option, ask }
     }
 
     async fn answer(&self) -> Result<Option<String>, ConnectError> {
@@ -135,10 +138,13 @@ mod tests {
     use tokio::runtime::Builder;
 
     fn asked(option: &'static str, answer: Option<Result<Option<String>, String>>) -> Credential {
-        Credential::Asked(Question::new(option, move |answering| match &answer {
-            Some(answer) => drop(answering.send(answer.clone())),
-            None => std::mem::forget(answering),
-        }))
+        Credential::Asked(CredentialFunction::new(
+            option,
+            move |answering| match &answer {
+                Some(answer) => drop(answering.send(answer.clone())),
+                None => std::mem::forget(answering),
+            },
+        ))
     }
 
     fn get(

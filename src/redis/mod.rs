@@ -4,11 +4,11 @@ pub mod cluster;
 mod credentials;
 mod dial;
 mod login;
-mod resp;
+pub mod resp;
 mod sentinel;
 mod server;
 mod tls;
-mod url;
+pub mod url;
 mod wire;
 
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 
 use crate::error::{ConnectError, ServerName};
 
-pub use cluster::Cluster;
-pub use credentials::{Answering, Credential, Login, Question, within};
+pub use cluster::ClusterNodes;
+pub use credentials::{Credential, CredentialFunction, CredentialReply, Login, within};
 pub use resp::Batch;
 pub use sentinel::Sentinel;
 pub use server::{FromUrl, Server, is_passing};
@@ -30,11 +30,11 @@ pub use url::Timeouts;
 pub use wire::Sender;
 
 /// Where the commands go.
-pub enum Transport {
+pub enum Topology {
     /// All to one server.
-    One(Target),
+    Single(Target),
     /// Each to the node of a cluster that has its key.
-    Cluster(Cluster),
+    Cluster(ClusterNodes),
 }
 
 /// Whom one connection goes to.
@@ -67,12 +67,12 @@ impl From<Sentinel> for Target {
     }
 }
 
-impl Transport {
+impl Topology {
     /// What messages call the server.
     pub fn server_name(&self) -> ServerName {
         match self {
-            Transport::One(target) => target.server_name(),
-            Transport::Cluster(cluster) => cluster.name(),
+            Topology::Single(target) => target.server_name(),
+            Topology::Cluster(cluster) => cluster.name(),
         }
     }
 }
@@ -92,7 +92,7 @@ impl Target {
     }
 
     /// Tries once to connect, log in and select the database. Bounded in time by the caller.
-    pub async fn connect(&self) -> Result<Connection, ConnectError> {
+    pub async fn connect(&self) -> Result<OpenConnection, ConnectError> {
         match &self.kind {
             Kind::Standalone(server) => server.connect().await,
             Kind::Sentinel(sentinel) => sentinel.connect().await,
@@ -101,7 +101,7 @@ impl Target {
 }
 
 /// An open connection. Dropping it closes the socket, and what is in flight on it fails.
-pub struct Connection {
+pub struct OpenConnection {
     sender: Sender,
     driver: JoinHandle<()>,
     /// Whether the server said at the login that it is a master.
@@ -110,15 +110,15 @@ pub struct Connection {
     watch: Option<JoinHandle<()>>,
 }
 
-impl Connection {
+impl OpenConnection {
     /// Starts the task that reads and writes a stream. `pushes` are told what the server says
     /// unasked.
-    fn over<S>(stream: S, pushes: Option<UnboundedSender<Vec<Value>>>) -> Connection
+    fn over<S>(stream: S, pushes: Option<UnboundedSender<Vec<Value>>>) -> OpenConnection
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (sender, driver) = wire::open(stream, pushes);
-        Connection {
+        OpenConnection {
             sender,
             driver: tokio::spawn(driver),
             is_master: false,
@@ -145,7 +145,7 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.driver.abort();
         if let Some(watch) = &self.watch {

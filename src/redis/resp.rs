@@ -92,7 +92,7 @@ impl Batch {
 
 /// What a server says.
 #[derive(Debug, PartialEq)]
-pub enum Said {
+pub enum Frame {
     /// The answer to the oldest command that has none.
     Reply(Value),
     /// What nobody asked for, by RESP3: what kind of news it is, and the news.
@@ -124,7 +124,7 @@ impl Parser {
     /// Takes one thing said off the front of the input. Nothing where it has not come whole: then
     /// what is left in the input, a part of a line at most, has to be given again with what follows
     /// it. After an error, nothing that follows can be understood.
-    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Said>, RedisError> {
+    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, RedisError> {
         loop {
             let mut value = match self.piece(input)? {
                 Piece::Value(value) => value,
@@ -134,7 +134,7 @@ impl Parser {
             // The last element of an aggregate makes that an element of the one around it.
             loop {
                 let Some(aggregate) = self.open.last_mut() else {
-                    return Ok(Some(Said::Reply(value)));
+                    return Ok(Some(Frame::Reply(value)));
                 };
                 aggregate.elements.push(value);
                 if aggregate.elements.len() < aggregate.length {
@@ -148,7 +148,7 @@ impl Parser {
                     Shape::Set => Value::Set(elements),
                     Shape::Map => Value::Map(pairs(elements)),
                     Shape::Attribute => break,
-                    Shape::Push => return Ok(Some(Said::Push(elements))),
+                    Shape::Push => return Ok(Some(Frame::Push(elements))),
                 };
             }
         }
@@ -389,7 +389,7 @@ mod tests {
     use super::*;
 
     /// All that is said in `stream`, which comes in `pieces`; or why it is not understood.
-    fn said_in<'s>(pieces: impl IntoIterator<Item = &'s [u8]>) -> Result<Vec<Said>, RedisError> {
+    fn said_in<'s>(pieces: impl IntoIterator<Item = &'s [u8]>) -> Result<Vec<Frame>, RedisError> {
         let mut parser = Parser::default();
         let mut input = Vec::new();
         let mut said = Vec::new();
@@ -405,13 +405,13 @@ mod tests {
         Ok(said)
     }
 
-    fn said(stream: &[u8]) -> Vec<Said> {
+    fn said(stream: &[u8]) -> Vec<Frame> {
         said_in([stream]).unwrap()
     }
 
     fn reply(stream: &[u8]) -> Value {
         match said(stream).pop() {
-            Some(Said::Reply(value)) => value,
+            Some(Frame::Reply(value)) => value,
             other => panic!("{other:?}"),
         }
     }
@@ -490,7 +490,7 @@ mod tests {
             Value::SimpleString("channel".into()),
             bulk("news"),
         ];
-        let all = [Said::Push(push), Said::Reply(Value::Int(1))];
+        let all = [Frame::Push(push), Frame::Reply(Value::Int(1))];
         assert_eq!(said(stream), all);
         assert_eq!(
             reply(b"*2\r\n|1\r\n+a\r\n+b\r\n:1\r\n|0\r\n:2\r\n"),
@@ -584,7 +584,7 @@ mod tests {
         // (To read again what has come, with each piece, would take minutes.)
         let all = said_in(stream.chunks(1 << 10)).unwrap();
         assert_eq!(all.len(), 3);
-        assert_eq!(all[0], Said::Reply(Value::BulkString(text.into())));
+        assert_eq!(all[0], Frame::Reply(Value::BulkString(text.into())));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use redis::Value;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{sleep, timeout};
 
-use super::{Batch, Connection, Server};
+use super::{Batch, OpenConnection, Server};
 use crate::error::{ConnectError, ServerName};
 
 /// The pause before a sentinel that is gone is listened to again.
@@ -41,7 +41,7 @@ impl Sentinel {
 
     /// Asks all sentinels, and connects to the first master that one of them names which says of
     /// itself that it is one: after a failover some may not know of it yet.
-    pub async fn connect(self: &Arc<Sentinel>) -> Result<Connection, ConnectError> {
+    pub async fn connect(self: &Arc<Sentinel>) -> Result<OpenConnection, ConnectError> {
         let mut attempts: FuturesUnordered<_> = self
             .nodes
             .iter()
@@ -60,7 +60,10 @@ impl Sentinel {
         Err(last)
     }
 
-    async fn connect_by(self: &Arc<Sentinel>, node: &Server) -> Result<Connection, ConnectError> {
+    async fn connect_by(
+        self: &Arc<Sentinel>,
+        node: &Server,
+    ) -> Result<OpenConnection, ConnectError> {
         let (host, port) = self.ask(node).await?;
         let server = self.login.at(host.clone(), port);
         let mut connection = server.connect().await?;
@@ -168,7 +171,7 @@ impl Sentinel {
 }
 
 /// Whether a sentinel tells of switches from here on.
-async fn is_subscribed(connection: &Connection) -> bool {
+async fn is_subscribed(connection: &OpenConnection) -> bool {
     let mut batch = Batch::default();
     batch.subscribe(SWITCH);
     batch.add(&[b"PING"]);

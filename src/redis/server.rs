@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{sleep, timeout};
 
-use super::Connection;
+use super::OpenConnection;
 use super::credentials::{Credential, Login};
 use super::dial::dial;
 use super::login::{Protocol, log_in};
@@ -144,7 +144,7 @@ impl Server {
     }
 
     /// Tries once to connect, log in and select the database, and asks whether the server serves.
-    pub async fn connect(&self) -> Result<Connection, ConnectError> {
+    pub async fn connect(&self) -> Result<OpenConnection, ConnectError> {
         let login = self.login.get().await?;
         let connection = self.log_in_over_any_protocol(&login).await?;
         let mut check = Batch::default();
@@ -171,7 +171,7 @@ impl Server {
     pub async fn connect_to_hear(
         &self,
         pushes: UnboundedSender<Vec<Value>>,
-    ) -> Result<Connection, ConnectError> {
+    ) -> Result<OpenConnection, ConnectError> {
         let login = self.login.get().await?;
         let attempt = self.connect_with(&login, Protocol::Resp3, Some(pushes.clone()));
         let heard = match attempt.await? {
@@ -196,7 +196,7 @@ impl Server {
     async fn log_in_over_any_protocol(
         &self,
         login: &RedisConnectionInfo,
-    ) -> Result<Connection, ConnectError> {
+    ) -> Result<OpenConnection, ConnectError> {
         let error = match self.connect_with(login, Protocol::Resp3, None).await? {
             Ok(connection) => return Ok(connection),
             Err(error) => error,
@@ -268,15 +268,17 @@ impl Server {
         login: &RedisConnectionInfo,
         protocol: Protocol,
         pushes: Option<UnboundedSender<Vec<Value>>>,
-    ) -> Result<RedisResult<Connection>, ConnectError> {
+    ) -> Result<RedisResult<OpenConnection>, ConnectError> {
         let mut connection = match (&self.address, &self.tls) {
             #[cfg(unix)]
-            (Address::Unix(path), _) => Connection::over(UnixStream::connect(path).await?, pushes),
+            (Address::Unix(path), _) => {
+                OpenConnection::over(UnixStream::connect(path).await?, pushes)
+            }
             // The options and the reader of clients (lib/client/inspect.js) let none through.
             #[cfg(not(unix))]
             (Address::Unix(_), _) => return Err(std::io::Error::from(Unsupported).into()),
             (Address::Tcp(host, port), None) => {
-                Connection::over(dial(host, *port, self.family).await?, pushes)
+                OpenConnection::over(dial(host, *port, self.family).await?, pushes)
             }
             (Address::Tcp(host, port), Some(tls)) => {
                 let stream = dial(host, *port, self.family).await?;
@@ -284,7 +286,7 @@ impl Server {
                     stream = tls.handshake(host, stream) => stream?,
                     () = answers_plainly(host, *port, self.family) => return Err(tls::speaks_no_tls()),
                 };
-                Connection::over(stream, pushes)
+                OpenConnection::over(stream, pushes)
             }
         };
         let logged_in = log_in(&connection.sender, login, protocol).await;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::resp::{Batch, Parser, Said};
+use super::resp::{Batch, Frame, Parser};
 
 /// Bytes that are read at once. Only a line that is longer makes the buffer larger.
 const READ_AT_ONCE: usize = 64 * 1024;
@@ -173,10 +173,10 @@ where
         let mut rest = &self.input[..];
         while let Some(said) = self.parser.next(&mut rest)? {
             match (said, &self.pushes) {
-                (Said::Reply(reply), _) => self.aloft.reply(reply)?,
+                (Frame::Reply(reply), _) => self.aloft.reply(reply)?,
                 // Nobody may listen any more.
-                (Said::Push(push), Some(pushes)) => drop(pushes.send(push)),
-                (Said::Push(_), None) => {}
+                (Frame::Push(push), Some(pushes)) => drop(pushes.send(push)),
+                (Frame::Push(_), None) => {}
             }
         }
         let used = self.input.len() - rest.len();

@@ -5,9 +5,9 @@ use std::time::Instant;
 use redis::{Cmd, Value};
 
 use crate::error::StoreError;
-use crate::io::lane::LaneId;
 use crate::redis::Batch;
-use crate::session::true_expiry::put_true_expiry;
+use crate::session::clock::Clock;
+use crate::session::true_expiry::TrueExpiry;
 use crate::test_panics::panic_at;
 
 /// When a key is to expire.
@@ -19,59 +19,6 @@ pub enum Expiry {
     Never,
     /// It has already: the key is to be deleted.
     Past,
-}
-
-/// What `get` does with the key's real time of expiry.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum TrueExpiry {
-    /// Not asked for: it does not follow the cookie (`ttl` function, `disableTTL`).
-    Unasked,
-    /// Put into the JSON text.
-    InText,
-    /// Told beside the text, which only a custom serializer can read.
-    Beside,
-}
-
-impl TrueExpiry {
-    /// Takes in PTTL's answer, which came when `Date.now()` said `now`: puts the expiry into the
-    /// text, or returns it to be told beside. An error (no right to PTTL), -1 (no expiry) and -2 (just
-    /// gone) leave the session as stored.
-    pub fn take_in(self, text: &mut Vec<u8>, pttl: &Value, now: f64) -> Option<f64> {
-        let Value::Int(ttl @ 0..) = *pttl else {
-            return None;
-        };
-        let expires = now + ttl as f64;
-        if self == TrueExpiry::Beside {
-            return Some(expires);
-        }
-        put_true_expiry(text, expires);
-        None
-    }
-}
-
-/// The app's own clock, which a test may have set, as the JS thread read it last.
-#[derive(Clone, Copy)]
-pub struct Clock {
-    /// What `Date.now()` said.
-    date_now: f64,
-    /// When it said so.
-    pub read: Instant,
-}
-
-impl Clock {
-    /// A clock that was read just now.
-    pub fn new(date_now: f64) -> Clock {
-        Clock {
-            date_now,
-            read: Instant::now(),
-        }
-    }
-
-    /// What `Date.now()` would say at a moment, on any thread.
-    pub fn at(self, moment: Instant) -> f64 {
-        let since = moment.saturating_duration_since(self.read);
-        self.date_now + since.as_millis() as f64
-    }
 }
 
 /// What one call asks of Redis.
@@ -110,8 +57,6 @@ pub enum Reply {
     Discarded,
     /// The replies to [`Command::Raw`], errors of the server among them.
     Raw(Vec<Value>),
-    /// The lanes to the masters of a cluster.
-    Masters(Vec<LaneId>),
 }
 
 impl Command {
@@ -224,8 +169,7 @@ impl Command {
                 }
                 // The text is anybody's, and other calls of the store are under way.
                 StoreError::guard(call, || {
-                    let expires =
-                        ttl.and_then(|ttl| expiry.take_in(&mut text, &ttl, clock.at(came)));
+                    let expires = ttl.and_then(|ttl| expiry.apply(&mut text, &ttl, clock.at(came)));
                     Ok(Reply::Session { text, expires })
                 })
             }

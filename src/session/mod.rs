@@ -1,5 +1,6 @@
 //! The rules of a session, without a thread or a connection: what a call asks of Redis, and what the
 //! replies mean.
 
+pub mod clock;
 pub mod command;
 pub mod true_expiry;

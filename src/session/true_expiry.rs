@@ -8,10 +8,39 @@ use std::io::Write;
 use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
+use redis::Value;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::test_panics::panic_at;
+
+/// What `get` does with the key's real time of expiry.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TrueExpiry {
+    /// Does not ask for it, because it does not follow the cookie (`ttl` function, `disableTTL`).
+    Unasked,
+    /// Puts it into the JSON text.
+    InText,
+    /// Returns it beside the text, which only a custom serializer can read.
+    Beside,
+}
+
+impl TrueExpiry {
+    /// Applies PTTL's reply, which came when `Date.now()` returned `now`: puts the expiry into the
+    /// text, or returns it to go beside the text. An error (no right to PTTL), -1 (no expiry) and -2
+    /// (just gone) leave the session as stored.
+    pub fn apply(self, text: &mut Vec<u8>, pttl: &Value, now: f64) -> Option<f64> {
+        let Value::Int(ttl @ 0..) = *pttl else {
+            return None;
+        };
+        let expires = now + ttl as f64;
+        if self == TrueExpiry::Beside {
+            return Some(expires);
+        }
+        put_true_expiry(text, expires);
+        None
+    }
+}
 
 #[derive(serde::Deserialize)]
 struct Cookie<'a> {

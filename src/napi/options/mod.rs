@@ -8,12 +8,13 @@ use std::time::Duration;
 use napi::{Env, Unknown, ValueType};
 
 use crate::error::StoreError;
-use crate::io::engine::{Limits, Outbox};
+use crate::io::completions::CompletionQueue;
+use crate::io::limits::Limits;
 use crate::napi::callbacks::Host;
 use crate::napi::client::JsClient;
 use crate::napi::lifetime;
 use crate::napi::raw::{self, Held, Try};
-use crate::redis::{Timeouts, Transport};
+use crate::redis::{Timeouts, Topology};
 
 pub mod servers;
 
@@ -52,7 +53,7 @@ const MOST_MS: f64 = 2_147_483_647.0;
 pub struct Config {
     pub route: Route,
     pub limits: Limits,
-    /// The functions of the app's that [`crate::io::engine::News::Credential`] asks for.
+    /// The functions of the app's that [`crate::io::event::Event::Credential`] asks for.
     pub functions: Vec<Held>,
 }
 
@@ -61,7 +62,7 @@ pub enum Route {
     /// One of the store's own. With `gives_back` it is given up when it is lost, as there is a client
     /// that can go on.
     Own {
-        transport: Transport,
+        topology: Topology,
         gives_back: bool,
     },
     /// That of the app's client.
@@ -93,10 +94,10 @@ impl Config {
         host: &Host,
         options: &Unknown<'e>,
         to: &Unknown<'e>,
-        outbox: &Arc<Outbox>,
+        completions: &Arc<CompletionQueue>,
     ) -> Try<'e, Config> {
         let functions = Functions {
-            outbox: outbox.clone(),
+            completions: completions.clone(),
             held: RefCell::default(),
         };
         let reader = Reader {
@@ -123,7 +124,7 @@ impl Config {
         let limits = Limits {
             command: reader.timeout(options, "commandTimeout", command)?,
             connect: reader.timeout(options, "connectTimeout", connect)?,
-            fails_at_once: reader.fails_at_once(options)?,
+            fail_fast: reader.fails_at_once(options)?,
         };
         Ok(Config {
             route,
@@ -135,9 +136,9 @@ impl Config {
 
 impl<'e> Reader<'e, '_> {
     fn route(&self, options: &Unknown<'e>, to: &Unknown<'e>) -> Try<'e, (Route, Timeouts)> {
-        let own = |(transport, timeouts), gives_back| {
+        let own = |(topology, timeouts), gives_back| {
             let route = Route::Own {
-                transport,
+                topology,
                 gives_back,
             };
             (route, timeouts)
@@ -232,7 +233,7 @@ pub struct Reader<'e, 'h> {
 
 /// Functions of the app's that the I/O thread may ask for, by their place.
 pub struct Functions {
-    pub outbox: Arc<Outbox>,
+    pub completions: Arc<CompletionQueue>,
     pub held: RefCell<Vec<Held>>,
 }
 

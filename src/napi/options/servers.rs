@@ -2,12 +2,12 @@
 
 use napi::{Unknown, ValueType};
 
-use crate::io::engine::News;
+use crate::io::event::Event;
 use crate::napi::options::Reader;
 use crate::napi::raw::{self, Held, Try};
 use crate::redis::{
-    Cluster, Credential, FromUrl, Login, Question, Sentinel, Server, Target, Timeouts, Tls,
-    TlsOptions, Transport,
+    ClusterNodes, Credential, CredentialFunction, FromUrl, Login, Sentinel, Server, Target,
+    Timeouts, Tls, TlsOptions, Topology,
 };
 
 const DEFAULT_URL: &str = "redis://localhost:6379";
@@ -21,7 +21,7 @@ impl<'e> Reader<'e, '_> {
     /// Where the commands go. `source` is the options of the app, or what was read from its client
     /// (`lib/client/inspect.js`), which may name a server by `host` and `port`, or `path`, too. The url
     /// may say how long things may take.
-    pub fn transport(&self, source: &Unknown<'e>) -> Try<'e, (Transport, Timeouts)> {
+    pub fn transport(&self, source: &Unknown<'e>) -> Try<'e, (Topology, Timeouts)> {
         let given = |name| -> Try<'e, Option<Unknown<'e>>> {
             let value = self.option(source, name)?;
             Ok((raw::kind(&value) != ValueType::Undefined).then_some(value))
@@ -45,7 +45,7 @@ impl<'e> Reader<'e, '_> {
                 if tls.is_some() && server.is_unix() {
                     return Err(self.refuse("tls is not spoken over a Unix socket".into()));
                 }
-                Ok((Transport::One(server.with_tls(tls).into()), timeouts))
+                Ok((Topology::Single(server.with_tls(tls).into()), timeouts))
             }
             (None, Some(cluster), None) => {
                 let cluster = self.cluster(&cluster, login, tls)?;
@@ -64,7 +64,7 @@ impl<'e> Reader<'e, '_> {
         option: &Unknown<'e>,
         login: Login,
         tls: Option<Option<Tls>>,
-    ) -> Try<'e, Transport> {
+    ) -> Try<'e, Topology> {
         let nodes = self.servers("cluster", option, DEFAULT_PORT)?;
         let is_tls = nodes.iter().any(|node| node.is_tls);
         let tls = self.decide_tls(tls, is_tls)?;
@@ -82,7 +82,7 @@ impl<'e> Reader<'e, '_> {
             let server = node.server.log_in(&in_urls).log_in(&login);
             server.with_tls(tls.clone())
         });
-        Ok(Transport::Cluster(Cluster {
+        Ok(Topology::Cluster(ClusterNodes {
             seeds: seeds.collect(),
         }))
     }
@@ -94,7 +94,7 @@ impl<'e> Reader<'e, '_> {
         option: &Unknown<'e>,
         login: Login,
         tls: Option<Option<Tls>>,
-    ) -> Try<'e, Transport> {
+    ) -> Try<'e, Topology> {
         if raw::kind(option) != ValueType::Object {
             return Err(self.wrong("sentinel", "an object { name, nodes }", option));
         }
@@ -143,7 +143,7 @@ impl<'e> Reader<'e, '_> {
                 server.log_in_if_wanted(&their_login)
             }
         });
-        Ok(Transport::One(Target::from(Sentinel {
+        Ok(Topology::Single(Target::from(Sentinel {
             master,
             nodes: nodes.collect(),
             login: to_master,
@@ -309,9 +309,9 @@ impl<'e> Reader<'e, '_> {
                     .held
                     .borrow_mut()
                     .push(Held::new(self.env, &value)?);
-                let outbox = functions.outbox.clone();
-                let ask = move |answering| outbox.push([News::Credential(place, answering)]);
-                Ok(Some(Credential::Asked(Question::new(shown, ask))))
+                let completions = functions.completions.clone();
+                let ask = move |answering| completions.push([Event::Credential(place, answering)]);
+                Ok(Some(Credential::Asked(CredentialFunction::new(shown, ask))))
             }
             // Not shown: it may be a secret of another type.
             _ => Err(self.refuse(format!(

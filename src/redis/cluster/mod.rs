@@ -9,18 +9,18 @@ use crate::error::{ConnectError, ServerName};
 use crate::redis::{Batch, Sender, Server, Target};
 pub mod slots;
 
-use self::slots::{Layout, Node, read_layout};
+use self::slots::{Node, SlotMap, read_slot_map};
 
 /// Nodes that are asked at once which node has what.
 const ASKED_AT_ONCE: usize = 3;
 
 /// A cluster by some of its nodes.
 #[derive(Clone)]
-pub struct Cluster {
+pub struct ClusterNodes {
     pub seeds: Vec<Server>,
 }
 
-impl Cluster {
+impl ClusterNodes {
     pub fn name(&self) -> ServerName {
         let seeds: Vec<_> = self.seeds.iter().map(Server::name).collect();
         format!("the cluster of {}", seeds.join(", ")).into()
@@ -38,11 +38,11 @@ impl Cluster {
 
     /// Asks which node has which slots: nodes there is a connection to, or the known ones and the
     /// seeds. Some of them at once, as any may be gone, and whichever answers first is believed.
-    pub async fn layout(
+    pub async fn slot_map(
         &self,
         connected: Vec<(Node, Sender)>,
         known: Vec<Node>,
-    ) -> Result<Layout, ConnectError> {
+    ) -> Result<SlotMap, ConnectError> {
         let mut asked: FuturesUnordered<_> = shuffled(connected)
             .into_iter()
             .take(ASKED_AT_ONCE)
@@ -72,7 +72,7 @@ impl Cluster {
     }
 }
 
-async fn connect_and_ask(server: &Server) -> Result<Layout, ConnectError> {
+async fn connect_and_ask(server: &Server) -> Result<SlotMap, ConnectError> {
     let at_node = |error: ConnectError| ConnectError {
         reason: format!("{}: {}", server.name(), error.reason).into(),
         ..error
@@ -82,7 +82,7 @@ async fn connect_and_ask(server: &Server) -> Result<Layout, ConnectError> {
     ask(connection.sender(), host).await.map_err(at_node)
 }
 
-async fn ask(sender: Sender, host: String) -> Result<Layout, ConnectError> {
+async fn ask(sender: Sender, host: String) -> Result<SlotMap, ConnectError> {
     let mut question = Batch::default();
     question.add(&[b"CLUSTER", b"SLOTS"]);
     let answer = sender.send(question).await;
@@ -100,7 +100,7 @@ async fn ask(sender: Sender, host: String) -> Result<Layout, ConnectError> {
                 reason: format!("{} {details}{advice}", error.code()).into(),
             })
         }
-        Some(reply) => read_layout(&reply, &host).ok_or_else(|| ConnectError {
+        Some(reply) => read_slot_map(&reply, &host).ok_or_else(|| ConnectError {
             code: "CLUSTERDOWN".into(),
             reason: "CLUSTERDOWN no node of the cluster serves any slot".into(),
         }),

@@ -12,7 +12,7 @@ pub struct Node {
 
 /// Which master has which slots: ranges, both ends included.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Layout(pub Vec<(u16, u16, Node)>);
+pub struct SlotMap(pub Vec<(u16, u16, Node)>);
 
 /// The slots of every cluster.
 pub const SLOTS: usize = 16384;
@@ -96,7 +96,7 @@ pub fn redirect(error: &ServerError, asked: &str) -> Option<Redirect> {
 
 /// Reads the answer to CLUSTER SLOTS. A node that does not know its own address, or is told to keep
 /// it to itself, leaves it out: it is at the host that was asked. None where there is no slot in it.
-pub fn read_layout(reply: &Value, asked: &str) -> Option<Layout> {
+pub fn read_slot_map(reply: &Value, asked: &str) -> Option<SlotMap> {
     let Value::Array(ranges) = reply else {
         return None;
     };
@@ -115,7 +115,7 @@ pub fn read_layout(reply: &Value, asked: &str) -> Option<Layout> {
             _ => None,
         })
         .collect();
-    (!ranges.is_empty()).then_some(Layout(ranges))
+    (!ranges.is_empty()).then_some(SlotMap(ranges))
 }
 
 fn read_node(master: &[Value], asked: &str) -> Option<Node> {
@@ -156,11 +156,11 @@ mod tests {
             host: host.into(),
             port,
         };
-        let layout = Layout(vec![
+        let layout = SlotMap(vec![
             (0, 99, at("10.0.0.1", 7000)),
             (100, 16383, at("asked", 7001)),
         ]);
-        assert_eq!(read_layout(&reply, "asked"), Some(layout));
+        assert_eq!(read_slot_map(&reply, "asked"), Some(layout));
     }
 
     #[test]
@@ -171,7 +171,7 @@ mod tests {
             Value::Array(vec![Value::Int(1)]),
             Value::Array(vec![Value::Array(vec![Value::Int(-1), Value::Int(99999)])]),
         ] {
-            assert_eq!(read_layout(&reply, "asked"), None);
+            assert_eq!(read_slot_map(&reply, "asked"), None);
         }
     }
 

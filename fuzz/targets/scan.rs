@@ -6,45 +6,46 @@
 #![no_main]
 
 use std::collections::BTreeSet;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
 use arbitrary::Unstructured;
 use connect_redis_rs_fuzz::error::StoreError;
 use connect_redis_rs_fuzz::glob;
-use connect_redis_rs_fuzz::io::engine::{Answer, Shared, Told};
-use connect_redis_rs_fuzz::io::scan::{Purpose, Sweep};
-use connect_redis_rs_fuzz::session::command::{Clock, TrueExpiry};
+use connect_redis_rs_fuzz::io::scan_request::{ScanKind, ScanRequest};
+use connect_redis_rs_fuzz::server::{Answer, run};
+use connect_redis_rs_fuzz::session::clock::Clock;
+use connect_redis_rs_fuzz::session::true_expiry::TrueExpiry;
 use connect_redis_rs_fuzz::values::any;
-use futures_util::FutureExt;
 use libfuzzer_sys::fuzz_target;
 use redis::{Arg, Cmd, Value};
 
 type Keys = BTreeSet<Vec<u8>>;
-
-/// More than any input makes.
-const MOST_STEPS: usize = 1_000_000;
 
 fuzz_target!(|input: &[u8]| {
     let mut lines = input.splitn(3, |&byte| byte == b'\n');
     let client_prefix = lines.next().unwrap_or_default();
     let prefix = lines.next().unwrap_or_default();
     let rest = lines.next().unwrap_or_default();
-    let sweep = |purpose| Sweep {
+    let request = |kind| ScanRequest {
         id: 7,
-        name: "sweep",
-        purpose,
+        name: "scan",
+        kind,
         prefix: prefix.to_vec(),
         client_prefix: client_prefix.to_vec(),
         count: None,
-        expiry: TrueExpiry::InText,
+        true_expiry: TrueExpiry::InText,
         clock: Clock::new(1_767_268_800_000.0),
     };
     if rest.first() == Some(&0) {
-        for purpose in [Purpose::All, Purpose::Clear, Purpose::Ids, Purpose::Length] {
+        for kind in [
+            ScanKind::All,
+            ScanKind::Clear,
+            ScanKind::Ids,
+            ScanKind::Length,
+        ] {
             for is_cluster in [false, true] {
-                let told = run(sweep(purpose), strange(&rest[1..], prefix), is_cluster);
-                told.swept.expect("no last word").err();
+                let outcome = run(request(kind), strange(&rest[1..], prefix), is_cluster);
+                outcome.end.expect("no end").err();
             }
         }
         return;
@@ -61,39 +62,35 @@ fuzz_target!(|input: &[u8]| {
         .map(|key| key[client_prefix.len() + prefix.len()..].to_vec())
         .collect();
 
-    let purposes = [Purpose::Length, Purpose::Ids, Purpose::All, Purpose::Clear];
-    for (purpose, is_cluster) in purposes.iter().flat_map(|&p| [(p, false), (p, true)]) {
+    let kinds = [
+        ScanKind::Length,
+        ScanKind::Ids,
+        ScanKind::All,
+        ScanKind::Clear,
+    ];
+    for (kind, is_cluster) in kinds.iter().flat_map(|&k| [(k, false), (k, true)]) {
         let redis = Arc::new(Mutex::new(keys.clone()));
         let answer = honest(&redis, client_prefix, prefix);
-        let told = run(sweep(purpose), answer, is_cluster);
-        let count = told.swept.expect("no last word").expect("an error");
-        let seen: Keys = told
+        let outcome = run(request(kind), answer, is_cluster);
+        let count = outcome.end.expect("no end").expect("an error");
+        let seen: Keys = outcome
             .records
             .iter()
             .map(|record| record.id.clone())
             .collect();
-        match purpose {
-            Purpose::Length => assert_eq!(count, Some(sids.len())),
-            Purpose::Ids | Purpose::All => {
-                assert_eq!(told.records.len(), sids.len(), "a key is told twice");
+        match kind {
+            ScanKind::Length => assert_eq!(count, Some(sids.len())),
+            ScanKind::Ids | ScanKind::All => {
+                assert_eq!(outcome.records.len(), sids.len(), "a key came twice");
                 assert_eq!(seen, sids);
             }
-            Purpose::Clear => {
+            ScanKind::Clear => {
                 let left: Keys = keys.iter().filter(|key| !own(key)).cloned().collect();
                 assert_eq!(*redis.lock().unwrap(), left);
             }
         }
     }
 });
-
-fn run(sweep: Sweep, answer: Answer, is_cluster: bool) -> Told {
-    let shared = Shared::new(answer, is_cluster);
-    let mut running = pin!(sweep.run(shared.clone()));
-    // It gives way at each step, and waits for nothing.
-    let ended = (0..MOST_STEPS).any(|_| running.as_mut().now_or_never().is_some());
-    assert!(ended, "waits for something, though everything is answered");
-    std::mem::take(&mut *shared.outbox.0.lock().unwrap())
-}
 
 fn arguments(command: &Cmd) -> Vec<Vec<u8>> {
     let argument = |argument: Arg<&[u8]>| match argument {
@@ -119,7 +116,7 @@ fn honest(redis: &Arc<Mutex<Keys>>, client_prefix: &[u8], prefix: &[u8]) -> Answ
             b"SCAN" => {
                 assert_eq!(arguments[2], b"MATCH");
                 for key in redis.iter() {
-                    // The sweep looks at the keys, too; but Redis should not send others.
+                    // The scan looks at the keys, too; but Redis should not send others.
                     let is_own = key.starts_with(&whole_prefix);
                     assert_eq!(glob::matches(&arguments[3], key), is_own, "{key:?}");
                 }
@@ -184,7 +181,7 @@ fn strange(input: &[u8], prefix: &[u8]) -> Answer {
         used = input.len() - rest.len();
         match value {
             Ok(value) if !is_over => Ok(value),
-            _ => Err(StoreError::closed("sweep")),
+            _ => Err(StoreError::closed("scan")),
         }
     })
 }

@@ -1,3 +1,0 @@
-//! Stands for `src/io/lane.rs`, of which the rooms know a number.
-
-pub type LaneId = u32;

@@ -1,0 +1,483 @@
+//! A connection to one server, made anew whenever it is lost, and the calls that go over it.
+//!
+//! What is in flight on a connection that breaks is sent once more, since every command of the store
+//! has the same effect twice as once; and in the order in which the calls were made.
+
+use std::collections::VecDeque;
+use std::future::{Future, pending};
+use std::mem::take;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use redis::{RedisError, ServerError, Value};
+use tokio::time::Instant;
+
+use crate::error::{ConnectError, ServerName, StoreError};
+use crate::io::batch::{BatchOutcome, BatchResult, Generation, send_batch};
+use crate::io::call::{Call, ConnectionId};
+use crate::io::call_queue::CallQueue;
+use crate::io::event::Status;
+use crate::io::refusal::{READONLY, Refusal, Role, SentAgain, reason};
+use crate::io::retry::back_off;
+use crate::io::shared::Shared;
+use crate::redis::cluster::slots::{Node, Redirect, redirect};
+use crate::redis::{OpenConnection, Sender, Target, is_passing, within};
+
+/// Calls that go out as one batch at most. With more, the first would wait for the last.
+const MAX_BATCH: usize = 1024;
+/// How often a connection to a replica is left, to see whether another server has its name now. Each
+/// time, what is in flight is sent again.
+const LOOK_FOR_MASTER: Duration = Duration::from_secs(1);
+
+type Connecting = Pin<Box<dyn Future<Output = Result<OpenConnection, ConnectError>> + Send>>;
+
+/// A connection to one server, open or being made.
+pub struct Connection {
+    pub id: ConnectionId,
+    shared: Arc<Shared>,
+    target: Target,
+    name: ServerName,
+    /// The node of a cluster that the server is.
+    node: Option<Node>,
+    link: Link,
+    generation: Generation,
+    in_flight: InFlight,
+    /// Calls that are not sent yet.
+    waiting: CallQueue,
+    /// Attempts to connect since the server last answered a call: a server that accepts connections
+    /// and drops them is no better than one that accepts none.
+    attempts: u32,
+    last_error: Option<ConnectError>,
+    role: Role,
+    left: Option<Left>,
+}
+
+enum Link {
+    Open(OpenConnection),
+    Connecting(Connecting),
+}
+
+/// How many batches are in flight.
+#[derive(Default)]
+struct InFlight {
+    /// Of the present generation.
+    current: usize,
+    /// Sent on this socket before a slot moved away. See [`Connection::is_settled`].
+    before_move: usize,
+    /// Sent on a socket that was given up. They come back at once, and nothing is sent before they are
+    /// in the queue again: order is kept.
+    given_up: usize,
+}
+
+/// The last socket that was left because its server is not the one to talk to. What was in flight
+/// there is not lost: it may be sent again as often as that happens.
+#[derive(Clone, Copy)]
+struct Left {
+    socket: u64,
+    at: Instant,
+}
+
+/// What happens to a connection.
+pub enum ConnectionEvent {
+    Connected(OpenConnection),
+    ConnectFailed(ConnectError),
+    Lost,
+}
+
+/// A call that came back without an answer.
+pub enum Unanswered {
+    /// It must be sent again.
+    Unsent(Call),
+    /// Its key is elsewhere.
+    Redirected(Call, Redirect),
+    /// No node of the cluster serves its key now.
+    Unserved(Call, ConnectError),
+}
+
+impl Unanswered {
+    pub fn into_call(self) -> Call {
+        match self {
+            Unanswered::Unsent(call)
+            | Unanswered::Redirected(call, _)
+            | Unanswered::Unserved(call, _) => call,
+        }
+    }
+}
+
+impl Connection {
+    /// Starts to connect.
+    pub fn new(
+        id: ConnectionId,
+        target: Target,
+        node: Option<Node>,
+        shared: Arc<Shared>,
+    ) -> Connection {
+        let mut connection = Connection {
+            id,
+            name: target.server_name(),
+            shared,
+            target,
+            node,
+            link: Link::Connecting(Box::pin(pending())),
+            generation: Generation::default(),
+            in_flight: InFlight::default(),
+            waiting: CallQueue::default(),
+            attempts: 0,
+            last_error: None,
+            role: Role::default(),
+            left: None,
+        };
+        connection.connect();
+        connection
+    }
+
+    pub fn node(&self) -> Option<&Node> {
+        self.node.as_ref()
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.link, Link::Open(_))
+    }
+
+    /// Whether no call is in flight, nor waits.
+    pub fn is_idle(&self) -> bool {
+        self.batches_in_flight() == 0 && self.waiting.is_empty()
+    }
+
+    pub fn batches_in_flight(&self) -> usize {
+        let InFlight {
+            current,
+            before_move,
+            given_up,
+        } = self.in_flight;
+        current + before_move + given_up
+    }
+
+    /// Whether every batch is back that was sent before a slot last moved away. Until then, later
+    /// calls on the slot must not overtake the calls in those batches.
+    pub fn is_settled(&self) -> bool {
+        self.in_flight.before_move == 0 && self.in_flight.given_up == 0
+    }
+
+    /// From now on, slots of this connection are elsewhere: what is in flight was sent before that.
+    pub fn slots_moved(&mut self) {
+        self.generation.slots += 1;
+        self.in_flight.before_move += take(&mut self.in_flight.current);
+    }
+
+    /// Gives the socket up because another server has taken this one's place. What is in flight comes
+    /// back now, because a server that hangs would never answer.
+    pub fn give_up(&mut self) {
+        self.drop_socket();
+        self.connect();
+    }
+
+    /// Returns a way to send something beside the calls, if the connection is open.
+    pub fn sender(&self) -> Option<Sender> {
+        match &self.link {
+            Link::Open(open) => Some(open.sender()),
+            Link::Connecting(_) => None,
+        }
+    }
+
+    /// Queues a call; or rejects it, if calls fail fast and the last attempt to connect failed.
+    pub fn push(&mut self, call: Call) {
+        match (&self.link, &self.last_error) {
+            (Link::Connecting(_), Some(error)) if self.shared.limits.fail_fast => {
+                self.shared.reject_away(call, &self.name, error);
+            }
+            _ => self.waiting.insert(call),
+        }
+    }
+
+    /// Takes all calls that are not sent yet.
+    pub fn take_waiting(&mut self) -> VecDeque<Call> {
+        self.waiting.take_all()
+    }
+
+    /// Sends a batch of what waits, if there is something to send and the connection is open.
+    pub fn next_batch(&mut self) -> Option<impl Future<Output = BatchOutcome> + use<>> {
+        let Link::Open(open) = &self.link else {
+            return None;
+        };
+        if self.in_flight.given_up > 0 || self.waiting.is_empty() {
+            return None;
+        }
+        let calls = self.waiting.take_first(MAX_BATCH);
+        let result = send_batch(
+            &open.sender(),
+            calls,
+            self.shared.clone(),
+            self.name.clone(),
+        );
+        self.in_flight.current += 1;
+        let (connection, generation) = (self.id, self.generation);
+        Some(async move {
+            BatchOutcome {
+                connection,
+                generation,
+                result: result.await,
+            }
+        })
+    }
+
+    /// Waits for the next event. Cancel-safe: the attempt to connect lives in the connection.
+    pub fn poll_event(&mut self, context: &mut Context) -> Poll<ConnectionEvent> {
+        match &mut self.link {
+            Link::Open(open) => pin!(open.lost())
+                .poll(context)
+                .map(|()| ConnectionEvent::Lost),
+            Link::Connecting(attempt) => {
+                attempt.as_mut().poll(context).map(|result| match result {
+                    Ok(open) => ConnectionEvent::Connected(open),
+                    Err(error) => ConnectionEvent::ConnectFailed(error),
+                })
+            }
+        }
+    }
+
+    pub fn handle_event(&mut self, event: ConnectionEvent) {
+        match event {
+            ConnectionEvent::Connected(open) => {
+                if open.is_master {
+                    self.role.confirm_master();
+                }
+                self.link = Link::Open(open);
+                self.last_error = None;
+            }
+            ConnectionEvent::ConnectFailed(error) => {
+                self.last_error = Some(error);
+                self.connect();
+                if self.shared.limits.fail_fast {
+                    for call in self.take_waiting() {
+                        self.push(call);
+                    }
+                }
+            }
+            ConnectionEvent::Lost => self.reconnect(),
+        }
+    }
+
+    /// Gives the socket up and connects again; or not, if the app's client goes on instead, since its
+    /// calls must not be overtaken by what is sent again here.
+    fn reconnect(&mut self) {
+        self.drop_socket();
+        self.shared.set_status(Status::Reconnecting);
+        if self.shared.hands_back() {
+            self.shared.set_handed_back();
+        } else {
+            self.connect();
+        }
+    }
+
+    fn drop_socket(&mut self) {
+        self.generation.socket += 1;
+        self.shared.reconnects.fetch_add(1, Ordering::AcqRel);
+        let InFlight {
+            current,
+            before_move,
+            given_up,
+        } = &mut self.in_flight;
+        *given_up += take(current) + take(before_move);
+        self.close();
+    }
+
+    /// Closes the connection for good.
+    pub fn close(&mut self) {
+        self.link = Link::Connecting(Box::pin(pending()));
+    }
+
+    fn connect(&mut self) {
+        let (target, limit) = (self.target.clone(), self.shared.limits.connect);
+        let attempts = self.attempts;
+        self.link = Link::Connecting(Box::pin(async move {
+            back_off(attempts).await;
+            within(limit, target.connect()).await
+        }));
+        self.attempts = self.attempts.saturating_add(1);
+    }
+
+    /// Answers the calls of a batch that is back. Returns the calls that have no answer yet.
+    pub fn handle_outcome(&mut self, outcome: BatchOutcome) -> Vec<Unanswered> {
+        let socket = outcome.generation.socket;
+        let is_current = socket == self.generation.socket;
+        if !is_current {
+            self.in_flight.given_up -= 1;
+        } else if outcome.generation == self.generation {
+            self.in_flight.current -= 1;
+        } else {
+            self.in_flight.before_move -= 1;
+        }
+        let was_left = self.left.is_some_and(|left| left.socket == socket);
+        match outcome.result {
+            BatchResult::Replied(calls, values) => {
+                let (unanswered, must_leave) = self.answer_calls(calls, values, was_left);
+                if must_leave && is_current {
+                    let at = Instant::now();
+                    self.left = Some(Left { socket, at });
+                    self.reconnect();
+                } else if !must_leave && !was_left {
+                    self.attempts = 0;
+                }
+                let is_redirected = |call: &Unanswered| matches!(call, Unanswered::Redirected(..));
+                if is_current && unanswered.iter().any(is_redirected) {
+                    self.slots_moved();
+                }
+                unanswered
+            }
+            BatchResult::Lost(calls, error) => {
+                // A batch may know before the link does, and must not go out there again.
+                if is_current {
+                    self.reconnect();
+                }
+                self.take_back(calls, &error, was_left)
+            }
+            BatchResult::Silent => {
+                if is_current {
+                    self.reconnect();
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// Gives each call its replies. Returns the calls that were not carried out, and whether the
+    /// server is not the one to talk to, so that the connection must be left. With `was_left` the
+    /// connection was left because of a call before these.
+    fn answer_calls(
+        &mut self,
+        calls: Vec<Call>,
+        values: Vec<Value>,
+        was_left: bool,
+    ) -> (Vec<Unanswered>, bool) {
+        let mut unanswered = Vec::new();
+        let mut must_leave = false;
+        let mut sent_again = SentAgain::new(was_left);
+        let mut values = values.into_iter();
+        let now = Instant::now();
+        let shared = self.shared.clone();
+        shared.completions.push_all(|events| {
+            events.reserve(calls.len());
+            for mut call in calls {
+                let count = call.command.replies();
+                let mut without_asking;
+                let replies = if call.asking {
+                    without_asking = skip_asking(values.by_ref().take(2 * count));
+                    &mut without_asking
+                } else {
+                    &mut values
+                };
+                let refusal = match replies.as_slice().first() {
+                    Some(_) if call.is_open() && sent_again.includes(&call) => Some(Refusal::Leave),
+                    Some(Value::ServerError(error)) if call.is_open() => self.refusal(error, now),
+                    Some(Value::ServerError(_)) => None,
+                    _ => {
+                        if call.command.is_write() {
+                            self.role.confirm_master();
+                        }
+                        None
+                    }
+                };
+                if matches!(refusal, Some(Refusal::Leave)) {
+                    sent_again.insert(&call);
+                }
+                must_leave |= matches!(refusal, Some(Refusal::Leave | Refusal::LeaveAndAnswer));
+                let refusal = match refusal {
+                    None | Some(Refusal::LeaveAndAnswer) => {
+                        let came = now.into_std();
+                        let answer = call.command.read(replies, call.name, &self.name, came);
+                        call.answer(answer, events);
+                        continue;
+                    }
+                    Some(refusal) => refusal,
+                };
+                replies.take(count).for_each(drop);
+                call.asking = false;
+                unanswered.push(match refusal {
+                    Refusal::Redirected(redirect) => Unanswered::Redirected(call, redirect),
+                    Refusal::Unserved(why) => Unanswered::Unserved(call, why),
+                    Refusal::Leave | Refusal::LeaveAndAnswer => Unanswered::Unsent(call),
+                });
+            }
+        });
+        (unanswered, must_leave)
+    }
+
+    /// Returns what follows from an error that says that the command was not carried out; `None` if
+    /// the error is the call's answer.
+    fn refusal(&mut self, error: &ServerError, now: Instant) -> Option<Refusal> {
+        if self.shared.hands_back() {
+            // A connection that follows a client answers as the client would. But a server that has
+            // become a replica is left to the client, which may know another.
+            return (error.code() == READONLY).then_some(Refusal::Leave);
+        }
+        if let Some(node) = &self.node {
+            if let Some(redirect) = redirect(error, &node.host) {
+                return Some(Refusal::Redirected(redirect));
+            }
+            if matches!(error.code(), "CLUSTERDOWN" | "TRYAGAIN" | READONLY) {
+                return Some(Refusal::Unserved(reason(error)));
+            }
+        }
+        let limits = self.shared.limits;
+        if error.code() == READONLY {
+            // A master that has become a replica: soon its name is that of the new master. But a
+            // replica that was never a master may be meant: then reads go on and writes get the error,
+            // with a look every now and then whether the name has moved.
+            let since = self.role.confirm_replica(now);
+            let was_master = self.role.was_master || self.target.is_sentinel();
+            let waits = was_master && now - since < limits.command && !limits.fail_fast;
+            let may_look = |left: Left| now - left.at >= LOOK_FOR_MASTER;
+            if !waits && !self.left.is_none_or(may_look) {
+                return None;
+            }
+        } else if !is_passing(error.code()) {
+            return None;
+        }
+        if limits.fail_fast {
+            return Some(Refusal::LeaveAndAnswer);
+        }
+        self.last_error = Some(reason(error));
+        Some(Refusal::Leave)
+    }
+
+    /// Takes back the calls of a broken connection that may be sent once more, and rejects the others.
+    /// With `was_left` the store itself left the connection.
+    fn take_back(&self, calls: Vec<Call>, error: &RedisError, was_left: bool) -> Vec<Unanswered> {
+        let mut unanswered = Vec::new();
+        self.shared.completions.push_all(|events| {
+            for mut call in calls.into_iter().filter(Call::is_open) {
+                if call.retried && !was_left && !self.shared.hands_back() {
+                    let lost = StoreError::lost(call.name, &self.name, error);
+                    call.answer(Err(lost), events);
+                } else {
+                    call.retried |= !was_left;
+                    call.asking = false;
+                    unanswered.push(Unanswered::Unsent(call));
+                }
+            }
+        });
+        unanswered
+    }
+
+    /// Returns the first deadline of the calls that wait.
+    pub fn first_deadline(&self) -> Option<Instant> {
+        self.waiting.first_deadline()
+    }
+
+    /// Rejects the calls that have waited for a connection as long as they may.
+    pub fn expire(&mut self, now: Instant) {
+        let late = self.waiting.take_late(now);
+        self.shared
+            .reject_late(late, &self.name, self.last_error.as_ref());
+    }
+}
+
+/// Returns the replies to the commands alone, if each had an ASKING before it.
+fn skip_asking(replies: impl Iterator<Item = Value>) -> std::vec::IntoIter<Value> {
+    let own: Vec<Value> = replies.skip(1).step_by(2).collect();
+    own.into_iter()
+}

@@ -1,0 +1,344 @@
+//! What the JS thread and a store's tasks on the I/O thread share: the calls that go one way, the
+//! events that go the other, and what both must know of the connection.
+//!
+//! Native addons are slow if they cross threads for each call. Here the calls that one run of JS makes
+//! are queued and wake the I/O thread once, which sends them as one pipeline.
+
+use std::mem::take;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::join_all;
+use redis::{Cmd, Value};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use crate::error::{ConnectError, ServerName, StoreError};
+use crate::io::call::{Call, ConnectionId, Destination, MastersRequest, NewCall};
+use crate::io::completions::CompletionQueue;
+use crate::io::event::{ClientCommands, Event, Status};
+use crate::io::limits::Limits;
+use crate::io::lock::lock;
+use crate::io::scan_request::ScanRequest;
+use crate::session::command::{Command, Reply};
+
+/// Whose connection carries the commands, and what follows from that.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Carrier {
+    /// A connection of the store's own to one server. If it belongs to an app's client, a lost
+    /// connection is the end, and what was in flight is handed back: the client goes on.
+    Server { hands_back: bool },
+    /// Connections of the store's own to the masters of a cluster.
+    Cluster { hands_back: bool },
+    /// The app's client executes the commands, on the JS thread.
+    Client,
+}
+
+/// What the two threads share of one store.
+pub struct Shared {
+    submissions: Mutex<Submissions>,
+    /// Wakes the supervisor.
+    pub wake: Notify,
+    pub completions: Arc<CompletionQueue>,
+    /// What messages call the server.
+    pub server: ServerName,
+    pub limits: Limits,
+    pub carrier: Carrier,
+    status: AtomicU8,
+    has_handed_back: AtomicBool,
+    /// How many connections were lost or left.
+    pub reconnects: AtomicU64,
+    is_suspect: AtomicBool,
+}
+
+/// What the JS thread has submitted.
+#[derive(Default)]
+struct Submissions {
+    calls: Vec<Call>,
+    scans: Vec<ScanRequest>,
+    masters: Vec<MastersRequest>,
+    closing: Option<Closing>,
+    /// Scans that run without a supervisor.
+    running_scans: usize,
+}
+
+/// How a store ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Closing {
+    /// Nobody can call it any more: what is under way is finished first.
+    WhenIdle,
+    /// At once.
+    Now,
+}
+
+/// What was submitted since the supervisor last looked.
+pub struct Arrivals {
+    pub calls: Vec<Call>,
+    pub scans: Vec<ScanRequest>,
+    pub masters: Vec<MastersRequest>,
+    pub closing: Option<Closing>,
+}
+
+impl Shared {
+    pub fn new(
+        carrier: Carrier,
+        server: ServerName,
+        limits: Limits,
+        completions: Arc<CompletionQueue>,
+    ) -> Arc<Shared> {
+        Arc::new(Shared {
+            submissions: Mutex::default(),
+            wake: Notify::new(),
+            completions,
+            server,
+            limits,
+            carrier,
+            status: AtomicU8::new(Status::Connecting as u8),
+            has_handed_back: AtomicBool::new(false),
+            reconnects: AtomicU64::new(0),
+            is_suspect: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether the app's client executes the commands.
+    pub fn is_through_client(&self) -> bool {
+        self.carrier == Carrier::Client
+    }
+
+    /// Whether there are several servers, each with a part of the keys.
+    pub fn is_cluster(&self) -> bool {
+        matches!(self.carrier, Carrier::Cluster { .. })
+    }
+
+    /// Whether a lost connection is the end, because a client can go on.
+    pub fn hands_back(&self) -> bool {
+        match self.carrier {
+            Carrier::Server { hands_back } | Carrier::Cluster { hands_back } => hands_back,
+            Carrier::Client => false,
+        }
+    }
+
+    /// Whether the connection was lost, and what was in flight is handed back.
+    pub fn has_handed_back(&self) -> bool {
+        self.has_handed_back.load(Ordering::Acquire)
+    }
+
+    /// From now on calls are handed back.
+    pub fn set_handed_back(&self) {
+        self.has_handed_back.store(true, Ordering::Release);
+    }
+
+    /// A server has been silent for too long: another may have taken its place.
+    pub fn suspect(&self) {
+        self.is_suspect.store(true, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+
+    /// Whether a server was suspected since the last time.
+    pub fn take_suspect(&self) -> bool {
+        self.is_suspect.swap(false, Ordering::Relaxed)
+    }
+
+    pub fn status(&self) -> Status {
+        match self.status.load(Ordering::Acquire) {
+            0 => Status::Connecting,
+            1 => Status::Ready,
+            2 => Status::Reconnecting,
+            _ => Status::Closed,
+        }
+    }
+
+    /// Sets the status and tells JS; a closed store stays closed.
+    pub fn set_status(&self, status: Status) {
+        let change = |old| (old != Status::Closed as u8).then_some(status as u8);
+        let old = self
+            .status
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+        if old.is_ok_and(|old| old != status as u8) {
+            self.completions.push([Event::Status(status)]);
+        }
+    }
+
+    /// Submits calls of JS, made at `called`. A closed store hands them back.
+    pub fn submit(&self, calls: Vec<NewCall>, called: Instant) -> Result<(), Vec<NewCall>> {
+        let mut submissions = lock(&self.submissions);
+        if submissions.closing == Some(Closing::Now) {
+            return Err(calls);
+        }
+        let calls = calls
+            .into_iter()
+            .map(|call| Call::of_js(call, called, self.completions.clone()));
+        submissions.calls.extend(calls);
+        drop(submissions);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Submits a scan to the supervisor. The error says that the store is closed.
+    pub fn submit_scan(&self, scan: ScanRequest) -> Result<(), StoreError> {
+        let mut submissions = lock(&self.submissions);
+        if submissions.closing == Some(Closing::Now) {
+            return Err(StoreError::closed(scan.name));
+        }
+        submissions.scans.push(scan);
+        drop(submissions);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// A scan begins that runs without a supervisor. The error says that the store is closed.
+    pub fn begin_scan(&self, name: &str) -> Result<(), StoreError> {
+        let mut submissions = lock(&self.submissions);
+        if submissions.closing == Some(Closing::Now) {
+            return Err(StoreError::closed(name));
+        }
+        submissions.running_scans += 1;
+        Ok(())
+    }
+
+    /// A scan that ran without a supervisor has ended.
+    pub fn end_scan(&self) {
+        let mut submissions = lock(&self.submissions);
+        submissions.running_scans -= 1;
+        let is_last =
+            submissions.running_scans == 0 && submissions.closing == Some(Closing::WhenIdle);
+        drop(submissions);
+        if is_last {
+            self.completions.push([Event::End]);
+        }
+    }
+
+    /// Whether calls are refused.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.submissions).closing == Some(Closing::Now)
+    }
+
+    /// Takes what was submitted.
+    pub fn arrivals(&self) -> Arrivals {
+        let mut submissions = lock(&self.submissions);
+        Arrivals {
+            calls: take(&mut submissions.calls),
+            scans: take(&mut submissions.scans),
+            masters: take(&mut submissions.masters),
+            closing: submissions.closing,
+        }
+    }
+
+    /// Executes commands for a task of the I/O thread, within `commandTimeout`. Returns one value a
+    /// command, errors of the server among them.
+    pub async fn execute(
+        &self,
+        name: &'static str,
+        commands: Vec<Cmd>,
+        destination: Destination,
+    ) -> Result<Vec<Value>, StoreError> {
+        if self.is_through_client() {
+            return self.execute_through_client(name, commands).await;
+        }
+        match self.call(name, Command::Raw(commands), destination).await? {
+            Reply::Raw(values) => Ok(values),
+            _ => Err(StoreError::unexpected(name, &self.server)),
+        }
+    }
+
+    /// Executes commands on one key each, at the nodes of a cluster that have the keys.
+    pub async fn execute_at_nodes(
+        &self,
+        name: &'static str,
+        commands: impl Iterator<Item = Command>,
+    ) -> Vec<Result<Reply, StoreError>> {
+        // All are submitted before the first is awaited.
+        join_all(commands.map(|command| self.call(name, command, Destination::Key))).await
+    }
+
+    /// Returns the connections to all masters of the cluster, as it is now.
+    pub async fn masters(&self, name: &'static str) -> Result<Vec<ConnectionId>, StoreError> {
+        let (reply, receiver) = oneshot::channel();
+        let deadline = Instant::now() + self.limits.command;
+        let request = MastersRequest {
+            name,
+            deadline,
+            reply,
+        };
+        lock(&self.submissions).masters.push(request);
+        self.wake.notify_one();
+        let closed = |_| Err(StoreError::closed(name));
+        receiver.await.unwrap_or_else(closed)
+    }
+
+    async fn call(
+        &self,
+        name: &'static str,
+        command: Command,
+        destination: Destination,
+    ) -> Result<Reply, StoreError> {
+        let closed = || StoreError::closed(name);
+        let (call, answer) = Call::of_task(name, command, destination);
+        {
+            let mut submissions = lock(&self.submissions);
+            if submissions.closing == Some(Closing::Now) {
+                return Err(closed());
+            }
+            submissions.calls.push(call);
+        }
+        self.wake.notify_one();
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    async fn execute_through_client(
+        &self,
+        name: &'static str,
+        commands: Vec<Cmd>,
+    ) -> Result<Vec<Value>, StoreError> {
+        if self.is_closed() {
+            return Err(StoreError::closed(name));
+        }
+        let (reply, receiver) = oneshot::channel();
+        let commands = ClientCommands {
+            name,
+            commands,
+            reply,
+        };
+        self.completions.push([Event::ClientCommands(commands)]);
+        let closed = |_| Err(StoreError::closed(name));
+        receiver.await.unwrap_or_else(closed)
+    }
+
+    /// Rejects calls whose deadline passed while there was no connection to `server`, with the reason
+    /// of the last failed attempt.
+    pub fn reject_late(&self, late: Vec<Call>, server: &str, last_error: Option<&ConnectError>) {
+        let limit = self.limits.command;
+        self.completions.push_all(|events| {
+            for mut call in late {
+                let error = StoreError::unreachable(call.name, server, limit, last_error);
+                call.answer(Err(error), events);
+            }
+        });
+    }
+
+    /// Rejects a call, since there is no connection to `server` and calls fail fast.
+    pub fn reject_away(&self, mut call: Call, server: &str, last_error: &ConnectError) {
+        let error = StoreError::away(call.name, server, last_error);
+        self.completions
+            .push_all(|events| call.answer(Err(error), events));
+    }
+
+    /// Closes the store: from here on calls are refused. Doing it again does nothing.
+    pub fn close(&self, closing: Closing) {
+        let mut submissions = lock(&self.submissions);
+        let was_closed = submissions.closing == Some(Closing::Now);
+        if !was_closed {
+            submissions.closing = Some(closing);
+        }
+        let is_idle = submissions.running_scans == 0;
+        drop(submissions);
+        if closing == Closing::Now {
+            self.status.store(Status::Closed as u8, Ordering::Release);
+        }
+        // Without a supervisor, nobody else tells JS the end.
+        if self.is_through_client() && !was_closed && (closing == Closing::Now || is_idle) {
+            self.completions.push([Event::End]);
+        }
+        self.wake.notify_one();
+    }
+}
