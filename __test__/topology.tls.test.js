@@ -74,7 +74,9 @@ async function front(options) {
 
 /** What the store makes of a server: "accepted", or the code of the error. */
 async function byStore(host, port, options) {
-  const store = open({ url: `rediss://${host}:${port}`, tls: options, commandTimeout: 600 });
+  const url = `rediss://${host}:${port}`;
+  // At the first attempt that fails, and not at a timeout that a busy machine may reach, too.
+  const store = open({ url, tls: options, onUnavailable: "error", commandTimeout: 30_000 });
   const error = await failure(store.get("a"));
   await store.close();
   return error?.code ?? "accepted";
