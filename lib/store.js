@@ -11,6 +11,7 @@ const { skipWhileAway } = require("./skip-when-away.js");
 const { attach, checkTransport } = require("./client/attach.js");
 const { statusOf } = require("./client/client-status.js");
 const { Connection } = require("./native/connection.js");
+const { defaults: DEFAULTS } = require("./native/crossing.js");
 const { RedisStoreError, failure, invalid } = require("./errors.js");
 const { HandedOut, Loaded } = require("./loaded-sessions.js");
 const { checkClient, checkOptions } = require("./options.js");
@@ -368,9 +369,9 @@ function boundsOf({
   commandsQueueMaxBytes,
 }) {
   return {
-    limit: commandTimeout ?? 5000,
-    length: commandsQueueMaxLength ?? 250_000,
-    bytes: commandsQueueMaxBytes ?? 256 * 2 ** 20,
+    limit: commandTimeout ?? DEFAULTS.commandTimeout,
+    length: commandsQueueMaxLength ?? DEFAULTS.commandsQueueMaxLength,
+    bytes: commandsQueueMaxBytes ?? DEFAULTS.commandsQueueMaxBytes,
     failsAtOnce: Boolean(onUnavailable),
   };
 }

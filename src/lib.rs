@@ -15,6 +15,8 @@
 
 mod error;
 mod io;
+#[cfg(test)]
+mod layout_test;
 pub mod napi;
 mod redis;
 mod session;

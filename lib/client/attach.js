@@ -76,7 +76,7 @@ function attach(client, { options, transport, terms, first, emit, away }) {
         new Connection(timeouts, fieldsToTry, hear, {
           ...server,
           isOfClient: true,
-          givesBack: !isForced,
+          handsBack: !isForced,
         }),
       refusal: (reason) => failure(`RedisStore: ${cannot(reason)}`, "ECLIENT"),
     })),
@@ -133,7 +133,7 @@ function endOf(emit) {
 }
 
 function askedOf(sweeps) {
-  return { ask: (...asked) => sweeps.ask(...asked) };
+  return { execute: (...commands) => sweeps.ask(...commands) };
 }
 
 function failWhileAway(client, calls, away) {

@@ -1,11 +1,13 @@
 "use strict";
 
-// Opens a native object (src/store.rs): a connection to Redis, or what scans through an app's client.
+// A connection to Redis, or what scans through an app's client: a native object (src/napi/store.rs) and
+// the promises of its calls.
 
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { setImmediate } = require("node:timers");
 const { RedisStore: Native } = require("../addon/load.js");
-const { Batches, Caller, Waiting } = require("./pending-calls.js");
+const { Batch } = require("./batch.js");
+const { Caller, PendingCalls } = require("./pending-calls.js");
 const { askCredential } = require("../credentials.js");
 const { failure, invalid } = require("../errors.js");
 const { rejectsUnauthorized } = require("../tls.js");
@@ -15,45 +17,43 @@ const { NativeBackend } = require("./native-backend.js");
 const { nextTick } = process;
 
 /**
- * A connection, and the stores that make calls over it. The native side holds what it is lent, so
- * `hear` must not hold the connection, nor a store: or they could never go.
+ * A connection, and the stores that make calls over it. The native side holds the callbacks, so
+ * `onEvent` must not hold the connection, nor a store: or they could never go.
  */
 class Connection {
   /**
    * @param {object} options the app's
-   * @param {object} fields of the first store, as src/options.rs reads them
-   * @param {(event: string, ...args: unknown[]) => void} hear is told the native object's events
-   * @param {object} [to] where the commands go; see src/options.rs
+   * @param {object} fields of the first store, as src/napi/options/settings.rs reads them
+   * @param {(event: string, ...args: unknown[]) => void} onEvent gets the native object's events
+   * @param {object} [to] where the commands go; see src/napi/options/config.rs
    */
-  constructor(options, fields, hear, to) {
+  constructor(options, fields, onEvent, to) {
     let settle;
-    /** Resolves after the first attempt to connect: to why it has failed, or undefined. */
+    /** Resolves after the first attempt to connect: to why it failed, or undefined. */
     this.connected = new Promise((resolve) => {
       settle = resolve;
     });
-    const waiting = new Waiting(failure);
-    const heard = (event, ...args) => {
+    const pending = new PendingCalls(failure);
+    const emit = (event, ...args) => {
       if (event === "ready") settle(undefined);
       if (event === "failed") settle(args[0]);
-      hear(event, ...args);
+      onEvent(event, ...args);
     };
     this.fields = fields;
-    this.batches = new Batches(
-      new Native(options, fields, lend(heard, waiting, to !== undefined), to),
-      waiting,
-    );
+    const callbacks = callbacksOf(emit, pending, to !== undefined);
+    this.batch = new Batch(new Native(options, fields, callbacks, to), pending);
     this.stores = 0;
   }
 
   get status() {
-    return this.batches.native.status;
+    return this.batch.native.status;
   }
 
   /** The calls of a store over this connection. */
   backend({ corrupt, again, bounds, resurrect, fields }) {
     const caller = new Caller(this.stores, { corrupt, again });
     this.stores += 1;
-    const backend = new NativeBackend(this.batches, { caller, bounds, resurrect });
+    const backend = new NativeBackend(this.batch, { caller, bounds, resurrect });
     backend.configure(fields);
     return backend;
   }
@@ -63,7 +63,7 @@ class Connection {
    * @param {boolean} isAtOnce whether what it still waits for rejects
    */
   leave(caller, isAtOnce) {
-    this.batches.leave(caller, isAtOnce);
+    this.batch.leave(caller, isAtOnce);
   }
 
   /** Touches a session that is not there: rejects if that is not allowed here. */
@@ -78,44 +78,47 @@ class Connection {
 
   /** Resolves when each call that is pending now has its answer. */
   idle() {
-    return this.batches.waiting.idle();
+    return this.batch.pending.idle();
   }
 
   /** Closes it at once; what is pending rejects. */
   close() {
-    return this.batches.close();
+    return this.batch.close();
   }
 
   /** Closes it once what is pending is answered. */
   retire() {
-    this.batches.retire();
+    this.batch.retire();
   }
 }
 
-/** What the native side borrows (src/host.rs): `hear` gets its events, `waiting` its answers. */
-function lend(hear, waiting, isOfClient) {
-  // What the app is asked for is none of any call's.
+/**
+ * The functions that the native side calls (src/napi/callbacks.rs): `onEvent` gets its events, `pending`
+ * its answers.
+ */
+function callbacksOf(onEvent, pending, isOfClient) {
+  // Credentials are asked for outside of any call.
   const outside = AsyncLocalStorage.snapshot();
-  const { answers, findings } = waiting;
+  const { answers, scans } = pending;
   return {
     answers,
-    settle: (count, text, others) => waiting.settle(count, text, others),
-    fail: (id, error) => waiting.fail(id, error),
-    giveBack: (id, left, ...command) => waiting.giveBack(id, left, ...command),
-    collect: (number, ids, text, others) => findings.collect(number, ids, text, others),
-    swept: (number, count) => findings.swept(number, count),
-    giveBackSweep: (number) => findings.giveBack(number),
-    failSweep: (number, error) => findings.fail(number, error),
-    corrupt: (number, sid, error) => findings.corrupt(number, sid, error),
-    end: (givesBack) => waiting.end(givesBack),
+    settle: (count, text, others) => pending.settle(count, text, others),
+    fail: (id, error) => pending.fail(id, error),
+    handBack: (id, left, ...command) => pending.handBack(id, left, ...command),
+    scanChunk: (id, sids, text, others) => scans.addChunk(id, sids, text, others),
+    scanEnd: (id, count) => scans.end(id, count),
+    handBackScan: (id) => scans.handBack(id),
+    failScan: (id, error) => scans.fail(id, error),
+    corrupt: (id, sid, error) => scans.corrupt(id, sid, error),
+    end: (handsBack) => pending.end(handsBack),
     date: (value) => Number(new Date(value)),
-    credential: (...question) => outside(askCredential, ...question),
+    credential: (...request) => outside(askCredential, ...request),
     // Of a client's server Node itself has warned.
     rejectsUnauthorized: () => rejectsUnauthorized(!isOfClient),
     error: (isInvalidArgument, message, code, cause) =>
       isInvalidArgument ? invalid(message) : failure(message, code, cause),
-    emit: (...event) => nextTick(() => hear(...event)),
-    later: setImmediate,
+    emit: (...event) => nextTick(() => onEvent(...event)),
+    setImmediate,
   };
 }
 

@@ -1,37 +1,39 @@
 "use strict";
 
 // A store's calls over a native connection, its own or one that it shares with other stores of the
-// same client: what each of them asks of Redis.
+// same client: which command each of them is.
 
-/** What Redis is to do, by the numbers that src/calls.rs knows them by. */
-const [GET, SET, SET_XX, PEXPIRE, PERSIST, DEL] = [0, 1, 2, 3, 4, 5];
-/** The methods, by their numbers there. */
-const [BY_GET, BY_SET, BY_TOUCH, BY_DESTROY] = [0, 1, 2, 3];
+const { commands, methods } = require("./crossing.js");
+
+const { GET, SET, SET_XX, PEXPIRE, PERSIST, DEL } = commands;
+const [BY_GET, BY_SET, BY_TOUCH, BY_DESTROY] = ["get", "set", "touch", "destroy"].map((name) =>
+  methods.indexOf(name),
+);
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
 const { stringify } = JSON;
 
 class NativeBackend {
   /**
-   * @param {import("./pending-calls.js").Batches} batches
+   * @param {import("./batch.js").Batch} batch
    * @param {object} store
    * @param {import("./pending-calls.js").Caller} store.caller
    * @param {import("../client/client-calls.js").Bounds} store.bounds
    * @param {boolean} store.resurrect
    */
-  constructor(batches, { caller, bounds, resurrect }) {
-    this.batches = batches;
-    this.native = batches.native;
+  constructor(batch, { caller, bounds, resurrect }) {
+    this.batch = batch;
+    this.native = batch.native;
     this.caller = caller;
     this.bounds = bounds;
     this.resurrect = resurrect;
-    /** As src/options.rs reads them. */
+    /** As src/napi/options/settings.rs reads them. */
     this.fields = undefined;
   }
 
-  /** Takes over the store's fields, at first and when the app has changed one. */
+  /** Sets the store's fields, at first and when the app has changed one. */
   configure(fields) {
-    this.batches.configure(this.caller, fields);
+    this.batch.configure(this.caller, fields);
     this.fields = fields;
   }
 
@@ -77,34 +79,34 @@ class NativeBackend {
   }
 
   clear() {
-    return this.batches.sweep(this.caller, "clear");
+    return this.batch.scan(this.caller, "clear");
   }
 
   length() {
-    return this.batches.sweep(this.caller, "length");
+    return this.batch.scan(this.caller, "length");
   }
 
   ids() {
-    return this.batches.sweep(this.caller, "ids");
+    return this.batch.scan(this.caller, "ids");
   }
 
   /** If the serializer is not JSON, these are records `{id, text, expires}`. */
   all() {
-    return this.batches.sweep(this.caller, "all", this.fields.json);
+    return this.batch.scan(this.caller, "all", this.fields.json);
   }
 
   call(method, command, sid, value, ms, handOut) {
-    const { batches, caller, bounds } = this;
-    return batches.call(caller, bounds, method, command, sid, value, ms, handOut);
+    const { batch, caller, bounds } = this;
+    return batch.call(caller, bounds, method, command, sid, value, ms, handOut);
   }
 
   /** Resolves to null when the connection is closed; what is pending rejects. */
   close() {
-    return this.batches.close();
+    return this.batch.close();
   }
 
   retire() {
-    this.batches.retire();
+    this.batch.retire();
   }
 
   get status() {
@@ -122,7 +124,7 @@ class NativeBackend {
 
 /**
  * Milliseconds to live; none or fewer if that time is over, Infinity for ever. The rule is
- * src/session.rs's; its usual case, a cookie's date, is worked out here, sooner than the native side
+ * src/napi/lifetime.rs's; its usual case, a cookie's date, is worked out here, sooner than the native side
  * is reached.
  */
 function expiresIn(native, expires, ttl, now) {

@@ -1,24 +1,22 @@
 "use strict";
 
-/**
- * How the native side hands over texts (src/calls.rs): one after the other in one string, as to make
- * a string costs more than to copy it; those that are not ASCII, whose length in bytes is another,
- * each by itself, as a string or, if it is no valid UTF-8, as a Buffer. Numbers beside them say how long each is.
- */
+// Strings as the native side hands them over (src/napi/packed_strings.rs): those in ASCII one after the
+// other in one string, since to make a string costs more than to copy it; each other string by itself,
+// as a string or, if it is no valid UTF-8, as a Buffer. Numbers beside them say how long each is.
 
-/** Numbers that stand for an answer: the number of its call, the length of its text, its expiry. */
-const PER_ANSWER = 3;
-/** Answers that are handed over at once, at most; src/calls.rs knows it, too. */
-const MOST_ANSWERS = 1024;
-/** In the place of a length: `set` has found its key gone; the text stands alone. -1: there is none. */
-const [DISCARDED, OTHER] = [-2, -3];
+const {
+  perAnswer: PER_ANSWER,
+  maxAnswers: MAX_ANSWERS,
+  discarded: DISCARDED,
+  other: OTHER,
+} = require("./crossing.js");
 
 /** Where the native side writes its numbers. */
 function roomForAnswers() {
-  return new Float64Array(PER_ANSWER * MOST_ANSWERS);
+  return new Float64Array(PER_ANSWER * MAX_ANSWERS);
 }
 
-class Texts {
+class PackedStrings {
   constructor(answers, text, others) {
     this.answers = answers;
     this.text = text;
@@ -26,7 +24,7 @@ class Texts {
     this.at = -PER_ANSWER;
     this.from = 0;
     this.other = 0;
-    /** The text of the answer that `next` has gone to. */
+    /** The text of the answer that `next` went to. */
     this.own = undefined;
   }
 
@@ -46,19 +44,19 @@ class Texts {
     return answers[at];
   }
 
-  /** Whether a `set` has found its key gone. */
+  /** Whether `set` found its key gone. */
   get isDiscarded() {
     return this.answers[this.at + 1] === DISCARDED;
   }
 
-  /** What is stored, for the face to have parsed: the text, and the key's expiry where it is told. */
+  /** What is stored, for the serializer of the app: the text, and the key's expiry if there is one. */
   record() {
     const expires = this.answers[this.at + 2];
-    // A copy: an app that keeps a part of this text must not keep all others with it. What is no text
-    // is a Buffer of its own.
+    // A copy: an app that keeps a part of this text must not keep all others with it. (What is no text
+    // is a Buffer.)
     const text = typeof this.own === "string" ? `>${this.own}`.slice(1) : this.own;
     return Number.isNaN(expires) ? { text } : { text, expires };
   }
 }
 
-module.exports = { OTHER, Texts, roomForAnswers };
+module.exports = { PackedStrings, roomForAnswers };

@@ -1,26 +1,14 @@
 "use strict";
 
-// The native RedisStore (src/store.rs), asked in batches: the calls of one run of JS are handed to
-// it together, and their answers taken in together. To go from JS to native code and back for each
-// call costs more than all else that a call needs.
+// The promises of the calls that wait for an answer, made here because V8 makes a promise faster than
+// N-API does.
 
-const { Findings } = require("./scan-results.js");
-const { OTHER, Texts, roomForAnswers } = require("./packed-strings.js");
+const { methods: METHODS } = require("./crossing.js");
+const { PackedStrings, roomForAnswers } = require("./packed-strings.js");
+const { ScanResults } = require("./scan-results.js");
 
-/** The methods that calls are made by, by their numbers in src/calls.rs. */
-const METHODS = ["get", "set", "touch", "destroy"];
-
-/** Calls, and characters of what they say, that are handed over before the JS that runs has run. */
-const FULL = 256;
-const FULL_TEXT = 256 * 1024;
-/** Numbers that stand for a call: see src/calls.rs. */
-const PER_CALL = 7;
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
 const { parse } = JSON;
-const resolved = Promise.resolve();
-
-/** The methods that sweep over the keyspace, by the numbers that src/calls.rs knows them by. */
-const SWEEPS = { length: 0, ids: 1, all: 2, clear: 3 };
 
 /**
  * A store that makes calls over a connection, which it may share with others. Pending calls hold
@@ -28,11 +16,11 @@ const SWEEPS = { length: 0, ids: 1, all: 2, clear: 3 };
  */
 class Caller {
   /**
-   * @param {number} number what the native side knows the store by
+   * @param {number} number by which the native side knows the store
    * @param {object} store
-   * @param {(sid: string, error: Error) => void} store.corrupt tells of a record that is no session
-   * @param {(name: string, ...call) => Promise} store.again has the app's client carry out a call,
-   *   or make a sweep, by its name alone
+   * @param {(sid: string, error: Error) => void} store.corrupt a record is no session
+   * @param {(name: string, ...call) => Promise} store.again makes a call through the app's client, or a
+   *   scan, by its name alone
    */
   constructor(number, { corrupt, again }) {
     this.number = number;
@@ -48,18 +36,18 @@ class Caller {
  * The calls that wait for an answer. The native side holds this, so nothing here may hold a store
  * or its native object, or neither could ever go.
  */
-class Waiting {
+class PendingCalls {
   /** @param {(message: string, code: string) => Error} failure */
   constructor(failure) {
     this.failure = failure;
     /** By the number of the call; and the numbers to be used again. */
     this.calls = [];
     this.free = [];
-    /** How many there are, and who waits until there are none. */
+    /** How many there are, and who waits until none is left. */
     this.length = 0;
     this.idlers = [];
     this.answers = roomForAnswers();
-    this.findings = new Findings({ answers: this.answers, failure });
+    this.scans = new ScanResults({ answers: this.answers, failure });
     /** Who waits for the end, until it has come. */
     this.closers = [];
   }
@@ -76,7 +64,7 @@ class Waiting {
     return id;
   }
 
-  /** Takes a call out, whose number may be another's then; undefined where it has been given up. */
+  /** Takes a call out, whose number may be another's then; undefined if it was given up. */
   take(id) {
     const call = this.calls[id];
     if (call === undefined) return undefined;
@@ -114,19 +102,19 @@ class Waiting {
     this.calls.forEach((call, id) => {
       if (call?.caller === caller) this.giveUp(id, this.closed(METHODS[call.method]));
     });
-    for (const [number, sweep] of this.findings.sweeps) {
-      if (sweep.caller === caller) this.findings.fail(number, this.closed(sweep.name));
+    for (const [id, scan] of this.scans.scans) {
+      if (scan.caller === caller) this.scans.fail(id, this.closed(scan.name));
     }
   }
 
-  /** Takes in so many answers. */
+  /** Settles so many calls by their answers. */
   settle(count, text, others) {
-    const texts = new Texts(this.answers, text, others);
+    const texts = new PackedStrings(this.answers, text, others);
     for (let n = 0; n < count; n += 1) {
       const call = this.take(texts.next());
       if (call === undefined) continue;
       if (texts.own === undefined) {
-        // The face emits `discarded`: it knows the sid.
+        // The store emits `discarded`: it knows the sid.
         call.resolve(texts.isDiscarded ? false : null);
       } else if (call.handOut !== undefined) {
         try {
@@ -142,8 +130,8 @@ class Waiting {
     this.take(id)?.reject(error);
   }
 
-  /** The connection was lost under a call: the app's client is to carry it out. */
-  giveBack(id, left, ...command) {
+  /** The connection was lost under a call: the app's client executes it. */
+  handBack(id, left, ...command) {
     const call = this.take(id);
     if (call === undefined) return;
     const { caller, method, handOut, resolve, reject } = call;
@@ -155,20 +143,20 @@ class Waiting {
   }
 
   /**
-   * Nothing can be answered any more. With `givesBack` the connection was lost, and the app's client
-   * is to make the sweeps.
+   * Nothing can be answered any more. With `handsBack` the connection was lost, and the app's client
+   * makes the scans.
    */
-  end(givesBack) {
-    const { calls, findings, closers } = this;
+  end(handsBack) {
+    const { calls, scans, closers } = this;
     this.free = [];
     for (const call of calls.splice(0)) {
       if (call === undefined) continue;
       this.answered(call);
       call.reject(this.closed(METHODS[call.method]));
     }
-    for (const [number, { name }] of findings.sweeps) {
-      if (givesBack) findings.giveBack(number);
-      else findings.fail(number, this.closed(name));
+    for (const [id, { name }] of scans.scans) {
+      if (handsBack) scans.handBack(id);
+      else scans.fail(id, this.closed(name));
     }
     this.closers = undefined;
     for (const resolve of closers) resolve(null);
@@ -179,135 +167,4 @@ class Waiting {
   }
 }
 
-class Batches {
-  /**
-   * @param {object} native the native RedisStore, which knows its first store by the number 0
-   * @param {Waiting} waiting what `native` has been lent
-   */
-  constructor(native, waiting) {
-    this.native = native;
-    this.waiting = waiting;
-    /** The batch that is being made. */
-    this.count = 0;
-    this.numbers = new Float64Array(PER_CALL * FULL);
-    this.text = "";
-    this.others = undefined;
-    this.handOver = () => this.flush();
-  }
-
-  /** Takes over the fields of a store. Throws as the constructor does. */
-  configure(caller, fields) {
-    this.flush();
-    this.native.configure(caller.number, fields);
-  }
-
-  /** A store is done with this connection, which others go on using. */
-  leave(caller, isAtOnce) {
-    this.flush();
-    if (isAtOnce) this.waiting.leave(caller);
-    this.native.forget(caller.number);
-  }
-
-  sweep(caller, name, isJson) {
-    this.flush();
-    const { findings } = this.waiting;
-    return new Promise((resolve, reject) => {
-      const isList = name === "ids" || name === "all";
-      const number = findings.add({ caller, name, resolve, reject, isJson, isList });
-      this.native.sweep(number, SWEEPS[name], caller.number, Date.now());
-    });
-  }
-
-  /** Resolves to null when the connection is closed; what is pending rejects. */
-  close() {
-    this.flush();
-    return new Promise((resolve) => {
-      const { closers } = this.waiting;
-      if (closers === undefined) {
-        resolve(null);
-        return;
-      }
-      closers.push(resolve);
-      this.native.close();
-    });
-  }
-
-  /** Closes the connection once what is pending is answered. */
-  retire() {
-    this.flush();
-    this.native.retire();
-  }
-
-  /**
-   * Adds a call to the batch.
-   * @param {Caller} caller
-   * @param {import("../client/client-calls.js").Bounds} bounds
-   * @param {number} method of `METHODS`
-   * @param {number} command by the number that src/calls.rs knows it by
-   * @param {number} ms milliseconds to live
-   * @param {(session: unknown) => unknown} [handOut] is given the session that is read, and gives
-   *   the answer; without it, that is a record
-   */
-  call(caller, bounds, method, command, sid, value, ms, handOut) {
-    const bytes = sid.length + (value === undefined ? 0 : value.length);
-    return new Promise((resolve, reject) => {
-      const { waiting, numbers } = this;
-      if (caller.length >= bounds.length || caller.bytes + bytes > bounds.bytes) {
-        const refusal = this.refusal(caller, bounds, METHODS[method], bytes);
-        if (refusal !== undefined) {
-          reject(refusal);
-          return;
-        }
-      }
-      const at = this.count * PER_CALL;
-      numbers[at] = waiting.add({ caller, method, resolve, reject, handOut, bytes });
-      numbers[at + 1] = method;
-      numbers[at + 2] = command;
-      numbers[at + 3] = sid.length;
-      numbers[at + 4] = 0;
-      numbers[at + 5] = ms;
-      numbers[at + 6] = caller.number;
-      this.text += sid;
-      if (typeof value === "string") {
-        numbers[at + 4] = value.length;
-        this.text += value;
-      } else if (value !== undefined) {
-        numbers[at + 4] = OTHER;
-        this.others = [value];
-      }
-      this.count += 1;
-      // A Buffer is the app's, who may write to it as soon as this returns.
-      const isFull = this.count === FULL || this.text.length >= FULL_TEXT;
-      if (isFull || this.others !== undefined) this.flush();
-      else if (this.count === 1) resolved.then(this.handOver);
-    });
-  }
-
-  /** Why a call is not taken, if it is not. */
-  refusal(caller, bounds, name, bytes) {
-    let what;
-    if (caller.length >= bounds.length) {
-      what = [`${caller.length} calls`, "commandsQueueMaxLength"];
-    } else if (caller.bytes > 0 && caller.bytes + bytes > bounds.bytes) {
-      what = [`calls of ${caller.bytes} bytes`, "commandsQueueMaxBytes"];
-    } else return undefined; // One alone may be as large as it is.
-    const said = `${name}: ${what[0]} wait for Redis at ${this.native.server} already, no more are taken (${what[1]})`;
-    return this.waiting.failure(said, "ENOBUFS");
-  }
-
-  /** Hands over what there is of a batch. */
-  flush() {
-    const { count, numbers, text, others, waiting } = this;
-    if (count === 0) return;
-    this.count = 0;
-    this.text = "";
-    this.others = undefined;
-    try {
-      this.native.send(count, numbers, text, others, Date.now());
-    } catch (error) {
-      for (let n = 0; n < count; n += 1) waiting.giveUp(numbers[n * PER_CALL], error);
-    }
-  }
-}
-
-module.exports = { Batches, Caller, Waiting };
+module.exports = { Caller, PendingCalls };

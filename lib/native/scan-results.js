@@ -1,72 +1,71 @@
 "use strict";
 
-// What the sweeps over the keyspace (`length`, `ids`, `all`, `clear`; src/keyspace.rs) have found so
-// far, and who waits for it.
+// What the scans over the keyspace (`length`, `ids`, `all`, `clear`; src/io/scan/) have found so far,
+// and the promises that wait for it.
 
 const { AsyncLocalStorage } = require("node:async_hooks");
-const { Texts } = require("./packed-strings.js");
+const { PackedStrings } = require("./packed-strings.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
 const { parse } = JSON;
 
 /** The native side holds this, so nothing here may hold the store or its native object. */
-class Findings {
+class ScanResults {
   /**
-   * @param {object} face
-   * @param {Float64Array} face.answers where the native side writes its numbers; see packed-strings.js
-   * @param {(message: string, code: string) => Error} face.failure
+   * @param {object} parts
+   * @param {Float64Array} parts.answers where the native side writes its numbers; see packed-strings.js
+   * @param {(message: string, code: string) => Error} parts.failure
    */
   constructor({ answers, failure }) {
     this.answers = answers;
     this.failure = failure;
-    this.sweeps = new Map();
+    this.scans = new Map();
     this.last = 0;
   }
 
-  /** Returns the sweep's number. */
-  add(sweep) {
+  /** Returns the scan's id. */
+  add(scan) {
     this.last = (this.last + 1) % 2 ** 32;
-    // What the sweep tells of is told in the async context of whoever asked for it.
+    // What happens in the scan happens in the async context of its caller.
     const context = AsyncLocalStorage.snapshot();
-    this.sweeps.set(this.last, { ...sweep, context, found: undefined });
+    this.scans.set(this.last, { ...scan, context, found: undefined });
     return this.last;
   }
 
-  /** Tells the store that has asked for a sweep of a record that is no session. */
-  corrupt(number, sid, error) {
-    const { context, caller } = this.sweeps.get(number) ?? {};
+  /** A record is no session. */
+  corrupt(id, sid, error) {
+    const { context, caller } = this.scans.get(id) ?? {};
     context?.(() => caller.corrupt(sid, error));
   }
 
   /**
-   * Takes in what a sweep has found.
-   * @param {string} ids the sids, as JSON: these strings are all that is kept of them
+   * Adds what a scan has found.
+   * @param {string} sids the sids, as JSON: these strings are all that is kept of them
    * @param {string} [text] the sessions' texts, one after the other, or among the `others`
    */
-  collect(number, ids, text, others) {
-    const sweep = this.sweeps.get(number);
-    if (sweep === undefined) return;
-    sweep.found ??= [];
-    const { found, isJson } = sweep;
-    const sids = parse(ids);
+  addChunk(id, sids, text, others) {
+    const scan = this.scans.get(id);
+    if (scan === undefined) return;
+    scan.found ??= [];
+    const { found, isJson } = scan;
     if (text === undefined) {
-      for (const sid of sids) found.push(sid);
+      for (const sid of parse(sids)) found.push(sid);
       return;
     }
-    const texts = new Texts(this.answers, text, others);
-    for (const id of sids) {
+    const texts = new PackedStrings(this.answers, text, others);
+    for (const sid of parse(sids)) {
       texts.next();
       if (!isJson) {
-        found.push({ id, ...texts.record() });
+        found.push({ id: sid, ...texts.record() });
         continue;
       }
       try {
         const session = parse(texts.own);
         if (session === null || typeof session !== "object") throw this.noSession();
-        session.id = id;
+        session.id = sid;
         found.push(session);
       } catch (error) {
-        this.corrupt(number, id, error);
+        this.corrupt(id, sid, error);
       }
     }
   }
@@ -75,17 +74,17 @@ class Findings {
     return this.failure("all: a record holds JSON that is no session object", "ECORRUPT");
   }
 
-  /** A sweep is done; `count` is the number of keys, where it counts them. */
-  swept(number, count) {
-    const sweep = this.take(number);
-    sweep?.resolve(sweep.found ?? count ?? (sweep.isList ? [] : null));
+  /** A scan is done; `count` is the number of keys, if it counts them. */
+  end(id, count) {
+    const scan = this.take(id);
+    scan?.resolve(scan.found ?? count ?? (scan.isList ? [] : null));
   }
 
-  /** The connection was lost under a sweep: the app's client is to make it, from its beginning. */
-  giveBack(number) {
-    const sweep = this.take(number);
-    if (sweep === undefined) return;
-    const { name, caller, context, resolve, reject } = sweep;
+  /** The connection was lost under a scan: the app's client makes it, from its beginning. */
+  handBack(id) {
+    const scan = this.take(id);
+    if (scan === undefined) return;
+    const { name, caller, context, resolve, reject } = scan;
     try {
       resolve(context(() => caller.again(name)));
     } catch (error) {
@@ -93,15 +92,15 @@ class Findings {
     }
   }
 
-  fail(number, error) {
-    this.take(number)?.reject(error);
+  fail(id, error) {
+    this.take(id)?.reject(error);
   }
 
-  take(number) {
-    const sweep = this.sweeps.get(number);
-    this.sweeps.delete(number);
-    return sweep;
+  take(id) {
+    const scan = this.scans.get(id);
+    this.scans.delete(id);
+    return scan;
   }
 }
 
-module.exports = { Findings };
+module.exports = { ScanResults };

@@ -1,5 +1,6 @@
-//! What the JS face lends the native side: functions of the app's own realm, so that what they
-//! make is an instance of the app's `Error`, `Date` and `Object` (under jest these are not Node's).
+//! The functions that the native side calls in JS (`lib/native/connection.js`). They belong to the app's
+//! own realm, so what they make is an instance of the app's `Error` and `Date` (under jest these are not
+//! Node's).
 
 use std::time::Duration;
 
@@ -7,58 +8,58 @@ use napi::{Env, Unknown};
 
 use crate::error::StoreError;
 use crate::io::event::CallId;
-use crate::napi::codec::Texts;
-use crate::napi::raw::{self, Held, Try};
+use crate::napi::packed_strings::PackedStrings;
+use crate::napi::raw::{self, JsRef, JsResult};
 use crate::session::command::{Command, Expiry};
 
-/// Held functions of the face.
-pub struct Host {
-    answers: Held,
-    settle: Held,
-    fail: Held,
-    give_back: Held,
-    collect: Held,
-    swept: Held,
-    give_back_sweep: Held,
-    fail_sweep: Held,
-    corrupt: Held,
-    end: Held,
-    error: Held,
-    date: Held,
-    credential: Held,
-    rejects_unauthorized: Held,
-    emit: Held,
-    later: Held,
+/// JsRef functions of the face.
+pub struct JsCallbacks {
+    answers: JsRef,
+    settle: JsRef,
+    fail: JsRef,
+    hand_back: JsRef,
+    scan_chunk: JsRef,
+    scan_end: JsRef,
+    hand_back_scan: JsRef,
+    fail_scan: JsRef,
+    corrupt: JsRef,
+    end: JsRef,
+    error: JsRef,
+    date: JsRef,
+    credential: JsRef,
+    rejects_unauthorized: JsRef,
+    emit: JsRef,
+    set_immediate: JsRef,
 }
 
-impl Host {
-    /// Takes the functions off the object that the face passes to the constructor.
-    pub fn new<'e>(env: &'e Env, face: &Unknown<'e>) -> Try<'e, Host> {
-        let held = |name| Held::new(env, &raw::get(env, face, name)?);
-        Ok(Host {
-            answers: held(c"answers")?,
-            settle: held(c"settle")?,
-            fail: held(c"fail")?,
-            give_back: held(c"giveBack")?,
-            collect: held(c"collect")?,
-            swept: held(c"swept")?,
-            give_back_sweep: held(c"giveBackSweep")?,
-            fail_sweep: held(c"failSweep")?,
-            corrupt: held(c"corrupt")?,
-            end: held(c"end")?,
-            error: held(c"error")?,
-            date: held(c"date")?,
-            credential: held(c"credential")?,
-            rejects_unauthorized: held(c"rejectsUnauthorized")?,
-            emit: held(c"emit")?,
-            later: held(c"later")?,
+impl JsCallbacks {
+    /// Takes the functions from the object that the constructor gets.
+    pub fn new<'e>(env: &'e Env, callbacks: &Unknown<'e>) -> JsResult<'e, JsCallbacks> {
+        let function = |name| JsRef::new(env, &raw::get(env, callbacks, name)?);
+        Ok(JsCallbacks {
+            answers: function(c"answers")?,
+            settle: function(c"settle")?,
+            fail: function(c"fail")?,
+            hand_back: function(c"handBack")?,
+            scan_chunk: function(c"scanChunk")?,
+            scan_end: function(c"scanEnd")?,
+            hand_back_scan: function(c"handBackScan")?,
+            fail_scan: function(c"failScan")?,
+            corrupt: function(c"corrupt")?,
+            end: function(c"end")?,
+            error: function(c"error")?,
+            date: function(c"date")?,
+            credential: function(c"credential")?,
+            rejects_unauthorized: function(c"rejectsUnauthorized")?,
+            emit: function(c"emit")?,
+            set_immediate: function(c"setImmediate")?,
         })
     }
 
-    /// The JS error for `error`: a `TypeError` for a bad argument, else a `RedisStoreError`.
+    /// Makes the JS error for `error`: a `TypeError` for a bad argument, else a `RedisStoreError`.
     pub fn error<'e>(&self, env: &'e Env, error: &StoreError) -> Unknown<'e> {
         let text = |text: &str| raw::string(env, text.as_bytes());
-        let make = || -> Try<'e> {
+        let make = || -> JsResult<'e> {
             let cause = match &error.cause {
                 Some(cause) => text(cause)?,
                 None => raw::undefined(env),
@@ -76,10 +77,10 @@ impl Host {
         make().unwrap_or_else(|thrown| thrown)
     }
 
-    /// An error of the face's making.
-    pub fn reason<'e>(&self, env: &'e Env, reason: &Unknown<'e>) -> StoreError {
+    /// Reads an error that JS made.
+    pub fn read_error<'e>(&self, env: &'e Env, js_error: &Unknown<'e>) -> StoreError {
         let text = |name| {
-            raw::get(env, reason, name)
+            raw::get(env, js_error, name)
                 .and_then(|value| raw::text(env, &value))
                 .unwrap_or_default()
         };
@@ -90,18 +91,18 @@ impl Host {
         }
     }
 
-    /// `Number(new Date(value))`: NaN where it is no date.
-    pub fn date<'e>(&self, env: &'e Env, value: &Unknown<'e>) -> Try<'e, f64> {
+    /// `Number(new Date(value))`; NaN if that is no date.
+    pub fn date<'e>(&self, env: &'e Env, value: &Unknown<'e>) -> JsResult<'e, f64> {
         let time = self.date.call(env, [*value])?;
         Ok(raw::number(&time))
     }
 
-    /// Calls a function of the app's that gives a user's name or password; `answered(id, given,
-    /// said)` is called with that, or with what is to be said instead.
-    pub fn ask_credential(&self, env: &Env, function: &Held, id: u32, answered: &Held) {
-        let question = [function.get(env), raw::value(env, id), answered.get(env)];
-        // What the function throws is an answer, too: this only fails with the environment.
-        let _ = self.credential.call(env, question);
+    /// Calls a function of the app that returns a credential. Then `answered(id, given, complaint)` is
+    /// called, with the credential or with what is wrong.
+    pub fn call_credential(&self, env: &Env, function: &JsRef, id: u32, answered: &JsRef) {
+        let arguments = [function.get(env), raw::value(env, id), answered.get(env)];
+        // What the function throws is an answer, too: this fails only if the environment ends.
+        let _ = self.credential.call(env, arguments);
     }
 
     /// Whether a server must be trusted if the app does not say.
@@ -110,92 +111,80 @@ impl Host {
         rejects.map_or(true, |rejects| raw::boolean(&rejects) != Some(false))
     }
 
-    /// Has the store emit an event, outside of what is running now.
+    /// Emits an event of the store, after what is running now.
     pub fn emit<'e, const N: usize>(&self, env: &'e Env, event_and_args: [Unknown<'e>; N]) {
-        // The face only schedules the event here, which cannot throw.
+        // JS only schedules the event, which cannot throw.
         let _ = self.emit.call(env, event_and_args);
     }
 
-    /// Has the face settle so many calls by their answers.
-    pub fn settle(&self, env: &Env, count: usize, texts: Texts) {
-        let settle = || -> Try<()> {
-            let [text, others] = self.lay_out(env, texts)?;
+    /// Settles the promises of so many calls.
+    pub fn settle(&self, env: &Env, count: usize, answers: &PackedStrings) {
+        let settle = || -> JsResult<()> {
+            let [text, others] = answers.to_js(env, &self.answers.get(env))?;
             let count = raw::value(env, count as f64);
             self.settle.call(env, [count, text, others]).map(drop)
         };
-        // It fails where the environment is going away, and all that waits there.
+        // It fails only if the environment ends, and all promises with it.
         let _ = settle();
     }
 
-    /// Has the face take in what a sweep has found: `ids` are JSON, and there are texts of sessions.
-    pub fn collect(&self, env: &Env, sweep: CallId, ids: &[u8], texts: Option<Texts>) {
-        let collect = || -> Try<()> {
+    /// Hands a chunk of a scan over. `ids` are JSON; `texts` are the sessions, if the scan reads them.
+    pub fn scan_chunk(&self, env: &Env, scan: CallId, ids: &[u8], texts: Option<PackedStrings>) {
+        let scan_chunk = || -> JsResult<()> {
             let [text, others] = match texts {
-                Some(texts) => self.lay_out(env, texts)?,
+                Some(texts) => texts.to_js(env, &self.answers.get(env))?,
                 None => [raw::undefined(env); 2],
             };
-            let found = [raw::value(env, sweep), raw::string(env, ids)?, text, others];
-            self.collect.call(env, found).map(drop)
+            let chunk = [raw::value(env, scan), raw::string(env, ids)?, text, others];
+            self.scan_chunk.call(env, chunk).map(drop)
         };
-        let _ = collect(); // As above.
+        let _ = scan_chunk(); // As above.
     }
 
-    /// Puts the numbers of texts where the face looks for them; returns the texts.
-    fn lay_out<'e>(&self, env: &'e Env, texts: Texts) -> Try<'e, [Unknown<'e>; 2]> {
-        raw::write_numbers(env, &self.answers.get(env), texts.numbers)?;
-        let others = match texts.others {
-            [] => raw::undefined(env),
-            // What is no text, as a serializer of the app's may have made it, goes as the bytes it is.
-            others => raw::list(env, others, |env, text| match std::str::from_utf8(text) {
-                Ok(_) => raw::string(env, text),
-                Err(_) => raw::buffer(env, text),
-            })?,
-        };
-        Ok([raw::string(env, texts.text)?, others])
-    }
-
-    /// Tells the face how a sweep has ended, and the number of keys where it counts them.
-    pub fn swept(&self, env: &Env, sweep: CallId, swept: Result<Option<usize>, StoreError>) {
-        let sweep = raw::value(env, sweep);
-        // The face only settles a promise, which cannot throw.
-        let _ = match swept {
-            Ok(Some(count)) => self.swept.call(env, [sweep, raw::value(env, count as f64)]),
-            Ok(None) => self.swept.call(env, [sweep, raw::undefined(env)]),
-            Err(error) => self.fail_sweep.call(env, [sweep, self.error(env, &error)]),
+    /// Settles the promise of a scan: with the number of keys, if the scan counts them.
+    pub fn scan_end(&self, env: &Env, scan: CallId, result: Result<Option<usize>, StoreError>) {
+        let scan = raw::value(env, scan);
+        // JS only settles a promise, which cannot throw.
+        let _ = match result {
+            Ok(Some(count)) => self
+                .scan_end
+                .call(env, [scan, raw::value(env, count as f64)]),
+            Ok(None) => self.scan_end.call(env, [scan, raw::undefined(env)]),
+            Err(error) => self.fail_scan.call(env, [scan, self.error(env, &error)]),
         };
     }
 
-    /// Tells the face of a record of a sweep that could not be handed over.
-    pub fn corrupt(&self, env: &Env, sweep: CallId, sid: &[u8], error: &StoreError) {
+    /// Emits the event `corrupt` for a record of a scan that could not be handed over.
+    pub fn corrupt(&self, env: &Env, scan: CallId, sid: &[u8], error: &StoreError) {
         if let Ok(sid) = raw::string(env, sid) {
             // It only schedules an event.
-            let arguments = [raw::value(env, sweep), sid, self.error(env, error)];
+            let arguments = [raw::value(env, scan), sid, self.error(env, error)];
             let _ = self.corrupt.call(env, arguments);
         }
     }
 
-    /// Has the face reject a call.
+    /// Rejects the promise of a call.
     pub fn fail(&self, env: &Env, id: CallId, error: &StoreError) {
         let error = self.error(env, error);
-        // The face only rejects a promise, which cannot throw.
+        // JS only rejects a promise, which cannot throw.
         let _ = self.fail.call(env, [raw::value(env, id), error]);
     }
 
-    /// Has the face reject all calls that wait: none of them can be answered any more.
-    /// With `gives_back` it has the app's client make the sweeps among them.
-    pub fn end(&self, env: &Env, gives_back: bool) {
-        let _ = self.end.call(env, [raw::value(env, gives_back)]);
+    /// Rejects the promises of all calls that wait: none of them can be answered any more. With
+    /// `hands_back` the app's client makes the scans among them.
+    pub fn end(&self, env: &Env, hands_back: bool) {
+        let _ = self.end.call(env, [raw::value(env, hands_back)]);
     }
 
-    /// Has the app's client make a sweep, from its beginning.
-    pub fn give_back_sweep(&self, env: &Env, sweep: CallId) {
-        // It settles the sweep's promise whatever happens, and cannot throw.
-        let _ = self.give_back_sweep.call(env, [raw::value(env, sweep)]);
+    /// Hands a scan back, so that the app's client makes it, from its beginning.
+    pub fn hand_back_scan(&self, env: &Env, scan: CallId) {
+        // It settles the promise whatever happens, and cannot throw.
+        let _ = self.hand_back_scan.call(env, [raw::value(env, scan)]);
     }
 
-    /// Has the app's client carry out a call's command in the time that is left.
-    pub fn give_back(&self, env: &Env, id: CallId, left: Duration, command: &Command) {
-        let give_back = || -> Try<()> {
+    /// Hands a call back, so that the app's client executes its command within the time that is left.
+    pub fn hand_back(&self, env: &Env, id: CallId, left: Duration, command: &Command) {
+        let hand_back = || -> JsResult<()> {
             let nothing = raw::undefined(env);
             let ms = |ms: i64| raw::value(env, ms as f64);
             let (word, value, ms, only_existing) = match command {
@@ -228,16 +217,16 @@ impl Host {
                 ms,
                 raw::value(env, only_existing),
             ];
-            self.give_back.call(env, call).map(drop)
+            self.hand_back.call(env, call).map(drop)
         };
-        if give_back().is_err() {
+        if hand_back().is_err() {
             self.fail(env, id, &StoreError::internal("the call"));
         }
     }
 
-    /// `setImmediate(function)`: it runs once the event loop has turned.
-    pub fn later(&self, env: &Env, function: &Held) {
+    /// `setImmediate(function)`: it runs when the event loop has turned.
+    pub fn set_immediate(&self, env: &Env, function: &JsRef) {
         // It only queues the function, which cannot throw.
-        let _ = self.later.call(env, [function.get(env)]);
+        let _ = self.set_immediate.call(env, [function.get(env)]);
     }
 }

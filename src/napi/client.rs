@@ -1,38 +1,39 @@
-//! The app's own JS client as a transport: for the commands of a sweep, which go back to the JS
-//! thread to be carried out there. (Single calls need no way of theirs: `lib/client/client-backend.js`.)
+//! The app's own JS client, which executes the commands of a scan on the JS thread. (Single calls do
+//! not come here: `lib/client/client-backend.js`.)
 
 use napi::{Env, Unknown, ValueType};
 use redis::{Arg, Cmd, Value};
 
-use crate::napi::raw::{self, Held, Try};
+use crate::napi::raw::{self, JsRef, JsResult};
 
-/// The function of the face that has the client carry out commands.
+/// The function in JS that executes commands through the client.
 pub struct JsClient {
-    ask: Held,
+    execute: JsRef,
 }
 
 impl JsClient {
-    /// Takes the function, where it is one.
-    pub fn new<'e>(env: &'e Env, ask: &Unknown<'e>) -> Try<'e, JsClient> {
+    /// Takes the function.
+    pub fn new<'e>(env: &'e Env, execute: &Unknown<'e>) -> JsResult<'e, JsClient> {
         Ok(JsClient {
-            ask: Held::new(env, ask)?,
+            execute: JsRef::new(env, execute)?,
         })
     }
 
-    /// Has the client carry out the commands of a sweep, for the store's method `name`. `answered(id, error, replies)` is called
-    /// with what became of them.
-    pub fn ask(&self, env: &Env, id: u32, name: &str, commands: &[Cmd], answered: &Held) {
-        let asked = raw::list(env, commands, arguments).and_then(|commands| {
+    /// Executes the commands of a scan, for the store's method `name`. Then
+    /// `answered(id, error, replies)` is called.
+    pub fn execute(&self, env: &Env, id: u32, name: &str, commands: &[Cmd], answered: &JsRef) {
+        let executed = raw::list(env, commands, arguments).and_then(|commands| {
             let (id, name) = (raw::value(env, id), raw::value(env, name));
-            self.ask.call(env, [id, name, commands, answered.get(env)])
+            self.execute
+                .call(env, [id, name, commands, answered.get(env)])
         });
-        // What the client throws is an answer, too: this only fails with the environment.
-        let _ = asked;
+        // What the client throws is an answer, too: this fails only if the environment ends.
+        let _ = executed;
     }
 }
 
-/// A command as the array of its arguments, its name the first.
-fn arguments<'e>(env: &'e Env, command: &Cmd) -> Try<'e> {
+/// A command as the array of its name and arguments.
+fn arguments<'e>(env: &'e Env, command: &Cmd) -> JsResult<'e> {
     let arguments: Vec<&[u8]> = command
         .args_iter()
         .filter_map(|argument| match argument {
@@ -43,16 +44,16 @@ fn arguments<'e>(env: &'e Env, command: &Cmd) -> Try<'e> {
     raw::list(env, &arguments, |env, argument| raw::string(env, argument))
 }
 
-/// A client's reply as the replies of Redis are: strings and Buffers, numbers, arrays, null.
-pub fn reply<'e>(env: &'e Env, value: &Unknown<'e>) -> Try<'e, Value> {
+/// Reads a client's reply: strings and Buffers, numbers, arrays, null.
+pub fn read_reply<'e>(env: &'e Env, value: &Unknown<'e>) -> JsResult<'e, Value> {
     Ok(match raw::kind(value) {
         ValueType::Number => Value::Int(raw::number(value) as i64),
         ValueType::String => Value::BulkString(raw::string_bytes(env, value, 1024)?),
         ValueType::Object => match (raw::buffer_bytes(env, value), raw::elements(env, value)) {
             (Some(bytes), _) => Value::BulkString(bytes),
             (None, Some(elements)) => {
-                let replies = elements.iter().map(|element| reply(env, element));
-                Value::Array(replies.collect::<Try<Vec<Value>>>()?)
+                let replies = elements.iter().map(|element| read_reply(env, element));
+                Value::Array(replies.collect::<JsResult<Vec<Value>>>()?)
             }
             (None, None) => Value::Nil,
         },

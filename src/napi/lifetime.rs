@@ -1,48 +1,48 @@
-//! The rules of a session on its way in: its key, its time to live, its payload.
+//! The rules of a session on its way in: its key, when it expires, its payload.
 
 use std::time::UNIX_EPOCH;
 
 use napi::{Env, Unknown, ValueType};
 
 use crate::error::StoreError;
-use crate::napi::callbacks::Host;
-use crate::napi::options::describe;
-use crate::napi::raw::{self, Try};
+use crate::napi::callbacks::JsCallbacks;
+use crate::napi::describe::describe;
+use crate::napi::raw::{self, JsResult};
 use crate::session::command::Expiry;
 use crate::test_panics::panic_at;
 
-/// The key of a session, its bytes not looked at. (The face makes a string of any sid, as `+` does in
-/// JS: `undefined` becomes `"undefined"`.)
+/// The key of a session. (JS makes a string of any sid, as `+` does: `undefined` becomes
+/// `"undefined"`.)
 pub fn key(prefix: &[u8], sid: &[u8]) -> Vec<u8> {
     let key = [prefix, sid].concat();
     panic_at("the call", &key);
     key
 }
 
-/// When a session's key is to expire (connect-redis's `getTTL`, to the millisecond): at `expires`,
-/// the session's `cookie.expires`, where that is not undefined, else after `ttl` seconds. `now` is
-/// `Date.now()` by the app's own clock. A time that is no time is a `TypeError`; connect-redis
-/// deletes the session for it without a word.
+/// Decides when a session's key expires (connect-redis's `getTTL`, to the millisecond): at `expires`,
+/// the session's `cookie.expires`, unless that is undefined; else after `ttl` seconds. `now` is
+/// `Date.now()` by the app's own clock. An invalid time is a `TypeError`; connect-redis silently
+/// deletes the session.
 pub fn expiry<'e>(
     env: &'e Env,
-    host: &Host,
+    callbacks: &JsCallbacks,
     expires: &Unknown<'e>,
     ttl: &Unknown<'e>,
     now: f64,
-) -> Try<'e, Expiry> {
+) -> JsResult<'e, Expiry> {
     if raw::kind(expires) != ValueType::Undefined {
         let at = match raw::kind(expires) {
             ValueType::Number => raw::number(expires),
-            ValueType::String => string_date(env, host, expires)?,
+            ValueType::String => string_date(env, callbacks, expires)?,
             ValueType::Object => match raw::date(env, expires) {
                 Some(at) => at,
-                None => host.date(env, expires)?,
+                None => callbacks.date(env, expires)?,
             },
             _ => f64::NAN,
         };
         if at.is_nan() {
             let got = describe(env, expires);
-            return Err(host.error(
+            return Err(callbacks.error(
                 env,
                 &StoreError::invalid(format!(
                     "cookie.expires must be a Date, an ISO date string or milliseconds since \
@@ -55,7 +55,7 @@ pub fn expiry<'e>(
     match seconds(env, ttl)? {
         // connect-redis gives Redis whole seconds, so a fraction is rounded up to one.
         Some(seconds) => Ok(after(seconds.ceil() * 1000.0)),
-        None => Err(host.error(
+        None => Err(callbacks.error(
             env,
             &StoreError::invalid(format!(
                 "ttl must be, or return, a number of seconds, got {}",
@@ -65,12 +65,12 @@ pub fn expiry<'e>(
     }
 }
 
-/// The time of a date string: read here where it is what `toISOString` writes, else by `Date`.
-fn string_date<'e>(env: &'e Env, host: &Host, text: &Unknown<'e>) -> Try<'e, f64> {
+/// The time of a date string: read here if it is what `toISOString` writes, else by `Date`.
+fn string_date<'e>(env: &'e Env, callbacks: &JsCallbacks, text: &Unknown<'e>) -> JsResult<'e, f64> {
     let bytes = raw::string_bytes(env, text, 32)?;
     match iso_date(&bytes) {
         Some(time) => Ok(time),
-        None => host.date(env, text),
+        None => callbacks.date(env, text),
     }
 }
 
@@ -78,7 +78,7 @@ fn string_date<'e>(env: &'e Env, host: &Host, text: &Unknown<'e>) -> Try<'e, f64
 fn iso_date(text: &[u8]) -> Option<f64> {
     const LENGTH: usize = "2026-01-01T12:00:00.123Z".len();
     let text = std::str::from_utf8(text).ok()?;
-    // A leap second is a date to humantime, and none to JS.
+    // humantime accepts a leap second, JS does not.
     if text.len() != LENGTH || text.get(17..19) == Some("60") {
         return None;
     }
@@ -87,7 +87,7 @@ fn iso_date(text: &[u8]) -> Option<f64> {
 }
 
 /// Seconds, from a number, a numeric string or a bigint; `None` for anything else.
-pub fn seconds<'e>(env: &'e Env, ttl: &Unknown<'e>) -> Try<'e, Option<f64>> {
+pub fn seconds<'e>(env: &'e Env, ttl: &Unknown<'e>) -> JsResult<'e, Option<f64>> {
     let seconds = match raw::kind(ttl) {
         ValueType::Number => raw::number(ttl),
         ValueType::String | ValueType::BigInt => decimal(&raw::text(env, ttl)?).unwrap_or(f64::NAN),
@@ -96,7 +96,7 @@ pub fn seconds<'e>(env: &'e Env, ttl: &Unknown<'e>) -> Try<'e, Option<f64>> {
     Ok((!seconds.is_nan()).then_some(seconds))
 }
 
-/// A decimal number, or `Infinity`, as JS writes them; not the `inf` and `nan` that Rust reads too.
+/// Reads a decimal number, or `Infinity`, as JS writes them; not `inf` and `nan`, which Rust reads, too.
 fn decimal(text: &str) -> Option<f64> {
     let text = text.trim();
     let is_decimal = |c: char| c.is_ascii_digit() || matches!(c, '.' | '+' | '-' | 'e' | 'E');
@@ -106,13 +106,17 @@ fn decimal(text: &str) -> Option<f64> {
     None
 }
 
-/// Says what a payload is, where it is neither a string nor a Buffer.
-pub fn check_payload<'e>(env: &'e Env, host: &Host, payload: &Unknown<'e>) -> Try<'e, ()> {
+/// Returns an error that describes the payload if it is neither a string nor a Buffer.
+pub fn check_payload<'e>(
+    env: &'e Env,
+    callbacks: &JsCallbacks,
+    payload: &Unknown<'e>,
+) -> JsResult<'e, ()> {
     if raw::kind(payload) == ValueType::String || raw::buffer_bytes(env, payload).is_some() {
         return Ok(());
     }
     let got = describe(env, payload);
-    Err(host.error(
+    Err(callbacks.error(
         env,
         &StoreError::invalid(format!(
             "the session cannot be stored: serializer.stringify must return a string or a \
@@ -121,6 +125,7 @@ pub fn check_payload<'e>(env: &'e Env, host: &Host, payload: &Unknown<'e>) -> Tr
     ))
 }
 
+/// The expiry in so many milliseconds.
 fn after(ms: f64) -> Expiry {
     if ms <= 0.0 {
         Expiry::Past

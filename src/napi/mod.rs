@@ -1,16 +1,20 @@
 //! The JS thread: the native class, what crosses to it from JS, and what goes back. The only room that
 //! knows N-API.
 
+mod answers;
 mod callbacks;
 mod client;
-mod codec;
+mod client_scans;
+mod credential_requests;
+pub mod crossing;
+mod decode_calls;
+mod describe;
+mod event_handler;
 mod lifetime;
 mod options;
-pub mod raw;
+mod packed_strings;
+mod raw;
+mod scan_records;
 mod store;
-
-use napi_derive::napi;
-
-/// What the addon was built for: the face (`lib/addon/load.js`) works with its own version alone.
-#[napi]
-pub const VERSION: &str = concat!("connect-redis-rs ", env!("CARGO_PKG_VERSION"));
+mod store_core;
+pub mod version;

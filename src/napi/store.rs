@@ -1,217 +1,149 @@
-//! The native RedisStore: on the JS thread, calls become commands and replies settle promises.
+//! The native class `RedisStore`: converts, hands on, converts back.
 
-use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{HashMap, VecDeque};
-use std::mem::take;
+use std::cell::OnceCell;
 use std::rc::{Rc, Weak};
-use std::sync::{Arc, Once};
-use std::time::{Duration, Instant};
+use std::sync::Once;
 
 use napi::bindgen_prelude::retain_current_module_for_unload_safety;
-use napi::{Env, Unknown, ValueType};
+use napi::{Env, Unknown};
 use napi_derive::napi;
 
-use crate::error::{ConnectError, StoreError};
+use crate::error::StoreError;
 use crate::io::completions::CompletionQueue;
-use crate::io::event::{CallId, Chunk, ClientCommands, Event, Status};
-use crate::io::handle::{CLIENT_SERVER, Handle, Refused};
-use crate::io::scan_request::ScanRequest;
+use crate::io::event::Status;
+use crate::io::handle::Handle;
 use crate::io::shared::Closing;
-use crate::napi::callbacks::Host;
-use crate::napi::client::{self, JsClient};
-use crate::napi::codec::{self, Answers, Found, Handed, Unadded};
+use crate::napi::callbacks::JsCallbacks;
+use crate::napi::decode_calls::decode_scan;
 use crate::napi::lifetime;
-use crate::napi::options::{Config, Route, Settings, unknown_options};
-use crate::napi::raw::{self, Doorbell, Held, Try};
-use crate::redis::CredentialReply;
+use crate::napi::options::config::{Config, Transport};
+use crate::napi::options::names::unknown_options;
+use crate::napi::options::settings::Settings;
+use crate::napi::raw::{self, JsRef, JsResult, JsWaker};
+use crate::napi::store_core::{Parts, StoreCore};
 use crate::session::clock::Clock;
-use crate::session::command::{Command, Expiry, Reply};
-use crate::session::true_expiry::TrueExpiry;
-
-/// The store behind the face (`lib/store.js`). Calls come in batches and by number, and so do their
-/// answers go back (`lib/native/pending-calls.js`): the promises are the face's.
-#[napi]
-pub struct RedisStore {
-    inner: Rc<Inner>,
-}
-
-/// The JS thread's side of a store. The doorbell shares it, so that calls are answered also after
-/// the app has let go of the store.
-///
-/// No borrow of a cell is held while JS runs: a getter or a serializer may call the store.
-struct Inner {
-    host: Host,
-    /// Of each store that shares this connection, by its number.
-    settings: RefCell<HashMap<u32, Rc<Settings>>>,
-    handle: Handle,
-    completions: Arc<CompletionQueue>,
-    bell: Arc<Doorbell>,
-    /// The app's client, where it carries the commands of sweeps.
-    client: Option<JsClient>,
-    /// Commands of sweeps that the client has been asked to carry out, and how many there were.
-    asked: RefCell<HashMap<u32, ClientCommands>>,
-    asks: Cell<u32>,
-    /// The functions of the app's that give users' names and passwords.
-    functions: Vec<Held>,
-    /// Who waits for what they give, and how often they have been called.
-    answering: RefCell<HashMap<u32, CredentialReply>>,
-    questions: Cell<u32>,
-    /// How much waits for an answer: calls, sweeps, and the close.
-    waiting: Cell<usize>,
-    closing: Cell<bool>,
-    /// Answers on their way to the face; empty but for while they are heard.
-    answers: Cell<Answers>,
-    /// Records of a sweep on their way to the face, likewise.
-    found: Cell<Found>,
-    /// Parts of sweeps, to be taken in one a turn of the event loop.
-    put_off: RefCell<VecDeque<Event>>,
-    /// JS functions that call the methods of these names.
-    turn: Held,
-    answered: Held,
-    credential: Held,
-    /// Whether `turn` is scheduled.
-    turn_scheduled: Cell<bool>,
-    /// How long answers were worked on since the event loop is known to have turned.
-    worked: Cell<Duration>,
-    /// Set by the last news there is.
-    ended: Cell<bool>,
-}
+use crate::session::command::Expiry;
 
 static RETAIN_MODULE: Once = Once::new();
 
-/// How long a store works on answers before the event loop must turn. Node goes on calling for as
-/// long as the bell rings, so under load nothing else would be served.
-const TURN: Duration = Duration::from_millis(8);
-/// The number of the store whose fields the constructor takes.
-const FIRST_STORE: u32 = 0;
-/// Bytes of answers that are worked on before the clock is looked at.
-const WORK_UNMEASURED: usize = 32 * 1024;
+/// A connection to Redis and the stores that share it, for `lib/native/`. Calls come in batches, each
+/// under a number, and so do their answers go back: the promises are made in JS.
+#[napi]
+pub struct RedisStore {
+    core: Rc<StoreCore>,
+}
 
 #[napi]
 impl RedisStore {
-    /// Checks the options and starts to connect, without waiting for it. `face` lends functions
-    /// (see `host.rs`); `fields` are connect-redis's public fields with the defaults put in; `to`
-    /// is where the commands go (see `options.rs`).
+    /// Checks the options and starts to connect, without waiting for it. `fields` are connect-redis's
+    /// public fields of the first store, with their defaults; `callbacks` are the functions of
+    /// [`JsCallbacks`]; `to` is as in [`Config::read`].
     /// Throws a TypeError that names the option and what was given.
     #[napi(constructor, catch_unwind)]
     pub fn new(
         env: &Env,
         options: Unknown,
         fields: Unknown,
-        face: Unknown,
+        callbacks: Unknown,
         to: Unknown,
     ) -> napi::Result<RedisStore> {
-        RedisStore::build(env, &options, &fields, &face, &to)
-            .map_err(napi::Error::from_unknown_without_coercion)
+        RedisStore::build(env, &options, &fields, &callbacks, &to).map_err(thrown)
     }
 
     fn build<'e>(
         env: &'e Env,
         options: &Unknown<'e>,
         fields: &Unknown<'e>,
-        face: &Unknown<'e>,
+        callbacks: &Unknown<'e>,
         to: &Unknown<'e>,
-    ) -> Try<'e, RedisStore> {
-        let host = Host::new(env, face)?;
+    ) -> JsResult<'e, RedisStore> {
+        let callbacks = JsCallbacks::new(env, callbacks)?;
         let internal = |reason: String| {
             let error = StoreError {
                 message: format!("RedisStore: {reason}"),
                 ..StoreError::internal("RedisStore")
             };
-            host.error(env, &error)
+            callbacks.error(env, &error)
         };
-        // Listener and functions are needed before there is a store that they call. The listener
-        // keeps the store until the bell is removed; the functions must not, as the store has them.
-        let listener: Rc<OnceCell<Rc<Inner>>> = Rc::default();
-        let called: Rc<OnceCell<Weak<Inner>>> = Rc::default();
+        // The waker and the functions are needed before there is a store that they call. The waker
+        // keeps the store until it is removed; the functions must not, since the store has them.
+        let woken: Rc<OnceCell<Rc<StoreCore>>> = Rc::default();
+        let called: Rc<OnceCell<Weak<StoreCore>>> = Rc::default();
         let functions = || -> napi::Result<_> {
             Ok((
-                calling(env, "turn", &called, |inner, env, []| inner.turn(env))?,
-                calling(env, "answered", &called, Inner::answered)?,
-                calling(env, "credential", &called, Inner::credential)?,
+                function_of(env, "turn", &called, |core, env, []| core.on_turn(env))?,
+                function_of(env, "answered", &called, StoreCore::client_answered)?,
+                function_of(env, "credential", &called, StoreCore::credential_given)?,
             ))
         };
         let (turn, answered, credential) =
             functions().map_err(|error| internal(error.reason.clone()))?;
-        let listening = listener.clone();
-        let on_ring = Box::new(move |env: &Env| {
-            if let Some(inner) = listening.get() {
-                inner.hear(env);
+        let listener = woken.clone();
+        let on_wake = Box::new(move |env: &Env| {
+            if let Some(core) = listener.get() {
+                core.handle_events(env);
             }
         });
-        let bell = Doorbell::new(env, on_ring).map_err(|error| internal(error.reason.clone()))?;
+        let waker = JsWaker::new(env, on_wake).map_err(|error| internal(error.reason.clone()))?;
         // The I/O thread runs this code for as long as the process lives, and Node unmaps an addon when
         // the last worker that loaded it ends. (On Linux, build.rs does the same.)
         RETAIN_MODULE.call_once(retain_current_module_for_unload_safety);
-        let waking = bell.clone();
-        let completions = CompletionQueue::new(move || waking.ring());
-        let read = || -> Try<'e, _> {
-            let config = Config::read(env, &host, options, to, &completions)?;
-            Ok((config, Settings::read(env, &host, fields)?))
+        let to_wake = waker.clone();
+        let completions = CompletionQueue::new(move || to_wake.wake());
+        let read = || -> JsResult<'e, _> {
+            let config = Config::read(env, &callbacks, options, to, &completions)?;
+            Ok((config, Settings::read(env, &callbacks, fields)?))
         };
-        let (config, settings) = read().inspect_err(|_| bell.remove())?;
-        let (client, handle) = match config.route {
-            Route::Own {
+        let (config, settings) = read().inspect_err(|_| waker.remove())?;
+        let (client, handle) = match config.transport {
+            Transport::Native {
                 topology,
-                gives_back,
+                hands_back,
             } => {
                 let completions = completions.clone();
-                let handle = Handle::start(topology, config.limits, completions, gives_back);
+                let handle = Handle::start(topology, config.limits, completions, hands_back);
                 (None, handle)
             }
-            Route::Client(client) => {
+            Transport::Client(client) => {
                 let handle = Handle::through_client(config.limits, completions.clone());
                 (Some(client), handle)
             }
         };
-        let handle = handle.inspect_err(|_| bell.remove()).map_err(internal)?;
-        let inner = Rc::new(Inner {
-            settings: RefCell::new(HashMap::from([(FIRST_STORE, Rc::new(settings))])),
-            host,
+        let handle = handle.inspect_err(|_| waker.remove()).map_err(internal)?;
+        let parts = Parts {
+            callbacks,
             handle,
             completions,
-            bell,
+            waker,
             client,
-            asked: RefCell::default(),
-            asks: Cell::new(0),
-            functions: config.functions,
-            answering: RefCell::default(),
-            questions: Cell::new(0),
-            waiting: Cell::default(),
-            closing: Cell::default(),
-            answers: Cell::default(),
-            found: Cell::default(),
-            put_off: RefCell::default(),
+            credential_functions: config.functions,
             turn,
             answered,
             credential,
-            turn_scheduled: Cell::new(false),
-            worked: Cell::default(),
-            ended: Cell::new(false),
-        });
-        let _ = listener.set(inner.clone());
-        let _ = called.set(Rc::downgrade(&inner));
-        Ok(RedisStore { inner })
+        };
+        let core = Rc::new(StoreCore::new(parts, settings));
+        let _ = woken.set(core.clone());
+        let _ = called.set(Rc::downgrade(&core));
+        Ok(RedisStore { core })
     }
 
-    /// Takes over the fields of the store `store`: of another one that shares this connection, or
-    /// those that the app has changed. Throws as the constructor does.
+    /// Sets the fields of the store `store`: of another one that shares this connection, or those that
+    /// the app has changed. Throws as the constructor does.
     #[napi(catch_unwind)]
     pub fn configure(&self, env: &Env, store: u32, fields: Unknown) -> napi::Result<()> {
-        let settings = Settings::read(env, &self.inner.host, &fields)
-            .map_err(napi::Error::from_unknown_without_coercion)?;
-        let mut all = self.inner.settings.borrow_mut();
-        all.insert(store, Rc::new(settings));
+        let settings = Settings::read(env, &self.core.callbacks, &fields).map_err(thrown)?;
+        self.core.configure(store, settings);
         Ok(())
     }
 
     /// Forgets the fields of a store that does not use this connection any more.
     #[napi(catch_unwind)]
     pub fn forget(&self, store: u32) {
-        self.inner.settings.borrow_mut().remove(&store);
+        self.core.forget(store);
     }
 
-    /// Takes `count` calls of the face; see `calls.rs`. `now` is `Date.now()` by the app's own clock.
+    /// Sends a batch of `count` calls; see `decode_calls.rs`. `now` is `Date.now()` by the app's own
+    /// clock.
     #[napi(catch_unwind)]
     pub fn send<'e>(
         &self,
@@ -223,44 +155,45 @@ impl RedisStore {
         now: f64,
     ) -> napi::Result<()> {
         let batch = (count as usize, &numbers, &text, &others);
-        self.inner
-            .send(env, batch, Clock::new(now))
-            .map_err(napi::Error::from_unknown_without_coercion)
+        self.core.send(env, batch, Clock::new(now)).map_err(thrown)
     }
 
-    /// Starts a sweep over the keyspace; see `calls.rs` for its number. The face hears what it finds
-    /// under the number that it gives.
+    /// Starts a scan over the keyspace; see `crossing.rs` for its number. Its results come under `id`.
     #[napi(catch_unwind)]
-    pub fn sweep(&self, env: &Env, id: u32, purpose: u32, store: u32, now: f64) {
-        let settings = self.inner.settings.borrow().get(&store).cloned();
-        let clock = Clock::new(now);
-        match settings.and_then(|settings| codec::sweep(&settings, id, purpose, clock)) {
-            Some(sweep) => self.inner.sweep(env, sweep),
-            None => self
-                .inner
-                .host
-                .swept(env, id, Err(StoreError::internal("the scan"))),
+    pub fn scan(&self, env: &Env, id: u32, number: u32, store: u32, now: f64) {
+        let request = self
+            .core
+            .settings(store)
+            .and_then(|settings| decode_scan(&settings, id, number, Clock::new(now)));
+        match request {
+            Some(request) => self.core.scan(env, request),
+            None => {
+                let error = StoreError::internal("the scan");
+                self.core.callbacks.scan_end(env, id, Err(error));
+            }
         }
     }
 
-    /// Closes the connection. Pending calls reject with `ECLOSED`; the face hears when it is done.
+    /// Closes the connection. Pending calls reject with `ECLOSED`; JS is told the end.
     #[napi(catch_unwind)]
     pub fn close(&self, env: &Env) {
-        if !self.inner.closing.replace(true) {
-            self.inner.wait(env, 1);
-            self.inner.handle.close(Closing::Now);
-        }
+        self.core.close(env);
     }
 
-    /// Those of these names that no option has, each with the option that was meant, if that can be
-    /// told.
+    /// Closes the connection when everything pending is answered. No call may follow.
+    #[napi(catch_unwind)]
+    pub fn retire(&self) {
+        self.core.handle.close(Closing::WhenIdle);
+    }
+
+    /// Returns the names that are no option, each with the option that was probably meant.
     #[napi(catch_unwind)]
     pub fn unknown_options(names: Vec<String>) -> Vec<(String, Option<&'static str>)> {
         unknown_options(names)
     }
 
-    /// The milliseconds a session has to live, by the same rules as for `set`; none or fewer where
-    /// its time is over, Infinity for ever. Throws what `set` rejects with.
+    /// Returns the milliseconds that a session has to live, by the same rules as for `set`: 0 if its
+    /// time is over, Infinity if it never ends. Throws what `set` rejects with.
     #[napi(catch_unwind)]
     pub fn expires_in<'e>(
         &self,
@@ -269,37 +202,30 @@ impl RedisStore {
         ttl: Unknown<'e>,
         now: f64,
     ) -> napi::Result<f64> {
-        match lifetime::expiry(env, &self.inner.host, &expires, &ttl, now) {
+        match lifetime::expiry(env, &self.core.callbacks, &expires, &ttl, now) {
             Ok(Expiry::In(ms)) => Ok(ms as f64),
             Ok(Expiry::Never) => Ok(f64::INFINITY),
             Ok(Expiry::Past) => Ok(0.0),
-            Err(error) => Err(napi::Error::from_unknown_without_coercion(error)),
+            Err(error) => Err(thrown(error)),
         }
     }
 
-    /// Throws where a payload is neither a string nor a Buffer.
+    /// Throws if a payload is neither a string nor a Buffer.
     #[napi(catch_unwind)]
     pub fn check_payload<'e>(&self, env: &'e Env, payload: Unknown<'e>) -> napi::Result<()> {
-        lifetime::check_payload(env, &self.inner.host, &payload)
-            .map_err(napi::Error::from_unknown_without_coercion)
-    }
-
-    /// Closes the connection once what is pending is answered; nothing may be asked from now on.
-    #[napi(catch_unwind)]
-    pub fn retire(&self) {
-        self.inner.handle.close(Closing::WhenIdle);
+        lifetime::check_payload(env, &self.core.callbacks, &payload).map_err(thrown)
     }
 
     /// What messages call the server.
     #[napi(getter, catch_unwind)]
     pub fn server(&self) -> String {
-        self.inner.handle.server().to_string()
+        self.core.handle.server().to_string()
     }
 
     /// `connecting`, `ready`, `reconnecting` or `closed`.
     #[napi(getter, catch_unwind)]
     pub fn status(&self) -> &'static str {
-        match self.inner.handle.status() {
+        match self.core.handle.status() {
             Status::Connecting => "connecting",
             Status::Ready => "ready",
             Status::Reconnecting => "reconnecting",
@@ -308,349 +234,29 @@ impl RedisStore {
     }
 }
 
-/// A JS function that calls `call` on the store, as long as there is one.
-fn calling<const N: usize>(
-    env: &Env,
-    name: &str,
-    store: &Rc<OnceCell<Weak<Inner>>>,
-    call: impl for<'c> Fn(&Inner, &'c Env, [Unknown<'c>; N]) + 'static,
-) -> napi::Result<Held> {
-    let store = store.clone();
-    raw::function(env, name, move |env, arguments| {
-        if let Some(inner) = store.get().and_then(Weak::upgrade) {
-            call(&inner, env, arguments);
-        }
-    })
-}
-
 impl Drop for RedisStore {
     /// Nobody can call the store any more; what is pending is still answered.
     fn drop(&mut self) {
-        self.inner.handle.close(Closing::WhenIdle);
+        self.core.handle.close(Closing::WhenIdle);
     }
 }
 
-impl Drop for Inner {
-    /// The doorbell is gone: at the end of the store, or with its environment.
-    fn drop(&mut self) {
-        self.handle.close(Closing::Now);
-    }
+/// Makes napi throw a JS value.
+fn thrown(error: Unknown) -> napi::Error {
+    napi::Error::from_unknown_without_coercion(error)
 }
 
-impl Inner {
-    /// Sends a batch of calls.
-    fn send<'e>(
-        &self,
-        env: &'e Env,
-        batch: (usize, &Unknown<'e>, &Unknown<'e>, &Unknown<'e>),
-        clock: Clock,
-    ) -> Try<'e, ()> {
-        let Handed { made, failed } = codec::read(env, &self.settings.borrow(), clock, batch)?;
-        self.wait(env, made.len() + failed.len());
-        for (id, error) in failed {
-            self.fail(env, id, &error);
+/// Makes a JS function that calls `call` on the store, as long as there is one.
+fn function_of<const N: usize>(
+    env: &Env,
+    name: &str,
+    store: &Rc<OnceCell<Weak<StoreCore>>>,
+    call: impl for<'c> Fn(&StoreCore, &'c Env, [Unknown<'c>; N]) + 'static,
+) -> napi::Result<JsRef> {
+    let store = store.clone();
+    raw::function(env, name, move |env, arguments| {
+        if let Some(core) = store.get().and_then(Weak::upgrade) {
+            call(&core, env, arguments);
         }
-        match self.handle.send(made, clock.read.into()) {
-            Ok(()) => {}
-            Err(Refused::Closed(calls)) => {
-                for (id, name, _) in calls {
-                    self.fail(env, id, &StoreError::closed(name));
-                }
-            }
-            Err(Refused::HandedBack(calls)) => {
-                for (id, _, command) in calls {
-                    self.give_back(env, id, &command, self.handle.limits().command);
-                }
-            }
-        }
-        self.rest(env);
-        Ok(())
-    }
-
-    fn sweep(&self, env: &Env, sweep: ScanRequest) {
-        self.wait(env, 1);
-        let id = sweep.id;
-        if let Err(error) = self.handle.scan(sweep) {
-            self.swept(env, id, Err(error));
-        }
-    }
-
-    /// So much more waits for an answer; the first of it keeps the process alive.
-    fn wait(&self, env: &Env, more: usize) {
-        let waiting = self.waiting.get();
-        if waiting == 0 && more > 0 {
-            self.bell.hold_process(env, true);
-        }
-        self.waiting.set(waiting + more);
-    }
-
-    fn answered_one(&self) {
-        self.waiting.set(self.waiting.get().saturating_sub(1));
-    }
-
-    /// Lets the process go where nothing waits any more.
-    fn rest(&self, env: &Env) {
-        if self.waiting.get() == 0 {
-            self.bell.hold_process(env, false);
-        }
-    }
-
-    /// Takes in what the I/O thread has to tell, a share at once, for as long as a turn may take.
-    fn hear(&self, env: &Env) {
-        let worked_before = self.worked.get();
-        if worked_before > TURN {
-            return; // `turn` is asked for, and goes on.
-        }
-        let started = Instant::now();
-        let (mut share, more) = self.completions.drain();
-        let mut answers = self.answers.take();
-        let mut unmeasured = 0;
-        while let Some(news) = share.pop_front() {
-            unmeasured += news.size();
-            if let Event::Answer(id, Ok(reply)) = news {
-                self.answer(env, id, reply, &mut answers);
-            } else {
-                // What is told comes in its order.
-                answers.settle(env, &self.host);
-                raw::scoped(env, |env| self.take_in(env, news));
-            }
-            let is_measured = unmeasured > WORK_UNMEASURED;
-            if is_measured || share.is_empty() || answers.is_full() {
-                answers.settle(env, &self.host);
-            }
-            if !is_measured && !share.is_empty() {
-                continue;
-            }
-            unmeasured = 0;
-            self.worked.set(worked_before + started.elapsed());
-            if self.worked.get() > TURN / 2 {
-                self.ask_for_turn(env);
-            }
-            if self.worked.get() > TURN && (more || !share.is_empty()) {
-                self.completions.put_back(share);
-                self.answers.set(answers);
-                return;
-            }
-        }
-        self.answers.set(answers);
-        if more {
-            self.bell.ring();
-        }
-        self.rest(env);
-    }
-
-    /// Takes in news that are no answer to a call, or the error that it is answered with.
-    fn take_in(&self, env: &Env, news: Event) {
-        match news {
-            Event::Answer(id, Err(error)) => self.fail(env, id, &error),
-            Event::Answer(id, Ok(_)) => self.fail(env, id, &StoreError::internal("the call")),
-            Event::HandedBack(id, call) => {
-                let left = call
-                    .deadline
-                    .into_std()
-                    .saturating_duration_since(Instant::now());
-                self.give_back(env, id, &call.command, left);
-            }
-            Event::ClientCommands(commands) => self.ask(env, commands),
-            Event::Credential(place, answering) => self.ask_credential(env, place, answering),
-            // The end comes after what was put off before it.
-            Event::ScanChunk(..) | Event::ScanEnd(..) | Event::End => {
-                self.put_off.borrow_mut().push_back(news);
-                self.ask_for_turn(env);
-            }
-            Event::Status(Status::Ready) => self.emit(env, "ready"),
-            Event::Status(Status::Reconnecting) => self.emit(env, "reconnecting"),
-            Event::Status(_) => {}
-            Event::ConnectFailed(error) => self.failed(env, &error),
-        }
-    }
-
-    /// Has [`Inner::turn`] called when the event loop has turned.
-    fn ask_for_turn(&self, env: &Env) {
-        if !self.turn_scheduled.replace(true) {
-            self.host.later(env, &self.turn);
-        }
-    }
-
-    /// The event loop has turned: goes on with a sweep's records, and with what was left unheard.
-    fn turn(&self, env: &Env) {
-        self.turn_scheduled.set(false);
-        let paused = self.worked.replace(Duration::ZERO) > TURN;
-        let put_off = self.put_off.borrow_mut().pop_front();
-        match put_off {
-            Some(Event::ScanChunk(id, part)) => self.collect(env, id, part),
-            Some(Event::ScanEnd(id, swept)) => self.swept(env, id, swept),
-            Some(Event::End) => self.end(env),
-            Some(_) | None => {}
-        }
-        if !self.put_off.borrow().is_empty() {
-            self.ask_for_turn(env);
-        }
-        if paused {
-            self.hear(env);
-        } else {
-            self.rest(env);
-        }
-    }
-
-    /// Adds a call's answer to those that are to be settled. Nothing that goes wrong here reaches its
-    /// neighbours.
-    fn answer(&self, env: &Env, id: CallId, reply: Reply, answers: &mut Answers) {
-        // Only the text of a session is anything to go wrong over.
-        let added = StoreError::guard("get", || {
-            answers.add(id, reply);
-            Ok(())
-        });
-        if let Err(error) = added {
-            return self.fail(env, id, &error);
-        }
-        self.answered_one();
-    }
-
-    fn fail(&self, env: &Env, id: CallId, error: &StoreError) {
-        self.answered_one();
-        self.host.fail(env, id, error);
-    }
-
-    /// The connection was lost under a call: the face has the app's client carry it out.
-    fn give_back(&self, env: &Env, id: CallId, command: &Command, left: Duration) {
-        self.answered_one();
-        self.host.give_back(env, id, left, command);
-    }
-
-    /// Has the app's client carry out a sweep's commands.
-    fn ask(&self, env: &Env, mut asked: ClientCommands) {
-        let Some(client) = &self.client else {
-            return;
-        };
-        let id = self.asks.get();
-        self.asks.set(id.wrapping_add(1));
-        let (name, commands) = (asked.name, take(&mut asked.commands));
-        // First kept, then asked: a client may answer at once.
-        self.asked.borrow_mut().insert(id, asked);
-        client.ask(env, id, name, &commands, &self.answered);
-    }
-
-    /// The app's client has carried out a sweep's commands: `error` is what went wrong, as the face
-    /// says it, where something did.
-    fn answered<'e>(&self, env: &'e Env, [id, error, replies]: [Unknown<'e>; 3]) {
-        let asked = self.asked.borrow_mut().remove(&(raw::number(&id) as u32));
-        let Some(asked) = asked else {
-            return;
-        };
-        let answer = match raw::kind(&error) {
-            ValueType::Object => Err(self.host.reason(env, &error)),
-            _ => match client::reply(env, &replies) {
-                Ok(redis::Value::Array(values)) => Ok(values),
-                _ => Err(StoreError::unexpected(asked.name, CLIENT_SERVER)),
-            },
-        };
-        let _ = asked.reply.send(answer); // The scan may be gone.
-    }
-
-    /// Asks a function of the app's for a user's name or password.
-    fn ask_credential(&self, env: &Env, place: usize, answering: CredentialReply) {
-        let Some(function) = self.functions.get(place) else {
-            return;
-        };
-        let id = self.questions.get();
-        self.questions.set(id.wrapping_add(1));
-        {
-            let mut waiting = self.answering.borrow_mut();
-            // A function may never answer; who has asked it has given up by then.
-            waiting.retain(|_, answering| !answering.is_closed());
-            waiting.insert(id, answering);
-        }
-        self.host
-            .ask_credential(env, function, id, &self.credential);
-    }
-
-    /// A function has given a user's name or password, or the face says what became of it instead.
-    fn credential<'e>(&self, env: &'e Env, [id, given, said]: [Unknown<'e>; 3]) {
-        let answering = self
-            .answering
-            .borrow_mut()
-            .remove(&(raw::number(&id) as u32));
-        let Some(answering) = answering else {
-            return;
-        };
-        let text = |value| raw::text(env, value).unwrap_or_default();
-        let answer = match (raw::kind(&said), raw::kind(&given)) {
-            (ValueType::String, _) => Err(text(&said)),
-            (_, ValueType::String) => Ok(Some(text(&given))),
-            _ => Ok(None),
-        };
-        let _ = answering.send(answer); // Nobody may wait for it any more.
-    }
-
-    /// Takes in a part of a sweep, or as much of it as a turn may take.
-    fn collect(&self, env: &Env, id: CallId, mut part: Chunk) {
-        let started = Instant::now();
-        let mut found = self.found.take();
-        while !part.records.is_empty() && started.elapsed() < TURN {
-            while let Some(record) = part.records.pop_front() {
-                // Only the text of a session is anything to go wrong over.
-                if let Err(error) = found.add(record) {
-                    let Unadded { sid, error } = error;
-                    raw::scoped(env, |env| self.host.corrupt(env, id, &sid, &error));
-                }
-                if found.is_full() {
-                    break;
-                }
-            }
-            raw::scoped(env, |env| found.hand_over(env, &self.host, id));
-        }
-        self.found.set(found);
-        if !part.records.is_empty() {
-            self.put_off
-                .borrow_mut()
-                .push_front(Event::ScanChunk(id, part));
-        }
-    }
-
-    fn swept(&self, env: &Env, id: CallId, swept: Result<Option<usize>, StoreError>) {
-        self.answered_one();
-        if swept.is_err() && self.handle.has_handed_back() {
-            return self.host.give_back_sweep(env, id);
-        }
-        raw::scoped(env, |env| self.host.swept(env, id, swept));
-    }
-
-    /// The I/O thread is done with this store: nothing pending can be answered any more.
-    fn end(&self, env: &Env) {
-        if self.ended.replace(true) {
-            return;
-        }
-        self.asked.borrow_mut().clear();
-        self.answering.borrow_mut().clear();
-        self.put_off.borrow_mut().clear();
-        self.waiting.set(0);
-        self.host.end(env, self.handle.has_handed_back());
-        self.emit(env, "end");
-        self.bell.remove();
-    }
-
-    /// Tells the face, for which an attempt may have been the first, that it has failed.
-    fn failed(&self, env: &Env, error: &ConnectError) {
-        if let Ok(reason) = raw::string(env, error.reason.as_bytes()) {
-            self.host.emit(env, [raw::value(env, "failed"), reason]);
-        }
-    }
-
-    fn emit(&self, env: &Env, event: &str) {
-        self.host.emit(env, [raw::value(env, event)]);
-    }
-}
-
-impl Settings {
-    /// Whether `get` and `all` ask for the key's true expiry: only where it follows the cookie.
-    pub fn true_expiry(&self) -> TrueExpiry {
-        if self.ttl_is_function || self.disable_ttl {
-            TrueExpiry::Unasked
-        } else if self.json {
-            TrueExpiry::InText
-        } else {
-            TrueExpiry::Beside
-        }
-    }
+    })
 }

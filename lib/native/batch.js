@@ -1,0 +1,151 @@
+"use strict";
+
+// Calls on their way to the native RedisStore (src/napi/store.rs): the calls of one run of JS cross
+// together, because to cross for each call costs more than all else that a call needs.
+
+const {
+  methods: METHODS,
+  scans: SCANS,
+  perCall: PER_CALL,
+  other: OTHER,
+} = require("./crossing.js");
+
+/** Calls, and characters of text, that are sent before the JS that runs has ended. */
+const MAX_CALLS = 256;
+const MAX_TEXT = 256 * 1024;
+
+const resolved = Promise.resolve();
+
+class Batch {
+  /**
+   * @param {object} native the native RedisStore, which knows its first store by the number 0
+   * @param {import("./pending-calls.js").PendingCalls} pending
+   */
+  constructor(native, pending) {
+    this.native = native;
+    this.pending = pending;
+    /** The calls that are not sent yet. */
+    this.count = 0;
+    this.numbers = new Float64Array(PER_CALL * MAX_CALLS);
+    this.text = "";
+    this.others = undefined;
+    this.handOver = () => this.flush();
+  }
+
+  /** Sets the fields of a store. Throws as the constructor does. */
+  configure(caller, fields) {
+    this.flush();
+    this.native.configure(caller.number, fields);
+  }
+
+  /** A store is done with this connection, which others go on using. */
+  leave(caller, isAtOnce) {
+    this.flush();
+    if (isAtOnce) this.pending.leave(caller);
+    this.native.forget(caller.number);
+  }
+
+  /** Starts a scan over the keyspace. */
+  scan(caller, name, isJson) {
+    this.flush();
+    const { scans } = this.pending;
+    return new Promise((resolve, reject) => {
+      const isList = name === "ids" || name === "all";
+      const id = scans.add({ caller, name, resolve, reject, isJson, isList });
+      this.native.scan(id, SCANS.indexOf(name), caller.number, Date.now());
+    });
+  }
+
+  /** Resolves to null when the connection is closed; what is pending rejects. */
+  close() {
+    this.flush();
+    return new Promise((resolve) => {
+      const { closers } = this.pending;
+      if (closers === undefined) {
+        resolve(null);
+        return;
+      }
+      closers.push(resolve);
+      this.native.close();
+    });
+  }
+
+  /** Closes the connection once what is pending is answered. */
+  retire() {
+    this.flush();
+    this.native.retire();
+  }
+
+  /**
+   * Adds a call to the batch.
+   * @param {import("./pending-calls.js").Caller} caller
+   * @param {import("../client/client-calls.js").Bounds} bounds
+   * @param {number} method of `METHODS`
+   * @param {number} command of `commands` in crossing.js
+   * @param {number} ms milliseconds to live
+   * @param {(session: unknown) => unknown} [handOut] makes the answer of the session that is read;
+   *   without it, the answer is a record
+   */
+  call(caller, bounds, method, command, sid, value, ms, handOut) {
+    const bytes = sid.length + (value === undefined ? 0 : value.length);
+    return new Promise((resolve, reject) => {
+      const { pending, numbers } = this;
+      if (caller.length >= bounds.length || caller.bytes + bytes > bounds.bytes) {
+        const refusal = this.refusal(caller, bounds, METHODS[method], bytes);
+        if (refusal !== undefined) {
+          reject(refusal);
+          return;
+        }
+      }
+      const at = this.count * PER_CALL;
+      numbers[at] = pending.add({ caller, method, resolve, reject, handOut, bytes });
+      numbers[at + 1] = method;
+      numbers[at + 2] = command;
+      numbers[at + 3] = sid.length;
+      numbers[at + 4] = 0;
+      numbers[at + 5] = ms;
+      numbers[at + 6] = caller.number;
+      this.text += sid;
+      if (typeof value === "string") {
+        numbers[at + 4] = value.length;
+        this.text += value;
+      } else if (value !== undefined) {
+        numbers[at + 4] = OTHER;
+        this.others = [value];
+      }
+      this.count += 1;
+      // A Buffer is the app's, who may write to it as soon as this returns.
+      const isFull = this.count === MAX_CALLS || this.text.length >= MAX_TEXT;
+      if (isFull || this.others !== undefined) this.flush();
+      else if (this.count === 1) resolved.then(this.handOver);
+    });
+  }
+
+  /** Returns why a call is refused; undefined if it is not. */
+  refusal(caller, bounds, name, bytes) {
+    let what;
+    if (caller.length >= bounds.length) {
+      what = [`${caller.length} calls`, "commandsQueueMaxLength"];
+    } else if (caller.bytes > 0 && caller.bytes + bytes > bounds.bytes) {
+      what = [`calls of ${caller.bytes} bytes`, "commandsQueueMaxBytes"];
+    } else return undefined; // A single call may be as large as it is.
+    const said = `${name}: ${what[0]} wait for Redis at ${this.native.server} already, no more are taken (${what[1]})`;
+    return this.pending.failure(said, "ENOBUFS");
+  }
+
+  /** Sends the batch. */
+  flush() {
+    const { count, numbers, text, others, pending } = this;
+    if (count === 0) return;
+    this.count = 0;
+    this.text = "";
+    this.others = undefined;
+    try {
+      this.native.send(count, numbers, text, others, Date.now());
+    } catch (error) {
+      for (let n = 0; n < count; n += 1) pending.giveUp(numbers[n * PER_CALL], error);
+    }
+  }
+}
+
+module.exports = { Batch };

@@ -1,0 +1,6 @@
+"use strict";
+
+// What both sides of the crossing agree on, from src/napi/crossing.rs: the numbers that stand for
+// methods, commands and scans, and the layout of a batch.
+
+module.exports = require("../addon/load.js").crossing();

@@ -1,0 +1,135 @@
+//! Calls as JS hands them over (`lib/native/pending-calls.js`): many at once, their numbers in one array
+//! and their strings in one string. To cross between JS and native code for each call costs more than
+//! all else that a call needs.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use napi::{Env, Unknown};
+
+use crate::error::StoreError;
+use crate::io::call::NewCall;
+use crate::io::event::CallId;
+use crate::io::scan_request::ScanRequest;
+use crate::napi::crossing::{
+    DEL, GET, METHODS, OTHER, PER_CALL, PERSIST, PEXPIRE, SCANS, SET, SET_XX,
+};
+use crate::napi::lifetime;
+use crate::napi::options::settings::Settings;
+use crate::napi::raw::{self, JsResult, Text};
+use crate::session::clock::Clock;
+use crate::session::command::{Command, Expiry};
+
+/// The calls of a batch.
+#[derive(Default)]
+pub struct Decoded {
+    pub calls: Vec<NewCall>,
+    /// The calls that cannot be made, because of a bug of ours: JS has checked what the app gives.
+    pub failed: Vec<(CallId, StoreError)>,
+}
+
+/// Decodes `count` calls of the stores that share a connection. `others` are the values that are no
+/// strings.
+pub fn decode_calls<'e>(
+    env: &'e Env,
+    stores: &HashMap<u32, Rc<Settings>>,
+    clock: Clock,
+    (count, numbers, text, others): (usize, &Unknown<'e>, &Unknown<'e>, &Unknown<'e>),
+) -> JsResult<'e, Decoded> {
+    let numbers = raw::numbers(env, numbers, count * PER_CALL)?;
+    let lengths = numbers.chunks_exact(PER_CALL).map(|n| n[3] + n[4].max(0.0));
+    let mut text = Text::read(env, text, lengths.sum::<f64>() as usize)?;
+    let mut others = raw::elements(env, others).unwrap_or_default().into_iter();
+    let mut last = (0, stores.get(&0));
+    let mut decoded = Decoded::default();
+    decoded.calls.reserve(count);
+    for numbers in numbers.chunks_exact(PER_CALL) {
+        let name = METHODS.get(numbers[1] as usize).copied();
+        let name = name.unwrap_or_default();
+        let length = |at: usize| numbers[at] as usize;
+        let store = numbers[6] as u32;
+        // Most of a batch is of one store.
+        if last.0 != store {
+            last = (store, stores.get(&store));
+        }
+        let settings = last.1;
+        let prefix = settings.map_or(&[][..], |settings| &settings.prefix);
+        let key = StoreError::guard(name, || Ok(lifetime::key(prefix, &text.take(length(3)))));
+        let value = if numbers[4] == OTHER {
+            let other = others.next().unwrap_or_else(|| raw::undefined(env));
+            raw::buffer_bytes(env, &other)
+        } else {
+            Some(text.take(length(4)).into_owned())
+        };
+        let command = key.and_then(|key| {
+            settings
+                .zip(value)
+                .and_then(|(settings, value)| {
+                    command(settings, clock, numbers[2], key, value, numbers[5])
+                })
+                .ok_or_else(|| StoreError::internal(name))
+        });
+        let id = numbers[0] as CallId;
+        match command {
+            Ok(command) => decoded.calls.push((id, name, command)),
+            Err(error) => decoded.failed.push((id, error)),
+        }
+    }
+    Ok(decoded)
+}
+
+/// The command of a number; `None` of an unknown one.
+fn command(
+    settings: &Settings,
+    clock: Clock,
+    number: f64,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    ms: f64,
+) -> Option<Command> {
+    // Beyond i64 it saturates; Redis refuses what is beyond its own range with an error.
+    let ms = ms.is_finite().then_some(ms as i64);
+    Some(match number as u32 {
+        GET => Command::Get {
+            key,
+            expiry: settings.true_expiry(),
+            clock,
+        },
+        SET | SET_XX => Command::Set {
+            key,
+            value,
+            expires_in: ms,
+            only_existing: number as u32 == SET_XX,
+        },
+        PEXPIRE => Command::Touch {
+            key,
+            expiry: Expiry::In(ms?),
+        },
+        PERSIST => Command::Touch {
+            key,
+            expiry: Expiry::Never,
+        },
+        DEL => Command::Destroy { key },
+        _ => return None,
+    })
+}
+
+/// The scan of a number; `None` of an unknown one.
+pub fn decode_scan(
+    settings: &Settings,
+    id: CallId,
+    number: u32,
+    clock: Clock,
+) -> Option<ScanRequest> {
+    let &(name, kind) = SCANS.get(number as usize)?;
+    Some(ScanRequest {
+        id,
+        name,
+        kind,
+        prefix: settings.prefix.clone(),
+        client_prefix: settings.client_prefix.clone(),
+        count: settings.scan_count,
+        true_expiry: settings.true_expiry(),
+        clock,
+    })
+}

@@ -1,0 +1,82 @@
+//! What an app may change on a living store: connect-redis's public fields.
+
+use napi::{Env, Unknown, ValueType};
+
+use crate::napi::callbacks::JsCallbacks;
+use crate::napi::options::reader::Reader;
+use crate::napi::raw::{self, JsResult};
+use crate::session::true_expiry::TrueExpiry;
+
+/// The fields of one store.
+pub struct Settings {
+    /// `"sess:"` if the app gives none.
+    pub prefix: Vec<u8>,
+    /// What the app's client puts before every key by itself, if it carries the commands.
+    pub client_prefix: Vec<u8>,
+    /// `None` while the app has not set it.
+    pub scan_count: Option<u32>,
+    /// Whether sessions are JSON. If the app has a serializer of its own, JS calls it, and texts cross
+    /// here as they are.
+    pub json: bool,
+    /// Whether `ttl` is a function of the session.
+    pub ttl_is_function: bool,
+    pub disable_ttl: bool,
+}
+
+impl Settings {
+    /// Reads the fields. JS has filled in connect-redis's defaults. The value of `ttl` is checked when it
+    /// is used.
+    pub fn read<'e>(
+        env: &'e Env,
+        callbacks: &JsCallbacks,
+        fields: &Unknown<'e>,
+    ) -> JsResult<'e, Settings> {
+        let reader = Reader {
+            env,
+            callbacks,
+            functions: None,
+        };
+        let prefix = raw::get(env, fields, c"prefix")?;
+        if raw::kind(&prefix) != ValueType::String {
+            return Err(reader.wrong("prefix", "a string", &prefix));
+        }
+        let scan_count = raw::get(env, fields, c"scanCount")?;
+        let scan_count = match raw::kind(&scan_count) {
+            ValueType::Undefined => None,
+            ValueType::Number
+                if (1.0..=f64::from(u32::MAX)).contains(&raw::number(&scan_count)) =>
+            {
+                Some(raw::number(&scan_count) as u32)
+            }
+            _ => return Err(reader.wrong("scanCount", "a positive number", &scan_count)),
+        };
+        // JS uses it; here it is only checked.
+        reader.flag(fields, "disableTouch")?;
+        let ttl = raw::get(env, fields, c"ttl")?;
+        let ttl_is_function = raw::kind(&ttl) == ValueType::Function;
+        let client_prefix = reader.option(fields, "clientPrefix")?;
+        Ok(Settings {
+            prefix: raw::string_bytes(env, &prefix, 32)?,
+            client_prefix: match raw::kind(&client_prefix) {
+                ValueType::String => raw::string_bytes(env, &client_prefix, 32)?,
+                _ => Vec::new(),
+            },
+            scan_count,
+            json: reader.flag(fields, "json")?,
+            ttl_is_function,
+            disable_ttl: reader.flag(fields, "disableTTL")?,
+        })
+    }
+
+    /// What `get` and `all` do with the key's true expiry, which only follows the cookie if neither a
+    /// `ttl` function nor `disableTTL` decides.
+    pub fn true_expiry(&self) -> TrueExpiry {
+        if self.ttl_is_function || self.disable_ttl {
+            TrueExpiry::Unasked
+        } else if self.json {
+            TrueExpiry::InText
+        } else {
+            TrueExpiry::Beside
+        }
+    }
+}
