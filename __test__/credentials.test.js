@@ -250,8 +250,11 @@ describe("at the end", () => {
       `import { setFlagsFromString } from "node:v8";
        import { runInNewContext } from "node:vm";
        import { RedisStore } from "connect-redis-rs";
-       setFlagsFromString("--expose-gc");
-       const gc = runInNewContext("gc");
+       const openGc = () => {
+         setFlagsFromString("--expose-gc");
+         return runInNewContext("gc");
+       };
+       const gc = globalThis.Bun ? () => Bun.gc(true) : openGc();
        const { URL: url } = process.env;
        const give = async () => "sesame";
        const collected = new Promise((resolve) => {
