@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use arbitrary::Unstructured;
 use connect_redis_rs_fuzz::redis::Batch;
-use connect_redis_rs_fuzz::redis::resp::{Parser, Said};
-use connect_redis_rs_fuzz::redis::slots::{Redirect, SLOTS, read_layout, redirect};
+use connect_redis_rs_fuzz::redis::resp::{Parser, Frame};
+use connect_redis_rs_fuzz::redis::slots::{Redirect, SLOTS, read_slot_map, redirect};
 use connect_redis_rs_fuzz::session::command::{Clock, Command, Expiry, Reply, TrueExpiry};
 use connect_redis_rs_fuzz::values::{any, put_key};
 use connect_redis_rs_fuzz::{check, json};
@@ -92,7 +92,7 @@ fn places(value: &Value) {
             Some(Redirect::Ask(node)) => assert!(!node.host.is_empty()),
         }
     }
-    if let Some(layout) = read_layout(value, "asked") {
+    if let Some(layout) = read_slot_map(value, "asked") {
         assert!(!layout.0.is_empty());
         for (from, to, node) in layout.0 {
             assert!(from <= to && usize::from(to) < SLOTS && !node.host.is_empty());
@@ -196,14 +196,14 @@ fn resp(stream: &[u8]) -> Vec<Value> {
     as_the_crate_does(stream, &said);
     said.into_iter()
         .filter_map(|said| match said {
-            Said::Reply(value) => Some(value),
-            Said::Push(_) => None,
+            Frame::Reply(value) => Some(value),
+            Frame::Push(_) => None,
         })
         .collect()
 }
 
 /// What is said in a stream that comes in pieces, up to what is not RESP, and whether all is.
-fn said_in<'s>(pieces: impl Iterator<Item = &'s [u8]>) -> (Vec<Said>, bool) {
+fn said_in<'s>(pieces: impl Iterator<Item = &'s [u8]>) -> (Vec<Frame>, bool) {
     let mut parser = Parser::default();
     let (mut input, mut all) = (Vec::new(), Vec::new());
     for piece in pieces {
@@ -235,7 +235,7 @@ fn any_pieces(mut stream: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Panics unless what the redis crate reads is what is read here.
-fn as_the_crate_does(mut stream: &[u8], said: &[Said]) {
+fn as_the_crate_does(mut stream: &[u8], said: &[Frame]) {
     let mut parser = redis::Parser::new();
     let mut said = said.iter();
     while let Ok(theirs) = parser.parse_value(&mut stream) {
@@ -243,7 +243,7 @@ fn as_the_crate_does(mut stream: &[u8], said: &[Said]) {
             // By the specification there is none without a kind.
             Value::Push { data, .. } if data.is_empty() => return,
             Value::Push { data, .. } if !data.iter().any(has_push) => match said.next() {
-                Some(Said::Push(ours)) => {
+                Some(Frame::Push(ours)) => {
                     let data: Vec<Value> = data.into_iter().map(without_attributes).collect();
                     assert_eq!(shown(&ours[1..]), shown(&data));
                 }
@@ -252,7 +252,7 @@ fn as_the_crate_does(mut stream: &[u8], said: &[Said]) {
             // There it is within nothing.
             theirs if has_push(&theirs) => return,
             theirs => match said.next() {
-                Some(Said::Reply(ours)) => {
+                Some(Frame::Reply(ours)) => {
                     assert_eq!(shown(&[ours]), shown(&[without_attributes(theirs)]));
                 }
                 other => panic!("{theirs:?} is read as {other:?}"),

@@ -20,7 +20,7 @@ use crate::io::lane::LaneId;
 use crate::io::scan::Sweep;
 use crate::io::supervisor;
 use crate::napi::raw::Doorbell;
-use crate::redis::{Answering, Transport};
+use crate::redis::{CredentialReply, Topology};
 use crate::session::command::{Command, Reply};
 
 /// The fewest news the JS thread takes at once, where there are so many.
@@ -167,7 +167,7 @@ pub enum News {
     /// Commands of a sweep that the app's client is to carry.
     Ask(Box<Call>),
     /// An attempt to connect needs what a function of the app's gives, by its place.
-    Credential(usize, Answering),
+    Credential(usize, CredentialReply),
     Status(Status),
     /// A call that the connection was lost under, for another to carry it until its deadline.
     GivenBack(CallId, Box<GivenBack>),
@@ -485,12 +485,12 @@ impl Engine {
     /// Starts to connect, on the I/O thread. The error says why that thread cannot run.
     /// With `gives_back` a lost connection is the end: see [`News::GivenBack`].
     pub fn start(
-        transport: Transport,
+        transport: Topology,
         limits: Limits,
         outbox: Arc<Outbox>,
         gives_back: bool,
     ) -> Result<Engine, String> {
-        let is_cluster = matches!(transport, Transport::Cluster(_));
+        let is_cluster = matches!(transport, Topology::Cluster(_));
         let server = transport.server_name();
         let shared = Shared::new(server, limits, outbox, false, gives_back, is_cluster);
         io_thread()?.spawn(supervisor::run(shared.clone(), transport));

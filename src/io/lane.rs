@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout_at};
 use crate::error::{ConnectError, ServerName, StoreError};
 use crate::io::engine::{Call, News, Shared, Status};
 use crate::redis::cluster::slots::{Node, Redirect, redirect};
-use crate::redis::{Batch, Connection, Sender, Target, is_passing, within};
+use crate::redis::{Batch, OpenConnection, Sender, Target, is_transient, within};
 
 /// Calls that go out as one batch. More than this and the first waits for the last.
 const BATCH: usize = 1024;
@@ -40,17 +40,17 @@ const LOOK_FOR_MASTER: Duration = Duration::from_secs(1);
 /// A lane's number in its store.
 pub type LaneId = u32;
 
-type Connecting = Pin<Box<dyn Future<Output = Result<Connection, ConnectError>> + Send>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<OpenConnection, ConnectError>> + Send>>;
 
 /// Whether there is a connection.
 enum Link {
-    Up(Connection),
+    Up(OpenConnection),
     Down(Connecting),
 }
 
 /// What happens to a link.
 pub enum LinkEvent {
-    Connected(Connection),
+    Connected(OpenConnection),
     Failed(ConnectError),
     Lost,
 }
@@ -436,7 +436,7 @@ impl Lane {
                 return Some(Refusal::Redirected(to));
             }
             if matches!(error.code(), "CLUSTERDOWN" | "TRYAGAIN" | READONLY) {
-                return Some(Refusal::Unserved(said(error)));
+                return Some(Refusal::Unserved(ConnectError::from(error)));
             }
         }
         let limits = self.shared.limits;
@@ -451,13 +451,13 @@ impl Lane {
             if !waits && !self.left.is_none_or(looks) {
                 return None;
             }
-        } else if !is_passing(error.code()) {
+        } else if !is_transient(error.code()) {
             return None;
         }
         if limits.fails_at_once {
             return Some(Refusal::Told);
         }
-        self.last_error = Some(said(error));
+        self.last_error = Some(ConnectError::from(error));
         Some(Refusal::Left)
     }
 
@@ -535,14 +535,6 @@ impl Behind {
 
 /// What a replica says to a write.
 const READONLY: &str = "READONLY";
-
-/// What a server has said, as the reason why calls wait.
-fn said(error: &ServerError) -> ConnectError {
-    ConnectError {
-        code: error.code().into(),
-        reason: format!("{} {}", error.code(), error.details().unwrap_or_default()).into(),
-    }
-}
 
 /// Why a server has not carried out a command.
 enum Refusal {

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use crate::error::ConnectError;
 use crate::io::engine::{Call, To};
 use crate::io::lane::{LaneId, pause};
-use crate::redis::cluster::slots::{Layout, Node, SLOTS, slot_of};
+use crate::redis::cluster::slots::{Node, SLOTS, SlotMap, slot_of};
 use crate::redis::{self as transport, Sender, Target, within};
 
-type Looking = Pin<Box<dyn Future<Output = Result<Layout, ConnectError>> + Send>>;
+type Looking = Pin<Box<dyn Future<Output = Result<SlotMap, ConnectError>> + Send>>;
 
 /// Where a call is to go.
 pub enum Way {
@@ -26,7 +26,7 @@ pub enum Way {
 
 /// The cluster as it was when it was last looked at, and what redirections have said since.
 pub struct Cluster {
-    transport: transport::Cluster,
+    transport: transport::ClusterNodes,
     /// The lane of each slot.
     slots: Vec<Option<LaneId>>,
     masters: HashMap<Node, LaneId>,
@@ -51,7 +51,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    pub fn new(transport: transport::Cluster) -> Cluster {
+    pub fn new(transport: transport::ClusterNodes) -> Cluster {
         Cluster {
             transport,
             slots: vec![None; SLOTS],
@@ -160,7 +160,7 @@ impl Cluster {
     /// that have left a lane, with that lane.
     pub fn take_in(
         &mut self,
-        layout: Layout,
+        layout: SlotMap,
         mut lane_of: impl FnMut(&Node) -> LaneId,
     ) -> Vec<(u16, LaneId)> {
         self.masters.clear();
@@ -221,12 +221,12 @@ impl Cluster {
         let attempts = self.attempts;
         self.looking = Some(Box::pin(async move {
             pause(attempts).await;
-            within(limit, transport.layout(connected, known)).await
+            within(limit, transport.slot_map(connected, known)).await
         }));
     }
 
     /// Waits for the end of the look that is under way.
-    pub fn poll_look(&mut self, context: &mut Context) -> Poll<Result<Layout, ConnectError>> {
+    pub fn poll_look(&mut self, context: &mut Context) -> Poll<Result<SlotMap, ConnectError>> {
         let Some(looking) = &mut self.looking else {
             return Poll::Pending;
         };

@@ -18,7 +18,7 @@ use redis::{Cmd, Value};
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
-use crate::error::StoreError;
+use crate::error::{Code, StoreError};
 use crate::io::engine::{CallId, News, Part, Record, Shared, To};
 use crate::io::lane::LaneId;
 use crate::session::command::{Clock, Command, Reply, TrueExpiry};
@@ -300,7 +300,7 @@ impl Sweep {
         }
         match self.ask(shared, many("UNLINK", keys), To::Key).await {
             // connect-redis needs the right to DEL only.
-            Err(error) if &*error.code == "NOPERM" => {
+            Err(error) if error.code == Code::NoPermission => {
                 self.ask(shared, many("DEL", keys), To::Key).await?;
             }
             unlinked => drop(unlinked?),
@@ -392,7 +392,7 @@ impl Sweep {
                     records.push_back(self.record(key, Some(text), expires));
                 }
                 // Another type by now, as with MGET.
-                Err(error) if &*error.code == "WRONGTYPE" => {}
+                Err(error) if error.code == Code::WrongType => {}
                 other => drop(other?),
             }
         }

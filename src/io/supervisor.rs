@@ -19,8 +19,8 @@ use crate::error::{ConnectError, StoreError};
 use crate::io::engine::{Call, Closing, News, Shared, Status};
 use crate::io::lane::{Landed, Lane, LaneId, LinkEvent, Returned, expire, tell};
 use crate::io::routing::{Cluster, Way};
-use crate::redis::cluster::slots::{Layout, Node, Redirect};
-use crate::redis::{Target, Transport};
+use crate::redis::cluster::slots::{Node, Redirect, SlotMap};
+use crate::redis::{Target, Topology};
 use crate::session::command::Reply;
 
 /// How long the I/O thread stays awake for what comes next: see [`Watch`].
@@ -29,7 +29,7 @@ const WATCH: Duration = Duration::from_micros(100);
 const REDIRECTIONS: u8 = 16;
 
 /// Serves a store until it is closed.
-pub async fn run(shared: Arc<Shared>, transport: Transport) {
+pub async fn run(shared: Arc<Shared>, transport: Topology) {
     let _end = AnnounceEnd(shared.clone());
     let mut supervisor = Supervisor {
         shared,
@@ -39,10 +39,10 @@ pub async fn run(shared: Arc<Shared>, transport: Transport) {
         serial: 0,
     };
     match transport {
-        Transport::One(target) => {
+        Topology::Single(target) => {
             supervisor.open_lane(target, None);
         }
-        Transport::Cluster(cluster) => supervisor.cluster = Some(Cluster::new(cluster)),
+        Topology::Cluster(cluster) => supervisor.cluster = Some(Cluster::new(cluster)),
     }
     supervisor.serve().await;
 }
@@ -345,7 +345,7 @@ impl Supervisor {
     }
 
     /// Takes in how the cluster is laid out now.
-    fn looked(&mut self, looked: Result<Layout, ConnectError>) {
+    fn looked(&mut self, looked: Result<SlotMap, ConnectError>) {
         let Some(mut cluster) = self.cluster.take() else {
             return;
         };
@@ -455,7 +455,7 @@ enum Event {
     None,
     Landed(Landed),
     Link(LaneId, LinkEvent),
-    Looked(Result<Layout, ConnectError>),
+    Looked(Result<SlotMap, ConnectError>),
     Late,
 }
 

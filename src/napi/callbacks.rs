@@ -68,7 +68,7 @@ impl Host {
                 [
                     raw::value(env, error.is_invalid_argument()),
                     text(&error.message)?,
-                    text(&error.code)?,
+                    text(error.code.as_str())?,
                     cause,
                 ],
             )
@@ -84,7 +84,7 @@ impl Host {
                 .unwrap_or_default()
         };
         StoreError {
-            code: text(c"code").into(),
+            code: text(c"code").as_str().into(),
             message: text(c"message"),
             cause: None,
         }

@@ -18,7 +18,7 @@ use crate::napi::codec::{self, Answers, Found, Handed, Unadded};
 use crate::napi::lifetime;
 use crate::napi::options::{Config, Route, Settings, unknown_options};
 use crate::napi::raw::{self, Doorbell, Held, Try};
-use crate::redis::Answering;
+use crate::redis::CredentialReply;
 use crate::session::command::{Clock, Command, Expiry, Reply, TrueExpiry};
 
 /// The store behind the face (`lib/store.js`). Calls come in batches and by number, and so do their
@@ -47,7 +47,7 @@ struct Inner {
     /// The functions of the app's that give users' names and passwords.
     functions: Vec<Held>,
     /// Who waits for what they give, and how often they have been called.
-    answering: RefCell<HashMap<u32, Answering>>,
+    answering: RefCell<HashMap<u32, CredentialReply>>,
     questions: Cell<u32>,
     /// How much waits for an answer: calls, sweeps, and the close.
     waiting: Cell<usize>,
@@ -533,7 +533,7 @@ impl Inner {
     }
 
     /// Asks a function of the app's for a user's name or password.
-    fn ask_credential(&self, env: &Env, place: usize, answering: Answering) {
+    fn ask_credential(&self, env: &Env, place: usize, answering: CredentialReply) {
         let Some(function) = self.functions.get(place) else {
             return;
         };

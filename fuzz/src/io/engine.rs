@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::error::{ServerName, StoreError};
 use crate::io::lane::LaneId;
 use crate::redis::Batch;
-use crate::redis::resp::{Parser, Said};
+use crate::redis::resp::{Parser, Frame};
 use crate::session::command::{Command, Reply};
 
 pub type CallId = u32;
@@ -122,7 +122,7 @@ impl Shared {
 fn parse(mut bytes: &[u8]) -> Vec<Cmd> {
     let mut parser = Parser::default();
     let mut commands = Vec::new();
-    while let Ok(Some(Said::Reply(Value::Array(parts)))) = parser.next(&mut bytes) {
+    while let Ok(Some(Frame::Reply(Value::Array(parts)))) = parser.next(&mut bytes) {
         let mut command = Cmd::new();
         for part in parts {
             match part {

@@ -1,6 +1,6 @@
 //! Stands for `src/redis/`, of which there is what urls say, and the protocol.
 
-#[path = "../../../src/redis/resp.rs"]
+#[path = "../../../src/redis/resp/mod.rs"]
 pub mod resp;
 #[path = "../../../src/redis/cluster/slots.rs"]
 pub mod slots;

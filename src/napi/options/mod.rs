@@ -13,7 +13,7 @@ use crate::napi::callbacks::Host;
 use crate::napi::client::JsClient;
 use crate::napi::lifetime;
 use crate::napi::raw::{self, Held, Try};
-use crate::redis::{Timeouts, Transport};
+use crate::redis::{Timeouts, Topology};
 
 pub mod servers;
 
@@ -61,7 +61,7 @@ pub enum Route {
     /// One of the store's own. With `gives_back` it is given up when it is lost, as there is a client
     /// that can go on.
     Own {
-        transport: Transport,
+        transport: Topology,
         gives_back: bool,
     },
     /// That of the app's client.

@@ -6,8 +6,8 @@ use crate::io::engine::News;
 use crate::napi::options::Reader;
 use crate::napi::raw::{self, Held, Try};
 use crate::redis::{
-    Cluster, Credential, FromUrl, Login, Question, Sentinel, Server, Target, Timeouts, Tls,
-    TlsOptions, Transport,
+    ClusterNodes, Credential, CredentialFunction, Login, Sentinel, Server, ServerFromUrl, Target,
+    Timeouts, Tls, TlsOptions, Topology,
 };
 
 const DEFAULT_URL: &str = "redis://localhost:6379";
@@ -21,7 +21,7 @@ impl<'e> Reader<'e, '_> {
     /// Where the commands go. `source` is the options of the app, or what was read from its client
     /// (`lib/client/inspect.js`), which may name a server by `host` and `port`, or `path`, too. The url
     /// may say how long things may take.
-    pub fn transport(&self, source: &Unknown<'e>) -> Try<'e, (Transport, Timeouts)> {
+    pub fn transport(&self, source: &Unknown<'e>) -> Try<'e, (Topology, Timeouts)> {
         let given = |name| -> Try<'e, Option<Unknown<'e>>> {
             let value = self.option(source, name)?;
             Ok((raw::kind(&value) != ValueType::Undefined).then_some(value))
@@ -30,7 +30,7 @@ impl<'e> Reader<'e, '_> {
         let tls = self.tls(source)?;
         match (given("url")?, given("cluster")?, given("sentinel")?) {
             (url, None, None) => {
-                let FromUrl {
+                let ServerFromUrl {
                     server,
                     is_tls,
                     timeouts,
@@ -39,13 +39,13 @@ impl<'e> Reader<'e, '_> {
                     _ => self.url(url)?,
                 };
                 let server = server
-                    .log_in(&login)
-                    .call_client(self.string(source, "name")?);
+                    .with_login(&login)
+                    .with_client_name(self.string(source, "name")?);
                 let tls = self.decide_tls(tls, is_tls)?;
                 if tls.is_some() && server.is_unix() {
                     return Err(self.refuse("tls is not spoken over a Unix socket".into()));
                 }
-                Ok((Transport::One(server.with_tls(tls).into()), timeouts))
+                Ok((Topology::Single(server.with_tls(tls).into()), timeouts))
             }
             (None, Some(cluster), None) => {
                 let cluster = self.cluster(&cluster, login, tls)?;
@@ -64,7 +64,7 @@ impl<'e> Reader<'e, '_> {
         option: &Unknown<'e>,
         login: Login,
         tls: Option<Option<Tls>>,
-    ) -> Try<'e, Transport> {
+    ) -> Try<'e, Topology> {
         let nodes = self.servers("cluster", option, DEFAULT_PORT)?;
         let is_tls = nodes.iter().any(|node| node.is_tls);
         let tls = self.decide_tls(tls, is_tls)?;
@@ -79,10 +79,10 @@ impl<'e> Reader<'e, '_> {
             return Err(self.refuse("a cluster has no database but 0".into()));
         }
         let seeds = nodes.into_iter().map(|node| {
-            let server = node.server.log_in(&in_urls).log_in(&login);
+            let server = node.server.with_login(&in_urls).with_login(&login);
             server.with_tls(tls.clone())
         });
-        Ok(Transport::Cluster(Cluster {
+        Ok(Topology::Cluster(ClusterNodes {
             seeds: seeds.collect(),
         }))
     }
@@ -94,7 +94,7 @@ impl<'e> Reader<'e, '_> {
         option: &Unknown<'e>,
         login: Login,
         tls: Option<Option<Tls>>,
-    ) -> Try<'e, Transport> {
+    ) -> Try<'e, Topology> {
         if raw::kind(option) != ValueType::Object {
             return Err(self.wrong("sentinel", "an object { name, nodes }", option));
         }
@@ -108,7 +108,7 @@ impl<'e> Reader<'e, '_> {
         };
         let listed = self.option(option, "nodes")?;
         let nodes = self.servers("sentinel.nodes", &listed, DEFAULT_SENTINEL_PORT)?;
-        let has_database = |node: &FromUrl| node.server.login().database.unwrap_or(0) != 0;
+        let has_database = |node: &ServerFromUrl| node.server.login().database.unwrap_or(0) != 0;
         if nodes.iter().any(has_database) {
             return Err(self.refuse(
                 "a sentinel has no database but 0: the master's is given as the option database"
@@ -127,10 +127,10 @@ impl<'e> Reader<'e, '_> {
             None => their_tls.clone(),
         });
         let to_master = if is_own {
-            to_master.log_in(&login)
+            to_master.with_login(&login)
         } else {
             let database = login.database;
-            to_master.log_in_if_wanted(&Login {
+            to_master.with_optional_login(&Login {
                 database,
                 ..their_login.clone()
             })
@@ -138,12 +138,12 @@ impl<'e> Reader<'e, '_> {
         let nodes = nodes.into_iter().map(|node| {
             let server = node.server.with_tls(their_tls.clone());
             if is_own {
-                server.log_in(&their_login)
+                server.with_login(&their_login)
             } else {
-                server.log_in_if_wanted(&their_login)
+                server.with_optional_login(&their_login)
             }
         });
-        Ok(Transport::One(Target::from(Sentinel {
+        Ok(Topology::Single(Target::from(Sentinel {
             master,
             nodes: nodes.collect(),
             login: to_master,
@@ -171,7 +171,7 @@ impl<'e> Reader<'e, '_> {
         option: &str,
         listed: &Unknown<'e>,
         default_port: u16,
-    ) -> Try<'e, Vec<FromUrl>> {
+    ) -> Try<'e, Vec<ServerFromUrl>> {
         let Some(listed) = raw::elements(self.env, listed).filter(|listed| !listed.is_empty())
         else {
             return Err(self.wrong(
@@ -188,7 +188,12 @@ impl<'e> Reader<'e, '_> {
         Ok(servers)
     }
 
-    fn server(&self, option: &str, given: &Unknown<'e>, default_port: u16) -> Try<'e, FromUrl> {
+    fn server(
+        &self,
+        option: &str,
+        given: &Unknown<'e>,
+        default_port: u16,
+    ) -> Try<'e, ServerFromUrl> {
         match raw::kind(given) {
             ValueType::String => {
                 let text = raw::text(self.env, given)?;
@@ -232,7 +237,7 @@ impl<'e> Reader<'e, '_> {
     }
 
     /// The server of the option `url`.
-    fn url(&self, url: Option<Unknown<'e>>) -> Try<'e, FromUrl> {
+    fn url(&self, url: Option<Unknown<'e>>) -> Try<'e, ServerFromUrl> {
         let Some(url) = url else {
             return self.server_of_url("url", DEFAULT_URL);
         };
@@ -247,13 +252,13 @@ impl<'e> Reader<'e, '_> {
         self.server_of_url("url", &text)
     }
 
-    fn server_of_url(&self, option: &str, url: &str) -> Try<'e, FromUrl> {
+    fn server_of_url(&self, option: &str, url: &str) -> Try<'e, ServerFromUrl> {
         Server::from_url(url)
             .map_err(|reason| self.refuse(format!("the option {option} cannot be used: {reason}")))
     }
 
     /// A url in a list of servers, where it cannot say what is the store's.
-    fn listed_url(&self, option: &str, url: &str) -> Try<'e, FromUrl> {
+    fn listed_url(&self, option: &str, url: &str) -> Try<'e, ServerFromUrl> {
         let server = self.server_of_url(option, url)?;
         let Timeouts { command, connect } = server.timeouts;
         let of_store = command
@@ -311,7 +316,9 @@ impl<'e> Reader<'e, '_> {
                     .push(Held::new(self.env, &value)?);
                 let outbox = functions.outbox.clone();
                 let ask = move |answering| outbox.push([News::Credential(place, answering)]);
-                Ok(Some(Credential::Asked(Question::new(shown, ask))))
+                Ok(Some(Credential::Function(CredentialFunction::new(
+                    shown, ask,
+                ))))
             }
             // Not shown: it may be a secret of another type.
             _ => Err(self.refuse(format!(
@@ -404,8 +411,8 @@ impl<'e> Reader<'e, '_> {
 }
 
 /// A server of which nothing else is said.
-fn plain(server: Server) -> FromUrl {
-    FromUrl {
+fn plain(server: Server) -> ServerFromUrl {
+    ServerFromUrl {
         server,
         is_tls: false,
         timeouts: Timeouts::default(),
