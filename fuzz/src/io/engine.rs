@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::error::{ServerName, StoreError};
 use crate::io::lane::LaneId;
 use crate::redis::Batch;
-use crate::redis::resp::{Parser, Frame};
+use crate::redis::resp::{Frame, Parser};
 use crate::session::command::{Command, Reply};
 
 pub type CallId = u32;
