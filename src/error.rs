@@ -1,4 +1,8 @@
-//! The one error type of the crate: what a call rejects with, in terms an operator can act on.
+//! The errors of the crate: why a call or an attempt to connect failed, in words for an operator.
+//!
+//! Messages never hold a password, a session id or a key. A server may repeat any of them, so every
+//! text of a server that becomes a message goes through [`StoreError::server`] or
+//! [`ConnectError::from`], and the caller removes its secret with `without`.
 
 use std::error::Error as _;
 use std::fmt;
@@ -9,67 +13,201 @@ use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, ServerError};
 
-/// Why a call failed. In JS it becomes a `RedisStoreError` (or a `TypeError` for a bad argument)
-/// with `code`, `message` and, where a deeper error is known, `cause`.
-/// Neither text ever holds a password or a session id.
+/// Why a call failed. In JS it becomes a `RedisStoreError`, or a `TypeError` for an invalid argument,
+/// with `code`, `message` and, if there is an error underneath, `cause`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoreError {
-    /// The server's own word (`WRONGTYPE`, `NOAUTH`, `OOM` …), or `ECONNREFUSED`, `ETIMEDOUT`,
-    /// `ECLOSED`, `ERR_INVALID_ARG_VALUE`. Never `ENOENT`, which express-session takes for
-    /// "no such session".
-    pub code: Arc<str>,
-    /// What was tried, on which server, and what to do about it.
+    pub code: Code,
+    /// What failed, on which server, why, and what to do.
     pub message: String,
     /// The message of the error underneath.
     pub cause: Option<Arc<str>>,
 }
 
-/// Where a connection goes, as messages name it: `127.0.0.1:6379` or a socket's path.
-pub type ServerName = Arc<str>;
-
-/// Why there is no connection at this moment.
+/// Why an attempt to connect failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConnectError {
-    /// As in [`StoreError::code`].
-    pub code: Arc<str>,
+    pub code: Code,
     /// The system's or the server's own words.
     pub reason: Arc<str>,
 }
 
+/// The server that a message is about: `127.0.0.1:6379` or a socket's path.
+pub type ServerName = Arc<str>;
+
+/// Defines the codes once: their names in Rust and in JS.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// What kind of error it is: `code` in JS. Never `ENOENT`, because express-session takes that
+        /// for "no such session".
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Code {
+            $($(#[$doc])* $name,)*
+            /// Another word: the first of a Redis error, such as `WRONGTYPE`, or the code of an error
+            /// in JS.
+            Other(Arc<str>),
+        }
+
+        impl Code {
+            /// The code as JS has it.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Code::$name => $text,)*
+                    Code::Other(word) => word,
+                }
+            }
+        }
+
+        impl From<&str> for Code {
+            fn from(word: &str) -> Code {
+                match word {
+                    $($text => Code::$name,)*
+                    word => Code::Other(word.into()),
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    // The system's, as Node names them.
+    Refused = "ECONNREFUSED",
+    Reset = "ECONNRESET",
+    TimedOut = "ETIMEDOUT",
+    AccessDenied = "EACCES",
+    HostUnreachable = "EHOSTUNREACH",
+    NetworkUnreachable = "ENETUNREACH",
+    /// A name is unknown: of a host, or of a master to its sentinels.
+    NotFound = "ENOTFOUND",
+    /// The reply is not one that Redis gives.
+    Protocol = "EPROTO",
+
+    // The store's own.
+    Closed = "ECLOSED",
+    /// A function given as `username` or `password` failed.
+    Credentials = "ECREDENTIALS",
+    /// A bug in this library.
+    Internal = "EINTERNAL",
+    /// JS gets a `TypeError`.
+    InvalidArgument = "ERR_INVALID_ARG_VALUE",
+
+    // TLS, as Node names them.
+    CertificateExpired = "CERT_HAS_EXPIRED",
+    CertificateNotYetValid = "CERT_NOT_YET_VALID",
+    CertificateSelfSigned = "DEPTH_ZERO_SELF_SIGNED_CERT",
+    CertificateOfUnknownRoot = "SELF_SIGNED_CERT_IN_CHAIN",
+    CertificateOfUnknownIssuer = "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+    CertificateForAnotherHost = "ERR_TLS_CERT_ALTNAME_INVALID",
+    CertificateInvalid = "ERR_TLS_CERT_INVALID",
+    ClientCertificateRequired = "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED",
+    ClientCertificateRefused = "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA",
+    NotTls = "ERR_SSL_WRONG_VERSION_NUMBER",
+
+    // Redis's own that something here depends on.
+    ServerError = "ERR",
+    ClusterDown = "CLUSTERDOWN",
+    CrossSlot = "CROSSSLOT",
+    Misconfigured = "MISCONF",
+    Moved = "MOVED",
+    NoAuth = "NOAUTH",
+    NoPermission = "NOPERM",
+    OutOfMemory = "OOM",
+    ReadOnly = "READONLY",
+    WrongPassword = "WRONGPASS",
+    WrongType = "WRONGTYPE",
+}
+
+impl Code {
+    /// The code of a Redis error that begins with `word`. `ERR` if that is not a word in capitals,
+    /// since it may be the key or the password then, and if it is `ENOENT`.
+    fn of_server(word: &str) -> Code {
+        let is_capital = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        match word {
+            "" | "ENOENT" => Code::ServerError,
+            word if word.chars().all(is_capital) => word.into(),
+            _ => Code::ServerError,
+        }
+    }
+
+    /// A missing Unix socket counts as refused, because its code must not be `ENOENT`.
+    fn of_io(kind: io::ErrorKind) -> Code {
+        match kind {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Code::Refused,
+            io::ErrorKind::TimedOut => Code::TimedOut,
+            io::ErrorKind::PermissionDenied => Code::AccessDenied,
+            io::ErrorKind::HostUnreachable => Code::HostUnreachable,
+            io::ErrorKind::NetworkUnreachable => Code::NetworkUnreachable,
+            _ => Code::Reset,
+        }
+    }
+
+    /// What to do about the error, if that is known; to be appended to a message.
+    fn advice(&self) -> &'static str {
+        match self {
+            Code::Refused => " (is Redis running there, and is the url right?)",
+            Code::NotFound => " (check the host name in the url)",
+            Code::NoAuth => " (give user and password in the url)",
+            Code::WrongPassword => " (check user and password in the url)",
+            Code::NoPermission => {
+                " (the Redis user needs more rights: docs/operating.md lists them)"
+            }
+            Code::Moved | Code::CrossSlot => {
+                " (this server is part of a cluster: give it as the option cluster)"
+            }
+            Code::OutOfMemory => {
+                " (Redis is at its maxmemory: raise it; with an eviction policy sessions would be \
+                 lost)"
+            }
+            Code::Misconfigured => {
+                " (Redis cannot write its data to disk, and so takes no writes: see its log)"
+            }
+            Code::ReadOnly => " (this server is a replica: connect to its master)",
+            Code::WrongType => " (this key holds something other than a session)",
+            _ => "",
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl StoreError {
-    /// An argument or option that cannot be used. It becomes a `TypeError` in JS.
-    pub fn invalid(message: impl Into<String>) -> StoreError {
+    fn new(code: Code, message: impl Into<String>) -> StoreError {
         StoreError {
-            code: INVALID.into(),
+            code,
             message: message.into(),
             cause: None,
         }
     }
 
-    /// Whether JS gets a `TypeError` for this.
+    /// An argument or option that cannot be used.
+    pub fn invalid(message: impl Into<String>) -> StoreError {
+        StoreError::new(Code::InvalidArgument, message)
+    }
+
+    /// Whether JS gets a `TypeError`.
     pub fn is_invalid_argument(&self) -> bool {
-        &*self.code == INVALID
+        self.code == Code::InvalidArgument
     }
 
     /// The store was closed before the call was answered.
     pub fn closed(call: &str) -> StoreError {
-        StoreError {
-            code: "ECLOSED".into(),
-            message: format!("{call}: the store is closed; make a new RedisStore to go on"),
-            cause: None,
-        }
+        StoreError::new(
+            Code::Closed,
+            format!("{call}: the store is closed; make a new RedisStore to go on"),
+        )
     }
 
     /// The server took longer than `commandTimeout`.
     pub fn timeout(call: &str, server: &str, limit: Duration) -> StoreError {
-        StoreError {
-            code: "ETIMEDOUT".into(),
-            message: format!(
-                "{call}: Redis at {server} did not answer within {} ms (commandTimeout)",
-                limit.as_millis()
-            ),
-            cause: None,
-        }
+        let limit = limit.as_millis();
+        StoreError::new(
+            Code::TimedOut,
+            format!("{call}: Redis at {server} did not answer within {limit} ms (commandTimeout)"),
+        )
     }
 
     /// There was no connection for the whole of `commandTimeout`.
@@ -80,53 +218,47 @@ impl StoreError {
         last: Option<&ConnectError>,
     ) -> StoreError {
         let limit = limit.as_millis();
-        let code = last.map_or("ETIMEDOUT", |last| &last.code);
-        let found = match code {
-            "READONLY" => "no connection to a master of Redis",
+        let code = last.map_or(Code::TimedOut, |last| last.code.clone());
+        let missing = match code {
+            Code::ReadOnly => "no connection to a master of Redis",
             _ => "no connection to Redis",
         };
-        let said = format!("{call}: {found} at {server} within {limit} ms (commandTimeout)");
+        let message = format!("{call}: {missing} at {server} within {limit} ms (commandTimeout)");
         StoreError {
-            code: code.into(),
             message: match last {
-                Some(ConnectError { code, reason }) => format!("{said}: {reason}{}", advice(code)),
-                None => said,
+                Some(last) => format!("{message}: {}{}", last.reason, code.advice()),
+                None => message,
             },
             cause: last.map(|last| last.reason.clone()),
+            code,
         }
     }
 
-    /// There is no connection, and calls are not to wait for one (`onUnavailable`).
-    pub fn away(call: &str, server: &str, trouble: &ConnectError) -> StoreError {
-        let ConnectError { code, reason } = trouble;
+    /// There is no connection, and calls must not wait for one (`onUnavailable`).
+    pub fn away(call: &str, server: &str, last: &ConnectError) -> StoreError {
+        let ConnectError { code, reason } = last;
+        let advice = code.advice();
         StoreError {
             code: code.clone(),
-            message: format!(
-                "{call}: no connection to Redis at {server}: {reason}{}",
-                advice(code)
-            ),
+            message: format!("{call}: no connection to Redis at {server}: {reason}{advice}"),
             cause: Some(reason.clone()),
         }
     }
 
-    /// The nodes of a cluster have sent a call to and fro.
+    /// The nodes of a cluster have redirected a call to and fro.
     pub fn redirected(call: &str, server: &str) -> StoreError {
-        StoreError {
-            code: "MOVED".into(),
-            message: format!(
-                "{call}: the nodes of {server} do not agree which of them has the session"
-            ),
-            cause: None,
-        }
+        StoreError::new(
+            Code::Moved,
+            format!("{call}: the nodes of {server} do not agree which of them has the session"),
+        )
     }
 
     /// The connection broke under a call that cannot be sent again.
     pub fn connection_lost(call: &str, server: &str) -> StoreError {
-        StoreError {
-            code: "ECONNRESET".into(),
-            message: format!("{call}: the connection to Redis at {server} was lost"),
-            cause: None,
-        }
+        StoreError::new(
+            Code::Reset,
+            format!("{call}: the connection to Redis at {server} was lost"),
+        )
     }
 
     /// The connection broke twice under the same call.
@@ -139,78 +271,56 @@ impl StoreError {
         }
     }
 
-    /// The server answered with an error.
+    /// The server replied with an error. The caller removes the key with [`StoreError::without`].
     pub fn server(call: &str, server: &str, error: &ServerError) -> StoreError {
-        let code = word(error.code());
+        let code = Code::of_server(error.code());
         let details = error.details().unwrap_or_default();
         let text = match error.code() {
-            own if own == code => details.to_string(),
+            own if own == code.as_str() => details.to_string(),
             other => format!("{other} {details}"),
         };
-        // Redis repeats the arguments of a command it does not know, the key among them.
+        // Redis repeats the arguments of an unknown command, the key among them.
         let details = text
             .split(", with args beginning with")
             .next()
             .unwrap_or_default();
+        let advice = code.advice();
         StoreError {
-            code: code.into(),
-            message: format!(
-                "{call}: Redis at {server} answered {code} {details}{}",
-                advice(code)
-            ),
+            message: format!("{call}: Redis at {server} answered {code} {details}{advice}"),
             cause: Some(format!("{code} {details}").into()),
+            code,
         }
     }
 
-    /// The error without a secret that the server may have repeated.
+    /// The error with `…` for a secret that the server may have repeated.
     pub fn without(mut self, secret: &[u8]) -> StoreError {
-        self.message = hide(&self.message, secret);
-        self.cause = self.cause.map(|cause| hide(&cause, secret).into());
+        self.message = redact(&self.message, secret);
+        self.cause = self.cause.map(|cause| redact(&cause, secret).into());
         self
     }
 
-    /// The server's answer is not one the command can have.
+    /// The server's reply is not one that the command can have.
     pub fn unexpected(call: &str, server: &str) -> StoreError {
-        StoreError {
-            code: "EPROTO".into(),
-            message: format!(
-                "{call}: Redis at {server} gave an answer of a kind the command does not have"
-            ),
-            cause: None,
-        }
+        StoreError::new(
+            Code::Protocol,
+            format!("{call}: Redis at {server} gave an answer of a kind the command does not have"),
+        )
     }
 
-    /// A bug of this library; the call is answered all the same.
+    /// A bug in this library. The call is answered all the same.
     pub fn internal(call: &str) -> StoreError {
-        StoreError {
-            code: "EINTERNAL".into(),
-            message: format!("{call}: internal error of connect-redis-rs, please report it"),
-            cause: None,
-        }
+        StoreError::new(
+            Code::Internal,
+            format!("{call}: internal error of connect-redis-rs, please report it"),
+        )
     }
 
-    /// Does the work of one call: a panic in it is an error of this call and of nothing else.
-    pub fn guard<T>(
+    /// Runs the work of one call. A panic in it becomes an error of this call alone.
+    pub fn catch_panic<T>(
         call: &str,
         work: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(StoreError::internal(call)))
-    }
-}
-
-impl ConnectError {
-    /// As [`StoreError::without`].
-    pub fn without(mut self, secret: &[u8]) -> ConnectError {
-        self.reason = hide(&self.reason, secret).into();
-        self
-    }
-}
-
-/// `text` with `…` wherever it holds `secret`.
-fn hide(text: &str, secret: &[u8]) -> String {
-    match std::str::from_utf8(secret) {
-        Ok(secret) if !secret.is_empty() => text.replace(secret, "…"),
-        _ => text.to_string(),
     }
 }
 
@@ -220,12 +330,36 @@ impl fmt::Display for StoreError {
     }
 }
 
+impl ConnectError {
+    pub fn new(code: Code, reason: impl Into<Arc<str>>) -> ConnectError {
+        ConnectError {
+            code,
+            reason: reason.into(),
+        }
+    }
+
+    /// The error with `…` for a secret that the server may have repeated.
+    pub fn without(self, secret: &[u8]) -> ConnectError {
+        ConnectError::new(self.code, redact(&self.reason, secret))
+    }
+
+    /// The error with a reason that says which server it is about.
+    pub fn at(self, server: impl fmt::Display) -> ConnectError {
+        ConnectError::new(self.code, format!("{server}: {}", self.reason))
+    }
+}
+
+/// `text` with `…` for each `secret` in it.
+fn redact(text: &str, secret: &[u8]) -> String {
+    match std::str::from_utf8(secret) {
+        Ok(secret) if !secret.is_empty() => text.replace(secret, "…"),
+        _ => text.to_string(),
+    }
+}
+
 impl From<io::Error> for ConnectError {
     fn from(error: io::Error) -> ConnectError {
-        ConnectError {
-            code: io_code(error.kind()).into(),
-            reason: error.to_string().into(),
-        }
+        ConnectError::new(Code::of_io(error.kind()), error.to_string())
     }
 }
 
@@ -236,70 +370,34 @@ impl From<&RedisError> for ConnectError {
             (None, Some(source)) => source.to_string(),
             (None, None) => error.to_string(),
         };
-        let code: &str = match error.kind() {
-            _ if reason.contains("no permissions") => "NOPERM",
-            ErrorKind::Server(_) | ErrorKind::Extension => word(error.code().unwrap_or_default()),
-            // The crate puts the server's word into the text here.
-            ErrorKind::AuthenticationFailed => ["WRONGPASS", "NOAUTH", "NOPERM"]
-                .into_iter()
-                .find(|code| reason.contains(code))
-                .unwrap_or("WRONGPASS"),
-            _ if error.is_timeout() => "ETIMEDOUT",
-            _ if error.is_connection_refusal() => "ECONNREFUSED",
-            _ => "ECONNRESET",
+        let code = match error.kind() {
+            _ if reason.contains("no permissions") => Code::NoPermission,
+            ErrorKind::Server(_) | ErrorKind::Extension => {
+                Code::of_server(error.code().unwrap_or_default())
+            }
+            // The redis crate leaves the server's word in the text.
+            ErrorKind::AuthenticationFailed => {
+                [Code::WrongPassword, Code::NoAuth, Code::NoPermission]
+                    .into_iter()
+                    .find(|code| reason.contains(code.as_str()))
+                    .unwrap_or(Code::WrongPassword)
+            }
+            _ if error.is_timeout() => Code::TimedOut,
+            _ if error.is_connection_refusal() => Code::Refused,
+            _ => Code::Reset,
         };
-        ConnectError {
-            code: code.into(),
-            reason: reason.into(),
-        }
+        ConnectError::new(code, reason)
     }
 }
 
-const INVALID: &str = "ERR_INVALID_ARG_VALUE";
-
-/// The word a server's error begins with, as a code: `ERR` where it is none, as what it is instead
-/// may be the key or the password, and where it is the one that express-session takes for "no such
-/// session".
-fn word(code: &str) -> &str {
-    let is_word = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-    match code {
-        "" | "ENOENT" => "ERR",
-        code if code.chars().all(is_word) => code,
-        _ => "ERR",
-    }
-}
-
-/// Node's name for a kind of I/O error. A missing Unix socket counts as refused (see
-/// [`StoreError::code`] for why it is not `ENOENT`).
-fn io_code(kind: io::ErrorKind) -> &'static str {
-    match kind {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => "ECONNREFUSED",
-        io::ErrorKind::TimedOut => "ETIMEDOUT",
-        io::ErrorKind::PermissionDenied => "EACCES",
-        io::ErrorKind::HostUnreachable => "EHOSTUNREACH",
-        io::ErrorKind::NetworkUnreachable => "ENETUNREACH",
-        _ => "ECONNRESET",
-    }
-}
-
-/// What to do about an error, for the codes where it is known.
-fn advice(code: &str) -> &'static str {
-    match code {
-        "ECONNREFUSED" => " (is Redis running there, and is the url right?)",
-        "ENOTFOUND" => " (check the host name in the url)",
-        "NOAUTH" => " (give user and password in the url)",
-        "WRONGPASS" => " (check user and password in the url)",
-        "NOPERM" => " (the Redis user needs more rights: docs/operating.md lists them)",
-        "MOVED" | "CROSSSLOT" => {
-            " (this server is part of a cluster: give it as the option cluster)"
-        }
-        "OOM" => {
-            " (Redis is at its maxmemory: raise it; with an eviction policy sessions would be lost)"
-        }
-        "MISCONF" => " (Redis cannot write its data to disk, and so takes no writes: see its log)",
-        "READONLY" => " (this server is a replica: connect to its master)",
-        "WRONGTYPE" => " (something else than a session is stored at this key)",
-        _ => "",
+/// The error with the server's words, the first of them too.
+impl From<&ServerError> for ConnectError {
+    fn from(error: &ServerError) -> ConnectError {
+        let details = error.details().unwrap_or_default();
+        ConnectError::new(
+            Code::of_server(error.code()),
+            format!("{} {details}", error.code()),
+        )
     }
 }
 
@@ -310,7 +408,7 @@ mod tests {
     #[test]
     fn a_missing_socket_is_refused_and_never_enoent() {
         let error = ConnectError::from(io::Error::from(io::ErrorKind::NotFound));
-        assert_eq!(&*error.code, "ECONNREFUSED");
+        assert_eq!(error.code, Code::Refused);
     }
 
     #[test]
@@ -322,7 +420,7 @@ mod tests {
             Duration::from_millis(5000),
             Some(&last),
         );
-        assert_eq!(&*error.code, "ECONNREFUSED");
+        assert_eq!(error.code, Code::Refused);
         assert!(error.message.starts_with(
             "get: no connection to Redis at 127.0.0.1:6379 within 5000 ms (commandTimeout): "
         ));
@@ -335,13 +433,13 @@ mod tests {
 
     #[test]
     fn a_server_that_stays_a_replica_is_called_one() {
-        let last = ConnectError {
-            code: "READONLY".into(),
-            reason: "READONLY You can't write against a read only replica.".into(),
-        };
+        let last = ConnectError::new(
+            Code::ReadOnly,
+            "READONLY You can't write against a read only replica.",
+        );
         let limit = Duration::from_secs(5);
         let error = StoreError::unreachable("set", "here:1", limit, Some(&last));
-        assert_eq!(&*error.code, "READONLY");
+        assert_eq!(error.code, Code::ReadOnly);
         assert_eq!(
             error.message,
             "set: no connection to a master of Redis at here:1 within 5000 ms (commandTimeout): \
@@ -352,10 +450,7 @@ mod tests {
 
     #[test]
     fn a_secret_the_server_repeats_is_left_out() {
-        let error = ConnectError {
-            code: "ERR".into(),
-            reason: "bad AUTH me hunter2".into(),
-        };
+        let error = ConnectError::new(Code::ServerError, "bad AUTH me hunter2");
         assert_eq!(&*error.without(b"hunter2").reason, "bad AUTH me …");
     }
 
@@ -368,14 +463,15 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let repeated = server(b"-sess:abc is not here\r\n");
-        assert_eq!(&*repeated.code, "ERR");
+        assert_eq!(repeated.code, Code::ServerError);
         assert_eq!(
             repeated.message,
             "get: Redis at here answered ERR … is not here"
         );
-        assert_eq!(&*server(b"-\r\n").code, "ERR");
-        assert_eq!(&*server(b"-ENOENT no such thing\r\n").code, "ERR");
-        assert_eq!(&*server(b"-WRONGTYPE x\r\n").code, "WRONGTYPE");
+        assert_eq!(server(b"-\r\n").code, Code::ServerError);
+        assert_eq!(server(b"-ENOENT no such thing\r\n").code, Code::ServerError);
+        assert_eq!(server(b"-NEWWORD x\r\n").code.as_str(), "NEWWORD");
+        assert_eq!(server(b"-WRONGTYPE x\r\n").code, Code::WrongType);
     }
 
     #[test]

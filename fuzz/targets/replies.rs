@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use arbitrary::Unstructured;
 use connect_redis_rs_fuzz::redis::Batch;
-use connect_redis_rs_fuzz::redis::cluster::slots::{Redirect, SLOTS, read_slot_map, redirect};
 use connect_redis_rs_fuzz::redis::resp::{Frame, Parser};
+use connect_redis_rs_fuzz::redis::cluster::slots::{Redirect, SLOTS, read_slot_map, redirect};
 use connect_redis_rs_fuzz::session::clock::Clock;
 use connect_redis_rs_fuzz::session::command::{Command, Expiry, Reply};
 use connect_redis_rs_fuzz::session::true_expiry::TrueExpiry;
@@ -63,8 +63,8 @@ fuzz_target!(|input: &[u8]| {
                 assert!(!text.contains(&key), "{text}");
             }
             let is_word = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-            assert!(error.code.chars().all(is_word), "{:?}", error.code);
-            assert_ne!(&*error.code, "ENOENT");
+            assert!(error.code.as_str().chars().all(is_word), "{:?}", error.code);
+            assert_ne!(error.code.as_str(), "ENOENT");
         }
         Ok(Reply::Session { text, expires }) => {
             let Command::Get { expiry, .. } = command else {
@@ -93,9 +93,9 @@ fn places(value: &Value) {
             Some(Redirect::Ask(node)) => assert!(!node.host.is_empty()),
         }
     }
-    if let Some(map) = read_slot_map(value, "asked") {
-        assert!(!map.0.is_empty());
-        for (from, to, node) in map.0 {
+    if let Some(slot_map) = read_slot_map(value, "asked") {
+        assert!(!slot_map.0.is_empty());
+        for (from, to, node) in slot_map.0 {
             assert!(from <= to && usize::from(to) < SLOTS && !node.host.is_empty());
         }
     }
@@ -184,27 +184,28 @@ fn command(kind: u8, key: Vec<u8>) -> Command {
 
 /// Replies as the connection reads them, up to the first that is none.
 fn resp(stream: &[u8]) -> Vec<Value> {
-    let (said, is_resp) = said_in(std::iter::once(stream));
+    let (frames, is_resp) = frames_in(std::iter::once(stream));
     let in_pieces = [
-        said_in(stream.chunks(1)),
-        said_in(stream.chunks((stream.len() / 2).max(1))),
-        said_in(any_pieces(stream)),
+        frames_in(stream.chunks(1)),
+        frames_in(stream.chunks((stream.len() / 2).max(1))),
+        frames_in(any_pieces(stream)),
     ];
     for (pieces, is_resp_in_pieces) in in_pieces {
-        assert_eq!(shown(&pieces), shown(&said), "it depends on the pieces");
+        assert_eq!(shown(&pieces), shown(&frames), "it depends on the pieces");
         assert_eq!(is_resp_in_pieces, is_resp);
     }
-    as_the_crate_does(stream, &said);
-    said.into_iter()
-        .filter_map(|said| match said {
+    as_the_crate_does(stream, &frames);
+    frames
+        .into_iter()
+        .filter_map(|frame| match frame {
             Frame::Reply(value) => Some(value),
             Frame::Push(_) => None,
         })
         .collect()
 }
 
-/// What is said in a stream that comes in pieces, up to what is not RESP, and whether all is.
-fn said_in<'s>(pieces: impl Iterator<Item = &'s [u8]>) -> (Vec<Frame>, bool) {
+/// The frames of a stream that comes in pieces, up to a protocol error, and whether there is no error.
+fn frames_in<'s>(pieces: impl Iterator<Item = &'s [u8]>) -> (Vec<Frame>, bool) {
     let mut parser = Parser::default();
     let (mut input, mut all) = (Vec::new(), Vec::new());
     for piece in pieces {
@@ -212,7 +213,7 @@ fn said_in<'s>(pieces: impl Iterator<Item = &'s [u8]>) -> (Vec<Frame>, bool) {
         let mut rest = &input[..];
         loop {
             match parser.next(&mut rest) {
-                Ok(Some(said)) => all.push(said),
+                Ok(Some(frame)) => all.push(frame),
                 Ok(None) => break,
                 Err(_) => return (all, false), // The connection is given up.
             }
@@ -236,14 +237,14 @@ fn any_pieces(mut stream: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Panics unless what the redis crate reads is what is read here.
-fn as_the_crate_does(mut stream: &[u8], said: &[Frame]) {
+fn as_the_crate_does(mut stream: &[u8], frames: &[Frame]) {
     let mut parser = redis::Parser::new();
-    let mut said = said.iter();
+    let mut frames = frames.iter();
     while let Ok(theirs) = parser.parse_value(&mut stream) {
         match theirs {
             // By the specification there is none without a kind.
             Value::Push { data, .. } if data.is_empty() => return,
-            Value::Push { data, .. } if !data.iter().any(has_push) => match said.next() {
+            Value::Push { data, .. } if !data.iter().any(has_push) => match frames.next() {
                 Some(Frame::Push(ours)) => {
                     let data: Vec<Value> = data.into_iter().map(without_attributes).collect();
                     assert_eq!(shown(&ours[1..]), shown(&data));
@@ -252,7 +253,7 @@ fn as_the_crate_does(mut stream: &[u8], said: &[Frame]) {
             },
             // There it is within nothing.
             theirs if has_push(&theirs) => return,
-            theirs => match said.next() {
+            theirs => match frames.next() {
                 Some(Frame::Reply(ours)) => {
                     assert_eq!(shown(&[ours]), shown(&[without_attributes(theirs)]));
                 }

@@ -10,10 +10,10 @@ use std::task::{Context, Poll};
 use tokio::time::Instant;
 
 use crate::error::{ConnectError, StoreError};
-use crate::io::batch::BatchOutcome;
 use crate::io::call::{Call, ConnectionId, MastersRequest};
 use crate::io::connection::{Connection, ConnectionEvent, Unanswered};
 use crate::io::event::{Event, Status};
+use crate::io::sent_batch::BatchOutcome;
 use crate::io::shared::Shared;
 use crate::io::slot_map_refresh::SlotMapRefresh;
 use crate::io::slot_routes::{Route, SlotRoutes};

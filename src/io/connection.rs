@@ -16,15 +16,15 @@ use redis::{RedisError, ServerError, Value};
 use tokio::time::Instant;
 
 use crate::error::{ConnectError, ServerName, StoreError};
-use crate::io::batch::{BatchOutcome, BatchResult, Generation, send_batch};
 use crate::io::call::{Call, ConnectionId};
 use crate::io::call_queue::CallQueue;
 use crate::io::event::Status;
-use crate::io::refusal::{READONLY, Refusal, Role, SentAgain, reason};
+use crate::io::refusal::{READONLY, Refusal, Role, SentAgain};
 use crate::io::retry::back_off;
+use crate::io::sent_batch::{BatchEnd, BatchOutcome, Generation, send_batch};
 use crate::io::shared::Shared;
 use crate::redis::cluster::slots::{Node, Redirect, redirect};
-use crate::redis::{OpenConnection, Sender, Target, is_passing, within};
+use crate::redis::{OpenConnection, Sender, Target, is_transient, within};
 
 /// Calls that go out as one batch at most. With more, the first would wait for the last.
 const MAX_BATCH: usize = 1024;
@@ -44,7 +44,7 @@ pub struct Connection {
     node: Option<Node>,
     link: Link,
     generation: Generation,
-    in_flight: InFlight,
+    in_flight: InFlightCounts,
     /// Calls that are not sent yet.
     waiting: CallQueue,
     /// Attempts to connect since the server last answered a call: a server that accepts connections
@@ -62,7 +62,7 @@ enum Link {
 
 /// How many batches are in flight.
 #[derive(Default)]
-struct InFlight {
+struct InFlightCounts {
     /// Of the present generation.
     current: usize,
     /// Sent on this socket before a slot moved away. See [`Connection::is_settled`].
@@ -123,7 +123,7 @@ impl Connection {
             node,
             link: Link::Connecting(Box::pin(pending())),
             generation: Generation::default(),
-            in_flight: InFlight::default(),
+            in_flight: InFlightCounts::default(),
             waiting: CallQueue::default(),
             attempts: 0,
             last_error: None,
@@ -148,7 +148,7 @@ impl Connection {
     }
 
     pub fn batches_in_flight(&self) -> usize {
-        let InFlight {
+        let InFlightCounts {
             current,
             before_move,
             given_up,
@@ -276,7 +276,7 @@ impl Connection {
     fn drop_socket(&mut self) {
         self.generation.socket += 1;
         self.shared.reconnects.fetch_add(1, Ordering::AcqRel);
-        let InFlight {
+        let InFlightCounts {
             current,
             before_move,
             given_up,
@@ -313,7 +313,7 @@ impl Connection {
         }
         let was_left = self.left.is_some_and(|left| left.socket == socket);
         match outcome.result {
-            BatchResult::Replied(calls, values) => {
+            BatchEnd::Replied(calls, values) => {
                 let (unanswered, must_leave) = self.answer_calls(calls, values, was_left);
                 if must_leave && is_current {
                     let at = Instant::now();
@@ -328,14 +328,14 @@ impl Connection {
                 }
                 unanswered
             }
-            BatchResult::Lost(calls, error) => {
+            BatchEnd::Lost(calls, error) => {
                 // A batch may know before the link does, and must not go out there again.
                 if is_current {
                     self.reconnect();
                 }
                 self.take_back(calls, &error, was_left)
             }
-            BatchResult::Silent => {
+            BatchEnd::Silent => {
                 if is_current {
                     self.reconnect();
                 }
@@ -419,7 +419,7 @@ impl Connection {
                 return Some(Refusal::Redirected(redirect));
             }
             if matches!(error.code(), "CLUSTERDOWN" | "TRYAGAIN" | READONLY) {
-                return Some(Refusal::Unserved(reason(error)));
+                return Some(Refusal::Unserved(ConnectError::from(error)));
             }
         }
         let limits = self.shared.limits;
@@ -434,13 +434,13 @@ impl Connection {
             if !waits && !self.left.is_none_or(may_look) {
                 return None;
             }
-        } else if !is_passing(error.code()) {
+        } else if !is_transient(error.code()) {
             return None;
         }
         if limits.fail_fast {
             return Some(Refusal::LeaveAndAnswer);
         }
-        self.last_error = Some(reason(error));
+        self.last_error = Some(ConnectError::from(error));
         Some(Refusal::Leave)
     }
 

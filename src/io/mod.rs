@@ -1,10 +1,9 @@
 //! The I/O thread: carries a store's calls to Redis and their answers back.
 //!
 //! A call is submitted to [`shared`], which the JS thread holds as a [`handle`]. The [`supervisor`]
-//! gives it to one of the [`servers`], whose [`connection`] sends it in a [`batch`]; its answer goes
+//! gives it to one of the [`servers`], whose [`connection`] sends it in a [`sent_batch`]; its answer goes
 //! back as an [`event`] of the [`completions`].
 
-mod batch;
 mod busy_poll;
 pub mod call;
 mod call_queue;
@@ -21,6 +20,7 @@ mod retry;
 mod runtime;
 pub mod scan;
 pub mod scan_request;
+mod sent_batch;
 mod servers;
 pub mod shared;
 mod slot_map_refresh;

@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
-use crate::io::batch::BatchOutcome;
 use crate::io::call::{Call, MastersRequest};
 use crate::io::connection::{Connection, ConnectionEvent, Unanswered};
 use crate::io::event::{Event, Status};
+use crate::io::sent_batch::BatchOutcome;
 use crate::io::shared::Shared;
 use crate::redis::Target;
 

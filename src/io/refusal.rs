@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use redis::ServerError;
 use tokio::time::Instant;
 
 use crate::error::ConnectError;
@@ -23,14 +22,6 @@ pub enum Refusal {
     Redirected(Redirect),
     /// No node of the cluster serves the key now: wait for one.
     Unserved(ConnectError),
-}
-
-/// A server's error as the reason why calls wait.
-pub fn reason(error: &ServerError) -> ConnectError {
-    ConnectError {
-        code: error.code().into(),
-        reason: format!("{} {}", error.code(), error.details().unwrap_or_default()).into(),
-    }
 }
 
 /// What is known of a server's role.

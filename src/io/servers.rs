@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 use futures_util::future::Either;
 use tokio::time::Instant;
 
-use crate::io::batch::BatchOutcome;
 use crate::io::call::{Call, MastersRequest};
 use crate::io::cluster_servers::{ClusterEvent, ClusterServers};
 use crate::io::connection::{ConnectionEvent, Unanswered};
 use crate::io::one_server::OneServer;
+use crate::io::sent_batch::BatchOutcome;
 use crate::io::shared::Shared;
 use crate::redis::Topology;
 

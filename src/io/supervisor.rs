@@ -12,11 +12,11 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use crate::error::StoreError;
-use crate::io::batch::BatchOutcome;
 use crate::io::busy_poll::BusyPoll;
 use crate::io::call::Call;
 use crate::io::event::Event;
 use crate::io::scan;
+use crate::io::sent_batch::BatchOutcome;
 use crate::io::servers::{Servers, ServersEvent};
 use crate::io::shared::{Closing, Shared};
 use crate::redis::Topology;

@@ -69,7 +69,7 @@ impl JsCallbacks {
                 [
                     raw::value(env, error.is_invalid_argument()),
                     text(&error.message)?,
-                    text(&error.code)?,
+                    text(error.code.as_str())?,
                     cause,
                 ],
             )
@@ -85,7 +85,7 @@ impl JsCallbacks {
                 .unwrap_or_default()
         };
         StoreError {
-            code: text(c"code").into(),
+            code: text(c"code").as_str().into(),
             message: text(c"message"),
             cause: None,
         }

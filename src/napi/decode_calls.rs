@@ -54,7 +54,8 @@ pub fn decode_calls<'e>(
         }
         let settings = last.1;
         let prefix = settings.map_or(&[][..], |settings| &settings.prefix);
-        let key = StoreError::guard(name, || Ok(lifetime::key(prefix, &text.take(length(3)))));
+        let key =
+            StoreError::catch_panic(name, || Ok(lifetime::key(prefix, &text.take(length(3)))));
         let value = if numbers[4] == OTHER {
             let other = others.next().unwrap_or_else(|| raw::undefined(env));
             raw::buffer_bytes(env, &other)

@@ -118,7 +118,7 @@ impl StoreCore {
 
     /// Adds the answer of a call. Whatever goes wrong stays with this call.
     fn add_answer(&self, env: &Env, id: CallId, reply: Reply, answers: &mut Answers) {
-        let added = StoreError::guard("get", || {
+        let added = StoreError::catch_panic("get", || {
             answers.add(id, reply);
             Ok(())
         });

@@ -35,7 +35,7 @@ impl ScanRecords {
     /// Adds a record.
     pub fn add(&mut self, Record { id, text, expires }: Record) -> Result<(), BadRecord> {
         if let Some(text) = text {
-            let added = StoreError::guard("all", || {
+            let added = StoreError::catch_panic("all", || {
                 self.texts.add(0, Reply::Session { text, expires });
                 Ok(())
             });

@@ -1,18 +1,15 @@
-//! Who logs in, and what with: given once, or asked of the app before each login, as tokens of
-//! Azure, AWS and Vault change.
+//! What to log in with: fixed, or returned by a function of the app before each login, since tokens
+//! of Azure, AWS and Vault expire.
 
-use std::cell::RefCell;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use redis::RedisConnectionInfo;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
-use crate::error::ConnectError;
+use super::timeout::waiting_for;
+use crate::error::{Code, ConnectError};
 
-/// As whom to log in, and to which database.
+/// The user to log in as, and the database to select.
 #[derive(Clone, Default)]
 pub struct Login {
     pub username: Option<Credential>,
@@ -20,50 +17,47 @@ pub struct Login {
     pub database: Option<i64>,
 }
 
-/// A user's name or password.
+/// A username or password.
 #[derive(Clone)]
 pub enum Credential {
     Given(String),
-    Asked(CredentialFunction),
+    /// Asked before each login.
+    Function(CredentialFunction),
 }
 
-/// A function of the app's that gives one.
+/// A function of the app that returns a username or password.
 #[derive(Clone)]
 pub struct CredentialFunction {
-    /// The option that it is, as messages name it.
+    /// The option it was given as, for messages.
     option: &'static str,
-    /// Has it called, on the JS thread.
-    ask: Arc<dyn Fn(CredentialReply) + Send + Sync>,
+    /// Calls the function, on the JS thread.
+    call: Arc<dyn Fn(CredentialReply) + Send + Sync>,
 }
 
-/// Takes what the function gives, if it gives something; or what became of it instead.
+/// Takes what the function returned, if anything; or in what way it failed. Dropping it means that
+/// the store is closed.
 pub type CredentialReply = oneshot::Sender<Result<Option<String>, String>>;
 
 impl CredentialFunction {
     pub fn new(
         option: &'static str,
-        ask: impl Fn(CredentialReply) + Send + Sync + 'static,
+        call: impl Fn(CredentialReply) + Send + Sync + 'static,
     ) -> CredentialFunction {
-        let ask = Arc::new(ask);
-        CredentialFunction { option, ask }
+        let call = Arc::new(call);
+        CredentialFunction { option, call }
     }
 
-    async fn answer(&self) -> Result<Option<String>, ConnectError> {
-        let (sender, receiver) = oneshot::channel();
-        let _ = UNANSWERED.try_with(|options| options.borrow_mut().push(self.option));
-        (self.ask)(sender);
-        let answer = receiver.await;
-        let _ = UNANSWERED.try_with(|options| options.borrow_mut().retain(|o| *o != self.option));
-        match answer {
+    /// Returns what the function returns; `None` for nothing and for an empty text.
+    async fn get(&self) -> Result<Option<String>, ConnectError> {
+        let (sender, reply) = oneshot::channel();
+        (self.call)(sender);
+        match waiting_for(self.option, reply).await {
             Ok(Ok(given)) => Ok(given.filter(|given| !given.is_empty())),
-            Ok(Err(said)) => Err(ConnectError {
-                code: "ECREDENTIALS".into(),
-                reason: format!("the function given as {} {said}", self.option).into(),
-            }),
-            Err(_) => Err(ConnectError {
-                code: "ECLOSED".into(),
-                reason: "the store is closed".into(),
-            }),
+            Ok(Err(failure)) => Err(ConnectError::new(
+                Code::Credentials,
+                format!("the function given as {} {failure}", self.option),
+            )),
+            Err(_) => Err(ConnectError::new(Code::Closed, "the store is closed")),
         }
     }
 }
@@ -73,13 +67,13 @@ impl Credential {
         match credential {
             None => Ok(None),
             Some(Credential::Given(text)) => Ok(Some(text.clone())),
-            Some(Credential::Asked(question)) => question.answer().await,
+            Some(Credential::Function(function)) => function.get().await,
         }
     }
 }
 
 impl Login {
-    /// What to log in with this time.
+    /// Returns what to log in with this time.
     pub async fn get(&self) -> Result<RedisConnectionInfo, ConnectError> {
         let (username, password) = tokio::try_join!(
             Credential::get(self.username.as_ref()),
@@ -95,7 +89,7 @@ impl Login {
         Ok(info)
     }
 
-    /// This login, and of another what this one leaves open.
+    /// This login, with `other` for what it does not say.
     pub fn or(self, other: Login) -> Login {
         Login {
             username: self.username.or(other.username),
@@ -105,49 +99,24 @@ impl Login {
     }
 }
 
-tokio::task_local! {
-    /// The options whose functions have not answered yet, in this attempt to connect.
-    static UNANSWERED: RefCell<Vec<&'static str>>;
-}
-
-/// Bounds an attempt to connect by `connectTimeout`. The error says if it was the app that did not
-/// answer.
-pub async fn within<T>(
-    limit: Duration,
-    attempt: impl Future<Output = Result<T, ConnectError>>,
-) -> Result<T, ConnectError> {
-    let mut attempt = pin!(UNANSWERED.scope(RefCell::default(), attempt));
-    if let Ok(result) = timeout(limit, attempt.as_mut()).await {
-        return result;
-    }
-    let unanswered = attempt.take_value().map(RefCell::into_inner);
-    let who = match unanswered.as_deref() {
-        Some([option, ..]) => format!("the function given as {option} gave no answer"),
-        _ => "no answer".to_string(),
-    };
-    let limit = limit.as_millis();
-    Err(ConnectError {
-        code: "ETIMEDOUT".into(),
-        reason: format!("{who} within {limit} ms (connectTimeout)").into(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::timeout::within;
     use super::*;
-    use tokio::runtime::Builder;
+    use std::time::Duration;
 
-    fn asked(option: &'static str, answer: Option<Result<Option<String>, String>>) -> Credential {
-        Credential::Asked(CredentialFunction::new(
+    /// A function that replies like this, or never.
+    fn function(option: &'static str, reply: Option<Result<Option<String>, String>>) -> Credential {
+        Credential::Function(CredentialFunction::new(
             option,
-            move |answering| match &answer {
-                Some(answer) => drop(answering.send(answer.clone())),
-                None => std::mem::forget(answering),
+            move |sender| match &reply {
+                Some(reply) => drop(sender.send(reply.clone())),
+                None => std::mem::forget(sender),
             },
         ))
     }
 
-    fn get(
+    async fn get(
         username: Credential,
         password: Credential,
     ) -> Result<RedisConnectionInfo, ConnectError> {
@@ -156,46 +125,54 @@ mod tests {
             password: Some(password),
             database: None,
         };
-        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(within(Duration::from_millis(100), login.get()))
+        within(Duration::from_millis(100), login.get()).await
     }
 
-    fn reason(username: Credential, password: Credential) -> String {
-        get(username, password).unwrap_err().reason.to_string()
-    }
-
-    #[test]
-    fn what_a_function_gives_is_taken_and_nothing_is_nothing() {
+    #[tokio::test]
+    async fn an_empty_text_from_a_function_counts_as_nothing() {
         let info = get(
-            asked("username", Some(Ok(Some("me".into())))),
-            asked("password", Some(Ok(Some(String::new())))),
+            function("username", Some(Ok(Some("me".into())))),
+            function("password", Some(Ok(Some(String::new())))),
         );
-        let info = info.unwrap();
+        let info = info.await.unwrap();
         assert_eq!((info.username(), info.password()), (Some("me"), None));
     }
 
-    #[test]
-    fn a_function_that_fails_or_is_silent_is_named() {
+    #[tokio::test(start_paused = true)]
+    async fn a_function_that_fails_or_never_replies_is_named() {
         let given = || Credential::Given("x".into());
-        assert_eq!(
-            reason(
+        let failing = || function("password", Some(Err("failed: no token".into())));
+        for (username, password, code, reason) in [
+            (
                 given(),
-                asked("password", Some(Err("failed: no token".into())))
+                failing(),
+                Code::Credentials,
+                "the function given as password failed: no token",
             ),
-            "the function given as password failed: no token"
-        );
-        assert_eq!(
-            reason(given(), asked("sentinel.password", None)),
-            "the function given as sentinel.password gave no answer within 100 ms \
-             (connectTimeout)"
-        );
-        // The other one is not waited for.
-        assert_eq!(
-            reason(
-                asked("username", None),
-                asked("password", Some(Err("failed".into())))
+            (
+                given(),
+                function("sentinel.password", None),
+                Code::TimedOut,
+                "the function given as sentinel.password gave no answer within 100 ms \
+                 (connectTimeout)",
             ),
-            "the function given as password failed"
-        );
+            // The username is not waited for.
+            (
+                function("username", None),
+                failing(),
+                Code::Credentials,
+                "the function given as password failed: no token",
+            ),
+        ] {
+            let error = get(username, password).await.unwrap_err();
+            assert_eq!((error.code, &*error.reason), (code, reason));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_is_dropped_means_that_the_store_is_closed() {
+        let dropped = Credential::Function(CredentialFunction::new("password", drop));
+        let error = get(Credential::Given("x".into()), dropped).await;
+        assert_eq!(error.unwrap_err().code, Code::Closed);
     }
 }

@@ -1,4 +1,4 @@
-//! Opens a TCP connection: looks the name up, tries its addresses, sets the socket up.
+//! Opens a TCP connection: resolves the host name, tries its addresses, sets the socket's options.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,50 +9,72 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::sleep;
 
+#[cfg(test)]
+use super::test_network::{MemoryOrTcp, TestNetwork};
 use super::url::Family;
-use crate::error::ConnectError;
+use crate::error::{Code, ConnectError};
 
-/// A silent peer is probed after this long, then every [`KEEPALIVE_INTERVAL`].
+/// A silent peer is probed after this time, then every [`KEEPALIVE_INTERVAL`].
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// As Node's `autoSelectFamilyAttemptTimeout`.
+/// The same as Node's `autoSelectFamilyAttemptTimeout`.
 const HEAD_START: Duration = Duration::from_millis(250);
-/// Sent bytes that stay unacknowledged so long break the connection. Only Linux can be told.
+/// Bytes that stay unacknowledged for this time break the connection. Only Linux has the option.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Connects to a host, by its addresses of a family.
-pub async fn dial(host: &str, port: u16, family: Family) -> Result<TcpStream, ConnectError> {
-    let mut addresses = resolve(host, port).await?;
-    addresses.retain(|address| match family {
-        Family::Any => true,
-        Family::V4 => address.is_ipv4(),
-        Family::V6 => address.is_ipv6(),
-    });
-    if addresses.is_empty() {
-        return Err(ConnectError {
-            code: "ENOTFOUND".into(),
-            reason: "the host has no address of the family that the url asks for".into(),
-        });
-    }
-    let stream = connect_first(addresses).await?;
-    tune(&stream)?;
-    Ok(stream)
+#[cfg(not(test))]
+pub type Socket = TcpStream;
+#[cfg(test)]
+pub type Socket = Box<dyn MemoryOrTcp>;
+
+/// How to open a TCP connection.
+#[derive(Clone, Default)]
+pub struct Dialer {
+    pub family: Family,
+    /// In a test: connects to the scripted servers of this network.
+    #[cfg(test)]
+    pub network: Option<TestNetwork>,
 }
 
-/// Asks the system for the host's addresses, anew for each attempt: a name may move.
+impl Dialer {
+    pub async fn dial(&self, host: &str, port: u16) -> Result<Socket, ConnectError> {
+        #[cfg(test)]
+        if let Some(network) = &self.network {
+            return Ok(Box::new(network.dial(host, port)?));
+        }
+        let mut addresses = resolve(host, port).await?;
+        addresses.retain(|address| match self.family {
+            Family::Any => true,
+            Family::V4 => address.is_ipv4(),
+            Family::V6 => address.is_ipv6(),
+        });
+        if addresses.is_empty() {
+            return Err(ConnectError::new(
+                Code::NotFound,
+                "the host has no address of the family that the url asks for",
+            ));
+        }
+        let stream = connect_first(addresses).await?;
+        set_options(&stream)?;
+        #[cfg(test)]
+        let stream = Box::new(stream);
+        Ok(stream)
+    }
+}
+
+/// Asks the system for the host's addresses. Every attempt asks again, because the name may get
+/// another address.
 async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
     match lookup_host((host, port)).await {
         Ok(addresses) => Ok(addresses.collect()),
-        Err(error) => Err(ConnectError {
-            code: "ENOTFOUND".into(),
-            reason: error.to_string().into(),
-        }),
+        Err(error) => Err(ConnectError::new(Code::NotFound, error.to_string())),
     }
 }
 
-/// Connects to the first address that answers. Each gets a head start before the next is tried
-/// beside it, so that one which swallows packets, such as IPv6 where only IPv4 works, costs little.
+/// Returns a connection to the first address that answers. Each address gets a head start, then the
+/// next one is tried as well: an address that swallows packets, such as IPv6 in a network that only
+/// routes IPv4, costs little time.
 async fn connect_first(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut untried = addresses.into_iter();
     let mut attempts = FuturesUnordered::new();
@@ -73,9 +95,9 @@ async fn connect_first(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     }
 }
 
-/// NODELAY, because a batch is one write and must not wait for an acknowledgement; keepalive and
-/// a user timeout, so that a peer that vanished without a word is noticed.
-fn tune(stream: &TcpStream) -> Result<(), ConnectError> {
+/// Sets TCP_NODELAY, because a batch is one write and must not wait for an acknowledgement; and
+/// keepalive and a user timeout, so that a peer that vanished silently is noticed.
+fn set_options(stream: &TcpStream) -> Result<(), ConnectError> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(

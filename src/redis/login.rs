@@ -1,48 +1,48 @@
-//! What a server is told first: the protocol, who comes, and to which database.
+//! Logs in over a fresh connection: HELLO or AUTH, SELECT, and the library's name.
 
 use redis::{ErrorKind, RedisConnectionInfo, RedisError, RedisResult, ServerError, Value};
 
-use super::Sender;
 use super::resp::Batch;
+use super::wire::Sender;
 
 /// What `CLIENT LIST` shows as the library.
 const LIBRARY: &str = "connect-redis-rs";
 
-/// The versions of Redis's protocol.
+/// The version of Redis's protocol.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Protocol {
     Resp2,
-    /// By HELLO, of Redis 6.
+    /// Asked for by HELLO, since Redis 6.
     Resp3,
 }
 
 /// Logs in over a fresh connection, in one round trip. Returns whether the server says that it is a
-/// master; false over RESP2, which has no word for it.
+/// master; false over RESP2, in which a login has no such reply.
 pub async fn log_in(
     sender: &Sender,
     login: &RedisConnectionInfo,
     protocol: Protocol,
 ) -> RedisResult<bool> {
     let user = login.username();
-    match greet(sender, login, protocol, user).await {
-        Err(error) if protocol == Protocol::Resp2 && user.is_some() && knows_no_users(&error) => {
-            greet(sender, login, protocol, None).await
+    match log_in_as(user, sender, login, protocol).await {
+        Err(error) if protocol == Protocol::Resp2 && user.is_some() && lacks_users(&error) => {
+            log_in_as(None, sender, login, protocol).await
         }
-        greeted => greeted,
+        result => result,
     }
 }
 
-async fn greet(
+async fn log_in_as(
+    user: Option<&str>,
     sender: &Sender,
     login: &RedisConnectionInfo,
     protocol: Protocol,
-    user: Option<&str>,
 ) -> RedisResult<bool> {
     let password = login.password().map(str::as_bytes);
     let mut batch = Batch::default();
     match (protocol, password, user.map(str::as_bytes)) {
         (Protocol::Resp3, None, None) => batch.add(&[b"HELLO", b"3"]),
-        // A user may have no password (`nopass`): then any will do.
+        // A user without a password (`nopass`) is logged in with any password.
         (Protocol::Resp3, password, user) => {
             let (user, password) = (user.unwrap_or(b"default"), password.unwrap_or_default());
             batch.add(&[b"HELLO", b"3", b"AUTH", user, password]);
@@ -53,24 +53,24 @@ async fn greet(
         }
         (Protocol::Resp2, None, None) => {}
     }
-    let first = batch.replies();
+    let auth_replies = batch.replies();
     if login.db() != 0 {
         batch.add(&[b"SELECT", login.db().to_string().as_bytes()]);
     }
-    let needed = batch.replies();
-    // Redis before 7.2 does not know it, and a user need not have the right.
+    let required_replies = batch.replies();
+    // May fail: Redis before 7.2 does not know the command, and the user may lack the right.
     let set_info = |batch: &mut Batch, name: &[u8], value: &str| {
         batch.add(&[b"CLIENT", b"SETINFO", name, value.as_bytes()]);
     };
     set_info(&mut batch, b"LIB-NAME", LIBRARY);
     set_info(&mut batch, b"LIB-VER", env!("CARGO_PKG_VERSION"));
     let replies = sender.send(batch).await?;
-    let is_master = replies.first().is_some_and(is_of_master);
-    for (place, reply) in replies.into_iter().take(needed).enumerate() {
+    let is_master = replies.first().is_some_and(says_master);
+    for (index, reply) in replies.into_iter().take(required_replies).enumerate() {
         if let Value::ServerError(error) = reply {
-            let is_auth = protocol == Protocol::Resp2 && place < first;
+            let is_auth = protocol == Protocol::Resp2 && index < auth_replies;
             return Err(if is_auth {
-                refused(&error)
+                auth_error(&error)
             } else {
                 error.into()
             });
@@ -79,153 +79,161 @@ async fn greet(
     Ok(is_master)
 }
 
-/// Whether an answer to HELLO is that of a master.
-fn is_of_master(hello: &Value) -> bool {
+/// Whether a reply to HELLO is that of a master.
+fn says_master(hello: &Value) -> bool {
     let text = |value: &Value| match value {
         Value::BulkString(text) => text.clone(),
         Value::SimpleString(text) => text.clone().into(),
         _ => Vec::new(),
     };
-    let Value::Map(said) = hello else {
+    let Value::Map(fields) = hello else {
         return false;
     };
-    said.iter()
+    fields
+        .iter()
         .any(|(name, value)| text(name) == b"role" && text(value) == b"master")
 }
 
-/// What AUTH says, which has no word of its own for it before Redis 6.
-fn refused(error: &ServerError) -> RedisError {
-    let said = format!("{} {}", error.code(), error.details().unwrap_or_default());
-    (ErrorKind::AuthenticationFailed, "AUTH was refused", said).into()
+/// AUTH's error. Before Redis 6 its first word is ERR, as for any other error.
+fn auth_error(error: &ServerError) -> RedisError {
+    let text = format!("{} {}", error.code(), error.details().unwrap_or_default());
+    (ErrorKind::AuthenticationFailed, "AUTH was refused", text).into()
 }
 
-/// Whether a server is from before there were users, which is Redis 6.
-fn knows_no_users(error: &RedisError) -> bool {
+/// Whether a server is older than Redis 6, which brought users.
+fn lacks_users(error: &RedisError) -> bool {
     error
         .detail()
-        .is_some_and(|said| said.contains("wrong number of arguments for 'auth' command"))
+        .is_some_and(|text| text.contains("wrong number of arguments for 'auth' command"))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::test_network::TestPeer;
     use super::super::wire::open;
     use super::*;
-    use crate::error::ConnectError;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-    use tokio::runtime::Builder;
+    use crate::error::{Code, ConnectError};
+    use tokio::io::duplex;
 
-    /// What a login says to a server that gives these answers, one a round trip, and its outcome.
-    fn told(
+    const HELLO: &str = "%1\r\n+proto\r\n:3\r\n";
+    const OLD: &str = "-ERR unknown command\r\n";
+    const OK: &str = "+OK\r\n";
+
+    /// Logs in to a server that has these replies, and returns the commands that it got and the
+    /// outcome. The library's name and version, which every login sends, are checked and left out.
+    async fn commands_of(
         login: &RedisConnectionInfo,
         protocol: Protocol,
-        answers: &[&str],
+        replies: &[&str],
     ) -> (Vec<String>, RedisResult<bool>) {
-        let runtime = Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let (ours, mut server) = duplex(4096);
-            let (sender, driver) = open(ours, None);
-            let serve = async {
-                let mut told = Vec::new();
-                for answer in answers {
-                    let mut read = [0; 4096];
-                    let length = server.read(&mut read).await.unwrap();
-                    let words = String::from_utf8_lossy(&read[..length]);
-                    let words = words
-                        .split("\r\n")
-                        .filter(|word| !word.starts_with(['*', '$']) && !word.is_empty());
-                    told.push(words.collect::<Vec<_>>().join(" "));
-                    server.write_all(answer.as_bytes()).await.unwrap();
+        let (ours, theirs) = duplex(4096);
+        let (sender, driver) = open(ours, None);
+        let driver = tokio::spawn(driver);
+        let mut server = TestPeer::over(theirs, "server");
+        let script = async {
+            let mut commands = Vec::new();
+            for reply in replies {
+                let command = server.command().await.unwrap().join(" ");
+                if let Some(library) = command.strip_prefix("CLIENT SETINFO ") {
+                    let version = concat!("LIB-VER ", env!("CARGO_PKG_VERSION"));
+                    assert!(["LIB-NAME connect-redis-rs", version].contains(&library));
+                } else {
+                    commands.push(command);
                 }
-                told
-            };
-            let login = log_in(&sender, login, protocol);
-            let both = async { tokio::join!(serve, login) };
-            tokio::select! {
-                both = both => both,
-                () = driver => panic!("the wire has ended"),
+                server.reply(reply).await;
             }
-        })
+            commands
+        };
+        let (commands, result) = tokio::join!(script, log_in(&sender, login, protocol));
+        driver.abort();
+        (commands, result)
     }
 
     fn login() -> RedisConnectionInfo {
         RedisConnectionInfo::default()
     }
 
-    fn code(result: RedisResult<bool>) -> String {
-        ConnectError::from(&result.unwrap_err()).code.to_string()
+    #[tokio::test]
+    async fn resp3_sends_hello_with_the_login_and_a_password_alone_is_the_default_users() {
+        let user = login().set_username("me");
+        let password = login().set_password("pw");
+        let both = user.clone().set_password("pw").set_db(7);
+        for (login, commands) in [
+            (login(), &["HELLO 3"][..]),
+            (user, &["HELLO 3 AUTH me "]),
+            (password, &["HELLO 3 AUTH default pw"]),
+            (both, &["HELLO 3 AUTH me pw", "SELECT 7"]),
+        ] {
+            let mut replies = vec![HELLO, OK, OK, OK];
+            replies.truncate(commands.len() + 2);
+            let (got, result) = commands_of(&login, Protocol::Resp3, &replies).await;
+            assert_eq!(got, commands);
+            assert_eq!(result, Ok(false));
+        }
     }
 
-    /// What follows the login proper.
-    fn with_library(said: &str) -> Vec<String> {
-        let version = env!("CARGO_PKG_VERSION");
-        let library = "CLIENT SETINFO LIB-NAME connect-redis-rs CLIENT SETINFO LIB-VER";
-        vec![format!("{said}{library} {version}")]
+    #[tokio::test]
+    async fn a_server_that_does_not_know_client_setinfo_is_logged_in_to() {
+        let (_, result) = commands_of(&login(), Protocol::Resp3, &[HELLO, OLD, OLD]).await;
+        assert_eq!(result, Ok(false));
     }
 
-    const OLD: &str = "-ERR unknown command\r\n";
-
-    #[test]
-    fn resp3_begins_with_hello_and_a_password_alone_is_the_default_users() {
-        let hello = "%1\r\n+proto\r\n:3\r\n";
-        let old_client = format!("{hello}{OLD}{OLD}");
-        let (said, result) = told(&login(), Protocol::Resp3, &[&old_client]);
-        assert_eq!((said, result), (with_library("HELLO 3 "), Ok(false)));
-        let named = login().set_username("me");
-        let (said, result) = told(&named, Protocol::Resp3, &[&old_client]);
-        assert_eq!(
-            (said, result),
-            (with_library("HELLO 3 AUTH me "), Ok(false))
-        );
-        let all = format!("{hello}+OK\r\n+OK\r\n+OK\r\n");
-        let info = login().set_password("pw").set_db(7);
-        let (said, result) = told(&info, Protocol::Resp3, &[&all]);
-        let expected = with_library("HELLO 3 AUTH default pw SELECT 7 ");
-        assert_eq!((said, result), (expected, Ok(false)));
-    }
-
-    #[test]
-    fn a_master_says_so_in_its_answer_to_hello() {
+    #[tokio::test]
+    async fn a_master_says_so_in_its_reply_to_hello() {
         for (role, is_master) in [("master", true), ("replica", false)] {
-            let hello = format!("%2\r\n+proto\r\n:3\r\n$4\r\nrole\r\n+{role}\r\n{OLD}{OLD}");
-            let (_, result) = told(&login(), Protocol::Resp3, &[&hello]);
+            let hello = format!("%2\r\n+proto\r\n:3\r\n$4\r\nrole\r\n+{role}\r\n");
+            let replies = [&hello, OLD, OLD];
+            let (_, result) = commands_of(&login(), Protocol::Resp3, &replies).await;
             assert_eq!(result, Ok(is_master));
         }
     }
 
-    #[test]
-    fn resp2_says_auth_and_leaves_the_user_out_where_there_are_none() {
-        let (said, _) = told(&login(), Protocol::Resp2, &["+OK\r\n+OK\r\n"]);
-        assert_eq!(said, with_library(""));
-        let info = login().set_password("pw");
-        let (said, _) = told(&info, Protocol::Resp2, &["+OK\r\n+OK\r\n+OK\r\n"]);
-        assert_eq!(said, with_library("AUTH pw "));
-        let refusal = "-ERR wrong number of arguments for 'auth' command\r\n";
-        let answers = [&*format!("{refusal}{OLD}{OLD}"), "+OK\r\n+OK\r\n+OK\r\n"];
-        let (said, result) = told(&info.set_username("me"), Protocol::Resp2, &answers);
-        let expected = [with_library("AUTH me pw "), with_library("AUTH pw ")].concat();
-        assert_eq!((said, result), (expected, Ok(false)));
+    #[tokio::test]
+    async fn resp2_sends_auth_with_one_or_two_arguments() {
+        let password = login().set_password("pw");
+        let both = password.clone().set_username("me").set_db(2);
+        for (login, commands) in [
+            (login(), &[][..]),
+            (login().set_db(1), &["SELECT 1"]),
+            (password, &["AUTH pw"]),
+            (both, &["AUTH me pw", "SELECT 2"]),
+        ] {
+            let replies = vec![OK; commands.len() + 2];
+            let (got, result) = commands_of(&login, Protocol::Resp2, &replies).await;
+            assert_eq!(got, commands);
+            assert_eq!(result, Ok(false));
+        }
     }
 
-    #[test]
-    fn the_first_refusal_is_the_reason() {
-        let info = login().set_password("pw").set_db(99);
-        for (protocol, answers, expected) in [
-            (Protocol::Resp3, ["WRONGPASS no", "NOAUTH no"], "WRONGPASS"),
-            (Protocol::Resp3, ["NOPERM no", "NOAUTH no"], "NOPERM"),
-            (Protocol::Resp2, ["WRONGPASS no", "NOAUTH no"], "WRONGPASS"),
+    #[tokio::test]
+    async fn resp2_leaves_the_user_out_if_the_server_has_no_users() {
+        let refusal = "-ERR wrong number of arguments for 'auth' command\r\n";
+        let login = login().set_username("me").set_password("pw");
+        let replies = [refusal, OLD, OLD, OK, OLD, OLD];
+        let (commands, result) = commands_of(&login, Protocol::Resp2, &replies).await;
+        assert_eq!(commands, ["AUTH me pw", "AUTH pw"]);
+        assert_eq!(result, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn the_first_error_is_the_reason() {
+        let login = login().set_password("pw").set_db(99);
+        for (protocol, auth, code) in [
+            (Protocol::Resp3, "-WRONGPASS no\r\n", Code::WrongPassword),
+            (Protocol::Resp3, "-NOPERM no\r\n", Code::NoPermission),
+            (Protocol::Resp2, "-WRONGPASS no\r\n", Code::WrongPassword),
             (
                 Protocol::Resp2,
-                ["ERR invalid password", "NOAUTH no"],
-                "WRONGPASS",
+                "-ERR invalid password\r\n",
+                Code::WrongPassword,
             ),
         ] {
-            let [first, second] = answers;
-            let answers = format!("-{first}\r\n-{second}\r\n{OLD}{OLD}");
-            let (_, result) = told(&info, protocol, &[&answers]);
-            assert_eq!(code(result), expected);
+            let replies = [auth, "-NOAUTH no\r\n", OLD, OLD];
+            let (_, result) = commands_of(&login, protocol, &replies).await;
+            assert_eq!(ConnectError::from(&result.unwrap_err()).code, code);
         }
-        let answers = format!("+OK\r\n-ERR DB index is out of range\r\n{OLD}{OLD}");
-        let (_, result) = told(&info, Protocol::Resp3, &[&answers]);
+        let replies = [OK, "-ERR DB index is out of range\r\n", OLD, OLD];
+        let (_, result) = commands_of(&login, Protocol::Resp3, &replies).await;
         let error = ConnectError::from(&result.unwrap_err());
         assert_eq!(&*error.reason, "DB index is out of range");
     }

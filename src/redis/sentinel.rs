@@ -1,4 +1,5 @@
-//! The master that sentinels name: found anew for each connection, and left when they name another.
+//! The master that sentinels name: each connection asks them for it, and is left when they announce
+//! another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,26 +10,30 @@ use redis::Value;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{sleep, timeout};
 
-use super::{Batch, OpenConnection, Server};
-use crate::error::{ConnectError, ServerName};
+use super::open_connection::OpenConnection;
+use super::resp::Batch;
+use super::server::Server;
+use crate::error::{Code, ConnectError, ServerName};
 
-/// The pause before a sentinel that is gone is listened to again.
-const LISTEN_AGAIN: Duration = Duration::from_secs(1);
-/// How long it may take until one is listened to.
-const LISTEN_WITHIN: Duration = Duration::from_secs(10);
-const SWITCH: &str = "+switch-master";
+/// The pause before the next attempt to subscribe at a sentinel.
+const RESUBSCRIBE_AFTER: Duration = Duration::from_secs(1);
+/// How long an attempt to connect to a sentinel for a subscription may take.
+const SUBSCRIBE_LIMIT: Duration = Duration::from_secs(10);
+/// The channel on which a sentinel announces that a master has another address.
+const SWITCH_CHANNEL: &str = "+switch-master";
 
-/// A master by its name.
+/// How to find a master through its sentinels.
 pub struct Sentinel {
     /// What the sentinels call the master.
     pub master: String,
     /// The sentinels.
     pub nodes: Vec<Server>,
-    /// How to log in to the master, whose address it is not.
+    /// How to log in to the master. Its address is not used.
     pub login: Server,
 }
 
 impl Sentinel {
+    /// What messages call the master.
     pub fn name(&self) -> ServerName {
         let nodes: Vec<_> = self.nodes.iter().map(|node| node.name()).collect();
         format!(
@@ -39,18 +44,16 @@ impl Sentinel {
         .into()
     }
 
-    /// Asks all sentinels, and connects to the first master that one of them names which says of
-    /// itself that it is one: after a failover some may not know of it yet.
+    /// Asks all sentinels at once and connects to the first server that one of them names as the
+    /// master and that says itself that it is one: after a failover some sentinels may still name the
+    /// old master. The error is that of the last attempt.
     pub async fn connect(self: &Arc<Sentinel>) -> Result<OpenConnection, ConnectError> {
         let mut attempts: FuturesUnordered<_> = self
             .nodes
             .iter()
-            .map(|node| self.connect_by(node))
+            .map(|node| self.connect_through(node))
             .collect();
-        let mut last = ConnectError {
-            code: "ENOTFOUND".into(),
-            reason: "there are no sentinels".into(),
-        };
+        let mut last = ConnectError::new(Code::NotFound, "there are no sentinels");
         while let Some(attempt) = attempts.next().await {
             match attempt {
                 Ok(connection) => return Ok(connection),
@@ -60,100 +63,83 @@ impl Sentinel {
         Err(last)
     }
 
-    async fn connect_by(
+    async fn connect_through(
         self: &Arc<Sentinel>,
         node: &Server,
     ) -> Result<OpenConnection, ConnectError> {
-        let (host, port) = self.ask(node).await?;
+        let (host, port) = self.ask_for_master(node).await?;
         let server = self.login.at(host.clone(), port);
         let mut connection = server.connect().await?;
-        let mut role = Batch::default();
-        role.add(&[b"ROLE"]);
-        if let Ok(replies) = connection.sender().send(role).await
-            && let Some(Value::Array(said)) = replies.first()
-            && let Some(role) = said.first().and_then(text)
+        let mut batch = Batch::default();
+        batch.add(&[b"ROLE"]);
+        if let Ok(replies) = connection.sender().send(batch).await
+            && let Some(Value::Array(fields)) = replies.first()
+            && let Some(role) = fields.first().and_then(text)
             && role != "master"
         {
-            return Err(ConnectError {
-                code: "READONLY".into(),
-                reason: format!(
+            return Err(ConnectError::new(
+                Code::ReadOnly,
+                format!(
                     "{} is a {role}, though the sentinel {} names it as the master",
                     server.name(),
                     node.name()
-                )
-                .into(),
-            });
+                ),
+            ));
         }
-        let watch = tokio::spawn(self.clone().watch(host, port));
-        connection.watch = Some(watch);
+        connection.lost_after(tokio::spawn(self.clone().wait_for_switch(host, port)));
         Ok(connection)
     }
 
-    /// Where a sentinel says that the master is.
-    async fn ask(&self, node: &Server) -> Result<(String, u16), ConnectError> {
-        let connection = node.connect().await.map_err(|error| ConnectError {
-            reason: format!("sentinel {}: {}", node.name(), error.reason).into(),
-            ..error
-        })?;
-        let mut question = Batch::default();
+    /// Returns the address that a sentinel has for the master.
+    async fn ask_for_master(&self, node: &Server) -> Result<(String, u16), ConnectError> {
+        let sentinel = format!("sentinel {}", node.name());
+        let connection = node.connect().await.map_err(|error| error.at(&sentinel))?;
+        let mut batch = Batch::default();
         let master = self.master.as_bytes();
-        question.add(&[b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", master]);
-        let answer = connection.sender().send(question).await;
-        let replies = answer.map_err(|error| ConnectError::from(&error))?;
-        let unknown = |reason: String| ConnectError {
-            code: "ENOTFOUND".into(),
-            reason: format!("sentinel {}: {reason}", node.name()).into(),
+        batch.add(&[b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", master]);
+        let replies = connection.sender().send(batch).await;
+        let replies = replies.map_err(|error| ConnectError::from(&error))?;
+        let reason = match replies.first() {
+            Some(Value::Array(address)) => match read_address(address) {
+                Some(address) => return Ok(address),
+                None => "its answer is not an address".into(),
+            },
+            Some(Value::ServerError(error)) => ConnectError::from(error).reason,
+            _ => format!("it knows no master {:?}", self.master).into(),
         };
-        match replies.first() {
-            Some(Value::Array(address)) => address
-                .first()
-                .and_then(text)
-                .zip(
-                    address
-                        .get(1)
-                        .and_then(text)
-                        .and_then(|port| port.parse().ok()),
-                )
-                .map(|(host, port)| (host.to_string(), port))
-                .ok_or_else(|| unknown("its answer is none".into())),
-            Some(Value::ServerError(error)) => Err(unknown(format!(
-                "{} {}",
-                error.code(),
-                error.details().unwrap_or_default()
-            ))),
-            _ => Err(unknown(format!("it knows no master {:?}", self.master))),
-        }
+        Err(ConnectError::new(Code::NotFound, reason).at(sentinel))
     }
 
-    /// Ends when a sentinel tells that the master is not at this address any more.
-    async fn watch(self: Arc<Sentinel>, host: String, port: u16) {
-        // Of each, as one may be away, or cut off from the others, when they agree on another.
-        let watches = self.nodes.iter().map(|node| {
+    /// Ends when a sentinel announces that the master has another address.
+    async fn wait_for_switch(self: Arc<Sentinel>, host: String, port: u16) {
+        // All sentinels, because one may be away, or cut off from the others when they agree on
+        // another master.
+        let announcements = self.nodes.iter().map(|node| {
             let (this, host) = (&self, &host);
-            Box::pin(this.listen(node, host, port))
+            Box::pin(this.wait_for_switch_at(node, host, port))
         });
-        select_all(watches).await;
+        select_all(announcements).await;
     }
 
-    /// Ends when this sentinel tells so; it is listened to again whenever it is there again.
-    async fn listen(&self, node: &Server, host: &str, port: u16) {
+    /// Ends when this sentinel announces it. Subscribes again whenever the subscription is lost.
+    async fn wait_for_switch_at(&self, node: &Server, host: &str, port: u16) {
         loop {
-            let (pushes, mut heard) = unbounded_channel();
-            let attempt = timeout(LISTEN_WITHIN, node.connect_to_hear(pushes));
+            let (sender, mut pushes) = unbounded_channel();
+            let attempt = timeout(SUBSCRIBE_LIMIT, node.connect_for_pushes(sender));
             if let Ok(Ok(connection)) = attempt.await
-                && is_subscribed(&connection).await
+                && subscribe(&connection).await
             {
-                while let Some(push) = heard.recv().await {
+                while let Some(push) = pushes.recv().await {
                     if self.is_switch(&push, host, port) {
                         return;
                     }
                 }
             }
-            sleep(LISTEN_AGAIN).await;
+            sleep(RESUBSCRIBE_AFTER).await;
         }
     }
 
-    /// Whether a push is the message that our master is elsewhere:
+    /// Whether a push is the message that this master has another address. Its payload is
     /// `name old-host old-port host port`.
     fn is_switch(&self, push: &[Value], host: &str, port: u16) -> bool {
         let [kind, _channel, payload] = push else {
@@ -170,17 +156,23 @@ impl Sentinel {
     }
 }
 
-/// Whether a sentinel tells of switches from here on.
-async fn is_subscribed(connection: &OpenConnection) -> bool {
+/// Subscribes to switches of masters. Returns false if the sentinel refuses.
+async fn subscribe(connection: &OpenConnection) -> bool {
     let mut batch = Batch::default();
-    batch.subscribe(SWITCH);
+    batch.subscribe(SWITCH_CHANNEL);
     batch.add(&[b"PING"]);
     let replies = connection.sender().send(batch).await;
     replies.is_ok_and(|replies| match &replies[..] {
-        // The first error there is: SUBSCRIBE's, or of a user that may do all but PING.
-        [Value::ServerError(error)] => error.details().is_some_and(|said| said.contains("'ping'")),
+        // The first error that came: SUBSCRIBE's, or PING's for a user who lacks only that right.
+        [Value::ServerError(error)] => error.details().is_some_and(|text| text.contains("'ping'")),
         _ => true,
     })
+}
+
+fn read_address(fields: &[Value]) -> Option<(String, u16)> {
+    let host = fields.first().and_then(text)?;
+    let port = fields.get(1).and_then(text)?.parse().ok()?;
+    Some((host.to_string(), port))
 }
 
 fn text(value: &Value) -> Option<&str> {
@@ -203,7 +195,8 @@ mod tests {
             login: Server::tcp(String::new(), 0),
         };
         let is_switch = |payload: &str| {
-            let push = ["message", SWITCH, payload].map(|part| Value::BulkString(part.into()));
+            let push =
+                ["message", SWITCH_CHANNEL, payload].map(|part| Value::BulkString(part.into()));
             sentinel.is_switch(&push, "10.0.0.1", 6379)
         };
         assert!(is_switch("mine 10.0.0.1 6379 10.0.0.2 6379"));

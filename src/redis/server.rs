@@ -13,38 +13,40 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{sleep, timeout};
 
-use super::OpenConnection;
 use super::credentials::{Credential, Login};
-use super::dial::dial;
+use super::dial::Dialer;
 use super::login::{Protocol, log_in};
+use super::open_connection::OpenConnection;
 use super::resp::Batch;
+#[cfg(test)]
+use super::test_network::TestNetwork;
 use super::tls::{self, Tls};
-use super::url::{Address, Family, Timeouts, Url};
-use crate::error::{ConnectError, ServerName};
+use super::url::{Address, Timeouts, Url};
+use crate::error::{Code, ConnectError, ServerName};
 
-/// How long a server that dropped a connection is listened to for what it has to say.
-const FAREWELL: Duration = Duration::from_millis(50);
-/// How long a TLS handshake may take before it is looked whether the server speaks TLS at all.
+/// How long to wait for the error with which a server drops new connections.
+const DROP_ERROR_LIMIT: Duration = Duration::from_millis(50);
+/// How long a TLS handshake may take before the server is tested for TLS.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_millis(500);
 
-/// One server and how to log in there.
+/// One server and how to log in to it.
 #[derive(Clone)]
 pub struct Server {
     address: Address,
-    family: Family,
+    dialer: Dialer,
     login: Login,
-    /// Whether to go on without the login where the server does not take it: it was meant for
-    /// another, perhaps.
+    /// Whether to go on without the login if the server refuses it, because it may be meant for
+    /// another server.
     login_is_optional: bool,
     /// What `CLIENT LIST` shows as the connection's name.
     client_name: Option<String>,
     tls: Option<Tls>,
 }
 
-/// A server out of a url, and what else the url says.
-pub struct FromUrl {
+/// The server of a url, and what else the url says.
+pub struct ServerFromUrl {
     pub server: Server,
-    /// Whether it asks for TLS.
+    /// Whether the url asks for TLS.
     pub is_tls: bool,
     pub timeouts: Timeouts,
 }
@@ -63,7 +65,7 @@ impl Server {
     fn new(address: Address) -> Server {
         Server {
             address,
-            family: Family::Any,
+            dialer: Dialer::default(),
             login: Login::default(),
             login_is_optional: false,
             client_name: None,
@@ -71,40 +73,39 @@ impl Server {
         }
     }
 
-    /// The server of a url. The error says what is wrong with it, without repeating any of it.
-    pub fn from_url(url: &str) -> Result<FromUrl, String> {
+    /// The server of a url. The error says what is wrong with the url and does not repeat it.
+    pub fn from_url(url: &str) -> Result<ServerFromUrl, String> {
         let url = Url::parse(url)?;
         let login = Login {
             username: url.username.map(Credential::Given),
             password: url.password.map(Credential::Given),
             database: url.database,
         };
-        Ok(FromUrl {
-            server: Server {
-                family: url.family,
-                login,
-                client_name: url.client_name,
-                ..Server::new(url.address)
-            },
+        let mut server = Server::new(url.address);
+        server.dialer.family = url.family;
+        server.login = login;
+        server.client_name = url.client_name;
+        Ok(ServerFromUrl {
+            server,
             is_tls: url.is_tls,
             timeouts: url.timeouts,
         })
     }
 
-    /// With what is given of a login, in place of what there was.
-    pub fn log_in(mut self, login: &Login) -> Server {
+    /// With this login; what it does not say stays as it was.
+    pub fn with_login(mut self, login: &Login) -> Server {
         self.login = login.clone().or(self.login);
         self
     }
 
-    /// With a login that is left out where the server does not take it.
-    pub fn log_in_if_wanted(mut self, login: &Login) -> Server {
+    /// With this login, which is left out if the server refuses it.
+    pub fn with_optional_login(mut self, login: &Login) -> Server {
         self.login_is_optional = true;
-        self.log_in(login)
+        self.with_login(login)
     }
 
-    /// With a name for the connection, if one is given.
-    pub fn call_client(mut self, name: Option<String>) -> Server {
+    /// With a name for the connection, if there is one.
+    pub fn with_client_name(mut self, name: Option<String>) -> Server {
         self.client_name = name.or(self.client_name);
         self
     }
@@ -114,7 +115,13 @@ impl Server {
         self
     }
 
-    /// Another server that is logged in to in the same way.
+    #[cfg(test)]
+    pub fn on_network(mut self, network: &TestNetwork) -> Server {
+        self.dialer.network = Some(network.clone());
+        self
+    }
+
+    /// The same login at another address.
     pub fn at(&self, host: String, port: u16) -> Server {
         Server {
             address: Address::Tcp(host, port),
@@ -126,7 +133,7 @@ impl Server {
         self.login.clone()
     }
 
-    /// The host; none of a Unix socket.
+    /// The host; `None` for a Unix socket.
     pub fn host(&self) -> Option<&str> {
         match &self.address {
             Address::Tcp(host, _) => Some(host),
@@ -138,12 +145,13 @@ impl Server {
         matches!(self.address, Address::Unix(_))
     }
 
-    /// `host:port` or the path of the socket: what messages call the server.
+    /// What messages call the server: `host:port` or the path of the socket.
     pub fn name(&self) -> ServerName {
         self.address.name()
     }
 
-    /// Tries once to connect, log in and select the database, and asks whether the server serves.
+    /// Tries once to connect, log in and select the database. Fails also if the server says that it
+    /// cannot serve yet.
     pub async fn connect(&self) -> Result<OpenConnection, ConnectError> {
         let login = self.login.get().await?;
         let connection = self.log_in_over_any_protocol(&login).await?;
@@ -156,43 +164,42 @@ impl Server {
             .sender()
             .send(check)
             .await
-            .map_err(|error| trouble(&error, &login))?;
+            .map_err(|error| explain(&error, &login))?;
         match replies.last() {
-            // It reads its data in, or has not got its master's: soon it will serve.
-            Some(Value::ServerError(error)) if is_passing(error.code()) => {
+            Some(Value::ServerError(error)) if is_transient(error.code()) => {
                 Err(ConnectError::from(&RedisError::from(error.clone())))
             }
-            // Whatever else: a user need not have the right to PING.
+            // Other errors do not matter: the user may lack the right to PING.
             _ => Ok(connection),
         }
     }
 
-    /// Connects to a server that tells of things unasked, over RESP3.
-    pub async fn connect_to_hear(
+    /// Connects over RESP3, for push messages. `pushes` receives them.
+    pub async fn connect_for_pushes(
         &self,
         pushes: UnboundedSender<Vec<Value>>,
     ) -> Result<OpenConnection, ConnectError> {
         let login = self.login.get().await?;
         let attempt = self.connect_with(&login, Protocol::Resp3, Some(pushes.clone()));
-        let heard = match attempt.await? {
-            Err(error) if self.goes_on_without(&login, &error) => {
+        let result = match attempt.await? {
+            Err(error) if self.may_skip_login(&login, &error) => {
                 let no_login = RedisConnectionInfo::default();
                 self.connect_with(&no_login, Protocol::Resp3, Some(pushes))
                     .await?
             }
-            heard => heard,
+            result => result,
         };
-        heard.map_err(|error| trouble(&error, &login))
+        result.map_err(|error| explain(&error, &login))
     }
 
-    /// Whether a login that was refused is left out. A user without a password may be no more than a
-    /// word in a url: node-redis 6 does not log in with it.
-    fn goes_on_without(&self, login: &RedisConnectionInfo, error: &RedisError) -> bool {
-        let is_a_word = login.username().is_some() && login.password().is_none();
-        (self.login_is_optional || is_a_word) && is_about_login(error)
+    /// Whether to try without a login that was refused. That includes a user without a password,
+    /// which may be just a word in a url: node-redis 6 does not log in with it.
+    fn may_skip_login(&self, login: &RedisConnectionInfo, error: &RedisError) -> bool {
+        let is_user_alone = login.username().is_some() && login.password().is_none();
+        (self.login_is_optional || is_user_alone) && is_about_login(error)
     }
 
-    /// RESP3 first; a server or proxy that does not know HELLO is asked again in RESP2.
+    /// Tries RESP3 first, and RESP2 if the server or a proxy before it does not know HELLO.
     async fn log_in_over_any_protocol(
         &self,
         login: &RedisConnectionInfo,
@@ -202,67 +209,63 @@ impl Server {
             Err(error) => error,
         };
         let no_login = RedisConnectionInfo::default().set_db(login.db());
-        let (login, protocol) = if knows_no_resp3(&error) {
+        let (login, protocol) = if lacks_resp3(&error) {
             (login, Protocol::Resp2)
         } else if error.is_connection_dropped() || error.is_io_error() {
-            // An old proxy drops whoever says HELLO. But a server that has no room for another client
-            // says so and drops it, too, and its words are lost under what was sent to it.
-            if let Some(said) = self.farewell().await {
-                return Err(said);
+            // An old proxy closes the connection on HELLO. But a server that has too many clients
+            // also closes it, after an error that is lost because HELLO was already on its way.
+            if let Some(error) = self.drop_error().await {
+                return Err(error);
             }
-            if tls_trouble(&error).is_some() {
-                return Err(trouble(&error, login));
+            if tls_error(&error).is_some() {
+                return Err(explain(&error, login));
             }
             (login, Protocol::Resp2)
-        } else if self.goes_on_without(login, &error) {
+        } else if self.may_skip_login(login, &error) {
             (&no_login, Protocol::Resp3)
         } else {
-            return Err(self.trouble_of_login(&error, login));
+            return Err(self.explain_login(&error, login));
         };
-        let again = self.connect_with(login, protocol, None).await?;
-        again.map_err(|error| self.trouble_of_login(&error, login))
+        let result = self.connect_with(login, protocol, None).await?;
+        result.map_err(|error| self.explain_login(&error, login))
     }
 
-    /// What is wrong where a login got no answer, or one that is none: it may have been to a port for
-    /// TLS.
-    fn trouble_of_login(&self, error: &RedisError, login: &RedisConnectionInfo) -> ConnectError {
-        let trouble = trouble(error, login);
-        if &*trouble.code != "ECONNRESET" || self.tls.is_some() || self.is_unix() {
-            return trouble;
+    /// Why a login failed. If the server closed the connection or did not answer in RESP, its port
+    /// may be one for TLS.
+    fn explain_login(&self, error: &RedisError, login: &RedisConnectionInfo) -> ConnectError {
+        let error = explain(error, login);
+        if error.code != Code::Reset || self.tls.is_some() || self.is_unix() {
+            return error;
         }
         let reason = format!(
-            "nobody answers there as Redis does: {} (does it speak TLS? then write rediss://)",
-            trouble.reason.trim_end()
+            "the server does not answer as Redis does: {} (does it speak TLS? then write \
+             rediss://)",
+            error.reason.trim_end()
         );
-        ConnectError {
-            reason: reason.into(),
-            ..trouble
-        }
+        ConnectError::new(error.code, reason)
     }
 
-    /// What a server says to whom it drops at once, if it says something.
-    async fn farewell(&self) -> Option<ConnectError> {
+    /// Returns the error that the server sends before it closes a new connection, if it sends one.
+    async fn drop_error(&self) -> Option<ConnectError> {
         let Address::Tcp(host, port) = &self.address else {
             return None;
         };
         if self.tls.is_some() {
-            return None; // It drops the connection before there is TLS to say it over.
+            return None; // The server closes the connection before TLS can carry the error.
         }
-        let mut said = [0; 256];
-        let listened = timeout(FAREWELL, async {
-            let mut stream = dial(host, *port, self.family).await.ok()?;
-            stream.read(&mut said).await.ok()
+        let mut text = [0; 256];
+        let read = timeout(DROP_ERROR_LIMIT, async {
+            let mut stream = self.dialer.dial(host, *port).await.ok()?;
+            stream.read(&mut text).await.ok()
         });
-        let length = listened.await.ok()??;
-        let said = String::from_utf8_lossy(&said[..length]);
-        let (code, reason) = said.lines().next()?.strip_prefix('-')?.split_once(' ')?;
-        Some(ConnectError {
-            code: code.into(),
-            reason: reason.into(),
-        })
+        let length = read.await.ok()??;
+        let text = String::from_utf8_lossy(&text[..length]);
+        let (code, reason) = text.lines().next()?.strip_prefix('-')?.split_once(' ')?;
+        Some(ConnectError::new(code.into(), reason))
     }
 
-    /// The outer error is the socket's, the inner one the handshake's.
+    /// Fails with the outer error if there is no socket or no TLS, with the inner one if the login
+    /// fails.
     async fn connect_with(
         &self,
         login: &RedisConnectionInfo,
@@ -274,22 +277,24 @@ impl Server {
             (Address::Unix(path), _) => {
                 OpenConnection::over(UnixStream::connect(path).await?, pushes)
             }
-            // The options and the reader of clients (lib/client/inspect.js) let none through.
+            // The options and lib/client/inspect.js refuse Unix sockets on such a system.
             #[cfg(not(unix))]
             (Address::Unix(_), _) => return Err(std::io::Error::from(Unsupported).into()),
             (Address::Tcp(host, port), None) => {
-                OpenConnection::over(dial(host, *port, self.family).await?, pushes)
+                OpenConnection::over(self.dialer.dial(host, *port).await?, pushes)
             }
             (Address::Tcp(host, port), Some(tls)) => {
-                let stream = dial(host, *port, self.family).await?;
+                let stream = self.dialer.dial(host, *port).await?;
                 let stream = tokio::select! {
                     stream = tls.handshake(host, stream) => stream?,
-                    () = answers_plainly(host, *port, self.family) => return Err(tls::speaks_no_tls()),
+                    () = answers_without_tls(&self.dialer, host, *port) => {
+                        return Err(tls::not_tls());
+                    }
                 };
                 OpenConnection::over(stream, pushes)
             }
         };
-        let logged_in = log_in(&connection.sender, login, protocol).await;
+        let logged_in = log_in(&connection.sender(), login, protocol).await;
         Ok(logged_in.map(|is_master| {
             connection.is_master = is_master;
             connection
@@ -297,52 +302,54 @@ impl Server {
     }
 }
 
-/// Ends where a server that has not answered a TLS handshake for a while answers without TLS: Redis
-/// takes the handshake for a command and waits for its end, so that nobody would say what is wrong.
-async fn answers_plainly(host: &str, port: u16, family: Family) {
+/// Resolves if the server answers a command without TLS, after the handshake has had some time. Redis
+/// takes a TLS handshake for the start of a command and waits for its end, so without this the
+/// attempt would only time out.
+async fn answers_without_tls(dialer: &Dialer, host: &str, port: u16) {
     sleep(HANDSHAKE_PATIENCE).await;
-    let mut said = [0; 1];
-    let asked = async {
-        let mut stream = dial(host, port, family).await.ok()?;
+    let mut reply = [0; 1];
+    let exchange = async {
+        let mut stream = dialer.dial(host, port).await.ok()?;
         stream.write_all(b"PING\r\n").await.ok()?;
-        stream.read_exact(&mut said).await.ok()
+        stream.read_exact(&mut reply).await.ok()
     };
-    if asked.await.is_none() || !matches!(said, [b'+' | b'-']) {
+    if exchange.await.is_none() || !matches!(reply, [b'+' | b'-']) {
         std::future::pending().await
     }
 }
 
-/// What a server answers that will serve in a while.
-pub fn is_passing(code: &str) -> bool {
+/// Whether an error with this first word will pass: the server loads its data, or has lost its
+/// master or its cluster.
+pub fn is_transient(code: &str) -> bool {
     matches!(code, "LOADING" | "MASTERDOWN" | "CLUSTERDOWN")
 }
 
-/// What is wrong, without the password.
-fn trouble(error: &RedisError, login: &RedisConnectionInfo) -> ConnectError {
-    tls_trouble(error)
+/// The reason of an error, without the password.
+fn explain(error: &RedisError, login: &RedisConnectionInfo) -> ConnectError {
+    tls_error(error)
         .unwrap_or_else(|| ConnectError::from(error))
         .without(login.password().unwrap_or_default().as_bytes())
 }
 
-/// What TLS has to say about an error of the connection.
-fn tls_trouble(error: &RedisError) -> Option<ConnectError> {
+/// The TLS error under an error of the connection, if there is one.
+fn tls_error(error: &RedisError) -> Option<ConnectError> {
     use std::error::Error;
     let source = error.source()?;
     let source = source.downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
-    tls::trouble(source.downcast_ref()?)
+    tls::explain(source.downcast_ref()?)
 }
 
-/// Whether a handshake failed for who logged in.
+/// Whether a login failed because of its user or password.
 fn is_about_login(error: &RedisError) -> bool {
     matches!(
-        &*ConnectError::from(error).code,
-        "WRONGPASS" | "NOAUTH" | "ERR"
+        ConnectError::from(error).code,
+        Code::WrongPassword | Code::NoAuth | Code::ServerError
     )
 }
 
-/// Whether a handshake failed for HELLO itself: a server too old for it or with the command renamed
-/// away, a proxy, a user who may not call it.
-fn knows_no_resp3(error: &RedisError) -> bool {
+/// Whether a login failed because of HELLO itself: the server is too old or has the command renamed,
+/// a proxy does not know it, or the user may not call it.
+fn lacks_resp3(error: &RedisError) -> bool {
     match error.code() {
         Some("NOPROTO") => true,
         Some("ERR" | "NOPERM") => error

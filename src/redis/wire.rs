@@ -1,4 +1,4 @@
-//! Carries batches of commands over a stream, and their replies back.
+//! Sends batches of commands over a stream and matches the replies to them.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -6,45 +6,46 @@ use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
-use redis::{ErrorKind, RedisError, RedisResult, Value};
+use redis::{RedisError, RedisResult, Value};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::resp::{Batch, Frame, Parser};
+use super::resp::{Batch, Frame, Parser, protocol_error};
 
-/// Bytes that are read at once. Only a line that is longer makes the buffer larger.
-const READ_AT_ONCE: usize = 64 * 1024;
-/// Batches that are written at once.
-const WRITTEN_AT_ONCE: usize = 16;
+/// Size of the read buffer in bytes. Only a longer line makes it grow.
+const READ_BUFFER: usize = 64 * 1024;
+/// The most batches in one write.
+const BATCHES_A_WRITE: usize = 16;
 
-/// Sends batches over a stream, as long as what [`open`] returned runs.
+/// Sends batches over a stream, as long as the future that [`open`] returned runs.
 #[derive(Clone)]
-pub struct Sender(UnboundedSender<Request>);
+pub struct Sender(UnboundedSender<QueuedBatch>);
 
-/// A batch and whoever waits for its replies.
-struct Request {
+/// A batch that is not in flight yet.
+struct QueuedBatch {
     batch: Batch,
-    answer: Answer,
+    result: BatchResult,
 }
 
-type Answer = oneshot::Sender<RedisResult<Vec<Value>>>;
+/// Takes the replies to a batch. The caller may have stopped waiting: then sending does nothing.
+type BatchResult = oneshot::Sender<RedisResult<Vec<Value>>>;
 
 impl Sender {
-    /// Queues a batch, at once; what is returned waits for a reply to each of its commands, errors
-    /// of the server among them. It fails as a whole where the connection does. Not to wait for it
-    /// changes nothing for other batches.
+    /// Queues a batch immediately. The future resolves to one reply for each command, errors of the
+    /// server included, or fails if the connection does. Dropping it changes nothing for other
+    /// batches.
     pub fn send(&self, batch: Batch) -> impl Future<Output = RedisResult<Vec<Value>>> + use<> {
-        let (answer, replies) = oneshot::channel();
-        // Where the wire has ended, the answer is dropped with the request.
-        let _ = self.0.send(Request { batch, answer });
+        let (result, replies) = oneshot::channel();
+        // If the connection has ended, this drops `result`.
+        let _ = self.0.send(QueuedBatch { batch, result });
         async move { replies.await.unwrap_or_else(|_| Err(closed().into())) }
     }
 }
 
-/// A way to send over a stream, and what has to run for that: it ends when the stream does, or is
-/// not understood. Dropped, it closes the stream, and what waits for a reply fails. `pushes` are
-/// told what the server says unasked.
+/// Returns a sender for a stream, and the future that reads and writes it. The future must be polled;
+/// it resolves when the stream ends or after a protocol error. Dropping it closes the stream, and
+/// every batch in flight fails. `pushes` receives the server's push messages.
 pub fn open<S>(
     stream: S,
     pushes: Option<UnboundedSender<Vec<Value>>>,
@@ -52,15 +53,15 @@ pub fn open<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (sender, requests) = unbounded_channel();
+    let (sender, queue) = unbounded_channel();
     let mut wire = Wire {
         stream,
-        requests,
+        queue,
         unwritten: VecDeque::new(),
         written: 0,
         is_flushed: true,
-        aloft: Aloft::default(),
-        input: Vec::with_capacity(READ_AT_ONCE),
+        in_flight: InFlight::default(),
+        input: Vec::with_capacity(READ_BUFFER),
         parser: Parser::default(),
         pushes,
     };
@@ -73,14 +74,15 @@ where
 
 struct Wire<S> {
     stream: S,
-    requests: UnboundedReceiver<Request>,
-    /// Batches on their way into the stream, and how many bytes of the first are there.
+    queue: UnboundedReceiver<QueuedBatch>,
+    /// Batches that are not wholly written.
     unwritten: VecDeque<Vec<u8>>,
+    /// How many bytes of the first of them are written.
     written: usize,
-    /// Whether all that was written has left; a TLS stream may hold some back.
+    /// Whether the stream holds nothing back, as TLS may.
     is_flushed: bool,
-    aloft: Aloft,
-    /// What was read and is not understood yet.
+    in_flight: InFlight,
+    /// Bytes that were read and are not parsed yet.
     input: Vec<u8>,
     parser: Parser,
     pushes: Option<UnboundedSender<Vec<Value>>>,
@@ -90,14 +92,14 @@ impl<S> Wire<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    /// Does what can be done now. Ready when it is over, with the reason.
+    /// Writes and reads as much as is possible now. Ready with the reason when the connection ends.
     fn poll(&mut self, context: &mut Context) -> Poll<RedisError> {
-        if self.poll_requests(context).is_ready() {
+        if self.poll_queue(context).is_ready() {
             return Poll::Ready(closed().into());
         }
         let written = self.poll_write(context);
-        // What can be read is read in any case: a server may wait for that before it reads on, and
-        // one that has gone may have said something before.
+        // Read whatever the write does: a server may wait for its replies to be read before it reads
+        // on, and one that closed the connection may have sent something before.
         match (self.poll_read(context), written) {
             (Poll::Ready(error), _) => Poll::Ready(error),
             (Poll::Pending, Poll::Ready(Err(error))) => Poll::Ready(error.into()),
@@ -105,12 +107,12 @@ where
         }
     }
 
-    /// Takes the batches that are to be sent. Ready when there can be no more.
-    fn poll_requests(&mut self, context: &mut Context) -> Poll<()> {
-        while let Some(Request { batch, answer }) = ready!(self.requests.poll_recv(context)) {
-            self.aloft.push(batch.replies(), answer);
+    /// Takes the queued batches. Ready when no sender is left.
+    fn poll_queue(&mut self, context: &mut Context) -> Poll<()> {
+        while let Some(QueuedBatch { batch, result }) = ready!(self.queue.poll_recv(context)) {
+            self.in_flight.push(batch.replies(), result);
             let bytes = batch.into_bytes();
-            // To write nothing looks like a stream that takes nothing.
+            // An empty write would look like a stream that takes no more bytes.
             if !bytes.is_empty() {
                 self.unwritten.push_back(bytes);
             }
@@ -120,12 +122,12 @@ where
 
     fn poll_write(&mut self, context: &mut Context) -> Poll<io::Result<()>> {
         while let Some(first) = self.unwritten.front() {
-            let mut slices = [IoSlice::new(&[]); WRITTEN_AT_ONCE];
+            let mut slices = [IoSlice::new(&[]); BATCHES_A_WRITE];
             for (slice, bytes) in slices.iter_mut().zip(&self.unwritten) {
                 *slice = IoSlice::new(bytes);
             }
             slices[0] = IoSlice::new(&first[self.written..]);
-            let used = self.unwritten.len().min(WRITTEN_AT_ONCE);
+            let used = self.unwritten.len().min(BATCHES_A_WRITE);
             let stream = Pin::new(&mut self.stream);
             let count = ready!(stream.poll_write_vectored(context, &slices[..used]))?;
             if count == 0 {
@@ -147,11 +149,11 @@ where
         Poll::Ready(Ok(()))
     }
 
-    /// Reads what there is. Ready when there can be no more.
+    /// Reads and handles what has come. Ready with the reason when no more can come.
     fn poll_read(&mut self, context: &mut Context) -> Poll<RedisError> {
         loop {
-            if self.input.capacity() - self.input.len() < READ_AT_ONCE / 4 {
-                self.input.reserve(READ_AT_ONCE);
+            if self.input.capacity() - self.input.len() < READ_BUFFER / 4 {
+                self.input.reserve(READ_BUFFER);
             }
             let read = pin!(self.stream.read_buf(&mut self.input)).poll(context);
             match ready!(read) {
@@ -162,19 +164,19 @@ where
                 }
                 Err(error) => return Poll::Ready(error.into()),
             }
-            if let Err(error) = self.take_in() {
+            if let Err(error) = self.handle_input() {
                 return Poll::Ready(error);
             }
         }
     }
 
-    /// Understands what was read, as far as it is whole.
-    fn take_in(&mut self) -> RedisResult<()> {
+    /// Parses the input and hands on its frames.
+    fn handle_input(&mut self) -> RedisResult<()> {
         let mut rest = &self.input[..];
-        while let Some(said) = self.parser.next(&mut rest)? {
-            match (said, &self.pushes) {
-                (Frame::Reply(reply), _) => self.aloft.reply(reply)?,
-                // Nobody may listen any more.
+        while let Some(frame) = self.parser.next(&mut rest)? {
+            match (frame, &self.pushes) {
+                (Frame::Reply(reply), _) => self.in_flight.add_reply(reply)?,
+                // The receiver may be gone.
                 (Frame::Push(push), Some(pushes)) => drop(pushes.send(push)),
                 (Frame::Push(_), None) => {}
             }
@@ -184,73 +186,70 @@ where
         Ok(())
     }
 
-    /// Tells everybody who waits for a reply that there will be none.
+    /// Fails every batch that has not got all its replies.
     fn fail(&mut self, error: &RedisError) {
-        self.requests.close();
-        while let Ok(request) = self.requests.try_recv() {
-            self.aloft.push(request.batch.replies(), request.answer);
+        self.queue.close();
+        while let Ok(QueuedBatch { batch, result }) = self.queue.try_recv() {
+            self.in_flight.push(batch.replies(), result);
         }
-        self.aloft.fail(error);
+        self.in_flight.fail(error);
     }
 }
 
-/// Batches that have not got all their replies, in the order in which those come.
+/// Batches that have not got all their replies, oldest first: a server replies in order.
 #[derive(Default)]
-struct Aloft(VecDeque<Awaited>);
+struct InFlight(VecDeque<AwaitedBatch>);
 
-/// A batch's replies.
-struct Awaited {
+struct AwaitedBatch {
+    /// The replies that have come.
     replies: Vec<Value>,
-    /// How many there will be.
+    /// How many replies must come.
     count: usize,
-    answer: Answer,
+    result: BatchResult,
 }
 
-impl Aloft {
-    fn push(&mut self, count: usize, answer: Answer) {
+impl InFlight {
+    fn push(&mut self, count: usize, result: BatchResult) {
         if count == 0 {
-            // (Whoever asked may not wait any more, here and below.)
-            let _ = answer.send(Ok(Vec::new()));
+            let _ = result.send(Ok(Vec::new()));
             return;
         }
-        self.0.push_back(Awaited {
+        self.0.push_back(AwaitedBatch {
             replies: Vec::with_capacity(count),
             count,
-            answer,
+            result,
         });
     }
 
-    fn reply(&mut self, reply: Value) -> RedisResult<()> {
-        let Some(first) = self.0.front_mut() else {
-            return Err(unasked(reply));
+    /// Adds a reply to the oldest batch.
+    fn add_reply(&mut self, reply: Value) -> RedisResult<()> {
+        let Some(oldest) = self.0.front_mut() else {
+            return Err(unexpected_reply(reply));
         };
-        first.replies.push(reply);
-        if first.replies.len() == first.count
-            && let Some(Awaited {
-                replies, answer, ..
+        oldest.replies.push(reply);
+        if oldest.replies.len() == oldest.count
+            && let Some(AwaitedBatch {
+                replies, result, ..
             }) = self.0.pop_front()
         {
-            let _ = answer.send(Ok(replies));
+            let _ = result.send(Ok(replies));
         }
         Ok(())
     }
 
     fn fail(&mut self, error: &RedisError) {
-        for awaited in self.0.drain(..) {
-            let _ = awaited.answer.send(Err(error.clone()));
+        for batch in self.0.drain(..) {
+            let _ = batch.result.send(Err(error.clone()));
         }
     }
 }
 
-/// Why a reply to nothing ends a connection: a server that says an error before it closes it, or
-/// one whose replies cannot be told apart any more.
-fn unasked(reply: Value) -> RedisError {
+/// The error for a reply without a command. It ends the connection: either the server sends an error
+/// before it closes the connection, or replies and commands do not match any more.
+fn unexpected_reply(reply: Value) -> RedisError {
     match reply {
         Value::ServerError(error) => error.into(),
-        _ => {
-            let detail = "a reply came to no command".to_string();
-            (ErrorKind::Parse, "not RESP", detail).into()
-        }
+        _ => protocol_error("a reply came without a command"),
     }
 }
 
@@ -261,8 +260,9 @@ fn closed() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
-    use tokio::runtime::Builder;
+    use tokio::time::timeout;
 
     fn ping() -> Batch {
         batch(&[b"PING"])
@@ -274,109 +274,159 @@ mod tests {
         batch
     }
 
-    /// Runs a test over a wire to the server's end of a stream, which holds so many bytes.
-    fn over<T>(room: usize, test: impl AsyncFnOnce(Sender, DuplexStream) -> T) -> T {
-        let runtime = Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let (ours, theirs) = duplex(room);
-            let (sender, driver) = open(ours, None);
-            tokio::select! {
-                result = test(sender, theirs) => result,
-                // (A test goes on when the wire has ended.)
-                () = async { driver.await; std::future::pending().await } => unreachable!(),
-            }
-        })
+    /// A sender for one end of a stream that holds so many bytes, and the other end. The task that
+    /// reads and writes runs to its end.
+    fn connect(capacity: usize) -> (Sender, DuplexStream) {
+        let (ours, theirs) = duplex(capacity);
+        let (sender, driver) = open(ours, None);
+        tokio::spawn(driver);
+        (sender, theirs)
     }
 
-    #[test]
-    fn replies_come_to_their_batches_in_order() {
-        over(1024, async |sender, mut server| {
-            assert_eq!(sender.send(Batch::default()).await, Ok(vec![]));
-            let (first, second) = (sender.send(ping()), sender.send(ping()));
-            drop(sender.send(ping())); // Its reply is still its own.
-            let last = sender.send(ping());
-            server
-                .write_all(b":1\r\n:2\r\n>1\r\n+news\r\n:3\r\n:4\r\n")
-                .await
-                .unwrap();
-            assert_eq!(first.await, Ok(vec![Value::Int(1)]));
-            assert_eq!(last.await, Ok(vec![Value::Int(4)]));
-            assert_eq!(second.await, Ok(vec![Value::Int(2)]));
-        });
+    async fn write(server: &mut DuplexStream, text: &str) {
+        server.write_all(text.as_bytes()).await.unwrap();
     }
 
-    #[test]
-    fn a_server_that_does_not_read_is_read_from() {
-        over(64, async |sender, mut server| {
-            let small = sender.send(ping());
-            let value = vec![b'x'; 100_000];
-            let large = sender.send(batch(&[b"SET", b"k", &value]));
-            // More than the stream holds, so that it has to be taken before this goes on.
-            let text = "y".repeat(10_000);
-            let reply = format!("${}\r\n{text}\r\n", text.len());
-            server.write_all(reply.as_bytes()).await.unwrap();
-            assert_eq!(small.await, Ok(vec![Value::BulkString(text.into())]));
-            let mut read = Vec::with_capacity(200_000);
-            while read.len() < value.len() {
-                server.read_buf(&mut read).await.unwrap();
-            }
-            server.write_all(b"+OK\r\n").await.unwrap();
-            assert_eq!(large.await, Ok(vec![Value::Okay]));
-        });
+    async fn is_closed(server: &mut DuplexStream) -> bool {
+        let mut rest = Vec::new();
+        server.read_to_end(&mut rest).await.is_ok()
     }
 
-    #[test]
-    fn when_the_server_closes_all_that_is_in_flight_fails_and_what_is_sent_later() {
-        over(1024, async |sender, mut server| {
-            let (first, second) = (sender.send(ping()), sender.send(ping()));
-            server.write_all(b":1\r\n$100\r\nhalf of").await.unwrap();
-            drop(server);
-            assert_eq!(first.await, Ok(vec![Value::Int(1)]));
-            for error in [second.await, sender.send(ping()).await] {
-                let error = error.unwrap_err();
-                assert!(error.is_connection_dropped() && error.is_io_error());
-            }
-        });
+    #[tokio::test]
+    async fn replies_come_to_their_batches_in_order() {
+        let (sender, mut server) = connect(1024);
+        assert_eq!(sender.send(Batch::default()).await, Ok(vec![]));
+        let (first, second) = (sender.send(ping()), sender.send(ping()));
+        drop(sender.send(ping())); // Its reply still belongs to it.
+        let last = sender.send(ping());
+        write(&mut server, ":1\r\n:2\r\n>1\r\n+news\r\n:3\r\n:4\r\n").await;
+        assert_eq!(first.await, Ok(vec![Value::Int(1)]));
+        assert_eq!(last.await, Ok(vec![Value::Int(4)]));
+        assert_eq!(second.await, Ok(vec![Value::Int(2)]));
     }
 
-    #[test]
-    fn what_cannot_be_understood_fails_all_that_is_in_flight_with_the_reason() {
-        over(1024, async |sender, mut server| {
-            let calls = [sender.send(ping()), sender.send(ping())];
-            server
-                .write_all(b"HTTP/1.1 400 Bad Request\r\n")
-                .await
-                .unwrap();
-            for call in calls {
-                let error = call.await.unwrap_err();
-                assert!(error.detail().unwrap().contains("no reply of Redis"));
-            }
-        });
+    #[tokio::test]
+    async fn batches_are_written_in_order_and_are_not_mixed() {
+        let (sender, mut server) = connect(7);
+        let calls: Vec<_> = (0..50)
+            .map(|number| sender.send(batch(&[b"ECHO", format!("{number}").as_bytes()])))
+            .collect();
+        let mut expected = Batch::default();
+        for number in 0..50 {
+            expected.add(&[b"ECHO", format!("{number}").as_bytes()]);
+        }
+        let mut read = vec![0; expected.into_bytes().len()];
+        server.read_exact(&mut read).await.unwrap();
+        let numbers: Vec<String> = String::from_utf8(read)
+            .unwrap()
+            .split("\r\n")
+            .filter_map(|word| word.parse::<u32>().ok())
+            .map(|number| number.to_string())
+            .collect();
+        let expected: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+        assert_eq!(numbers, expected);
+        drop(calls);
     }
 
-    #[test]
-    fn a_reply_to_nothing_ends_the_wire() {
-        over(1024, async |sender, mut server| {
-            server
-                .write_all(b"-ERR max number of clients reached\r\n")
-                .await
-                .unwrap();
-            assert_eq!(server.read_buf(&mut Vec::new()).await.unwrap(), 0);
+    #[tokio::test]
+    async fn a_batch_waits_for_all_its_replies() {
+        let (sender, mut server) = connect(1024);
+        let mut two = ping();
+        two.add(&[b"PING"]);
+        let (two, one) = (sender.send(two), sender.send(ping()));
+        write(&mut server, "-ERR no\r\n:2\r\n:3\r\n").await;
+        let replies = two.await.unwrap();
+        assert!(matches!(
+            replies[..],
+            [Value::ServerError(_), Value::Int(2)]
+        ));
+        assert_eq!(one.await, Ok(vec![Value::Int(3)]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_server_is_waited_for() {
+        let (sender, mut server) = connect(1024);
+        let mut call = Box::pin(sender.send(ping()));
+        let hour = Duration::from_secs(3600);
+        assert!(timeout(hour, &mut call).await.is_err());
+        write(&mut server, ":1\r\n").await;
+        assert_eq!(call.await, Ok(vec![Value::Int(1)]));
+    }
+
+    #[tokio::test]
+    async fn push_messages_go_to_whoever_asked_for_them() {
+        let (ours, mut server) = duplex(1024);
+        let (pushes, mut received) = unbounded_channel();
+        let (sender, driver) = open(ours, Some(pushes));
+        tokio::spawn(driver);
+        let call = sender.send(ping());
+        write(&mut server, ">1\r\n+news\r\n:1\r\n").await;
+        assert_eq!(call.await, Ok(vec![Value::Int(1)]));
+        let news = vec![Value::SimpleString("news".into())];
+        assert_eq!(received.recv().await, Some(news));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_read_is_read_from() {
+        let (sender, mut server) = connect(64);
+        let small = sender.send(ping());
+        let value = vec![b'x'; 100_000];
+        let large = sender.send(batch(&[b"SET", b"k", &value]));
+        // More than the stream holds: the write ends only if the other side reads meanwhile.
+        let text = "y".repeat(10_000);
+        write(&mut server, &format!("${}\r\n{text}\r\n", text.len())).await;
+        assert_eq!(small.await, Ok(vec![Value::BulkString(text.into())]));
+        let mut read = Vec::with_capacity(200_000);
+        while read.len() < value.len() {
+            server.read_buf(&mut read).await.unwrap();
+        }
+        write(&mut server, "+OK\r\n").await;
+        assert_eq!(large.await, Ok(vec![Value::Okay]));
+    }
+
+    #[tokio::test]
+    async fn when_the_server_closes_batches_in_flight_and_later_ones_fail() {
+        let (sender, mut server) = connect(1024);
+        let (first, second) = (sender.send(ping()), sender.send(ping()));
+        write(&mut server, ":1\r\n$100\r\nhalf of").await;
+        drop(server);
+        assert_eq!(first.await, Ok(vec![Value::Int(1)]));
+        for error in [second.await, sender.send(ping()).await] {
+            let error = error.unwrap_err();
+            assert!(error.is_connection_dropped() && error.is_io_error());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_protocol_error_fails_all_batches_in_flight_and_ends_the_connection() {
+        let (sender, mut server) = connect(1024);
+        let calls = [sender.send(ping()), sender.send(ping())];
+        write(&mut server, "HTTP/1.1 400 Bad Request\r\n").await;
+        for call in calls {
+            let error = call.await.unwrap_err();
+            assert!(error.detail().unwrap().contains("protocol error"));
+        }
+        assert!(is_closed(&mut server).await);
+        assert!(sender.send(ping()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_reply_without_a_command_ends_the_connection() {
+        for reply in ["-ERR max number of clients reached\r\n", ":1\r\n"] {
+            let (sender, mut server) = connect(1024);
+            write(&mut server, reply).await;
+            assert!(is_closed(&mut server).await);
             assert!(sender.send(ping()).await.is_err());
-        });
+        }
     }
 
-    #[test]
-    fn a_wire_that_is_dropped_fails_what_is_in_flight() {
-        let runtime = Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let (ours, mut theirs) = duplex(1024);
-            let (sender, driver) = open(ours, None);
-            let call = sender.send(ping());
-            drop(driver);
-            assert!(call.await.unwrap_err().is_connection_dropped());
-            let mut read = Vec::new();
-            assert_eq!(theirs.read_buf(&mut read).await.unwrap(), 0);
-        });
+    #[tokio::test]
+    async fn dropping_the_task_closes_the_stream_and_fails_batches_in_flight() {
+        let (ours, mut server) = duplex(1024);
+        let (sender, driver) = open(ours, None);
+        let call = sender.send(ping());
+        drop(driver);
+        assert!(call.await.unwrap_err().is_connection_dropped());
+        assert!(is_closed(&mut server).await);
     }
 }

@@ -168,7 +168,7 @@ impl Command {
                     return Ok(Reply::Null);
                 }
                 // The text is anybody's, and other calls of the store are under way.
-                StoreError::guard(call, || {
+                StoreError::catch_panic(call, || {
                     let expires = ttl.and_then(|ttl| expiry.apply(&mut text, &ttl, clock.at(came)));
                     Ok(Reply::Session { text, expires })
                 })

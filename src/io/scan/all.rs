@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use redis::Value;
 
-use crate::error::StoreError;
+use crate::error::{Code, StoreError};
 use crate::io::call::Destination;
 use crate::io::event::Record;
 use crate::io::scan::task::{Progress, ScanTask, bytes, on_keys};
@@ -137,7 +137,7 @@ async fn read_from_nodes(
                 records.push_back(scan.record(key, Some(text), expires));
             }
             // The key has another type; MGET leaves such a key out, too.
-            Err(error) if &*error.code == "WRONGTYPE" => {}
+            Err(error) if error.code == Code::WrongType => {}
             other => drop(other?),
         }
     }

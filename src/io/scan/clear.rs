@@ -2,7 +2,7 @@
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::error::StoreError;
+use crate::error::{Code, StoreError};
 use crate::io::call::Destination;
 use crate::io::scan::session_sizes::{COMMANDS_AHEAD, KEYS_AT_ONCE};
 use crate::io::scan::task::{ScanTask, on_keys};
@@ -36,7 +36,7 @@ async fn delete(scan: &ScanTask, keys: &[Vec<u8>]) -> Result<(), StoreError> {
     let unlink = on_keys("UNLINK", keys);
     match scan.execute(unlink, Destination::Key).await {
         // connect-redis needs the right to DEL only.
-        Err(error) if &*error.code == "NOPERM" => {
+        Err(error) if error.code == Code::NoPermission => {
             scan.execute(on_keys("DEL", keys), Destination::Key).await?;
         }
         unlinked => drop(unlinked?),

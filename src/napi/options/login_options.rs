@@ -50,7 +50,9 @@ impl<'e> Reader<'e, '_> {
                     .push(JsRef::new(self.env, &value)?);
                 let completions = functions.completions.clone();
                 let ask = move |reply| completions.push([Event::Credential(index, reply)]);
-                Ok(Some(Credential::Asked(CredentialFunction::new(shown, ask))))
+                Ok(Some(Credential::Function(CredentialFunction::new(
+                    shown, ask,
+                ))))
             }
             // Not shown: it may be a secret of another type.
             _ => Err(self.refuse(format!(

@@ -7,4 +7,4 @@ mod reader;
 mod server_list;
 pub mod settings;
 mod tls_options;
-mod topology;
+mod topology_options;

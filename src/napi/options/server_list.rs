@@ -4,7 +4,7 @@ use napi::{Unknown, ValueType};
 
 use crate::napi::options::reader::Reader;
 use crate::napi::raw::{self, JsResult};
-use crate::redis::{FromUrl, Server, Timeouts};
+use crate::redis::{Server, ServerFromUrl, Timeouts};
 
 const DEFAULT_URL: &str = "redis://localhost:6379";
 
@@ -18,7 +18,7 @@ impl<'e> Reader<'e, '_> {
         option: &str,
         listed: &Unknown<'e>,
         default_port: u16,
-    ) -> JsResult<'e, Vec<FromUrl>> {
+    ) -> JsResult<'e, Vec<ServerFromUrl>> {
         let Some(listed) = raw::elements(self.env, listed).filter(|listed| !listed.is_empty())
         else {
             return Err(self.wrong(
@@ -40,7 +40,7 @@ impl<'e> Reader<'e, '_> {
         option: &str,
         given: &Unknown<'e>,
         default_port: u16,
-    ) -> JsResult<'e, FromUrl> {
+    ) -> JsResult<'e, ServerFromUrl> {
         match raw::kind(given) {
             ValueType::String => {
                 let text = raw::text(self.env, given)?;
@@ -84,7 +84,7 @@ impl<'e> Reader<'e, '_> {
     }
 
     /// Reads the option `url`; localhost if it is not given.
-    pub fn url(&self, url: Option<Unknown<'e>>) -> JsResult<'e, FromUrl> {
+    pub fn url(&self, url: Option<Unknown<'e>>) -> JsResult<'e, ServerFromUrl> {
         let Some(url) = url else {
             return self.server_of_url("url", DEFAULT_URL);
         };
@@ -99,13 +99,13 @@ impl<'e> Reader<'e, '_> {
         self.server_of_url("url", &text)
     }
 
-    fn server_of_url(&self, option: &str, url: &str) -> JsResult<'e, FromUrl> {
+    fn server_of_url(&self, option: &str, url: &str) -> JsResult<'e, ServerFromUrl> {
         Server::from_url(url)
             .map_err(|reason| self.refuse(format!("the option {option} cannot be used: {reason}")))
     }
 
     /// Reads a url in a list of servers, which must not say how long the store waits.
-    fn listed_url(&self, option: &str, url: &str) -> JsResult<'e, FromUrl> {
+    fn listed_url(&self, option: &str, url: &str) -> JsResult<'e, ServerFromUrl> {
         let server = self.server_of_url(option, url)?;
         let Timeouts { command, connect } = server.timeouts;
         let of_store = command
@@ -122,8 +122,8 @@ impl<'e> Reader<'e, '_> {
 }
 
 /// A server without TLS and timeouts.
-pub fn plain(server: Server) -> FromUrl {
-    FromUrl {
+pub fn plain(server: Server) -> ServerFromUrl {
+    ServerFromUrl {
         server,
         is_tls: false,
         timeouts: Timeouts::default(),

@@ -1,5 +1,5 @@
-//! Which slot of a cluster a key is in, and what nodes say of where slots are.
-//! (Redis Cluster specification.)
+//! The slot of a key, and what nodes say about which node serves a slot: the slot map and
+//! redirections. See <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
 
 use redis::{ServerError, Value};
 
@@ -10,14 +10,15 @@ pub struct Node {
     pub port: u16,
 }
 
-/// Which master has which slots: ranges, both ends included.
+/// Which master serves which slots: the first and the last slot of a range, and the master.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SlotMap(pub Vec<(u16, u16, Node)>);
 
-/// The slots of every cluster.
+/// How many slots a cluster has.
 pub const SLOTS: usize = 16384;
 
-/// The slot of a key: of all of it, or of what stands in its first `{…}`, where that is not empty.
+/// Returns the slot of a key: of its hash tag, which is the text in the first `{…}`, or of the whole
+/// key if it has no hash tag or an empty one.
 pub fn slot_of(key: &[u8]) -> u16 {
     let hashed = match key.iter().position(|&byte| byte == b'{') {
         None => key,
@@ -56,16 +57,17 @@ const TABLE: [u16; 256] = {
     table
 };
 
-/// Where a node says that a key is instead.
+/// Which node to ask instead.
 #[derive(Debug, PartialEq)]
 pub enum Redirect {
-    /// The slot is there from now on.
+    /// The slot is at this node from now on.
     Moved(u16, Node),
-    /// The slot is on its way there, and this key may be there already.
+    /// The slot is being moved to this node, which may have the key already.
     Ask(Node),
 }
 
-/// Reads a redirection; `asked` is the host of the node that gave it, where it names none.
+/// Reads a MOVED or ASK error; `None` for any other. `asked` is the host of the node that gave it,
+/// which the error means if it has no host.
 pub fn redirect(error: &ServerError, asked: &str) -> Option<Redirect> {
     let is_moved = match error.code() {
         "MOVED" => true,
@@ -75,12 +77,7 @@ pub fn redirect(error: &ServerError, asked: &str) -> Option<Redirect> {
     let (slot, address) = error.details()?.split_once(' ')?;
     let (host, port) = address.trim().rsplit_once(':')?;
     let node = Node {
-        host: if matches!(host, "" | "?") {
-            asked
-        } else {
-            host
-        }
-        .to_string(),
+        host: known_host(host, asked),
         port: port.parse().ok()?,
     };
     let slot: u16 = slot
@@ -94,8 +91,9 @@ pub fn redirect(error: &ServerError, asked: &str) -> Option<Redirect> {
     })
 }
 
-/// Reads the answer to CLUSTER SLOTS. A node that does not know its own address, or is told to keep
-/// it to itself, leaves it out: it is at the host that was asked. None where there is no slot in it.
+/// Reads the reply to CLUSTER SLOTS. A node that does not know its own address, or must not tell it,
+/// leaves it out: then it is at `asked`, the host that was asked. Returns `None` if the reply has no
+/// slot.
 pub fn read_slot_map(reply: &Value, asked: &str) -> Option<SlotMap> {
     let Value::Array(ranges) = reply else {
         return None;
@@ -127,25 +125,30 @@ fn read_node(master: &[Value], asked: &str) -> Option<Node> {
         return None;
     };
     Some(Node {
-        host: if matches!(host, "" | "?") {
-            asked
-        } else {
-            host
-        }
-        .to_string(),
+        host: known_host(host, asked),
         port: u16::try_from(*port).ok()?,
     })
+}
+
+fn known_host(host: &str, asked: &str) -> String {
+    let known = if matches!(host, "" | "?") {
+        asked
+    } else {
+        host
+    };
+    known.to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
     fn bulk(text: &str) -> Value {
         Value::BulkString(text.into())
     }
 
     #[test]
-    fn a_layout_is_read_and_a_hidden_address_is_the_one_that_was_asked() {
+    fn a_slot_map_is_read_and_a_hidden_address_is_the_one_that_was_asked() {
         let node = |host: Value, port| Value::Array(vec![host, Value::Int(port), bulk("id")]);
         let range = |from, to, node| Value::Array(vec![Value::Int(from), Value::Int(to), node]);
         let reply = Value::Array(vec![
@@ -156,15 +159,15 @@ mod tests {
             host: host.into(),
             port,
         };
-        let layout = SlotMap(vec![
+        let slot_map = SlotMap(vec![
             (0, 99, at("10.0.0.1", 7000)),
             (100, 16383, at("asked", 7001)),
         ]);
-        assert_eq!(read_slot_map(&reply, "asked"), Some(layout));
+        assert_eq!(read_slot_map(&reply, "asked"), Some(slot_map));
     }
 
     #[test]
-    fn what_is_no_layout_is_none() {
+    fn a_reply_without_slots_is_no_slot_map() {
         for reply in [
             Value::Nil,
             Value::Array(vec![]),

@@ -6,7 +6,7 @@ use crate::napi::options::reader::Reader;
 use crate::napi::options::server_list::plain;
 use crate::napi::raw::{self, JsResult};
 use crate::redis::{
-    ClusterNodes, FromUrl, Login, Sentinel, Server, Target, Timeouts, Tls, Topology,
+    ClusterNodes, Login, Sentinel, Server, ServerFromUrl, Target, Timeouts, Tls, Topology,
 };
 
 const DEFAULT_PORT: u16 = 6379;
@@ -25,7 +25,7 @@ impl<'e> Reader<'e, '_> {
         let tls = self.tls(source)?;
         match (given("url")?, given("cluster")?, given("sentinel")?) {
             (url, None, None) => {
-                let FromUrl {
+                let ServerFromUrl {
                     server,
                     is_tls,
                     timeouts,
@@ -34,8 +34,8 @@ impl<'e> Reader<'e, '_> {
                     _ => self.url(url)?,
                 };
                 let server = server
-                    .log_in(&login)
-                    .call_client(self.string(source, "name")?);
+                    .with_login(&login)
+                    .with_client_name(self.string(source, "name")?);
                 let tls = self.decide_tls(tls, is_tls)?;
                 if tls.is_some() && server.is_unix() {
                     return Err(self.refuse("tls is not spoken over a Unix socket".into()));
@@ -74,7 +74,7 @@ impl<'e> Reader<'e, '_> {
             return Err(self.refuse("a cluster has no database but 0".into()));
         }
         let seeds = nodes.into_iter().map(|node| {
-            let server = node.server.log_in(&in_urls).log_in(&login);
+            let server = node.server.with_login(&in_urls).with_login(&login);
             server.with_tls(tls.clone())
         });
         Ok(Topology::Cluster(ClusterNodes {
@@ -103,7 +103,7 @@ impl<'e> Reader<'e, '_> {
         };
         let listed = self.option(option, "nodes")?;
         let nodes = self.servers("sentinel.nodes", &listed, DEFAULT_SENTINEL_PORT)?;
-        let has_database = |node: &FromUrl| node.server.login().database.unwrap_or(0) != 0;
+        let has_database = |node: &ServerFromUrl| node.server.login().database.unwrap_or(0) != 0;
         if nodes.iter().any(has_database) {
             return Err(self.refuse(
                 "a sentinel has no database but 0: the master's is given as the option database"
@@ -122,10 +122,10 @@ impl<'e> Reader<'e, '_> {
             None => their_tls.clone(),
         });
         let to_master = if is_own {
-            to_master.log_in(&login)
+            to_master.with_login(&login)
         } else {
             let database = login.database;
-            to_master.log_in_if_wanted(&Login {
+            to_master.with_optional_login(&Login {
                 database,
                 ..their_login.clone()
             })
@@ -133,9 +133,9 @@ impl<'e> Reader<'e, '_> {
         let nodes = nodes.into_iter().map(|node| {
             let server = node.server.with_tls(their_tls.clone());
             if is_own {
-                server.log_in(&their_login)
+                server.with_login(&their_login)
             } else {
-                server.log_in_if_wanted(&their_login)
+                server.with_optional_login(&their_login)
             }
         });
         Ok(Topology::Single(Target::from(Sentinel {

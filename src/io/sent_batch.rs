@@ -22,7 +22,7 @@ const SILENCE: u32 = 2;
 pub struct BatchOutcome {
     pub connection: ConnectionId,
     pub generation: Generation,
-    pub result: BatchResult,
+    pub result: BatchEnd,
 }
 
 /// What a connection has been through when it sends a batch.
@@ -35,7 +35,7 @@ pub struct Generation {
 }
 
 /// How a batch ended.
-pub enum BatchResult {
+pub enum BatchEnd {
     /// With a reply for each command.
     Replied(Vec<Call>, Vec<Value>),
     /// The connection broke; these calls have no answer yet.
@@ -51,7 +51,7 @@ pub fn send_batch(
     mut calls: Vec<Call>,
     shared: Arc<Shared>,
     server: ServerName,
-) -> impl Future<Output = BatchResult> + use<> {
+) -> impl Future<Output = BatchEnd> + use<> {
     let size = calls
         .iter()
         .map(|call| call.command.size() + CALL_OVERHEAD)
@@ -72,11 +72,11 @@ pub fn send_batch(
                 .find(|call| call.is_open())
                 .map_or(silence, |call| call.deadline);
             if deadline == silence && Instant::now() >= silence {
-                return BatchResult::Silent;
+                return BatchEnd::Silent;
             }
             match timeout_at(deadline, &mut response).await {
-                Ok(Ok(values)) => return BatchResult::Replied(calls, values),
-                Ok(Err(error)) => return BatchResult::Lost(calls, error),
+                Ok(Ok(values)) => return BatchEnd::Replied(calls, values),
+                Ok(Err(error)) => return BatchEnd::Lost(calls, error),
                 Err(_) => {
                     reject_late(&mut calls, &shared, &server);
                     shared.suspect();

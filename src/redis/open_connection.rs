@@ -1,0 +1,67 @@
+//! A connection that is open and has logged in.
+
+use redis::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+
+use super::wire::{self, Sender};
+
+/// An open connection. Dropping it closes the socket, and every batch in flight fails.
+pub struct OpenConnection {
+    sender: Sender,
+    driver: JoinHandle<()>,
+    /// Whether the server said at login that it is a master.
+    pub is_master: bool,
+    /// Ends when another server should be used instead.
+    watch: Option<JoinHandle<()>>,
+}
+
+impl OpenConnection {
+    /// Starts the task that reads and writes `stream`. `pushes` receives the server's push messages.
+    pub fn over<S>(stream: S, pushes: Option<UnboundedSender<Vec<Value>>>) -> OpenConnection
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, driver) = wire::open(stream, pushes);
+        OpenConnection {
+            sender,
+            driver: tokio::spawn(driver),
+            is_master: false,
+            watch: None,
+        }
+    }
+
+    /// Sends commands for as long as the connection is open.
+    pub fn sender(&self) -> Sender {
+        self.sender.clone()
+    }
+
+    /// Makes the connection count as lost when the task ends.
+    pub fn lost_after(&mut self, watch: JoinHandle<()>) {
+        self.watch = Some(watch);
+    }
+
+    /// Resolves when the server or the network has closed the connection, or when another server
+    /// should be used instead.
+    pub async fn lost(&mut self) {
+        match &mut self.watch {
+            None => drop((&mut self.driver).await),
+            Some(watch) => {
+                tokio::select! {
+                    _ = &mut self.driver => {}
+                    _ = watch => {}
+                }
+            }
+        }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.driver.abort();
+        if let Some(watch) = &self.watch {
+            watch.abort();
+        }
+    }
+}
