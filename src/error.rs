@@ -43,7 +43,7 @@ macro_rules! codes {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Code {
             $($(#[$doc])* $name,)*
-            /// Another word: the first of a Redis error, such as `WRONGTYPE`, or the code of an error
+            /// Another word: the first of a Redis error, such as `BUSY`, or the code of an error
             /// in JS.
             Other(Arc<str>),
         }
@@ -120,7 +120,7 @@ codes! {
 impl Code {
     /// The code of a Redis error that begins with `word`. `ERR` if that is not a word in capitals,
     /// since it may be the key or the password then, and if it is `ENOENT`.
-    fn of_server(word: &str) -> Code {
+    pub fn of_server(word: &str) -> Code {
         let is_capital = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
         match word {
             "" | "ENOENT" => Code::ServerError,
@@ -472,6 +472,26 @@ mod tests {
         assert_eq!(server(b"-ENOENT no such thing\r\n").code, Code::ServerError);
         assert_eq!(server(b"-NEWWORD x\r\n").code.as_str(), "NEWWORD");
         assert_eq!(server(b"-WRONGTYPE x\r\n").code, Code::WrongType);
+    }
+
+    #[test]
+    fn arguments_that_redis_repeats_are_left_out() {
+        let line = b"-ERR unknown command 'GETEX', with args beginning with: 'sess:abc'\r\n";
+        let Ok(redis::Value::ServerError(error)) = redis::parse_redis_value(line) else {
+            panic!("no error");
+        };
+        assert_eq!(
+            StoreError::server("get", "here", &error).message,
+            "get: Redis at here answered ERR unknown command 'GETEX'"
+        );
+    }
+
+    #[test]
+    fn a_code_is_the_same_by_its_word() {
+        for code in [Code::TimedOut, Code::Closed, Code::WrongType] {
+            assert_eq!(Code::from(code.as_str()), code);
+        }
+        assert_eq!(Code::from("BUSY").as_str(), "BUSY");
     }
 
     #[test]

@@ -1,15 +1,15 @@
-//! Panics on demand, for the tests of what a panic leaves behind. Only a build with the feature
-//! `test-panics` has them.
+//! Panics on demand, for tests of what a panic leaves behind. Only a build with the feature
+//! `test-panics` panics.
 
-/// Panics where `bytes` hold `panic at ` and the name of the place.
+/// Panics if `bytes` hold the text `panic at ` followed by `place`.
 #[cfg(feature = "test-panics")]
 pub fn panic_at(place: &str, bytes: &[u8]) {
-    let asked = format!("panic at {place}");
+    let trigger = format!("panic at {place}");
     if bytes
-        .windows(asked.len())
-        .any(|here| here == asked.as_bytes())
+        .windows(trigger.len())
+        .any(|window| window == trigger.as_bytes())
     {
-        panic!("the feature test-panics: {asked}");
+        panic!("the feature test-panics: {trigger}");
     }
 }
 

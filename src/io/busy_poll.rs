@@ -1,8 +1,6 @@
 //! When the I/O thread stays awake instead of sleeping.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How long the I/O thread stays awake for the next call.
 const BUSY_POLL: Duration = Duration::from_micros(100);

@@ -26,3 +26,10 @@ pub mod shared;
 mod slot_map_refresh;
 mod slot_routes;
 mod supervisor;
+
+#[cfg(test)]
+mod cluster_servers_test;
+#[cfg(test)]
+mod one_server_test;
+#[cfg(test)]
+mod test_store;

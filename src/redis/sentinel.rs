@@ -185,15 +185,232 @@ fn text(value: &Value) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::test_network::{TestListener, TestNetwork, TestPeer};
+    use super::super::timeout::within;
     use super::*;
+    use crate::error::StoreError;
+    use tokio::time::Instant;
+
+    const LIMIT: Duration = Duration::from_secs(3);
+
+    fn sentinel(network: &TestNetwork, hosts: &[&str]) -> Arc<Sentinel> {
+        let server = |host: &str| Server::tcp(host.into(), 26379).on_network(network);
+        Arc::new(Sentinel {
+            master: "mine".into(),
+            nodes: hosts.iter().map(|host| server(host)).collect(),
+            login: server(""),
+        })
+    }
+
+    /// Accepts a connection at a sentinel and gives this reply to the question for the master.
+    async fn answer(sentinel: &TestListener, reply: &str) {
+        let mut peer = sentinel.accept_and_log_in().await;
+        let question = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mine"];
+        peer.expect(&question).await;
+        peer.reply(reply).await;
+    }
+
+    fn address(host: &str) -> String {
+        format!("*2\r\n${}\r\n{host}\r\n$4\r\n6379\r\n", host.len())
+    }
+
+    /// Accepts a connection at a server that has this role.
+    async fn serve_as(server: &TestListener, role: &str) -> TestPeer {
+        let mut peer = server.accept_and_log_in().await;
+        peer.expect(&["ROLE"]).await;
+        peer.reply(&format!("*1\r\n${}\r\n{role}\r\n", role.len()))
+            .await;
+        peer
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sentinel_that_is_away_silent_or_knows_no_master_does_not_matter() {
+        let network = TestNetwork::new();
+        let [_silent, unknowing, failing, knowing] = ["silent", "unknowing", "failing", "knowing"]
+            .map(|host| network.listen(&format!("{host}:26379")));
+        let server = network.listen("master:6379");
+        let hosts = ["away", "silent", "unknowing", "failing", "knowing"];
+        let sentinel = sentinel(&network, &hosts);
+        let script = async {
+            answer(&unknowing, "_\r\n").await;
+            answer(&failing, "-NOPERM no\r\n").await;
+            answer(&knowing, &address("master")).await;
+            serve_as(&server, "master").await
+        };
+        let start = Instant::now();
+        let (connection, _master) = tokio::join!(sentinel.connect(), script);
+        assert!(connection.is_ok_and(|connection| connection.is_master));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_named_master_that_says_it_is_a_replica_is_refused() {
+        let network = TestNetwork::new();
+        let node = network.listen("a:26379");
+        let server = network.listen("old:6379");
+        let sentinel = sentinel(&network, &["a"]);
+        let script = async {
+            answer(&node, &address("old")).await;
+            serve_as(&server, "slave").await
+        };
+        let (result, _replica) = tokio::join!(sentinel.connect(), script);
+        let error = result.err().unwrap();
+        assert_eq!(error.code, Code::ReadOnly);
+        assert_eq!(
+            &*error.reason,
+            "old:6379 is a slave, though the sentinel a:26379 names it as the master"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_failover_the_sentinel_that_knows_of_it_is_believed() {
+        let network = TestNetwork::new();
+        let [stale, current] = ["a:26379", "b:26379"].map(|address| network.listen(address));
+        let [old, new] = ["old:6379", "new:6379"].map(|address| network.listen(address));
+        let sentinel = sentinel(&network, &["a", "b"]);
+        let script = async {
+            answer(&stale, &address("old")).await;
+            let replica = serve_as(&old, "slave").await;
+            answer(&current, &address("new")).await;
+            (replica, serve_as(&new, "master").await)
+        };
+        let (connection, _servers) = tokio::join!(sentinel.connect(), script);
+        assert!(connection.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_names_the_sentinel_and_why() {
+        for (reply, reason) in [
+            ("_\r\n", "it knows no master \"mine\""),
+            ("-NOPERM no\r\n", "NOPERM no"),
+            ("*1\r\n$1\r\nx\r\n", "its answer is not an address"),
+            (
+                "*2\r\n$1\r\nx\r\n$1\r\ny\r\n",
+                "its answer is not an address",
+            ),
+        ] {
+            let network = TestNetwork::new();
+            let node = network.listen("a:26379");
+            let sentinel = sentinel(&network, &["a"]);
+            let (result, ()) = tokio::join!(sentinel.connect(), answer(&node, reply));
+            let error = result.err().unwrap();
+            assert_eq!(error.code, Code::NotFound);
+            assert_eq!(&*error.reason, format!("sentinel a:26379: {reason}"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn if_all_sentinels_are_away_the_error_of_a_call_names_each() {
+        let sentinel = sentinel(&TestNetwork::new(), &["a", "b"]);
+        let error = sentinel.connect().await.err().unwrap();
+        assert_eq!(error.code, Code::Refused);
+        assert!(error.reason.starts_with("sentinel "), "{}", error.reason);
+        let error = StoreError::unreachable("get", &sentinel.name(), LIMIT, Some(&error));
+        assert!(
+            error.message.starts_with(
+                "get: no connection to Redis at the master \"mine\" of the sentinels a:26379, \
+                 b:26379 within 3000 ms"
+            ),
+            "{}",
+            error.message
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_sentinels_time_out() {
+        let network = TestNetwork::new();
+        let _silent = network.listen("a:26379");
+        let sentinel = sentinel(&network, &["a"]);
+        let start = Instant::now();
+        let error = within(LIMIT, sentinel.connect()).await.err().unwrap();
+        assert_eq!(start.elapsed(), LIMIT);
+        assert_eq!(error.code, Code::TimedOut);
+        assert_eq!(&*error.reason, "no answer within 3000 ms (connectTimeout)");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_master_times_out() {
+        let network = TestNetwork::new();
+        let node = network.listen("a:26379");
+        let _silent = network.listen("master:6379");
+        let sentinel = sentinel(&network, &["a"]);
+        let attempt = within(LIMIT, sentinel.connect());
+        let master = address("master");
+        let (result, ()) = tokio::join!(attempt, answer(&node, &master));
+        assert_eq!(result.err().unwrap().code, Code::TimedOut);
+    }
+
+    /// A connection to the master that the sentinel `a` names.
+    async fn connect(network: &TestNetwork) -> (OpenConnection, TestListener, TestPeer) {
+        let node = network.listen("a:26379");
+        let server = network.listen("master:6379");
+        let sentinel = sentinel(network, &["a"]);
+        let script = async {
+            answer(&node, &address("master")).await;
+            serve_as(&server, "master").await
+        };
+        let (connection, master) = tokio::join!(sentinel.connect(), script);
+        (connection.unwrap(), node, master)
+    }
+
+    fn switch(payload: &str) -> String {
+        let length = payload.len();
+        format!(">3\r\n+message\r\n+{SWITCH_CHANNEL}\r\n${length}\r\n{payload}\r\n")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_lost_when_a_sentinel_announces_another_master() {
+        let network = TestNetwork::new();
+        let (mut connection, node, _master) = connect(&network).await;
+        let mut subscription = node.accept_and_log_in().await;
+        subscription
+            .reply(&switch("other master 6379 new 6379"))
+            .await;
+        assert!(timeout(LIMIT, connection.lost()).await.is_err());
+        subscription
+            .reply(&switch("mine master 6379 new 6379"))
+            .await;
+        assert!(timeout(LIMIT, connection.lost()).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_subscription_is_made_again() {
+        let network = TestNetwork::new();
+        let (mut connection, node, _master) = connect(&network).await;
+        node.accept_and_log_in().await.close();
+        let start = Instant::now();
+        let silent = node.accept().await;
+        assert_eq!(start.elapsed(), RESUBSCRIBE_AFTER);
+        let mut subscription = node.accept_and_log_in().await;
+        let silence = SUBSCRIBE_LIMIT + RESUBSCRIBE_AFTER;
+        assert_eq!(start.elapsed(), RESUBSCRIBE_AFTER + silence);
+        subscription
+            .reply(&switch("mine master 6379 new 6379"))
+            .await;
+        connection.lost().await;
+        drop(silent);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_lost_when_the_master_closes_it() {
+        let network = TestNetwork::new();
+        let (mut connection, _node, master) = connect(&network).await;
+        master.close();
+        connection.lost().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_dropped_ends_its_subscription() {
+        let network = TestNetwork::new();
+        let (connection, node, _master) = connect(&network).await;
+        let mut subscription = node.accept_and_log_in().await;
+        drop(connection);
+        subscription.closed().await;
+    }
 
     #[test]
-    fn only_a_switch_of_our_master_to_elsewhere_counts() {
-        let sentinel = Sentinel {
-            master: "mine".into(),
-            nodes: Vec::new(),
-            login: Server::tcp(String::new(), 0),
-        };
+    fn only_a_switch_of_this_master_to_another_address_counts() {
+        let sentinel = sentinel(&TestNetwork::new(), &[]);
         let is_switch = |payload: &str| {
             let push =
                 ["message", SWITCH_CHANNEL, payload].map(|part| Value::BulkString(part.into()));

@@ -261,7 +261,7 @@ impl Server {
         let length = read.await.ok()??;
         let text = String::from_utf8_lossy(&text[..length]);
         let (code, reason) = text.lines().next()?.strip_prefix('-')?.split_once(' ')?;
-        Some(ConnectError::new(code.into(), reason))
+        Some(ConnectError::new(Code::of_server(code), reason))
     }
 
     /// Fails with the outer error if there is no socket or no TLS, with the inner one if the login
@@ -356,5 +356,234 @@ fn lacks_resp3(error: &RedisError) -> bool {
             .detail()
             .is_some_and(|detail| detail.to_ascii_lowercase().contains("hello")),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::credentials::CredentialFunction;
+    use super::super::test_network::{TestListener, TestNetwork};
+    use super::super::timeout::within;
+    use super::super::tls::TlsOptions;
+    use super::*;
+    use std::sync::Mutex;
+
+    const LIMIT: Duration = Duration::from_secs(3);
+    const UNKNOWN_HELLO: &str = "-ERR unknown command 'HELLO'\r\n";
+    const OLD: &str = "-ERR unknown command\r\n";
+
+    fn server(network: &TestNetwork) -> Server {
+        Server::tcp("a".into(), 6379).on_network(network)
+    }
+
+    fn network() -> (TestNetwork, TestListener) {
+        let network = TestNetwork::new();
+        let listener = network.listen("a:6379");
+        (network, listener)
+    }
+
+    fn password(password: Credential) -> Login {
+        Login {
+            password: Some(password),
+            ..Login::default()
+        }
+    }
+
+    fn given(text: &str) -> Login {
+        password(Credential::Given(text.into()))
+    }
+
+    /// Accepts a connection, expects a command, and refuses it and the rest of the login.
+    async fn refuse(listener: &TestListener, command: &[&str], error: &str) {
+        let mut peer = listener.accept().await;
+        peer.expect(command).await;
+        peer.reply(&format!("{error}{OLD}{OLD}")).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wrong_password_is_an_error_that_does_not_repeat_it() {
+        let (network, listener) = network();
+        let server = server(&network).with_login(&given("secret"));
+        let hello = ["HELLO", "3", "AUTH", "default", "secret"];
+        let script = refuse(&listener, &hello, "-WRONGPASS secret is wrong\r\n");
+        let (result, ()) = tokio::join!(server.connect(), script);
+        let error = result.err().unwrap();
+        assert_eq!(error.code, Code::WrongPassword);
+        assert_eq!(&*error.reason, "… is wrong");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_credential_function_is_asked_before_each_login() {
+        let (network, listener) = network();
+        let tokens = Mutex::new(vec!["second", "first"]);
+        let function = CredentialFunction::new("password", move |reply| {
+            let token = tokens.lock().unwrap().pop();
+            let _ = reply.send(Ok(token.map(str::to_string)));
+        });
+        let server = server(&network).with_login(&password(Credential::Function(function)));
+        for token in ["first", "second"] {
+            let script = async {
+                let mut peer = listener.accept().await;
+                peer.expect(&["HELLO", "3", "AUTH", "default", token]).await;
+                peer.reply("%1\r\n+proto\r\n:3\r\n").await;
+                peer.accept_login().await;
+            };
+            let (connection, ()) = tokio::join!(server.connect(), script);
+            assert!(connection.is_ok());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_reply_of_the_credential_function_there_is_no_connection() {
+        let (network, listener) = network();
+        let failing = CredentialFunction::new("password", |reply| {
+            let _ = reply.send(Err("failed: no token".into()));
+        });
+        let silent = CredentialFunction::new("password", std::mem::forget);
+        for (function, code, reason) in [
+            (
+                failing,
+                Code::Credentials,
+                "the function given as password failed: no token",
+            ),
+            (
+                silent,
+                Code::TimedOut,
+                "the function given as password gave no answer within 3000 ms (connectTimeout)",
+            ),
+        ] {
+            let server = server(&network).with_login(&password(Credential::Function(function)));
+            let error = within(LIMIT, server.connect()).await.err().unwrap();
+            assert_eq!((error.code, &*error.reason), (code, reason));
+            assert!(!listener.has_connection().await);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_server_times_out() {
+        let (network, _listener) = network();
+        let attempt = server(&network);
+        let error = within(LIMIT, attempt.connect()).await.err().unwrap();
+        assert_eq!(error.code, Code::TimedOut);
+        assert_eq!(&*error.reason, "no answer within 3000 ms (connectTimeout)");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_without_hello_is_logged_in_to_with_auth() {
+        let (network, listener) = network();
+        let server = server(&network).with_login(&given("pw"));
+        let script = async {
+            let hello = ["HELLO", "3", "AUTH", "default", "pw"];
+            refuse(&listener, &hello, UNKNOWN_HELLO).await;
+            let mut peer = listener.accept().await;
+            peer.expect(&["AUTH", "pw"]).await;
+            peer.reply("+OK\r\n").await;
+            peer.accept_login().await;
+        };
+        let (connection, ()) = tokio::join!(server.connect(), script);
+        assert!(connection.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proxy_that_closes_the_connection_on_hello_is_asked_without_it() {
+        let (network, listener) = network();
+        let server = server(&network);
+        let script = async {
+            listener.accept().await.close();
+            let _no_error = listener.accept().await; // Silent: it has no error to send.
+            let mut peer = listener.accept().await;
+            peer.expect(&["CLIENT", "SETINFO", "LIB-NAME", "connect-redis-rs"])
+                .await;
+            peer.reply("+OK\r\n").await;
+            peer.accept_login().await;
+        };
+        let (connection, ()) = tokio::join!(server.connect(), script);
+        assert!(connection.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_error_of_a_server_that_has_too_many_clients_is_read() {
+        let (network, listener) = network();
+        let server = server(&network);
+        let script = async {
+            listener.accept().await.close();
+            let mut peer = listener.accept().await;
+            peer.reply("-ERR max number of clients reached\r\n").await;
+        };
+        let (result, ()) = tokio::join!(server.connect(), script);
+        let error = result.err().unwrap();
+        assert_eq!(error.code, Code::ServerError);
+        assert_eq!(&*error.reason, "max number of clients reached");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_speak_resp_may_be_one_for_tls() {
+        let (network, listener) = network();
+        let server = server(&network);
+        let script = async {
+            let mut peer = listener.accept().await;
+            peer.reply("HTTP/1.1 400 Bad Request\r\n").await;
+        };
+        let (result, ()) = tokio::join!(server.connect(), script);
+        let error = result.err().unwrap();
+        assert_eq!(error.code, Code::Reset);
+        assert!(error.reason.contains("rediss://"), "{}", error.reason);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_optional_login_is_left_out_if_it_is_refused() {
+        let (network, listener) = network();
+        let server = server(&network).with_optional_login(&given("pw"));
+        let script = async {
+            let hello = ["HELLO", "3", "AUTH", "default", "pw"];
+            refuse(&listener, &hello, "-WRONGPASS no\r\n").await;
+            let mut peer = listener.accept().await;
+            peer.expect(&["HELLO", "3"]).await;
+            peer.reply("%1\r\n+proto\r\n:3\r\n").await;
+            peer.accept_login().await;
+        };
+        let (connection, ()) = tokio::join!(server.connect(), script);
+        assert!(connection.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_cannot_serve_yet_is_an_error_and_any_other_reply_to_ping_is_not() {
+        for (reply, code) in [
+            ("-LOADING wait\r\n", Some("LOADING")),
+            ("-MASTERDOWN wait\r\n", Some("MASTERDOWN")),
+            ("-NOPERM no\r\n", None),
+        ] {
+            let (network, listener) = network();
+            let server = server(&network).with_client_name(Some("web".into()));
+            let script = async {
+                let mut peer = listener.accept().await;
+                for _ in ["HELLO", "SETINFO", "SETINFO"] {
+                    peer.command().await;
+                    peer.reply("+OK\r\n").await;
+                }
+                peer.expect(&["CLIENT", "SETNAME", "web"]).await;
+                peer.expect(&["PING"]).await;
+                peer.reply(&format!("+OK\r\n{reply}")).await;
+            };
+            let (result, ()) = tokio::join!(server.connect(), script);
+            let error = result.err();
+            assert_eq!(error.as_ref().map(|error| error.code.as_str()), code);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_waits_for_more_of_a_tls_handshake_is_tested_for_tls() {
+        let (network, listener) = network();
+        let tls = Tls::new(TlsOptions::default()).unwrap();
+        let server = server(&network).with_tls(Some(tls));
+        let script = async {
+            let handshake = listener.accept().await;
+            let mut peer = listener.accept().await;
+            peer.expect_line("PING").await;
+            peer.reply("+PONG\r\n").await;
+            handshake
+        };
+        let (result, _handshake) = tokio::join!(server.connect(), script);
+        assert_eq!(result.err().unwrap().code, Code::NotTls);
     }
 }

@@ -1,5 +1,5 @@
-//! Where a url says that a server is, and how to log in there: as node-redis reads it, and the
-//! parameters as ioredis does.
+//! Reads a url: the address of a server, and how to log in. It is read as node-redis reads it, its
+//! parameters as ioredis reads them.
 
 use std::path::PathBuf;
 
@@ -8,16 +8,17 @@ use crate::error::ServerName;
 const DEFAULT_HOST: &str = "localhost";
 const DEFAULT_PORT: u16 = 6379;
 /// The longest name of a parameter that a message repeats.
-const MOST_SHOWN: usize = 40;
-/// Node's own bound for timers.
-const MOST_MS: f64 = 2_147_483_647.0;
+const MAX_SHOWN: usize = 40;
+/// The longest time of a timer in Node.
+const MAX_MS: f64 = 2_147_483_647.0;
 
 const FORM: &str = "it must look like redis://[user:password@]host[:port][/database], \
                     rediss://… for TLS, or unix:///path/to/socket";
 /// The parameters that are read.
 const KNOWN: &str = "db, user, pass, family, connectionName, connectTimeout, commandTimeout";
-/// Parameters of ioredis, and one of the redis crate, that make no difference here.
-const HARMLESS: [&str; 7] = [
+/// Parameters of ioredis, and one of the redis crate, that are ignored because they make no difference
+/// here.
+const IGNORED: [&str; 7] = [
     "allowUsernameInURI",
     "enableReadyCheck",
     "keepAlive",
@@ -35,7 +36,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// `host:port` or the path of the socket: what messages call the server.
+    /// What messages call the server: `host:port` or the path of the socket.
     pub fn name(&self) -> ServerName {
         match self {
             Address::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}").into(),
@@ -45,7 +46,7 @@ impl Address {
     }
 }
 
-/// Which addresses of a host are used.
+/// Which addresses of a host to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Family {
     #[default]
@@ -54,7 +55,7 @@ pub enum Family {
     V6,
 }
 
-/// What a url says of a server.
+/// What a url says about a server.
 #[derive(Debug, PartialEq)]
 pub struct Url {
     pub address: Address,
@@ -62,6 +63,7 @@ pub struct Url {
     pub is_tls: bool,
     /// `None` also if it is empty, as for node-redis.
     pub username: Option<String>,
+    /// `None` also if it is empty.
     pub password: Option<String>,
     pub database: Option<i64>,
     /// What `CLIENT LIST` shows as the connection's name.
@@ -69,7 +71,7 @@ pub struct Url {
     pub timeouts: Timeouts,
 }
 
-/// Options of a store, in milliseconds, that a url may hold.
+/// The time limits that a url may give, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Timeouts {
     pub command: Option<f64>,
@@ -77,11 +79,11 @@ pub struct Timeouts {
 }
 
 impl Url {
-    /// Reads a `redis[s]://[user:password@][host][:port][/database]` or
-    /// `unix://[user:password@]/path` url, with or without parameters. The error says what is wrong
-    /// with it, without repeating any of it but a parameter's name: it may hold a password.
+    /// Reads a url `redis[s]://[user:password@][host][:port][/database]` or
+    /// `unix://[user:password@]/path`, with or without parameters. The error says what is wrong. It
+    /// repeats nothing of the url but a parameter's name, because the url may hold a password.
     pub fn parse(url: &str) -> Result<Url, String> {
-        // As `new URL()` does, for each scheme.
+        // The same as in `new URL()`.
         let url: String = url
             .trim_matches(|c: char| c <= ' ')
             .chars()
@@ -94,17 +96,17 @@ impl Url {
             "redis" | "valkey" => Url::parse_tcp(rest, false),
             "rediss" | "valkeys" => Url::parse_tcp(rest, true),
             "unix" | "redis+unix" | "valkey+unix" => Url::parse_unix(rest),
-            other => Err(format!("{other}:// is no scheme for Redis: {FORM}")),
+            other => Err(format!("{other}:// is not a scheme of Redis: {FORM}")),
         }
     }
 
     fn parse_tcp(rest: &str, is_tls: bool) -> Result<Url, String> {
-        if ends_in_its_login(rest) {
+        if login_has_bare_delimiter(rest) {
             return Err(format!(
-                "/ ? # and @ in its password are written %2F %3F %23 and %40: {FORM}"
+                "/ ? # and @ in its password must be written %2F %3F %23 and %40: {FORM}"
             ));
         }
-        // The crate's parser is for the host's sake; it follows the same standard as Node's.
+        // The redis crate's parser reads the host by the same standard as Node's.
         let parsed = redis::parse_redis_url(&format!("redis://{rest}")).ok_or(FORM)?;
         let host = parsed.host_str().unwrap_or_default();
         let host = match host.trim_start_matches('[').trim_end_matches(']') {
@@ -120,7 +122,8 @@ impl Url {
         url.log_in(parsed.username(), parsed.password().unwrap_or_default())?;
         let database = parsed.path().strip_prefix('/').unwrap_or_default();
         if !database.is_empty() {
-            url.database = Some(number(database).ok_or("the database after its / is no number")?);
+            url.database =
+                Some(number(database).ok_or("the database after its / is not a number")?);
         }
         Ok(url)
     }
@@ -129,7 +132,7 @@ impl Url {
         let rest = rest.split('#').next().unwrap_or_default();
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (login, path) = rest.split_at(rest.find('/').ok_or(FORM)?);
-        let path = decode(path).ok_or("a % in its path is written %25")?;
+        let path = decode(path).ok_or("a % in its path must be written %25")?;
         if path == "/" {
             return Err(FORM.into());
         }
@@ -161,26 +164,26 @@ impl Url {
         }
     }
 
-    /// Takes user and password as they stand before the host, where they count before parameters.
+    /// Takes the user and password before the host. They win over parameters.
     fn log_in(&mut self, username: &str, password: &str) -> Result<(), String> {
         for (to, text) in [
             (&mut self.username, username),
             (&mut self.password, password),
         ] {
             if !text.is_empty() {
-                let text = decode(text).ok_or("a % in its user or password is written %25")?;
+                let text = decode(text).ok_or("a % in its user or password must be written %25")?;
                 *to = Some(text);
             }
         }
         Ok(())
     }
 
-    /// Takes a parameter; the last of a name counts.
+    /// Takes a parameter. If a name comes twice, the last one wins.
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let must_be = |what| format!("its parameter {name} must be {what}");
         let filled = || Some(value.to_string()).filter(|value| !value.is_empty());
         let time = || match value.parse::<f64>() {
-            Ok(ms) if (1.0..=MOST_MS).contains(&ms) => Ok(Some(ms)),
+            Ok(ms) if (1.0..=MAX_MS).contains(&ms) => Ok(Some(ms)),
             _ => Err(must_be("a number of milliseconds from 1 to 2147483647")),
         };
         match name {
@@ -201,10 +204,10 @@ impl Url {
             "connectionName" => self.client_name = filled(),
             "connectTimeout" => self.timeouts.connect = time()?,
             "commandTimeout" => self.timeouts.command = time()?,
-            _ if HARMLESS.contains(&name) => {}
+            _ if IGNORED.contains(&name) => {}
             "tls" | "ssl" => {
                 return Err(format!(
-                    "its parameter {name} is not known: TLS is asked for by rediss://"
+                    "its parameter {name} is not known: write rediss:// for TLS"
                 ));
             }
             "keyPrefix" | "prefix" => {
@@ -214,7 +217,7 @@ impl Url {
             }
             _ => {
                 let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-                let is_shown = name.len() <= MOST_SHOWN && name.chars().all(is_word);
+                let is_shown = name.len() <= MAX_SHOWN && name.chars().all(is_word);
                 return Err(match is_shown && !name.is_empty() {
                     true => format!("its parameter {name} is not known; known are {KNOWN}"),
                     false => format!("one of its parameters is not known; known are {KNOWN}"),
@@ -225,12 +228,12 @@ impl Url {
     }
 }
 
-/// The number of a database.
+/// Parses the number of a database.
 fn number(text: &str) -> Option<i64> {
     text.parse().ok().filter(|number| *number >= 0)
 }
 
-/// `decodeURIComponent`; `None` if that throws.
+/// The same as `decodeURIComponent`; `None` if that throws.
 fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -247,14 +250,14 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Whether a password ends the host too early, by a character that must not stand in one as it is:
-/// then the rest of it would be taken for a parameter, and be named, or a part of it for the host.
-fn ends_in_its_login(rest: &str) -> bool {
+/// Whether a user or password holds a character that ends the host. Then a part of the password would
+/// be read as the host or as a parameter, and a message might repeat it.
+fn login_has_bare_delimiter(rest: &str) -> bool {
     rest.split_once(['/', '?', '#'])
         .is_some_and(|(_, after_host)| after_host.contains('@'))
 }
 
-/// The parts of a url before and after `://`, if there is one.
+/// Returns the parts of a url before and after `://`.
 fn scheme(url: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = url.split_once("://")?;
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '+';
@@ -318,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_read_and_the_path_counts_before_them() {
+    fn parameters_are_read_and_the_path_wins_over_them() {
         let url = parse("redis://h?db=2&family=6&connectTimeout=100&commandTimeout=2e2&noDelay=x");
         assert_eq!((url.database, url.family), (Some(2), Family::V6));
         let timeouts = (url.timeouts.connect, url.timeouts.command);
@@ -333,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_is_not_honoured_is_named() {
+    fn an_invalid_or_unknown_parameter_is_named() {
         for (url, name) in [
             ("redis://h?db=secret", "db must be"),
             ("redis://h?db=-1", "db must be"),

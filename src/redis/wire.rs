@@ -264,6 +264,8 @@ mod tests {
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::timeout;
 
+    const LIMIT: Duration = Duration::from_secs(3600);
+
     fn ping() -> Batch {
         batch(&[b"PING"])
     }
@@ -287,12 +289,14 @@ mod tests {
         server.write_all(text.as_bytes()).await.unwrap();
     }
 
+    /// Whether the stream ends.
     async fn is_closed(server: &mut DuplexStream) -> bool {
         let mut rest = Vec::new();
-        server.read_to_end(&mut rest).await.is_ok()
+        let read = timeout(LIMIT, server.read_to_end(&mut rest)).await;
+        read.is_ok_and(|read| read.is_ok())
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn replies_come_to_their_batches_in_order() {
         let (sender, mut server) = connect(1024);
         assert_eq!(sender.send(Batch::default()).await, Ok(vec![]));
@@ -305,7 +309,7 @@ mod tests {
         assert_eq!(second.await, Ok(vec![Value::Int(2)]));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn batches_are_written_in_order_and_are_not_mixed() {
         let (sender, mut server) = connect(7);
         let calls: Vec<_> = (0..50)
@@ -328,7 +332,7 @@ mod tests {
         drop(calls);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_batch_waits_for_all_its_replies() {
         let (sender, mut server) = connect(1024);
         let mut two = ping();
@@ -347,14 +351,13 @@ mod tests {
     async fn a_silent_server_is_waited_for() {
         let (sender, mut server) = connect(1024);
         let mut call = Box::pin(sender.send(ping()));
-        let hour = Duration::from_secs(3600);
-        assert!(timeout(hour, &mut call).await.is_err());
+        assert!(timeout(LIMIT, &mut call).await.is_err());
         write(&mut server, ":1\r\n").await;
         assert_eq!(call.await, Ok(vec![Value::Int(1)]));
     }
 
-    #[tokio::test]
-    async fn push_messages_go_to_whoever_asked_for_them() {
+    #[tokio::test(start_paused = true)]
+    async fn push_messages_go_to_their_receiver() {
         let (ours, mut server) = duplex(1024);
         let (pushes, mut received) = unbounded_channel();
         let (sender, driver) = open(ours, Some(pushes));
@@ -366,7 +369,7 @@ mod tests {
         assert_eq!(received.recv().await, Some(news));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_server_that_does_not_read_is_read_from() {
         let (sender, mut server) = connect(64);
         let small = sender.send(ping());
@@ -384,7 +387,7 @@ mod tests {
         assert_eq!(large.await, Ok(vec![Value::Okay]));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn when_the_server_closes_batches_in_flight_and_later_ones_fail() {
         let (sender, mut server) = connect(1024);
         let (first, second) = (sender.send(ping()), sender.send(ping()));
@@ -397,7 +400,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_protocol_error_fails_all_batches_in_flight_and_ends_the_connection() {
         let (sender, mut server) = connect(1024);
         let calls = [sender.send(ping()), sender.send(ping())];
@@ -410,7 +413,7 @@ mod tests {
         assert!(sender.send(ping()).await.is_err());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_reply_without_a_command_ends_the_connection() {
         for reply in ["-ERR max number of clients reached\r\n", ":1\r\n"] {
             let (sender, mut server) = connect(1024);
@@ -420,7 +423,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn dropping_the_task_closes_the_stream_and_fails_batches_in_flight() {
         let (ours, mut server) = duplex(1024);
         let (sender, driver) = open(ours, None);

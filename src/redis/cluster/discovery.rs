@@ -117,3 +117,98 @@ fn shuffled<T>(mut items: Vec<T>) -> Vec<T> {
     order.sort_by_key(|(key, _)| *key);
     order.into_iter().map(|(_, item)| item).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::test_network::{TestListener, TestNetwork, TestPeer};
+    use super::*;
+
+    fn nodes(network: &TestNetwork, hosts: &[&str]) -> ClusterNodes {
+        let server = |host: &&str| Server::tcp(host.to_string(), 7000).on_network(network);
+        ClusterNodes {
+            seeds: hosts.iter().map(server).collect(),
+        }
+    }
+
+    fn node(host: &str) -> Node {
+        Node {
+            host: host.into(),
+            port: 7000,
+        }
+    }
+
+    /// A reply by which the node that was asked serves all slots.
+    const ALL_SLOTS: &str = "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$0\r\n\r\n:7000\r\n";
+
+    async fn answer(listener: &TestListener, reply: &str) -> TestPeer {
+        let mut peer = listener.accept_and_log_in().await;
+        peer.expect(&["CLUSTER", "SLOTS"]).await;
+        peer.reply(reply).await;
+        peer
+    }
+
+    fn all_slots_at(host: &str) -> SlotMap {
+        SlotMap(vec![(0, 16383, node(host))])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_node_that_knows_the_slot_map_is_believed() {
+        let network = TestNetwork::new();
+        let _silent = network.listen("silent:7000");
+        let knowing = network.listen("knowing:7000");
+        let nodes = nodes(&network, &["away", "silent", "knowing"]);
+        let asked = nodes.slot_map(Vec::new(), Vec::new());
+        let (slot_map, _peer) = tokio::join!(asked, answer(&knowing, ALL_SLOTS));
+        assert_eq!(slot_map, Ok(all_slots_at("knowing")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nodes_with_a_connection_are_asked_over_it() {
+        let network = TestNetwork::new();
+        let listener = network.listen("a:7000");
+        let nodes = nodes(&network, &["away"]);
+        let target = nodes.target(&node("a"));
+        let (connection, mut peer) = tokio::join!(target.connect(), listener.accept_and_log_in());
+        let connected = vec![(node("a"), connection.as_ref().unwrap().sender())];
+        let script = async {
+            peer.expect(&["CLUSTER", "SLOTS"]).await;
+            peer.reply(ALL_SLOTS).await;
+        };
+        let (slot_map, ()) = tokio::join!(nodes.slot_map(connected, Vec::new()), script);
+        assert_eq!(slot_map, Ok(all_slots_at("a")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn known_nodes_are_asked_if_the_seeds_are_away() {
+        let network = TestNetwork::new();
+        let known = network.listen("known:7000");
+        let nodes = nodes(&network, &["away", "gone"]);
+        let asked = nodes.slot_map(Vec::new(), vec![node("known")]);
+        let (slot_map, _peer) = tokio::join!(asked, answer(&known, ALL_SLOTS));
+        assert_eq!(slot_map, Ok(all_slots_at("known")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_names_the_node_and_what_to_do() {
+        for (reply, code, reason) in [
+            (
+                "-ERR This instance has cluster support disabled\r\n",
+                Code::ServerError,
+                "a:7000: ERR This instance has cluster support disabled \
+                 (it is no cluster: give the server as url)",
+            ),
+            (
+                "*0\r\n",
+                Code::ClusterDown,
+                "a:7000: CLUSTERDOWN no node of the cluster serves any slot",
+            ),
+        ] {
+            let network = TestNetwork::new();
+            let listener = network.listen("a:7000");
+            let nodes = nodes(&network, &["a"]);
+            let asked = nodes.slot_map(Vec::new(), Vec::new());
+            let (result, _peer) = tokio::join!(asked, answer(&listener, reply));
+            assert_eq!(result, Err(ConnectError::new(code, reason)));
+        }
+    }
+}

@@ -16,9 +16,9 @@ pub fn certificates(option: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'stat
     }
 }
 
-/// The authorities that are trusted if the app gives none: the system's and those of
-/// NODE_EXTRA_CA_CERTS. If the system has none, as in a slim container, Mozilla's, which Node has built
-/// in. They are read once a process, because that takes milliseconds.
+/// The authorities that are trusted if the app gives none: the system's, or Mozilla's if the system has
+/// none, as in a slim container; and those of NODE_EXTRA_CA_CERTS. They are read once a process,
+/// because that takes milliseconds.
 pub fn default_roots() -> Arc<RootCertStore> {
     static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     ROOTS

@@ -216,3 +216,244 @@ impl ServerCertVerifier for AcceptAll {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::handshake::{Tls, TlsOptions};
+    use crate::error::{Code, ConnectError};
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType,
+        date_time_ymd,
+    };
+    use std::sync::Arc;
+    use tokio::io::duplex;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+    const HOST: &str = "redis.example.org";
+
+    /// A certificate for `HOST` that is valid in every year, not signed yet.
+    fn params() -> CertificateParams {
+        let mut params = CertificateParams::new([HOST.to_string()]).unwrap();
+        params.not_before = date_time_ymd(1975, 1, 1);
+        params.not_after = date_time_ymd(4000, 1, 1);
+        params
+    }
+
+    type Authority = CertifiedIssuer<'static, KeyPair>;
+
+    fn authority() -> Authority {
+        authority_named("an authority")
+    }
+
+    fn authority_named(name: &str) -> Authority {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    /// What a server presents: its chain and its key.
+    struct Identity {
+        chain: Vec<CertificateDer<'static>>,
+        pem: String,
+        key: KeyPair,
+    }
+
+    fn signed_by(authority: &Authority, params: CertificateParams) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, authority).unwrap();
+        Identity {
+            chain: vec![certificate.der().clone()],
+            pem: certificate.pem(),
+            key,
+        }
+    }
+
+    fn self_signed(params: CertificateParams) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Identity {
+            chain: vec![certificate.der().clone()],
+            pem: certificate.pem(),
+            key,
+        }
+    }
+
+    fn trusting(pem: String) -> TlsOptions {
+        TlsOptions {
+            ca: Some(pem.into_bytes()),
+            ..TlsOptions::default()
+        }
+    }
+
+    /// A handshake with a server that presents `identity`, to which `host` was resolved.
+    async fn handshake(
+        options: TlsOptions,
+        host: &str,
+        identity: &Identity,
+    ) -> Result<(), ConnectError> {
+        let key = PrivateKeyDer::try_from(identity.key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(identity.chain.clone(), key)
+            .unwrap();
+        let (ours, theirs) = duplex(4096);
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let tls = Tls::new(options).unwrap();
+        let (client, _server) = tokio::join!(tls.handshake(host, ours), acceptor.accept(theirs));
+        client.map(drop)
+    }
+
+    async fn code(options: TlsOptions, host: &str, identity: &Identity) -> Option<Code> {
+        handshake(options, host, identity)
+            .await
+            .err()
+            .map(|error| error.code)
+    }
+
+    #[tokio::test]
+    async fn a_certificate_of_the_given_authority_is_accepted() {
+        let authority = authority();
+        let identity = signed_by(&authority, params());
+        for versions in [(true, true), (true, false), (false, true)] {
+            let options = TlsOptions {
+                versions,
+                ..trusting(authority.pem())
+            };
+            assert_eq!(code(options, HOST, &identity).await, None);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_for_another_host_is_refused_and_its_hosts_are_named() {
+        let authority = authority();
+        let identity = signed_by(&authority, params());
+        for host in ["other.example.org", "10.0.0.1"] {
+            let result = handshake(trusting(authority.pem()), host, &identity).await;
+            let error = result.unwrap_err();
+            assert_eq!(error.code, Code::CertificateForAnotherHost);
+            assert!(error.reason.contains(&format!("not for {host} but for")));
+            assert!(error.reason.contains(HOST), "{}", error.reason);
+        }
+    }
+
+    #[tokio::test]
+    async fn servername_is_checked_instead_of_the_host() {
+        let authority = authority();
+        let identity = signed_by(&authority, params());
+        let named = |name: &str| TlsOptions {
+            servername: Some(name.into()),
+            ..trusting(authority.pem())
+        };
+        let another = Some(Code::CertificateForAnotherHost);
+        assert_eq!(code(named(HOST), "10.0.0.1", &identity).await, None);
+        assert_eq!(code(named("other"), HOST, &identity).await, another);
+        assert_eq!(code(named(""), HOST, &identity).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_refused_outside_its_time() {
+        let authority = authority();
+        let mut expired = params();
+        expired.not_after = date_time_ymd(2000, 1, 1);
+        let mut early = params();
+        early.not_before = date_time_ymd(3999, 1, 1);
+        for (params, expected) in [
+            (expired, Code::CertificateExpired),
+            (early, Code::CertificateNotYetValid),
+        ] {
+            let identity = signed_by(&authority, params);
+            let options = trusting(authority.pem());
+            assert_eq!(code(options, HOST, &identity).await, Some(expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_self_signed_certificate_is_accepted_only_if_it_is_given_and_valid() {
+        let identity = self_signed(params());
+        let given = trusting(identity.pem.clone());
+        let untrusted = Some(Code::CertificateSelfSigned);
+        assert_eq!(code(given, HOST, &identity).await, None);
+        let other = trusting(authority().pem());
+        assert_eq!(code(other, HOST, &identity).await, untrusted);
+
+        let given = trusting(identity.pem.clone());
+        let another = Some(Code::CertificateForAnotherHost);
+        assert_eq!(code(given, "other", &identity).await, another);
+
+        let mut expired = params();
+        expired.not_after = date_time_ymd(2000, 1, 1);
+        let identity = self_signed(expired);
+        let given = trusting(identity.pem.clone());
+        assert!(code(given, HOST, &identity).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_certificate_of_an_unknown_authority_is_refused() {
+        let unknown = authority_named("an unknown authority");
+        let mut identity = signed_by(&unknown, params());
+        let known = authority().pem();
+        assert_eq!(
+            code(trusting(known.clone()), HOST, &identity).await,
+            Some(Code::CertificateOfUnknownIssuer)
+        );
+        // Node does not trust a certificate that an authority has signed for being given.
+        let given = trusting(identity.pem.clone());
+        assert_eq!(
+            code(given, HOST, &identity).await,
+            Some(Code::CertificateOfUnknownIssuer)
+        );
+        identity.chain.push(unknown.der().clone());
+        assert_eq!(
+            code(trusting(known), HOST, &identity).await,
+            Some(Code::CertificateOfUnknownRoot)
+        );
+    }
+
+    #[tokio::test]
+    async fn reject_unauthorized_false_accepts_every_certificate() {
+        let mut expired = params();
+        expired.not_after = date_time_ymd(2000, 1, 1);
+        let identity = self_signed(expired);
+        let options = TlsOptions {
+            reject_unauthorized: false,
+            ..TlsOptions::default()
+        };
+        assert_eq!(code(options, "other", &identity).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_host_may_be_named_by_address_wildcard_or_subject() {
+        let authority = authority();
+        let with_names = |names: Vec<SanType>| {
+            let mut params = params();
+            params.subject_alt_names = names;
+            params.distinguished_name.push(DnType::CommonName, HOST);
+            signed_by(&authority, params)
+        };
+        let address = with_names(vec![SanType::IpAddress([10, 0, 0, 1].into())]);
+        let wildcard = with_names(vec![SanType::DnsName("*.example.com".try_into().unwrap())]);
+        let subject = with_names(vec![]);
+        let another = Some(Code::CertificateForAnotherHost);
+        for (identity, host, expected) in [
+            (&address, "10.0.0.1", None),
+            (&address, "10.0.0.2", another.clone()),
+            // An address among the alternative names leaves the subject its meaning.
+            (&address, HOST, None),
+            (&wildcard, "a.example.com", None),
+            (&wildcard, "a.b.example.com", another.clone()),
+            // A host among them takes it away.
+            (&wildcard, HOST, another.clone()),
+            (&subject, HOST, None),
+            (&subject, "other", another.clone()),
+        ] {
+            let options = trusting(authority.pem());
+            assert_eq!(code(options, host, identity).await, expected, "{host}");
+        }
+    }
+}
