@@ -12,6 +12,7 @@ const { attach, checkTransport } = require("./client/attach.js");
 const { statusOf } = require("./client/client-status.js");
 const { Connection } = require("./native/connection.js");
 const { RedisStoreError, failure, invalid } = require("./errors.js");
+const { isTouchOff, timesOf } = require("./lifetime.js");
 const { HandedOut, Loaded } = require("./loaded-sessions.js");
 const { checkClient, checkOptions } = require("./options.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
@@ -114,7 +115,7 @@ function defineStore({ Store, Cookie }) {
     touch(sid, sess, cb) {
       return answer(cb, () => {
         // Not asked for times it does not use: a ttl function may throw.
-        const [expires, ttl] = this.disableTouch || this.disableTTL ? [] : timesOf(this, sess);
+        const [expires, ttl] = isTouchOff(this) ? [] : timesOf(this, sess);
         return use(this, "touch", ({ native }) => native.touch(sid, Date.now(), expires, ttl));
       });
     }
@@ -426,16 +427,6 @@ function nativeFields({ serializer, scanCount, scanCountSet, ...fields }) {
 
 function fieldsOf({ prefix, scanCount, serializer, ttl, disableTTL, disableTouch }) {
   return { prefix, scanCount, serializer, ttl, disableTTL, disableTouch };
-}
-
-/**
- * What says when a session expires, as connect-redis asks: a `ttl` function alone, called as a
- * method of the store, else the cookie before the `ttl` option.
- */
-function timesOf(store, sess) {
-  return typeof store.ttl === "function"
-    ? [undefined, store.ttl(sess)]
-    : [sess?.cookie?.expires || undefined, store.ttl];
 }
 
 /** Emits `discarded` where a `set` found that its session is gone. */

@@ -7,7 +7,7 @@
 // the keyspace is the native side's work (src/keyspace.rs), which sends the commands back (client-scans.js).
 
 const { isUtf8 } = require("node:buffer");
-const { expiresIn } = require("../native/native-backend.js");
+const { FOREVER, UNCHANGED, planSave, planTouch, wholeSeconds } = require("../lifetime.js");
 const { isHalfOver, putExpiry } = require("../serializer.js");
 
 /** What a client's error has for a code where its connection was lost. */
@@ -80,12 +80,12 @@ class ByClient {
   set(sid, payload, now, expires, ttl, isLoaded) {
     const { calls, commands, fields } = this;
     const key = fields.prefix + sid;
-    const ms = expiresIn(this.native, expires, ttl, now);
+    const ms = planSave(this.native, fields, expires, ttl, now);
     if (ms <= 0) return this.del("set", key);
     const value = typeof payload === "function" ? payload() : JSON.stringify(payload);
     const stored = typeof value === "string" ? value : this.bytes(value);
     const onlyExisting = isLoaded && !this.resurrect && commands.canSetOnlyExisting;
-    const seconds = fields.disableTTL || ms === Number.POSITIVE_INFINITY ? undefined : whole(ms);
+    const seconds = wholeSeconds(ms);
     const answer = onlyExisting ? wasWritten : nothing;
     return calls.make("set", key, answer, commands.set, key, stored, seconds, onlyExisting);
   }
@@ -100,13 +100,13 @@ class ByClient {
 
   touch(sid, now, expires, ttl) {
     const { calls, commands, fields } = this;
-    if (fields.disableTouch || fields.disableTTL) return Promise.resolve(null);
+    const ms = planTouch(this.native, fields, expires, ttl, now);
+    if (ms === UNCHANGED) return Promise.resolve(null);
     const key = fields.prefix + sid;
-    const ms = expiresIn(this.native, expires, ttl, now);
     if (ms <= 0) return this.del("touch", key);
-    return ms === Number.POSITIVE_INFINITY
+    return ms === FOREVER
       ? calls.make("touch", key, nothing, commands.persist, key)
-      : calls.make("touch", key, nothing, commands.expire, key, whole(ms));
+      : calls.make("touch", key, nothing, commands.expire, key, wholeSeconds(ms));
   }
 
   destroy(sid) {
@@ -135,7 +135,7 @@ class ByClient {
       };
       return calls.within(left, name, attempt().catch(again));
     };
-    const seconds = ms === undefined ? undefined : whole(ms);
+    const seconds = ms === undefined ? undefined : wholeSeconds(ms);
     const isChecked = onlyExisting && commands.canSetOnlyExisting;
     switch (command) {
       case "GET":
@@ -190,11 +190,6 @@ class ByClient {
 /** Bytes that are valid UTF-8 as a string; whatever else as it is. */
 function asText(read) {
   return read instanceof Uint8Array && isUtf8(read) ? read.toString("utf8") : read;
-}
-
-/** Whole seconds, rounded up, as connect-redis gives them to a client. */
-function whole(ms) {
-  return Math.ceil(ms / 1000);
 }
 
 function nothing() {
