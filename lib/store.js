@@ -1,6 +1,6 @@
 "use strict";
 
-// The face of the native RedisStore (src/store.rs): it makes it an express-session Store, keeps
+// The face of the native RedisStore (src/napi/store.rs): it makes it an express-session Store, keeps
 // connect-redis's public fields, hands answers to callbacks, and calls an app's own serializer and
 // its client (client/).
 
@@ -361,7 +361,7 @@ function termsOf(store, options) {
   };
 }
 
-/** What may wait, by the options, which src/options.rs checks. */
+/** What may wait, by the options, which src/napi/options/mod.rs checks. */
 function boundsOf({
   commandTimeout,
   onUnavailable,
@@ -416,7 +416,7 @@ function firstFields(store, options) {
   return { ...fieldsOf(store), scanCountSet: Boolean(options.scanCount) };
 }
 
-/** The fields as src/options.rs reads them. */
+/** The fields as src/napi/options/mod.rs reads them. */
 function nativeFields({ serializer, scanCount, scanCountSet, ...fields }) {
   return {
     ...fields,

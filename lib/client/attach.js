@@ -6,12 +6,12 @@
 const { debuglog } = require("node:util");
 const { Connection } = require("../native/connection.js");
 const { failure, invalid } = require("../errors.js");
-const { adoptionOf } = require("./direct-connection.js");
+const { adoptionOf } = require("./direct/direct-connection.js");
 const { ByClient } = require("./client-backend.js");
 const { Calls } = require("./client-calls.js");
 const { commandsOf } = require("./client-commands.js");
 const { isAway, relayOf, troubleOf, watch } = require("./client-status.js");
-const { CLIENT_TYPES, read } = require("./inspect.js");
+const { CLIENT_TYPES, inspect } = require("./inspect.js");
 const { Sweeps } = require("./client-scans.js");
 
 const TRANSPORTS = ["auto", "native", "client"];
@@ -24,14 +24,14 @@ const CONNECT_REDIS_SCAN_COUNT = 100;
  * @param {object} store.options the app's
  * @param {string} store.transport the option `transport`
  * @param {object} store.terms of its calls; see store.js
- * @param {object} store.first its fields, as src/options.rs reads them
+ * @param {object} store.first its fields, as src/napi/options/mod.rs reads them
  * @param {(event: string) => void} store.emit has the store emit an event
  * @param {(isAway: boolean) => void} store.away tells the store whether the client is away
  */
 function attach(client, { options, transport, terms, first, emit, away }) {
   const { bounds, resurrect } = terms;
   checkOneOf("clientType", options.clientType, CLIENT_TYPES);
-  const reading = read(client, options.clientType);
+  const reading = inspect(client, options.clientType);
   const complaint = missing(client);
   if (complaint) throw invalid(`RedisStore: ${complaint}`);
   const isForced = transport === "native";

@@ -4,7 +4,7 @@
 //
 // A single call is carried out here, on the JS thread and in JS, because the client is: by way of
 // the native side `get` through ioredis was 0.7 times as fast as connect-redis. What is asked of
-// the keyspace is the native side's work (src/keyspace.rs), which sends the commands back (client-scans.js).
+// the keyspace is the native side's work (src/io/scan.rs), which sends the commands back (client-scans.js).
 
 const { isUtf8 } = require("node:buffer");
 const { FOREVER, UNCHANGED, planSave, planTouch, wholeSeconds } = require("../lifetime.js");
@@ -76,7 +76,7 @@ class ByClient {
     );
   }
 
-  /** As src/store.rs has it; resolves to false where a loaded session is gone. */
+  /** As src/napi/store.rs has it; resolves to false where a loaded session is gone. */
   set(sid, payload, now, expires, ttl, isLoaded) {
     const { calls, commands, fields } = this;
     const key = fields.prefix + sid;
@@ -119,7 +119,7 @@ class ByClient {
 
   /**
    * Carries out a call that the store's own connection was lost under: what Redis was to do, as
-   * src/host.rs gives it back. Whether it had been done makes no difference.
+   * src/napi/callbacks.rs gives it back. Whether it had been done makes no difference.
    * @param {number} left milliseconds of the call's time that are left
    * @param {string} clientsKey with what the client puts before every key by itself
    */

@@ -1,6 +1,6 @@
 "use strict";
 
-// The commands of a sweep over the keyspace (src/keyspace.rs), carried out by an app's client.
+// The commands of a sweep over the keyspace (src/io/scan.rs), carried out by an app's client.
 //
 // The native side holds this, and goes on with a sweep when the app has let go of its store: so
 // nothing here may hold the store or its native object, or neither could ever go.

@@ -1,6 +1,6 @@
 "use strict";
 
-// Opens a native object (src/store.rs): a connection to Redis, or what scans through an app's client.
+// Opens a native object (src/napi/store.rs): a connection to Redis, or what scans through an app's client.
 
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { setImmediate } = require("node:timers");
@@ -21,9 +21,9 @@ const { nextTick } = process;
 class Connection {
   /**
    * @param {object} options the app's
-   * @param {object} fields of the first store, as src/options.rs reads them
+   * @param {object} fields of the first store, as src/napi/options/mod.rs reads them
    * @param {(event: string, ...args: unknown[]) => void} hear is told the native object's events
-   * @param {object} [to] where the commands go; see src/options.rs
+   * @param {object} [to] where the commands go; see src/napi/options/mod.rs
    */
   constructor(options, fields, hear, to) {
     let settle;
@@ -92,7 +92,7 @@ class Connection {
   }
 }
 
-/** What the native side borrows (src/host.rs): `hear` gets its events, `waiting` its answers. */
+/** What the native side borrows (src/napi/callbacks.rs): `hear` gets its events, `waiting` its answers. */
 function lend(hear, waiting, isOfClient) {
   // What the app is asked for is none of any call's.
   const outside = AsyncLocalStorage.snapshot();

@@ -5,7 +5,7 @@
 
 const { FOREVER, UNCHANGED, planSave, planTouch } = require("../lifetime.js");
 
-/** What Redis is to do, by the numbers that src/calls.rs knows them by. */
+/** What Redis is to do, by the numbers that src/napi/codec.rs knows them by. */
 const [GET, SET, SET_XX, PEXPIRE, PERSIST, DEL] = [0, 1, 2, 3, 4, 5];
 /** The methods, by their numbers there. */
 const [BY_GET, BY_SET, BY_TOUCH, BY_DESTROY] = [0, 1, 2, 3];
@@ -27,7 +27,7 @@ class NativeBackend {
     this.caller = caller;
     this.bounds = bounds;
     this.resurrect = resurrect;
-    /** As src/options.rs reads them. */
+    /** As src/napi/options/mod.rs reads them. */
     this.fields = undefined;
   }
 

@@ -1,14 +1,14 @@
 "use strict";
 
 /**
- * How the native side hands over texts (src/calls.rs): one after the other in one string, as to make
+ * How the native side hands over texts (src/napi/codec.rs): one after the other in one string, as to make
  * a string costs more than to copy it; those that are not ASCII, whose length in bytes is another,
  * each by itself, as a string or, if it is no valid UTF-8, as a Buffer. Numbers beside them say how long each is.
  */
 
 /** Numbers that stand for an answer: the number of its call, the length of its text, its expiry. */
 const PER_ANSWER = 3;
-/** Answers that are handed over at once, at most; src/calls.rs knows it, too. */
+/** Answers that are handed over at once, at most; src/napi/codec.rs knows it, too. */
 const MOST_ANSWERS = 1024;
 /** In the place of a length: `set` has found its key gone; the text stands alone. -1: there is none. */
 const [DISCARDED, OTHER] = [-2, -3];

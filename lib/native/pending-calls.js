@@ -1,25 +1,25 @@
 "use strict";
 
-// The native RedisStore (src/store.rs), asked in batches: the calls of one run of JS are handed to
+// The native RedisStore (src/napi/store.rs), asked in batches: the calls of one run of JS are handed to
 // it together, and their answers taken in together. To go from JS to native code and back for each
 // call costs more than all else that a call needs.
 
 const { Findings } = require("./scan-results.js");
 const { OTHER, Texts, roomForAnswers } = require("./packed-strings.js");
 
-/** The methods that calls are made by, by their numbers in src/calls.rs. */
+/** The methods that calls are made by, by their numbers in src/napi/codec.rs. */
 const METHODS = ["get", "set", "touch", "destroy"];
 
 /** Calls, and characters of what they say, that are handed over before the JS that runs has run. */
 const FULL = 256;
 const FULL_TEXT = 256 * 1024;
-/** Numbers that stand for a call: see src/calls.rs. */
+/** Numbers that stand for a call: see src/napi/codec.rs. */
 const PER_CALL = 7;
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
 const { parse } = JSON;
 const resolved = Promise.resolve();
 
-/** The methods that sweep over the keyspace, by the numbers that src/calls.rs knows them by. */
+/** The methods that sweep over the keyspace, by the numbers that src/napi/codec.rs knows them by. */
 const SWEEPS = { length: 0, ids: 1, all: 2, clear: 3 };
 
 /**
@@ -243,7 +243,7 @@ class Batches {
    * @param {Caller} caller
    * @param {import("../client/client-calls.js").Bounds} bounds
    * @param {number} method of `METHODS`
-   * @param {number} command by the number that src/calls.rs knows it by
+   * @param {number} command by the number that src/napi/codec.rs knows it by
    * @param {number} ms milliseconds to live
    * @param {(session: unknown) => unknown} [handOut] is given the session that is read, and gives
    *   the answer; without it, that is a record

@@ -1,6 +1,6 @@
 "use strict";
 
-// What the sweeps over the keyspace (`length`, `ids`, `all`, `clear`; src/keyspace.rs) have found so
+// What the sweeps over the keyspace (`length`, `ids`, `all`, `clear`; src/io/scan.rs) have found so
 // far, and who waits for it.
 
 const { AsyncLocalStorage } = require("node:async_hooks");

@@ -2,7 +2,7 @@
 
 // Tells the adoptions beside a client when it comes, goes, and moves.
 
-const { isReady, relayOf } = require("./client-status.js");
+const { isReady, relayOf } = require("../client-status.js");
 
 /** Methods by which a client moves to another database or user, or ends. */
 const MOVES = ["select", "auth", "hello", "reset"].flatMap((name) => [name, name.toUpperCase()]);

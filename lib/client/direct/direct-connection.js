@@ -3,24 +3,19 @@
 // A connection of the store's own that follows an app's client: it goes where the client goes,
 // opens and closes with it, and is given up for the client where it could go elsewhere.
 
-const { lookup } = require("node:dns/promises");
-const { isIP } = require("node:net");
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { clearTimeout, setTimeout } = require("node:timers");
 const { follow } = require("./client-events.js");
-const { isEnded, isReady, relayOf } = require("./client-status.js");
-const { read } = require("./inspect.js");
-const { isWatched } = require("./tracers.js");
+const { ANSWER_WITHIN, differs, mayNotAsk, whoAmI, within } = require("./client-info.js");
+const { addressed, sameServer } = require("./same-server.js");
+const { isEnded, isReady, untilReady } = require("../client-status.js");
+const { inspect } = require("../inspect.js");
+const { isWatched } = require("../tracers.js");
 
 /** How often, in milliseconds, a node-redis client in use is asked whether it is where it was. */
 const CHECK_EVERY = 1000;
-/** How long, in milliseconds, a client that is ready may take to answer CLIENT INFO. */
-const ANSWER_WITHIN = 2000;
 /** After how long, in milliseconds, it is tried again where there was no answer or no connection. */
 const AGAIN_AFTER = 5000;
-/** How often CLIENT INFO may cost a client its connection before it is never asked again. */
-const STRIKES = 2;
-
 /** What carries the calls if no connection of our own does. */
 const CLIENT = "client";
 
@@ -47,8 +42,8 @@ class Adoption {
   /**
    * @param {object} client
    * @param {object} means
-   * @param {(server: import("./inspect.js").Server, hear: (event: string) => void) =>
-   *   import("../native/connection.js").Connection} means.connect
+   * @param {(server: import("../inspect.js").Server, hear: (event: string) => void) =>
+   *   import("../../native/connection.js").Connection} means.connect
    * @param {boolean} means.isForced whether the app wants nothing but a connection of our own
    * @param {(reason: string) => Error} means.refusal
    * @param {(decision: string) => void} means.log
@@ -66,7 +61,7 @@ class Adoption {
     this.parting = undefined;
     /** The client's methods when it was taken: a test may put others in their place. */
     this.methods = methodsOf(client);
-    this.library = read(client).library;
+    this.library = inspect(client).library;
     /** Whether the client carries the calls, because it is not safe to go past it. */
     this.isByClient = false;
     /** Whether the client has carried a call because it was not ready. */
@@ -177,12 +172,12 @@ class Adoption {
   /**
    * A connection to where the client is, or why there is none. `passing` says that it may be
    * otherwise with the next call, `isForNow` that it may be in a while.
-   * @returns {Promise<{own?: import("../native/connection.js").Connection, where?: object, place?: string,
+   * @returns {Promise<{own?: import("../../native/connection.js").Connection, where?: object, place?: string,
    *   why?: string, passing?: boolean, isForNow?: boolean}>}
    */
   async tryToAdopt() {
     const { client } = this;
-    const { why, server, name, at: place, isCluster } = read(client);
+    const { why, server, name, at: place, isCluster } = inspect(client);
     if (why) return { why: `${name}: ${why}` };
     if (this.isTraced()) return { why: "its commands are traced", passing: true };
     if (this.isForced) {
@@ -190,7 +185,7 @@ class Adoption {
     } else if (!isReady(client)) {
       return { why: "the client is not ready", passing: true };
     }
-    if (strikesOf(client) >= STRIKES && !this.isForced) {
+    if (mayNotAsk(client) && !this.isForced) {
       return { why: "the server drops connections on which it is asked CLIENT INFO" };
     }
     let where;
@@ -202,7 +197,7 @@ class Adoption {
       return { why: `cannot tell where and as whom it logs in: ${error?.message ?? error}` };
     }
     // A cluster has one database, and no `select` or `auth` to leave it by.
-    const answer = isCluster ? { error: undefined } : await this.whoAmI();
+    const answer = isCluster ? { error: undefined } : await whoAmI(client);
     if (isEnded(client)) return { why: "the client is closed", passing: true };
     if (answer.error) {
       const why = `CLIENT INFO by the client fails: ${answer.error.message}`;
@@ -279,24 +274,6 @@ class Adoption {
     setTimeout(again, AGAIN_AFTER).unref();
   }
 
-  /** What the server says of the client's connection, in time: `{db, user}`, or `{error}`. */
-  async whoAmI(ms = ANSWER_WITHIN) {
-    const { client } = this;
-    try {
-      const asked =
-        typeof client.call === "function"
-          ? client.call("CLIENT", "INFO")
-          : client.sendCommand(["CLIENT", "INFO"]);
-      const info = String(await unharmed(client, asked, ms));
-      const field = (name) => new RegExp(`(?:^| )${name}=(\\S*)`).exec(info)?.[1];
-      // In the middle of an app's transaction the answer is QUEUED.
-      if (field("db") === undefined) throw new Error("the answer is none");
-      return { db: field("db"), user: field("user") };
-    } catch (error) {
-      return { error };
-    }
-  }
-
   /**
    * Looks, in a while, whether the client is still where it was: a node-redis client, as ioredis
    * tells of every `select`. (And where an app has sent MULTI by itself, as with ioredis it can, no
@@ -317,12 +294,12 @@ class Adoption {
     if (own === undefined || this.isChecking) return;
     this.isChecking = true;
     try {
-      const { why, server, isCluster } = read(this.client);
+      const { why, server, isCluster } = inspect(this.client);
       const where = why ? undefined : await server();
       const isSame = where !== undefined && sameServer(where, this.where);
       // However long it takes: only one such question is under way.
       const asks = isSame && !isCluster;
-      const answer = asks ? await this.whoAmI(Number.POSITIVE_INFINITY) : {};
+      const answer = asks ? await whoAmI(this.client, Number.POSITIVE_INFINITY) : {};
       if (epoch !== this.epoch) return;
       // No answer says nothing: the client may be away, or busy.
       if (!isSame || (asks && !answer.error && differs(answer, where))) this.moved();
@@ -403,113 +380,6 @@ class Adoption {
 /** The methods whose work a connection of our own does. */
 function methodsOf({ get, set, expire, del, sendCommand }) {
   return { get, set, expire, del, sendCommand };
-}
-
-/** A server by the address that a client's own `family` makes of its name. */
-async function addressed(where) {
-  const { host, family, tls } = where;
-  const isName = typeof host === "string" && isIP(host) === 0;
-  if (!isName || (family !== 4 && family !== 6)) return where;
-  const { address } = await lookup(host, family);
-  // Its certificate is for the name.
-  return { ...where, host: address, tls: tls && { servername: host, ...tls } };
-}
-
-/** Waits for a promise, so many milliseconds. */
-async function within(ms, promise, otherwise) {
-  let timer;
-  const late = new Promise((_resolve, reject) => {
-    const error = Object.assign(new Error(otherwise), { code: "ETIMEDOUT" });
-    timer = setTimeout(() => reject(error), ms);
-    timer.unref();
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** How often it has cost a client its connection to be asked. */
-const strikes = new WeakMap();
-
-function strikesOf(client) {
-  return strikes.get(client) ?? 0;
-}
-
-/** Waits for an answer of a client that is ready; one that costs it its connection is counted. */
-async function unharmed(client, asked, ms) {
-  let harm;
-  const harmed = new Promise((_resolve, reject) => {
-    harm = () => {
-      forgetQuestion(client);
-      reject(new Error("the connection was lost over it"));
-    };
-  });
-  const harms = ["close", "end", "reconnecting"];
-  const relay = relayOf(client);
-  for (const event of harms) relay.on(event, harm);
-  try {
-    const answered = Promise.race([asked, harmed]);
-    return await (Number.isFinite(ms) ? within(ms, answered, "no answer") : answered);
-  } catch (error) {
-    const isAnswer = /^[A-Z]+ /.test(error?.message);
-    const isHarm = !isAnswer && error?.code !== "ETIMEDOUT" && !isEnded(client);
-    if (isHarm) strikes.set(client, strikesOf(client) + 1);
-    Promise.resolve(asked).catch(() => {});
-    throw error;
-  } finally {
-    for (const event of harms) relay.off(event, harm);
-  }
-}
-
-/** Takes CLIENT INFO off what ioredis sends again on its next connection: it would lose that, too. */
-function forgetQuestion({ prevCommandQueue: queue }) {
-  const place = queue?.toArray().findIndex(({ command }) => {
-    const words = [command.name, ...command.args].map(String);
-    return words.join(" ").toUpperCase() === "CLIENT INFO";
-  });
-  if (place >= 0) queue.removeOne(place);
-}
-
-/**
- * Waits until a client is ready to be asked; true where it has ended instead. One that opens with
- * its first command (ioredis's lazyConnect) is ready for that.
- */
-function untilReady(client) {
-  return new Promise((resolve) => {
-    const relay = relayOf(client);
-    const look = () => {
-      if (!isReady(client) && client.status !== "wait" && !isEnded(client)) return;
-      relay.off("ready", look);
-      relay.off("end", look);
-      relay.off("terminated", look);
-      resolve(isEnded(client));
-    };
-    relay.on("ready", look);
-    relay.on("end", look);
-    relay.on("terminated", look);
-    look();
-  });
-}
-
-function sameServer(a, b) {
-  const isSame = (name) => a[name] === b[name];
-  const isAlike = (name) => JSON.stringify(a[name]) === JSON.stringify(b[name]);
-  return (
-    ["host", "port", "path", "database", "username"].every(isSame) &&
-    ["cluster", "sentinel"].every(isAlike)
-  );
-}
-
-/** Says how a server's answer to CLIENT INFO differs from a server that was read, if it does. */
-function differs({ db, user }, { database, username }) {
-  if (db !== String(database)) return `the client is in database ${db}, not in ${database}`;
-  // A server before Redis 6.2 does not say.
-  if (user !== undefined && user !== (username ?? "default")) {
-    return "the client is logged in as another user than its options say";
-  }
-  return undefined;
 }
 
 module.exports = { CLIENT, adoptionOf };
