@@ -21,7 +21,7 @@ async function whoAmI(client, ms = ANSWER_WITHIN) {
         ? client.call("CLIENT", "INFO")
         : client.sendCommand(["CLIENT", "INFO"]);
     const info = String(await unharmed(client, asked, ms));
-    const field = (name) => new RegExp(`(?:^| )${name}=(S*)`).exec(info)?.[1];
+    const field = (name) => new RegExp(`(?:^| )${name}=(\\S*)`).exec(info)?.[1];
     // In the middle of an app's transaction the answer is QUEUED.
     if (field("db") === undefined) throw new Error("the answer is none");
     return { db: field("db"), user: field("user") };
