@@ -1,6 +1,6 @@
 "use strict";
 
-// The face of the native RedisStore (src/napi/store.rs): it makes it an express-session Store, keeps
+// The store. It makes the native RedisStore (src/napi/store.rs) an express-session Store, keeps
 // connect-redis's public fields, hands answers to callbacks, and calls an app's own serializer and
 // its client (client/).
 
@@ -23,8 +23,8 @@ const { soundCookie } = require("./session-cookie.js");
 const { nextTick } = process;
 
 /**
- * What a store keeps to itself: its link (what carries its calls, and the fields it was told last),
- * and with an app's client the calls that wait for it and the adoption of its server.
+ * What a store keeps to itself: its backend (what carries its calls, and the fields it was sent last),
+ * and with an app's client the calls that wait for it and the direct connection to its server.
  */
 const kState = Symbol("state");
 
@@ -69,12 +69,12 @@ function defineStore({ Store, Cookie }) {
       checkTransport(options, invalid);
       const { client, warn } = checkOptions(options, invalid);
       const state = { client: this.client, origin: {}, Cookie, isClosed: false };
-      // Whatever comes of no call of the app's is told in the async context the store was made in.
+      // Whatever comes of no call of the app's is emitted in the async context the store was made in.
       state.outside = AsyncLocalStorage.snapshot();
       if (options.onUnavailable === "skip") state.away = skipWhileAway(this);
       optionsOf.set(state, options);
       Object.defineProperty(this, kState, { value: state });
-      if (client === undefined) state.link = openOwn(this, options);
+      if (client === undefined) state.carrier = openOwn(this, options);
       else attachTo(this, state);
       warn();
     }
@@ -85,9 +85,9 @@ function defineStore({ Store, Cookie }) {
         const { origin } = stateOf(this);
         const key = this.prefix + sid;
         const handOut = (session) => HandedOut.note(session, origin, key);
-        return use(this, "get", ({ native, isByClient }) => {
+        return use(this, "get", ({ native, isClient }) => {
           const read = native.get(sid, serializer, handOut);
-          return serializer === JSON || isByClient
+          return serializer === JSON || isClient
             ? read
             : read.then((record) => parseOne(serializer, record)).then(handOut);
         });
@@ -176,20 +176,20 @@ function defineStore({ Store, Cookie }) {
         state.isClosed = true;
         state.calls?.close();
         await state.attachment?.detach(true);
-        return state.link.native.close();
+        return state.carrier.native.close();
       });
     }
 
     get status() {
-      const { link, adoption, isClosed } = this[kState];
-      const { status } = link.native;
-      if (!link.isByClient || isClosed || status === "closed") return status;
-      return adoption?.own?.status ?? statusOf(this.client);
+      const { carrier, direct, isClosed } = this[kState];
+      const { status } = carrier.native;
+      if (!carrier.isClient || isClosed || status === "closed") return status;
+      return direct?.own?.status ?? statusOf(this.client);
     }
 
     get transport() {
-      const { link, adoption } = this[kState];
-      return adoption?.transport ?? (link.isByClient ? "client" : "native");
+      const { carrier, direct } = this[kState];
+      return direct?.transport ?? (carrier.isClient ? "client" : "native");
     }
 
     [Symbol.asyncDispose ?? Symbol.for("nodejs.asyncDispose")]() {
@@ -231,20 +231,20 @@ function answer(cb, call) {
 }
 
 /**
- * Makes a call of `store`, with the link that is to carry it (client/direct-connection.js). If it is not
+ * Makes a call of `store`, with the backend that is to carry it (client/direct-connection.js). If it is not
  * known yet which that is, the call is made when it is, with the fields the store has now, in the
  * async context it has now, unless its time is over by then.
  */
 function use(store, name, call) {
-  const { link, adoption, calls, isClosed } = stateOf(store);
-  if (adoption === undefined || isClosed) return call(told(store, link));
-  const current = adoption.current();
-  if (current !== undefined) return call(told(store, linkTo(store, current)));
+  const { carrier, direct, calls, isClosed } = stateOf(store);
+  if (direct === undefined || isClosed) return call(withFields(store, carrier));
+  const current = direct.current();
+  if (current !== undefined) return call(withFields(store, backendFor(store, current)));
   const fields = fieldsOf(store);
   const inContext = AsyncLocalStorage.snapshot();
   return calls.wait(name, (resolve, reject, isWaiting) => {
-    adoption.hold((decided, error) => {
-      const make = () => call(told(fields, linkTo(store, decided)));
+    direct.park((decided, error) => {
+      const make = () => call(withFields(fields, backendFor(store, decided)));
       if (error) reject(error);
       else if (isWaiting()) inContext(() => answer(undefined, make).then(resolve, reject));
     });
@@ -253,8 +253,8 @@ function use(store, name, call) {
 
 /** Whether a call that is made now has to wait until it is known what carries it. */
 function isHeld(store) {
-  const { adoption, isClosed } = stateOf(store);
-  return adoption !== undefined && !isClosed && adoption.current() === undefined;
+  const { direct, isClosed } = stateOf(store);
+  return direct !== undefined && !isClosed && direct.current() === undefined;
 }
 
 /** What a store keeps, once it is attached to the client that it has now. */
@@ -264,42 +264,42 @@ function stateOf(store) {
   return state;
 }
 
-/** A link over a connection of the store's own. */
+/** A backend over a connection of the store's own. */
 function openOwn(store, options) {
   const reference = new WeakRef(store);
   const first = firstFields(store, options);
-  const hear = (event, ...args) => {
+  const onEvent = (event, ...args) => {
     const alive = reference.deref();
     if (alive === undefined) return;
     if (event in IS_AWAY) alive[kState].away?.(IS_AWAY[event]);
     if (event !== "failed") emitOutside(alive, event, ...args);
   };
-  const connection = new Connection(options, nativeFields(first), hear);
+  const connection = new Connection(options, nativeFields(first), onEvent);
   const native = connection.backend({
     ...termsOf(store, options),
     fields: nativeFields(first),
   });
-  return { native, told: first, fields: (own) => own, isByClient: false };
+  return { native, sent: first, fields: (own) => own, isClient: false };
 }
 
 /** What an event says of Redis. */
 const IS_AWAY = { ready: false, failed: true, reconnecting: true, end: true };
 
-/** The link of a store to what its adoption has decided on: the client, or a connection beside it. */
-function linkTo(store, carrier) {
+/** The backend of a store to what its direct connection has decided on: the client, or a connection beside it. */
+function backendFor(store, connection) {
   const state = store[kState];
-  if (!(carrier instanceof Connection)) return state.link;
-  if (state.direct?.connection !== carrier) {
+  if (!(connection instanceof Connection)) return state.carrier;
+  if (state.directBackend?.connection !== connection) {
     const options = optionsOf.get(state);
-    const { keyPrefix } = state.reading;
+    const { keyPrefix } = state.inspected;
     const first = firstFields(store, options);
     const fields = (own) => ({ ...own, prefix: keyPrefix + own.prefix });
     const terms = { ...termsOf(store, options), fields: fields(nativeFields(first)) };
-    const native = carrier.backend(terms);
-    state.attachment.uses(carrier, native.caller);
-    state.direct = { connection: carrier, native, told: first, fields, isByClient: false };
+    const native = connection.backend(terms);
+    state.attachment.uses(connection, native.caller);
+    state.directBackend = { connection, native, sent: first, fields, isClient: false };
   }
-  return state.direct;
+  return state.directBackend;
 }
 
 /** Attaches a store to the client that it has now. */
@@ -329,14 +329,14 @@ function attachTo(store, state) {
   });
   // What is under way with the one before is finished.
   state.attachment?.detach(false);
-  state.link?.native.retire();
-  const { byClient, reading, calls, attachment } = attached;
-  const { adoption } = attachment;
-  const link = { ...byClient, told: first, isByClient: true };
+  state.carrier?.native.retire();
+  const { clientBackend, inspected, calls, attachment } = attached;
+  const { direct } = attachment;
+  const carrier = { ...clientBackend, sent: first, isClient: true };
   // What was loaded by the client before was loaded elsewhere.
   const origin = {};
-  Object.assign(state, { client, origin, link, reading, calls, attachment, adoption });
-  state.direct = undefined;
+  Object.assign(state, { client, origin, carrier, inspected, calls, attachment, direct });
+  state.directBackend = undefined;
   abandoned.register(store, attachment);
 }
 
@@ -353,10 +353,10 @@ function termsOf(store, options) {
     again(name, ...call) {
       const alive = reference.deref();
       if (alive === undefined) throw failure(`${name}: the store is gone`, "ECLOSED");
-      const { link } = alive[kState];
+      const { carrier } = alive[kState];
       return call.length === 0
-        ? told(alive, link).native[name]()
-        : link.native.again(name, ...call);
+        ? withFields(alive, carrier).native[name]()
+        : carrier.native.again(name, ...call);
     },
   };
 }
@@ -381,20 +381,20 @@ function emitOutside(store, ...event) {
   store[kState].outside(() => store.emit(...event));
 }
 
-/** A link, told first of the fields of the store that the app has changed since. */
-function told(store, link) {
-  const { told } = link;
+/** A backend, after it was sent the fields of the store that the app has changed since. */
+function withFields(store, carrier) {
+  const { sent } = carrier;
   if (
-    store.prefix !== told.prefix ||
-    store.scanCount !== told.scanCount ||
-    store.serializer !== told.serializer ||
-    typeof store.ttl !== typeof told.ttl ||
-    store.disableTTL !== told.disableTTL ||
-    store.disableTouch !== told.disableTouch
+    store.prefix !== sent.prefix ||
+    store.scanCount !== sent.scanCount ||
+    store.serializer !== sent.serializer ||
+    typeof store.ttl !== typeof sent.ttl ||
+    store.disableTTL !== sent.disableTTL ||
+    store.disableTouch !== sent.disableTouch
   ) {
     const fields = fieldsOf(store);
     checkSerializer(fields.serializer, invalid);
-    const scanCountSet = told.scanCountSet || fields.scanCount !== told.scanCount;
+    const scanCountSet = sent.scanCountSet || fields.scanCount !== sent.scanCount;
     // Whatever an app sets later counts as it does in connect-redis, so that a slip in one field
     // does not stop the calls that do not need it. The ttl is looked at where it is used.
     const lenient = {
@@ -405,13 +405,13 @@ function told(store, link) {
       disableTTL: Boolean(fields.disableTTL),
       disableTouch: Boolean(fields.disableTouch),
     };
-    link.native.configure(link.fields(nativeFields(lenient)));
-    link.told = { ...fields, scanCountSet };
+    carrier.native.configure(carrier.fields(nativeFields(lenient)));
+    carrier.sent = { ...fields, scanCountSet };
   }
-  return link;
+  return carrier;
 }
 
-/** The fields a store has when a link is made for it. While nobody has set `scanCount`, it is ours. */
+/** The fields a store has when a backend is made for it. While nobody has set `scanCount`, it is ours. */
 function firstFields(store, options) {
   return { ...fieldsOf(store), scanCountSet: Boolean(options.scanCount) };
 }

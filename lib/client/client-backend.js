@@ -13,10 +13,10 @@ const { isHalfOver, putExpiry } = require("../serializer.js");
 /** What a client's error has for a code where its connection was lost. */
 const LOST = /^(ECLIENT|ECONN[A-Z]+|EPIPE)$/;
 
-/** Leaves a text as a record for the face to have parsed, as the native side does. */
+/** Leaves a text as a record for the store to have parsed, as the native side does. */
 const RECORD = { parse: (text) => ({ text }) };
 
-class ByClient {
+class ClientBackend {
   /**
    * @param {import("./client-commands.js").Commands} commands
    * @param {import("./client-calls.js").Calls} calls
@@ -201,4 +201,4 @@ function wasWritten(reply) {
   return reply === null ? false : null;
 }
 
-module.exports = { ByClient };
+module.exports = { ClientBackend };

@@ -58,7 +58,7 @@ class Calls {
         }
       };
       const failed = (error) => {
-        if (this.waiting.take(call)) reject(this.told(name, key, error));
+        if (this.waiting.take(call)) reject(this.clientError(name, key, error));
       };
       try {
         const reply = command(first, second, third, fourth);
@@ -218,7 +218,7 @@ class Calls {
   }
 
   /** A client's error as the store's own, without the key that it may repeat. */
-  told(name, key, error) {
+  clientError(name, key, error) {
     const { code, reason } = this.reason(key, error);
     const cause = Object.assign(new Error(reason), { name: error?.name ?? "Error", code });
     return this.failure(`${name}: the app's Redis client (${this.client}): ${reason}`, code, cause);

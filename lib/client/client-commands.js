@@ -26,11 +26,11 @@ const { inLots, isMissing, isOwn, mastersOf, methodOf } = require("./commands/me
  */
 
 /**
- * @param {import("./inspect.js").Reading} reading
+ * @param {import("./inspect.js").Inspected} reading
  * @returns {Commands}
  */
 exports.commandsOf = function commandsOf(client, { dialect, isCluster }) {
-  const commands = DIALECTS[dialect ?? "untold"](client);
+  const commands = DIALECTS[dialect ?? "unknown"](client);
   return isCluster && !dialect?.startsWith("connect-redis") ? oneByOne(commands) : commands;
 };
 
@@ -120,12 +120,12 @@ const DIALECTS = {
   // By callback it is as node-redis 3, by promise as connect-redis 10 wants it: that is seen at the
   // first call, by a GET that offers a callback.
   "by its answers": (client) => {
-    let told;
+    let commands;
     const commandsFor = (key) => {
-      told ??= answersByCallback(client, key).then((isCallback) =>
+      commands ??= answersByCallback(client, key).then((isCallback) =>
         DIALECTS[isCallback ? "callbacks" : "connect-redis"](client),
       );
-      return told;
+      return commands;
     };
     const asked =
       (name) =>
@@ -156,7 +156,7 @@ const DIALECTS = {
   }),
 
   // What has no expiry is stored by all alike.
-  untold: (client) => ({
+  unknown: (client) => ({
     ...DIALECTS["connect-redis"](client),
     set(key, value, seconds) {
       if (typeof client.set !== "function" || seconds === undefined) return client.set(key, value);

@@ -1,13 +1,13 @@
 "use strict";
 
-// Reads an app's Redis client: what it is, and which server it talks to. The facts are from the
+// Inspects an app's Redis client: what it is, and which server it talks to. The facts are from the
 // sources of node-redis 4, 5, 6 and ioredis 5, 6.
 
-const { readIoredis } = require("./inspect/ioredis.js");
-const { readNodeRedis, readNodeRedis4 } = require("./inspect/node-redis.js");
+const { inspectIoredis } = require("./inspect/ioredis.js");
+const { inspectNodeRedis, inspectNodeRedis4 } = require("./inspect/node-redis.js");
 
 /**
- * @typedef {object} Reading what a client was found to be
+ * @typedef {object} Inspected what a client was found to be
  * @property {"node-redis 4" | "node-redis" | "ioredis" | "callbacks" | "by its answers" |
  *   "connect-redis" | "connect-redis with node-redis 4" | undefined} dialect how it is asked; see client-commands.js.
  *   Undefined if nothing tells: then no session is stored, as it might never expire
@@ -47,29 +47,29 @@ exports.CLIENT_TYPES = Object.keys(CLIENT_TYPES);
 /**
  * @param {object} client
  * @param {string} [clientType] the option: what an app says that its client is
- * @returns {Reading}
+ * @returns {Inspected}
  */
 exports.inspect = function inspect(client, clientType) {
-  let reading;
+  let inspected;
   try {
-    reading = recognize(client);
+    inspected = recognize(client);
   } catch {
     // A wrapper that throws over what it has not got: it is asked what connect-redis asks.
     const why = "it may not be looked at";
     const name = "a client of unknown kind";
-    reading = { dialect: "connect-redis", name, isCluster: false, keyPrefix: "", why };
+    inspected = { dialect: "connect-redis", name, isCluster: false, keyPrefix: "", why };
   }
-  const isToldApart = reading.library !== undefined;
-  if (!clientType || isToldApart) return reading;
+  const isToldApart = inspected.library !== undefined;
+  if (!clientType || isToldApart) return inspected;
   const name = `a client given as ${clientType}`;
-  return { ...reading, dialect: CLIENT_TYPES[clientType], name };
+  return { ...inspected, dialect: CLIENT_TYPES[clientType], name };
 };
 
 function recognize(client) {
-  if (isFunction(client.commandsExecutor)) return readNodeRedis4(client);
-  if (isFunction(client.withCommandOptions)) return readNodeRedis(client);
+  if (isFunction(client.commandsExecutor)) return inspectNodeRedis4(client);
+  if (isFunction(client.withCommandOptions)) return inspectNodeRedis(client);
   const isNamedAsIoredis = isFunction(client.mget) && isFunction(client.get);
-  if (isNamedAsIoredis && typeof client.status === "string") return readIoredis(client);
+  if (isNamedAsIoredis && typeof client.status === "string") return inspectIoredis(client);
   const dialect = dialectByShape(client);
   const name = dialect === "callbacks" ? "a client with callbacks" : "a client of unknown kind";
   return { dialect, name, isCluster: "masters" in client, keyPrefix: "", why: "it is unknown" };

@@ -5,7 +5,7 @@
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { setImmediate } = require("node:timers");
 const { RedisStore: Native } = require("../addon/load.js");
-const { Batches, Caller, Waiting } = require("./pending-calls.js");
+const { NativeBatches, Caller, PendingCalls } = require("./pending-calls.js");
 const { askCredential } = require("../credentials.js");
 const { failure, invalid } = require("../errors.js");
 const { rejectsUnauthorized } = require("../tls.js");
@@ -16,31 +16,31 @@ const { nextTick } = process;
 
 /**
  * A connection, and the stores that make calls over it. The native side holds what it is lent, so
- * `hear` must not hold the connection, nor a store: or they could never go.
+ * `onEvent` must not hold the connection, nor a store: or they could never go.
  */
 class Connection {
   /**
    * @param {object} options the app's
    * @param {object} fields of the first store, as src/napi/options/mod.rs reads them
-   * @param {(event: string, ...args: unknown[]) => void} hear is told the native object's events
+   * @param {(event: string, ...args: unknown[]) => void} onEvent is told the native object's events
    * @param {object} [to] where the commands go; see src/napi/options/mod.rs
    */
-  constructor(options, fields, hear, to) {
+  constructor(options, fields, onEvent, to) {
     let settle;
     /** Resolves after the first attempt to connect: to why it has failed, or undefined. */
     this.connected = new Promise((resolve) => {
       settle = resolve;
     });
-    const waiting = new Waiting(failure);
-    const heard = (event, ...args) => {
+    const pending = new PendingCalls(failure);
+    const handle = (event, ...args) => {
       if (event === "ready") settle(undefined);
       if (event === "failed") settle(args[0]);
-      hear(event, ...args);
+      onEvent(event, ...args);
     };
     this.fields = fields;
-    this.batches = new Batches(
-      new Native(options, fields, lend(heard, waiting, to !== undefined), to),
-      waiting,
+    this.batches = new NativeBatches(
+      new Native(options, fields, callbacksOf(handle, pending, to !== undefined), to),
+      pending,
     );
     this.stores = 0;
   }
@@ -78,7 +78,7 @@ class Connection {
 
   /** Resolves when each call that is pending now has its answer. */
   idle() {
-    return this.batches.waiting.idle();
+    return this.batches.pending.idle();
   }
 
   /** Closes it at once; what is pending rejects. */
@@ -92,29 +92,29 @@ class Connection {
   }
 }
 
-/** What the native side borrows (src/napi/callbacks.rs): `hear` gets its events, `waiting` its answers. */
-function lend(hear, waiting, isOfClient) {
+/** What the native side borrows (src/napi/callbacks.rs): `onEvent` gets its events, `pending` its answers. */
+function callbacksOf(onEvent, pending, isOfClient) {
   // What the app is asked for is none of any call's.
   const outside = AsyncLocalStorage.snapshot();
-  const { answers, findings } = waiting;
+  const { answers, scanResults } = pending;
   return {
     answers,
-    settle: (count, text, others) => waiting.settle(count, text, others),
-    fail: (id, error) => waiting.fail(id, error),
-    giveBack: (id, left, ...command) => waiting.giveBack(id, left, ...command),
-    collect: (number, ids, text, others) => findings.collect(number, ids, text, others),
-    swept: (number, count) => findings.swept(number, count),
-    giveBackSweep: (number) => findings.giveBack(number),
-    failSweep: (number, error) => findings.fail(number, error),
-    corrupt: (number, sid, error) => findings.corrupt(number, sid, error),
-    end: (givesBack) => waiting.end(givesBack),
+    settle: (count, text, others) => pending.settle(count, text, others),
+    fail: (id, error) => pending.fail(id, error),
+    giveBack: (id, left, ...command) => pending.giveBack(id, left, ...command),
+    collect: (number, ids, text, others) => scanResults.collect(number, ids, text, others),
+    swept: (number, count) => scanResults.swept(number, count),
+    giveBackSweep: (number) => scanResults.giveBack(number),
+    failSweep: (number, error) => scanResults.fail(number, error),
+    corrupt: (number, sid, error) => scanResults.corrupt(number, sid, error),
+    end: (givesBack) => pending.end(givesBack),
     date: (value) => Number(new Date(value)),
     credential: (...question) => outside(askCredential, ...question),
     // Of a client's server Node itself has warned.
     rejectsUnauthorized: () => rejectsUnauthorized(!isOfClient),
     error: (isInvalidArgument, message, code, cause) =>
       isInvalidArgument ? invalid(message) : failure(message, code, cause),
-    emit: (...event) => nextTick(() => hear(...event)),
+    emit: (...event) => nextTick(() => onEvent(...event)),
     later: setImmediate,
   };
 }

@@ -15,7 +15,7 @@ const { stringify } = JSON;
 
 class NativeBackend {
   /**
-   * @param {import("./pending-calls.js").Batches} batches
+   * @param {import("./pending-calls.js").NativeBatches} batches
    * @param {object} store
    * @param {import("./pending-calls.js").Caller} store.caller
    * @param {import("../client/client-calls.js").Bounds} store.bounds
@@ -76,20 +76,20 @@ class NativeBackend {
   }
 
   clear() {
-    return this.batches.sweep(this.caller, "clear");
+    return this.batches.scan(this.caller, "clear");
   }
 
   length() {
-    return this.batches.sweep(this.caller, "length");
+    return this.batches.scan(this.caller, "length");
   }
 
   ids() {
-    return this.batches.sweep(this.caller, "ids");
+    return this.batches.scan(this.caller, "ids");
   }
 
   /** If the serializer is not JSON, these are records `{id, text, expires}`. */
   all() {
-    return this.batches.sweep(this.caller, "all", this.fields.json);
+    return this.batches.scan(this.caller, "all", this.fields.json);
   }
 
   call(method, command, sid, value, ms, handOut) {

@@ -18,7 +18,7 @@ function roomForAnswers() {
   return new Float64Array(PER_ANSWER * MOST_ANSWERS);
 }
 
-class Texts {
+class PackedStrings {
   constructor(answers, text, others) {
     this.answers = answers;
     this.text = text;
@@ -51,7 +51,7 @@ class Texts {
     return this.answers[this.at + 1] === DISCARDED;
   }
 
-  /** What is stored, for the face to have parsed: the text, and the key's expiry where it is told. */
+  /** What is stored, for the store to have parsed: the text, and the key's expiry where it is told. */
   record() {
     const expires = this.answers[this.at + 2];
     // A copy: an app that keeps a part of this text must not keep all others with it. What is no text
@@ -61,4 +61,4 @@ class Texts {
   }
 }
 
-module.exports = { OTHER, Texts, roomForAnswers };
+module.exports = { OTHER, PackedStrings, roomForAnswers };

@@ -4,8 +4,8 @@
 // it together, and their answers taken in together. To go from JS to native code and back for each
 // call costs more than all else that a call needs.
 
-const { Findings } = require("./scan-results.js");
-const { OTHER, Texts, roomForAnswers } = require("./packed-strings.js");
+const { ScanResults } = require("./scan-results.js");
+const { OTHER, PackedStrings, roomForAnswers } = require("./packed-strings.js");
 
 /** The methods that calls are made by, by their numbers in src/napi/codec.rs. */
 const METHODS = ["get", "set", "touch", "destroy"];
@@ -19,8 +19,8 @@ const PER_CALL = 7;
 const { parse } = JSON;
 const resolved = Promise.resolve();
 
-/** The methods that sweep over the keyspace, by the numbers that src/napi/codec.rs knows them by. */
-const SWEEPS = { length: 0, ids: 1, all: 2, clear: 3 };
+/** The methods that scan over the keyspace, by the numbers that src/napi/codec.rs knows them by. */
+const SCANS = { length: 0, ids: 1, all: 2, clear: 3 };
 
 /**
  * A store that makes calls over a connection, which it may share with others. Pending calls hold
@@ -32,7 +32,7 @@ class Caller {
    * @param {object} store
    * @param {(sid: string, error: Error) => void} store.corrupt tells of a record that is no session
    * @param {(name: string, ...call) => Promise} store.again has the app's client carry out a call,
-   *   or make a sweep, by its name alone
+   *   or make a scan, by its name alone
    */
   constructor(number, { corrupt, again }) {
     this.number = number;
@@ -48,7 +48,7 @@ class Caller {
  * The calls that wait for an answer. The native side holds this, so nothing here may hold a store
  * or its native object, or neither could ever go.
  */
-class Waiting {
+class PendingCalls {
   /** @param {(message: string, code: string) => Error} failure */
   constructor(failure) {
     this.failure = failure;
@@ -57,9 +57,9 @@ class Waiting {
     this.free = [];
     /** How many there are, and who waits until there are none. */
     this.length = 0;
-    this.idlers = [];
+    this.idleWaiters = [];
     this.answers = roomForAnswers();
-    this.findings = new Findings({ answers: this.answers, failure });
+    this.scanResults = new ScanResults({ answers: this.answers, failure });
     /** Who waits for the end, until it has come. */
     this.closers = [];
   }
@@ -90,14 +90,14 @@ class Waiting {
     caller.length -= 1;
     caller.bytes -= bytes;
     this.length -= 1;
-    if (this.length === 0) for (const resolve of this.idlers.splice(0)) resolve();
+    if (this.length === 0) for (const resolve of this.idleWaiters.splice(0)) resolve();
   }
 
   /** Resolves when each call that is pending now has its answer. */
   idle() {
     return new Promise((resolve) => {
       if (this.length === 0) resolve();
-      else this.idlers.push(resolve);
+      else this.idleWaiters.push(resolve);
     });
   }
 
@@ -114,19 +114,19 @@ class Waiting {
     this.calls.forEach((call, id) => {
       if (call?.caller === caller) this.giveUp(id, this.closed(METHODS[call.method]));
     });
-    for (const [number, sweep] of this.findings.sweeps) {
-      if (sweep.caller === caller) this.findings.fail(number, this.closed(sweep.name));
+    for (const [number, scan] of this.scanResults.scans) {
+      if (scan.caller === caller) this.scanResults.fail(number, this.closed(scan.name));
     }
   }
 
-  /** Takes in so many answers. */
+  /** Handles so many answers. */
   settle(count, text, others) {
-    const texts = new Texts(this.answers, text, others);
+    const texts = new PackedStrings(this.answers, text, others);
     for (let n = 0; n < count; n += 1) {
       const call = this.take(texts.next());
       if (call === undefined) continue;
       if (texts.own === undefined) {
-        // The face emits `discarded`: it knows the sid.
+        // The store emits `discarded`: it knows the sid.
         call.resolve(texts.isDiscarded ? false : null);
       } else if (call.handOut !== undefined) {
         try {
@@ -156,19 +156,19 @@ class Waiting {
 
   /**
    * Nothing can be answered any more. With `givesBack` the connection was lost, and the app's client
-   * is to make the sweeps.
+   * is to make the scans.
    */
   end(givesBack) {
-    const { calls, findings, closers } = this;
+    const { calls, scanResults, closers } = this;
     this.free = [];
     for (const call of calls.splice(0)) {
       if (call === undefined) continue;
       this.answered(call);
       call.reject(this.closed(METHODS[call.method]));
     }
-    for (const [number, { name }] of findings.sweeps) {
-      if (givesBack) findings.giveBack(number);
-      else findings.fail(number, this.closed(name));
+    for (const [number, { name }] of scanResults.scans) {
+      if (givesBack) scanResults.giveBack(number);
+      else scanResults.fail(number, this.closed(name));
     }
     this.closers = undefined;
     for (const resolve of closers) resolve(null);
@@ -179,14 +179,14 @@ class Waiting {
   }
 }
 
-class Batches {
+class NativeBatches {
   /**
    * @param {object} native the native RedisStore, which knows its first store by the number 0
-   * @param {Waiting} waiting what `native` has been lent
+   * @param {PendingCalls} pending what `native` has been lent
    */
-  constructor(native, waiting) {
+  constructor(native, pending) {
     this.native = native;
-    this.waiting = waiting;
+    this.pending = pending;
     /** The batch that is being made. */
     this.count = 0;
     this.numbers = new Float64Array(PER_CALL * FULL);
@@ -204,17 +204,17 @@ class Batches {
   /** A store is done with this connection, which others go on using. */
   leave(caller, isAtOnce) {
     this.flush();
-    if (isAtOnce) this.waiting.leave(caller);
+    if (isAtOnce) this.pending.leave(caller);
     this.native.forget(caller.number);
   }
 
-  sweep(caller, name, isJson) {
+  scan(caller, name, isJson) {
     this.flush();
-    const { findings } = this.waiting;
+    const { scanResults } = this.pending;
     return new Promise((resolve, reject) => {
       const isList = name === "ids" || name === "all";
-      const number = findings.add({ caller, name, resolve, reject, isJson, isList });
-      this.native.sweep(number, SWEEPS[name], caller.number, Date.now());
+      const number = scanResults.add({ caller, name, resolve, reject, isJson, isList });
+      this.native.sweep(number, SCANS[name], caller.number, Date.now());
     });
   }
 
@@ -222,7 +222,7 @@ class Batches {
   close() {
     this.flush();
     return new Promise((resolve) => {
-      const { closers } = this.waiting;
+      const { closers } = this.pending;
       if (closers === undefined) {
         resolve(null);
         return;
@@ -251,7 +251,7 @@ class Batches {
   call(caller, bounds, method, command, sid, value, ms, handOut) {
     const bytes = sid.length + (value === undefined ? 0 : value.length);
     return new Promise((resolve, reject) => {
-      const { waiting, numbers } = this;
+      const { pending, numbers } = this;
       if (caller.length >= bounds.length || caller.bytes + bytes > bounds.bytes) {
         const refusal = this.refusal(caller, bounds, METHODS[method], bytes);
         if (refusal !== undefined) {
@@ -260,7 +260,7 @@ class Batches {
         }
       }
       const at = this.count * PER_CALL;
-      numbers[at] = waiting.add({ caller, method, resolve, reject, handOut, bytes });
+      numbers[at] = pending.add({ caller, method, resolve, reject, handOut, bytes });
       numbers[at + 1] = method;
       numbers[at + 2] = command;
       numbers[at + 3] = sid.length;
@@ -292,12 +292,12 @@ class Batches {
       what = [`calls of ${caller.bytes} bytes`, "commandsQueueMaxBytes"];
     } else return undefined; // One alone may be as large as it is.
     const said = `${name}: ${what[0]} wait for Redis at ${this.native.server} already, no more are taken (${what[1]})`;
-    return this.waiting.failure(said, "ENOBUFS");
+    return this.pending.failure(said, "ENOBUFS");
   }
 
   /** Hands over what there is of a batch. */
   flush() {
-    const { count, numbers, text, others, waiting } = this;
+    const { count, numbers, text, others, pending } = this;
     if (count === 0) return;
     this.count = 0;
     this.text = "";
@@ -305,9 +305,9 @@ class Batches {
     try {
       this.native.send(count, numbers, text, others, Date.now());
     } catch (error) {
-      for (let n = 0; n < count; n += 1) waiting.giveUp(numbers[n * PER_CALL], error);
+      for (let n = 0; n < count; n += 1) pending.giveUp(numbers[n * PER_CALL], error);
     }
   }
 }
 
-module.exports = { Batches, Caller, Waiting };
+module.exports = { NativeBatches, Caller, PendingCalls };

@@ -19,30 +19,30 @@ const AGAIN_AFTER = 5000;
 /** What carries the calls if no connection of our own does. */
 const CLIENT = "client";
 
-/** The adoptions of each client, by what their stores have in common. */
-const adoptions = new WeakMap();
+/** The direct connections of each client, by what their stores have in common. */
+const directConnections = new WeakMap();
 
 /**
- * The adoption that all stores of a client share if they have the same timeouts: there is one
+ * The direct connection that all stores of a client share if they have the same timeouts: there is one
  * connection beside the client for all of them, until the last of them has gone.
  * @param {object} terms what the stores have in common
  * @param {() => object} meansOf makes the means of a new one
  */
-function adoptionOf(client, terms, meansOf) {
-  if (!adoptions.has(client)) adoptions.set(client, new Map());
-  const ofClient = adoptions.get(client);
+function directConnectionOf(client, terms, meansOf) {
+  if (!directConnections.has(client)) directConnections.set(client, new Map());
+  const ofClient = directConnections.get(client);
   const key = JSON.stringify(terms);
   if (ofClient.get(key)?.isClosed ?? true) {
-    ofClient.set(key, new Adoption(client, { ...meansOf(), isForced: terms.isForced }));
+    ofClient.set(key, new DirectConnection(client, { ...meansOf(), isForced: terms.isForced }));
   }
   return ofClient.get(key);
 }
 
-class Adoption {
+class DirectConnection {
   /**
    * @param {object} client
    * @param {object} means
-   * @param {(server: import("../inspect.js").Server, hear: (event: string) => void) =>
+   * @param {(server: import("../inspect.js").Server, onEvent: (event: string) => void) =>
    *   import("../../native/connection.js").Connection} means.connect
    * @param {boolean} means.isForced whether the app wants nothing but a connection of our own
    * @param {(reason: string) => Error} means.refusal
@@ -63,12 +63,12 @@ class Adoption {
     this.methods = methodsOf(client);
     this.library = inspect(client).library;
     /** Whether the client carries the calls, because it is not safe to go past it. */
-    this.isByClient = false;
+    this.usesClient = false;
     /** Whether the client has carried a call because it was not ready. */
     this.isWanted = false;
     /** Whether it is being found out what carries the calls, and the calls that wait for it. */
     this.isDeciding = false;
-    this.held = [];
+    this.parked = [];
     /** Counts the reasons to decide anew. */
     this.epoch = 0;
     this.isClosed = false;
@@ -78,7 +78,7 @@ class Adoption {
   }
 
   get transport() {
-    return this.isByClient || this.isTraced() ? "client" : "native";
+    return this.usesClient || this.isTraced() ? "client" : "native";
   }
 
   /** Whether somebody watches the commands of the client, who must see those of the sessions, too. */
@@ -88,7 +88,7 @@ class Adoption {
 
   /**
    * What carries a call that is made now: a connection or `CLIENT`; undefined while that is not
-   * known: see `hold`.
+   * known: see `park`.
    */
   current() {
     const { client, own } = this;
@@ -107,7 +107,7 @@ class Adoption {
       this.moved();
     }
     if (this.parting !== undefined) return undefined;
-    if (this.isByClient || isTraced) return CLIENT;
+    if (this.usesClient || isTraced) return CLIENT;
     // Whether a call waits for the client, and for how long, is for the client's options to say.
     if (!isReady(client) && !this.isForced) {
       this.isWanted = true;
@@ -129,9 +129,9 @@ class Adoption {
     );
   }
 
-  /** Has `run` called, in turn, with what carries the calls, or with the error why nothing does. */
-  hold(run) {
-    this.held.push(run);
+  /** Calls `run`, in turn, with what carries the calls, or with the error why nothing does. */
+  park(run) {
+    this.parked.push(run);
     if (this.isDeciding) return;
     this.isDeciding = true;
     this.outside(() => this.find()).then(
@@ -146,16 +146,16 @@ class Adoption {
   }
 
   release(carrier, error) {
-    const { held } = this;
-    this.held = [];
-    for (const run of held) run(carrier, error);
+    const { parked } = this;
+    this.parked = [];
+    for (const run of parked) run(carrier, error);
   }
 
   async find() {
     for (;;) {
       await this.parting;
       const { epoch } = this;
-      const found = await this.tryToAdopt();
+      const found = await this.tryToConnect();
       // What the client was asked before must not be overtaken by what goes beside it.
       if (found.own) await this.clientIsIdle();
       if (epoch === this.epoch && !this.isClosed) return this.take(found);
@@ -175,7 +175,7 @@ class Adoption {
    * @returns {Promise<{own?: import("../../native/connection.js").Connection, where?: object, place?: string,
    *   why?: string, passing?: boolean, isForNow?: boolean}>}
    */
-  async tryToAdopt() {
+  async tryToConnect() {
     const { client } = this;
     const { why, server, name, at: place, isCluster } = inspect(client);
     if (why) return { why: `${name}: ${why}` };
@@ -221,12 +221,12 @@ class Adoption {
     return { own, where, place };
   }
 
-  /** Opens a connection, which tells this of itself. It must not hold this, or neither could go. */
+  /** Opens a connection, which tells this of itself. It must not park this, or neither could go. */
   open(at) {
-    const adoption = new WeakRef(this);
+    const direct = new WeakRef(this);
     let connection;
-    const hear = (event) => adoption.deref()?.told(connection?.deref(), event);
-    const own = this.connect(at, hear);
+    const onEvent = (event) => direct.deref()?.onOwnEvent(connection?.deref(), event);
+    const own = this.connect(at, onEvent);
     connection = new WeakRef(own);
     return [own, own.connected];
   }
@@ -247,21 +247,21 @@ class Adoption {
     if (own) {
       this.own = own;
       this.where = where;
-      this.isByClient = false;
+      this.usesClient = false;
       this.log(`transport native: a connection of the store's own to ${place}`);
       this.emit("ready");
       return own;
     }
     if (this.isForced && !passing) throw this.refusal(why);
     if (!passing) {
-      this.isByClient = true;
+      this.usesClient = true;
       this.log(`transport client: ${why}`);
       if (isForNow) this.tryAgainLater();
     }
     return CLIENT;
   }
 
-  /** Has all stores emit an event. */
+  /** Emits an event on every store. */
   emit(event) {
     for (const member of this.members) member.emit(event);
   }
@@ -313,7 +313,7 @@ class Adoption {
 
   /** The client may be elsewhere from now on: it is to be found out before the next call. */
   moved() {
-    this.isByClient = false;
+    this.usesClient = false;
     this.leave();
   }
 
@@ -330,8 +330,8 @@ class Adoption {
     own.retire();
   }
 
-  /** Our own connection has told of an event in its life. */
-  told(connection, event) {
+  /** Handles an event of our own connection. */
+  onOwnEvent(connection, event) {
     if (connection === undefined || connection !== this.own) return;
     if (event === "reconnecting") {
       // The client goes on, until it is known to be safe again.
@@ -342,8 +342,8 @@ class Adoption {
     else if (event === "end") this.leave();
   }
 
-  /** The client has told of an event in its life, or is about to move or to end. */
-  heard(event) {
+  /** Handles an event of the client, which may be about to move or to end. */
+  onClientEvent(event) {
     if (this.isClosed) return;
     // What was called before the client moves, or ends, is to come before that there, too.
     if (event === "moving") this.release(CLIENT);
@@ -351,8 +351,8 @@ class Adoption {
     else if (event === "moved") this.moved();
     else if (this.own) this.check();
     // Who is back may be where it should be again.
-    else if (this.isByClient) this.moved();
-    else if (this.isWanted) this.hold(() => {});
+    else if (this.usesClient) this.moved();
+    else if (this.isWanted) this.park(() => {});
     if (event === "ready") this.isWanted = false;
   }
 
@@ -382,4 +382,4 @@ function methodsOf({ get, set, expire, del, sendCommand }) {
   return { get, set, expire, del, sendCommand };
 }
 
-module.exports = { CLIENT, adoptionOf };
+module.exports = { CLIENT, directConnectionOf };

@@ -1,6 +1,6 @@
 "use strict";
 
-// Reads a client of ioredis 5 or 6. The facts are from their sources.
+// Inspects a client of ioredis 5 or 6. The facts are from their sources.
 
 const dns = require("node:dns");
 const { TLS_OPTIONS, unknownTlsOption } = require("../../tls.js");
@@ -8,24 +8,24 @@ const { oddOptionOfIoredis, oddOptionOfIoredisCluster } = require("../client-opt
 const { touchedMethod } = require("./overrides.js");
 const { pick, wholeServer } = require("./server.js");
 
-function readIoredis(client) {
+function inspectIoredis(client) {
   const options = client.options ?? {};
   const library = "ioredis";
-  const reading = {
+  const inspected = {
     dialect: library,
     name: library,
     library,
     isCluster: Boolean(client.isCluster),
   };
-  if (reading.isCluster) {
+  if (inspected.isCluster) {
     const keyPrefix = options.keyPrefix ?? options.redisOptions?.keyPrefix ?? "";
-    const cluster = { ...reading, name: "ioredis cluster", keyPrefix };
+    const cluster = { ...inspected, name: "ioredis cluster", keyPrefix };
     return { ...cluster, ...clusterOfIoredis(client, options) };
   }
-  return { ...reading, keyPrefix: options.keyPrefix ?? "", ...serverOfIoredis(client, options) };
+  return { ...inspected, keyPrefix: options.keyPrefix ?? "", ...serverOfIoredis(client, options) };
 }
 
-/** @returns {Pick<import("../inspect.js").Reading, "why" | "at" | "server">} */
+/** @returns {Pick<import("../inspect.js").Inspected, "why" | "at" | "server">} */
 function serverOfIoredis(client, options) {
   const isReal = typeof client.connector === "object" && typeof client.commandQueue === "object";
   if (!isReal) return { why: "it is not ioredis itself" };
@@ -63,7 +63,7 @@ function whereIsIoredis(options) {
   return { where: { host: options.host ?? "localhost", port: Number(options.port ?? 6379) } };
 }
 
-/** @returns {Pick<import("../inspect.js").Reading, "why" | "at" | "server">} */
+/** @returns {Pick<import("../inspect.js").Inspected, "why" | "at" | "server">} */
 function clusterOfIoredis(client, options) {
   const { redisOptions = {}, natMap, dnsLookup, useSRVRecords } = options;
   if (typeof client.connectionPool !== "object") return { why: "it is not ioredis itself" };
@@ -109,4 +109,4 @@ function tlsOfIoredis({ tls }) {
 /** What ioredis's `tls` may hold besides, as it stands outside, too. */
 const WHERE = ["host", "port"];
 
-module.exports = { readIoredis };
+module.exports = { inspectIoredis };

@@ -1,6 +1,6 @@
 "use strict";
 
-// Reads a client of node-redis 4, 5 or 6. The facts are from their sources.
+// Inspects a client of node-redis 4, 5 or 6. The facts are from their sources.
 
 const { TLS_OPTIONS } = require("../../tls.js");
 const {
@@ -11,26 +11,26 @@ const {
 const { touchedMethod } = require("./overrides.js");
 const { pick, wholeServer } = require("./server.js");
 
-function readNodeRedis4(client) {
+function inspectNodeRedis4(client) {
   const name = "node-redis 4";
   const library = "node-redis";
-  const reading = { dialect: "node-redis 4", name, library, isCluster: false, keyPrefix: "" };
+  const inspected = { dialect: "node-redis 4", name, library, isCluster: false, keyPrefix: "" };
   if ("masters" in client) {
     const why = "node-redis 4 does not say which nodes its cluster starts from";
-    return { ...reading, isCluster: true, name: `${name} cluster`, why };
+    return { ...inspected, isCluster: true, name: `${name} cluster`, why };
   }
-  return { ...reading, ...serverOfNodeRedis(client) };
+  return { ...inspected, ...serverOfNodeRedis(client) };
 }
 
-function readNodeRedis(client) {
+function inspectNodeRedis(client) {
   const hasMethod = (method) => typeof client[method] === "function";
   // node-redis 6 says which; 5 has none.
   const keyPrefix = String(client._keyPrefix ?? "");
   const isText = ["undefined", "string"].includes(typeof client._keyPrefix);
   const library = "node-redis";
-  const reading = { dialect: library, name: library, library, isCluster: false, keyPrefix };
+  const inspected = { dialect: library, name: library, library, isCluster: false, keyPrefix };
   if ("masters" in client) {
-    const cluster = { ...reading, isCluster: true, name: "node-redis cluster" };
+    const cluster = { ...inspected, isCluster: true, name: "node-redis cluster" };
     const options = client._options ?? {};
     // node-redis 5 has no such option, and passes over it.
     const ownPrefix = ("_keyPrefix" in client ? options.keyPrefix : undefined) ?? "";
@@ -38,13 +38,13 @@ function readNodeRedis(client) {
     return { ...cluster, keyPrefix: ownPrefix, ...clusterOfNodeRedis(client, options) };
   }
   if (hasMethod("getSentinelNode") || hasMethod("getReplicaClientLease")) {
-    return { ...reading, name: "node-redis sentinel", why: "it hides the master's credentials" };
+    return { ...inspected, name: "node-redis sentinel", why: "it hides the master's credentials" };
   }
   if (!("isReady" in client)) {
-    return { ...reading, name: "node-redis pool", why: "a pool hides which server it talks to" };
+    return { ...inspected, name: "node-redis pool", why: "a pool hides which server it talks to" };
   }
-  if (!isText) return { ...reading, why: "its keyPrefix is no string" };
-  return { ...reading, ...serverOfNodeRedis(client) };
+  if (!isText) return { ...inspected, why: "its keyPrefix is no string" };
+  return { ...inspected, ...serverOfNodeRedis(client) };
 }
 
 /** Options of a node-redis socket that change nothing about where it connects to. */
@@ -61,7 +61,7 @@ const SOCKET_OPTIONS = new Set([
   "tls",
 ]);
 
-/** @returns {Pick<import("../inspect.js").Reading, "why" | "at" | "server">} */
+/** @returns {Pick<import("../inspect.js").Inspected, "why" | "at" | "server">} */
 function serverOfNodeRedis(client) {
   const touched = touchedMethod(client);
   if (touched) return { why: touched };
@@ -85,7 +85,7 @@ function serverOfNodeRedis(client) {
   );
 }
 
-/** @returns {Pick<import("../inspect.js").Reading, "why" | "at" | "server">} */
+/** @returns {Pick<import("../inspect.js").Inspected, "why" | "at" | "server">} */
 function clusterOfNodeRedis(client, options) {
   const { rootNodes, defaults = {}, nodeAddressMap } = options;
   const changed =
@@ -136,4 +136,4 @@ function credentialsOfNodeRedis(options) {
   return async () => (credentialsProvider ? credentialsProvider.credentials() : options);
 }
 
-module.exports = { readNodeRedis, readNodeRedis4 };
+module.exports = { inspectNodeRedis, inspectNodeRedis4 };
