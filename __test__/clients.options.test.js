@@ -145,20 +145,20 @@ describe("a client that has no connection carries the calls, as its options want
 });
 
 test("a keyPrefix is one if the library has the option: node-redis 6 does, 5 passes over it", () => {
-  const { read } = require("../lib/client/inspect.js");
+  const { inspect } = require("../lib/client/inspect.js");
   const options = { rootNodes: [{ url: "redis://127.0.0.1:1" }], keyPrefix: "k:" };
-  expect(read(nodeRedis.createCluster(options)).keyPrefix).toBe("k:");
-  expect(read(require("redis-5").createCluster(options)).keyPrefix).toBe("");
+  expect(inspect(nodeRedis.createCluster(options)).keyPrefix).toBe("k:");
+  expect(inspect(require("redis-5").createCluster(options)).keyPrefix).toBe("");
 });
 
 test.each([
   ["commandOptions", { commandOptions: { timeout: 200 } }],
   ["readonly", { readonly: true }],
 ])("a cluster of node-redis whose defaults have %s carries the calls itself", (_name, defaults) => {
-  const { read } = require("../lib/client/inspect.js");
+  const { inspect } = require("../lib/client/inspect.js");
   const options = { rootNodes: [{ url: "redis://127.0.0.1:1" }] };
-  expect(read(nodeRedis.createCluster(options)).why).toBeUndefined();
-  expect(read(nodeRedis.createCluster({ ...options, defaults })).why).toBeDefined();
+  expect(inspect(nodeRedis.createCluster(options)).why).toBeUndefined();
+  expect(inspect(nodeRedis.createCluster({ ...options, defaults })).why).toBeDefined();
 });
 
 test("each option in the table of docs/clients.md is treated as it says", () => {

@@ -1,7 +1,7 @@
 "use strict";
 
 // Checks the options as a whole: what says where Redis is, and what is left over. What each holds is
-// checked by src/options.rs and src/servers.rs.
+// checked by src/napi/options/.
 
 const { Native } = require("./native/connection.js");
 const { checkServers } = require("./servers.js");

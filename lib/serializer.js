@@ -66,7 +66,7 @@ exports.parseAll = async function parseAll(serializer, records, corrupt) {
 
 /**
  * Puts the key's true expiry into a parsed session, in the type that `cookie.expires` has there.
- * The same rule as src/expiry.rs has for JSON text.
+ * The same rule as src/session/true_expiry.rs has for JSON text.
  */
 exports.putExpiry = function putExpiry(session, expires) {
   if (expires === undefined || typeof session?.cookie?.originalMaxAge !== "number") return session;

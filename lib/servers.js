@@ -1,7 +1,7 @@
 "use strict";
 
 // Checks the names in the options that say where Redis is, as a slip in one would be passed over in
-// silence: without its password, or at another port. What they hold is checked by src/servers.rs.
+// silence: without its password, or at another port. What they hold is checked by src/napi/options/.
 
 const SENTINEL_OPTIONS = ["name", "nodes", "username", "password", "tls"];
 const SERVER_OPTIONS = ["host", "port"];

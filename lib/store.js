@@ -1,38 +1,35 @@
 "use strict";
 
-// The face of the native RedisStore (src/store.rs): it makes it an express-session Store, keeps
+// The store. It makes the native RedisStore (src/napi/store.rs) an express-session Store, keeps
 // connect-redis's public fields, hands answers to callbacks, and calls an app's own serializer and
 // its client (client/).
 
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { EventEmitter } = require("node:events");
 const expressSession = require("express-session");
+const { answer } = require("./answer.js");
+const {
+  attachTo,
+  isHeld,
+  kState,
+  openOwn,
+  optionsOf,
+  stateOf,
+  use,
+} = require("./store-backend.js");
 const { skipWhileAway } = require("./skip-when-away.js");
-const { attach, checkTransport } = require("./client/attach.js");
+const { checkTransport } = require("./client/attach.js");
 const { statusOf } = require("./client/client-status.js");
-const { Connection } = require("./native/connection.js");
-const { defaults: DEFAULTS } = require("./native/crossing.js");
-const { RedisStoreError, failure, invalid } = require("./errors.js");
+const { RedisStoreError, invalid } = require("./errors.js");
+const { isTouchOff, timesOf } = require("./lifetime.js");
 const { HandedOut, Loaded } = require("./loaded-sessions.js");
-const { checkClient, checkOptions } = require("./options.js");
+const { checkOptions } = require("./options.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
 const { soundCookie } = require("./session-cookie.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later, and the
 // store's own work must go on.
 const { nextTick } = process;
-
-/**
- * What a store keeps to itself: its link (what carries its calls, and the fields it was told last),
- * and with an app's client the calls that wait for it and the adoption of its server.
- */
-const kState = Symbol("state");
-
-/** The options by a store's state; not in it, as whoever prints a store would print passwords. */
-const optionsOf = new WeakMap();
-
-/** Calls what a store leaves behind to be undone when it has been collected. */
-const abandoned = new FinalizationRegistry((attachment) => attachment.detach(false));
 
 /**
  * A Store with events. That of express-session has them; that of a package which stands in for it,
@@ -69,12 +66,12 @@ function defineStore({ Store, Cookie }) {
       checkTransport(options, invalid);
       const { client, warn } = checkOptions(options, invalid);
       const state = { client: this.client, origin: {}, Cookie, isClosed: false };
-      // Whatever comes of no call of the app's is told in the async context the store was made in.
+      // Whatever comes of no call of the app's is emitted in the async context the store was made in.
       state.outside = AsyncLocalStorage.snapshot();
       if (options.onUnavailable === "skip") state.away = skipWhileAway(this);
       optionsOf.set(state, options);
       Object.defineProperty(this, kState, { value: state });
-      if (client === undefined) state.link = openOwn(this, options);
+      if (client === undefined) state.carrier = openOwn(this, options);
       else attachTo(this, state);
       warn();
     }
@@ -85,9 +82,9 @@ function defineStore({ Store, Cookie }) {
         const { origin } = stateOf(this);
         const key = this.prefix + sid;
         const handOut = (session) => HandedOut.note(session, origin, key);
-        return use(this, "get", ({ native, isByClient }) => {
+        return use(this, "get", ({ native, isClient }) => {
           const read = native.get(sid, serializer, handOut);
-          return serializer === JSON || isByClient
+          return serializer === JSON || isClient
             ? read
             : read.then((record) => parseOne(serializer, record)).then(handOut);
         });
@@ -115,7 +112,7 @@ function defineStore({ Store, Cookie }) {
     touch(sid, sess, cb) {
       return answer(cb, () => {
         // Not asked for times it does not use: a ttl function may throw.
-        const [expires, ttl] = this.disableTouch || this.disableTTL ? [] : timesOf(this, sess);
+        const [expires, ttl] = isTouchOff(this) ? [] : timesOf(this, sess);
         return use(this, "touch", ({ native }) => native.touch(sid, Date.now(), expires, ttl));
       });
     }
@@ -176,20 +173,20 @@ function defineStore({ Store, Cookie }) {
         state.isClosed = true;
         state.calls?.close();
         await state.attachment?.detach(true);
-        return state.link.native.close();
+        return state.carrier.native.close();
       });
     }
 
     get status() {
-      const { link, adoption, isClosed } = this[kState];
-      const { status } = link.native;
-      if (!link.isByClient || isClosed || status === "closed") return status;
-      return adoption?.own?.status ?? statusOf(this.client);
+      const { carrier, direct, isClosed } = this[kState];
+      const { status } = carrier.native;
+      if (!carrier.isClient || isClosed || status === "closed") return status;
+      return direct?.own?.status ?? statusOf(this.client);
     }
 
     get transport() {
-      const { link, adoption } = this[kState];
-      return adoption?.transport ?? (link.isByClient ? "client" : "native");
+      const { carrier, direct } = this[kState];
+      return direct?.transport ?? (carrier.isClient ? "client" : "native");
     }
 
     [Symbol.asyncDispose ?? Symbol.for("nodejs.asyncDispose")]() {
@@ -202,241 +199,6 @@ function defineStore({ Store, Cookie }) {
 function generated(store, req) {
   store.generate(req);
   return req.session;
-}
-
-/**
- * Gives the answer to a call: to the callback, if there is one, else as the promise. The callback
- * runs as a reaction of the promise, so it keeps the caller's async context and cannot reach the
- * callbacks beside it. One that throws is called once more, with its own error, as connect-redis
- * does; what it throws then rejects the returned promise.
- */
-function answer(cb, call) {
-  let promise;
-  try {
-    promise = call();
-  } catch (error) {
-    promise = Promise.reject(error);
-  }
-  if (!cb) return promise;
-  return promise.then(
-    (data) => {
-      try {
-        return cb(null, data);
-      } catch (error) {
-        return cb(error, null);
-      }
-    },
-    (error) => cb(error, null),
-  );
-}
-
-/**
- * Makes a call of `store`, with the link that is to carry it (client/direct-connection.js). If it is not
- * known yet which that is, the call is made when it is, with the fields the store has now, in the
- * async context it has now, unless its time is over by then.
- */
-function use(store, name, call) {
-  const { link, adoption, calls, isClosed } = stateOf(store);
-  if (adoption === undefined || isClosed) return call(told(store, link));
-  const current = adoption.current();
-  if (current !== undefined) return call(told(store, linkTo(store, current)));
-  const fields = fieldsOf(store);
-  const inContext = AsyncLocalStorage.snapshot();
-  return calls.wait(name, (resolve, reject, isWaiting) => {
-    adoption.hold((decided, error) => {
-      const make = () => call(told(fields, linkTo(store, decided)));
-      if (error) reject(error);
-      else if (isWaiting()) inContext(() => answer(undefined, make).then(resolve, reject));
-    });
-  });
-}
-
-/** Whether a call that is made now has to wait until it is known what carries it. */
-function isHeld(store) {
-  const { adoption, isClosed } = stateOf(store);
-  return adoption !== undefined && !isClosed && adoption.current() === undefined;
-}
-
-/** What a store keeps, once it is attached to the client that it has now. */
-function stateOf(store) {
-  const state = store[kState];
-  if (store.client !== state.client) state.outside(() => attachTo(store, state));
-  return state;
-}
-
-/** A link over a connection of the store's own. */
-function openOwn(store, options) {
-  const reference = new WeakRef(store);
-  const first = firstFields(store, options);
-  const hear = (event, ...args) => {
-    const alive = reference.deref();
-    if (alive === undefined) return;
-    if (event in IS_AWAY) alive[kState].away?.(IS_AWAY[event]);
-    if (event !== "failed") emitOutside(alive, event, ...args);
-  };
-  const connection = new Connection(options, nativeFields(first), hear);
-  const native = connection.backend({
-    ...termsOf(store, options),
-    fields: nativeFields(first),
-  });
-  return { native, told: first, fields: (own) => own, isByClient: false };
-}
-
-/** What an event says of Redis. */
-const IS_AWAY = { ready: false, failed: true, reconnecting: true, end: true };
-
-/** The link of a store to what its adoption has decided on: the client, or a connection beside it. */
-function linkTo(store, carrier) {
-  const state = store[kState];
-  if (!(carrier instanceof Connection)) return state.link;
-  if (state.direct?.connection !== carrier) {
-    const options = optionsOf.get(state);
-    const { keyPrefix } = state.reading;
-    const first = firstFields(store, options);
-    const fields = (own) => ({ ...own, prefix: keyPrefix + own.prefix });
-    const terms = { ...termsOf(store, options), fields: fields(nativeFields(first)) };
-    const native = carrier.backend(terms);
-    state.attachment.uses(carrier, native.caller);
-    state.direct = { connection: carrier, native, told: first, fields, isByClient: false };
-  }
-  return state.direct;
-}
-
-/** Attaches a store to the client that it has now. */
-function attachTo(store, state) {
-  const { client } = store;
-  const options = optionsOf.get(state);
-  const transport = checkTransport({ ...options, client }, invalid);
-  const reference = new WeakRef(store);
-  const emit = (event) => {
-    const alive = reference.deref();
-    // What is left of a client that is no more the store's is not the end of the store.
-    if (alive === undefined || (event === "end" && !alive[kState].isClosed)) return;
-    nextTick(() => emitOutside(alive, event));
-  };
-  const away = (isAway) => {
-    const alive = reference.deref()?.[kState];
-    alive?.outside(() => nextTick(() => alive.away?.(isAway)));
-  };
-  const first = firstFields(store, options);
-  const attached = attach(checkClient({ client }, invalid), {
-    options,
-    transport,
-    terms: termsOf(store, options),
-    first: nativeFields(first),
-    emit,
-    away,
-  });
-  // What is under way with the one before is finished.
-  state.attachment?.detach(false);
-  state.link?.native.retire();
-  const { byClient, reading, calls, attachment } = attached;
-  const { adoption } = attachment;
-  const link = { ...byClient, told: first, isByClient: true };
-  // What was loaded by the client before was loaded elsewhere.
-  const origin = {};
-  Object.assign(state, { client, origin, link, reading, calls, attachment, adoption });
-  state.direct = undefined;
-  abandoned.register(store, attachment);
-}
-
-/** What a store's calls need beside its fields. Nothing in it holds the store. */
-function termsOf(store, options) {
-  const reference = new WeakRef(store);
-  return {
-    bounds: boundsOf(options),
-    resurrect: options.resurrect ?? false,
-    corrupt(sid, error) {
-      const alive = reference.deref();
-      if (alive !== undefined) nextTick(() => alive.emit("corrupt", sid, error));
-    },
-    again(name, ...call) {
-      const alive = reference.deref();
-      if (alive === undefined) throw failure(`${name}: the store is gone`, "ECLOSED");
-      const { link } = alive[kState];
-      return call.length === 0
-        ? told(alive, link).native[name]()
-        : link.native.again(name, ...call);
-    },
-  };
-}
-
-/** What may wait, by the options, which src/options.rs checks. */
-function boundsOf({
-  commandTimeout,
-  onUnavailable,
-  commandsQueueMaxLength,
-  commandsQueueMaxBytes,
-}) {
-  return {
-    limit: commandTimeout ?? DEFAULTS.commandTimeout,
-    length: commandsQueueMaxLength ?? DEFAULTS.commandsQueueMaxLength,
-    bytes: commandsQueueMaxBytes ?? DEFAULTS.commandsQueueMaxBytes,
-    failsAtOnce: Boolean(onUnavailable),
-  };
-}
-
-/** Emits an event that comes of no call. */
-function emitOutside(store, ...event) {
-  store[kState].outside(() => store.emit(...event));
-}
-
-/** A link, told first of the fields of the store that the app has changed since. */
-function told(store, link) {
-  const { told } = link;
-  if (
-    store.prefix !== told.prefix ||
-    store.scanCount !== told.scanCount ||
-    store.serializer !== told.serializer ||
-    typeof store.ttl !== typeof told.ttl ||
-    store.disableTTL !== told.disableTTL ||
-    store.disableTouch !== told.disableTouch
-  ) {
-    const fields = fieldsOf(store);
-    checkSerializer(fields.serializer, invalid);
-    const scanCountSet = told.scanCountSet || fields.scanCount !== told.scanCount;
-    // Whatever an app sets later counts as it does in connect-redis, so that a slip in one field
-    // does not stop the calls that do not need it. The ttl is looked at where it is used.
-    const lenient = {
-      ...fields,
-      prefix: `${fields.prefix}`,
-      scanCount: Number(fields.scanCount),
-      scanCountSet: scanCountSet && fields.scanCount >= 1,
-      disableTTL: Boolean(fields.disableTTL),
-      disableTouch: Boolean(fields.disableTouch),
-    };
-    link.native.configure(link.fields(nativeFields(lenient)));
-    link.told = { ...fields, scanCountSet };
-  }
-  return link;
-}
-
-/** The fields a store has when a link is made for it. While nobody has set `scanCount`, it is ours. */
-function firstFields(store, options) {
-  return { ...fieldsOf(store), scanCountSet: Boolean(options.scanCount) };
-}
-
-/** The fields as src/options.rs reads them. */
-function nativeFields({ serializer, scanCount, scanCountSet, ...fields }) {
-  return {
-    ...fields,
-    json: serializer === JSON,
-    scanCount: scanCountSet ? scanCount : undefined,
-  };
-}
-
-function fieldsOf({ prefix, scanCount, serializer, ttl, disableTTL, disableTouch }) {
-  return { prefix, scanCount, serializer, ttl, disableTTL, disableTouch };
-}
-
-/**
- * What says when a session expires, as connect-redis asks: a `ttl` function alone, called as a
- * method of the store, else the cookie before the `ttl` option.
- */
-function timesOf(store, sess) {
-  return typeof store.ttl === "function"
-    ? [undefined, store.ttl(sess)]
-    : [sess?.cookie?.expires || undefined, store.ttl];
 }
 
 /** Emits `discarded` where a `set` found that its session is gone. */

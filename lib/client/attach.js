@@ -6,13 +6,13 @@
 const { debuglog } = require("node:util");
 const { Connection } = require("../native/connection.js");
 const { failure, invalid } = require("../errors.js");
-const { adoptionOf } = require("./direct-connection.js");
-const { ByClient } = require("./client-backend.js");
+const { directConnectionOf } = require("./direct/direct-connection.js");
+const { ClientBackend } = require("./client-backend.js");
 const { Calls } = require("./client-calls.js");
 const { commandsOf } = require("./client-commands.js");
 const { isAway, relayOf, troubleOf, watch } = require("./client-status.js");
-const { CLIENT_TYPES, read } = require("./inspect.js");
-const { Sweeps } = require("./client-scans.js");
+const { CLIENT_TYPES, inspect } = require("./inspect.js");
+const { ClientScans } = require("./client-scans.js");
 
 const TRANSPORTS = ["auto", "native", "client"];
 /** connect-redis's own step, for clients of unknown kind: they see just what it would ask. */
@@ -24,56 +24,61 @@ const CONNECT_REDIS_SCAN_COUNT = 100;
  * @param {object} store.options the app's
  * @param {string} store.transport the option `transport`
  * @param {object} store.terms of its calls; see store.js
- * @param {object} store.first its fields, as src/options.rs reads them
+ * @param {object} store.first its fields, as src/napi/options/settings.rs reads them
  * @param {(event: string) => void} store.emit has the store emit an event
  * @param {(isAway: boolean) => void} store.away tells the store whether the client is away
  */
 function attach(client, { options, transport, terms, first, emit, away }) {
   const { bounds, resurrect } = terms;
   checkOneOf("clientType", options.clientType, CLIENT_TYPES);
-  const reading = read(client, options.clientType);
+  const inspected = inspect(client, options.clientType);
   const complaint = missing(client);
   if (complaint) throw invalid(`RedisStore: ${complaint}`);
   const isForced = transport === "native";
   const cannot = (why) =>
-    `transport is "native", but the store cannot have a connection of its own beside this client (${reading.name}): ${why}. Leave transport out, or give the server as url instead of client.`;
-  if (isForced && reading.why) throw invalid(`RedisStore: ${cannot(reading.why)}`);
+    `transport is "native", but the store cannot have a connection of its own beside this client (${inspected.name}): ${why}. Leave transport out, or give the server as url instead of client.`;
+  if (isForced && inspected.why) throw invalid(`RedisStore: ${cannot(inspected.why)}`);
 
-  const name = reading.at === undefined ? reading.name : `${reading.name}, ${reading.at}`;
+  const name = inspected.at === undefined ? inspected.name : `${inspected.name}, ${inspected.at}`;
   const calls = new Calls({ bounds, client: name, failure });
-  const isConnectRedis = reading.dialect === "connect-redis";
-  const commands = commandsOf(client, reading);
+  const isConnectRedis = inspected.dialect === "connect-redis";
+  const commands = commandsOf(client, inspected);
   const fields = (own) => ({
     ...own,
-    clientPrefix: reading.keyPrefix,
+    clientPrefix: inspected.keyPrefix,
     scanCount: own.scanCount ?? (isConnectRedis ? CONNECT_REDIS_SCAN_COUNT : undefined),
   });
   const scans = new Connection(
     options,
     fields(first),
     endOf(emit),
-    askedOf(new Sweeps(commands, calls)),
+    executedBy(new ClientScans(commands, calls)),
   );
-  const byClient = new ByClient(commands, calls);
-  byClient.begin(scans.backend({ ...terms, fields: fields(first) }), fields(first), resurrect);
+  const clientBackend = new ClientBackend(commands, calls);
+  clientBackend.begin(scans.backend({ ...terms, fields: fields(first) }), fields(first), resurrect);
 
   const attachment = new Attachment();
-  if (bounds.failsAtOnce) attachment.unwatch = failWhileAway(client, calls, away);
-  const attached = { byClient: { native: byClient, fields }, reading, calls, attachment };
-  const why = transport === "client" ? 'the option transport is "client"' : reading.why;
+  if (bounds.failFast) attachment.unwatch = failWhileAway(client, calls, away);
+  const attached = {
+    clientBackend: { native: clientBackend, fields },
+    inspected,
+    calls,
+    attachment,
+  };
+  const why = transport === "client" ? 'the option transport is "client"' : inspected.why;
   if (why) {
-    log(`transport client: ${reading.name}: ${why}`);
+    log(`transport client: ${inspected.name}: ${why}`);
     return attached;
   }
   const timeouts = pick(options, ["commandTimeout", "connectTimeout", "onUnavailable"]);
   // Enough to try what is allowed there; each store brings its own.
-  const fieldsToTry = { prefix: reading.keyPrefix + first.prefix, json: true };
+  const fieldsToTry = { prefix: inspected.keyPrefix + first.prefix, json: true };
   attachment.join(
-    adoptionOf(client, { ...timeouts, isForced }, () => ({
+    directConnectionOf(client, { ...timeouts, isForced }, () => ({
       log,
       // One that may not be given up for the client connects again by itself.
-      connect: (server, hear) =>
-        new Connection(timeouts, fieldsToTry, hear, {
+      connect: (server, onEvent) =>
+        new Connection(timeouts, fieldsToTry, onEvent, {
           ...server,
           isOfClient: true,
           handsBack: !isForced,
@@ -82,7 +87,7 @@ function attach(client, { options, transport, terms, first, emit, away }) {
     })),
     { emit, calls },
   );
-  // Not of the adoption: the native side holds the calls, and must not hold the store.
+  // Not of the direct connection: the native side holds the calls, and must not hold the store.
   relayOf(client);
   calls.troubleOf = () => troubleOf(client);
   return attached;
@@ -95,17 +100,17 @@ function attach(client, { options, transport, terms, first, emit, away }) {
 class Attachment {
   constructor() {
     this.unwatch = () => {};
-    this.adoption = undefined;
+    this.direct = undefined;
     this.member = undefined;
     /** The connection beside the client that the store has made calls over, and as whom. */
     this.connection = undefined;
     this.caller = undefined;
   }
 
-  join(adoption, member) {
-    this.adoption = adoption;
+  join(direct, member) {
+    this.direct = direct;
     this.member = member;
-    adoption.members.add(member);
+    direct.members.add(member);
   }
 
   uses(connection, caller) {
@@ -116,10 +121,10 @@ class Attachment {
   /** @param {boolean} isAtOnce whether what the store still waits for rejects */
   async detach(isAtOnce) {
     this.unwatch();
-    const { adoption, member, connection, caller } = this;
-    if (adoption === undefined || !adoption.members.has(member)) return;
+    const { direct, member, connection, caller } = this;
+    if (direct === undefined || !direct.members.has(member)) return;
     connection?.leave(caller, isAtOnce);
-    await adoption.left(member, isAtOnce);
+    await direct.left(member, isAtOnce);
   }
 }
 
@@ -132,8 +137,8 @@ function endOf(emit) {
   };
 }
 
-function askedOf(sweeps) {
-  return { execute: (...commands) => sweeps.ask(...commands) };
+function executedBy(scans) {
+  return { execute: (...commands) => scans.execute(...commands) };
 }
 
 function failWhileAway(client, calls, away) {

@@ -4,19 +4,19 @@
 //
 // A single call is carried out here, on the JS thread and in JS, because the client is: by way of
 // the native side `get` through ioredis was 0.7 times as fast as connect-redis. What is asked of
-// the keyspace is the native side's work (src/keyspace.rs), which sends the commands back (client-scans.js).
+// the keyspace is the native side's work (src/io/scan/), which sends the commands back (client-scans.js).
 
 const { isUtf8 } = require("node:buffer");
-const { expiresIn } = require("../native/native-backend.js");
+const { FOREVER, UNCHANGED, planSave, planTouch, wholeSeconds } = require("../lifetime.js");
 const { isHalfOver, putExpiry } = require("../serializer.js");
 
 /** What a client's error has for a code where its connection was lost. */
 const LOST = /^(ECLIENT|ECONN[A-Z]+|EPIPE)$/;
 
-/** Leaves a text as a record for the face to have parsed, as the native side does. */
+/** Leaves a text as a record for the store to have parsed, as the native side does. */
 const RECORD = { parse: (text) => ({ text }) };
 
-class ByClient {
+class ClientBackend {
   /**
    * @param {import("./client-commands.js").Commands} commands
    * @param {import("./client-calls.js").Calls} calls
@@ -26,7 +26,7 @@ class ByClient {
     this.calls = calls;
   }
 
-  /** Takes the native object for sweeps, and whether a session that is gone may be written. */
+  /** Takes the native object for scans, and whether a session that is gone may be written. */
   begin(native, fields, resurrect) {
     this.native = native;
     this.resurrect = resurrect;
@@ -76,16 +76,16 @@ class ByClient {
     );
   }
 
-  /** As src/store.rs has it; resolves to false where a loaded session is gone. */
+  /** As src/napi/store.rs has it; resolves to false where a loaded session is gone. */
   set(sid, payload, now, expires, ttl, isLoaded) {
     const { calls, commands, fields } = this;
     const key = fields.prefix + sid;
-    const ms = expiresIn(this.native, expires, ttl, now);
+    const ms = planSave(this.native, fields, expires, ttl, now);
     if (ms <= 0) return this.del("set", key);
     const value = typeof payload === "function" ? payload() : JSON.stringify(payload);
     const stored = typeof value === "string" ? value : this.bytes(value);
     const onlyExisting = isLoaded && !this.resurrect && commands.canSetOnlyExisting;
-    const seconds = fields.disableTTL || ms === Number.POSITIVE_INFINITY ? undefined : whole(ms);
+    const seconds = wholeSeconds(ms);
     const answer = onlyExisting ? wasWritten : nothing;
     return calls.make("set", key, answer, commands.set, key, stored, seconds, onlyExisting);
   }
@@ -100,13 +100,13 @@ class ByClient {
 
   touch(sid, now, expires, ttl) {
     const { calls, commands, fields } = this;
-    if (fields.disableTouch || fields.disableTTL) return Promise.resolve(null);
+    const ms = planTouch(this.native, fields, expires, ttl, now);
+    if (ms === UNCHANGED) return Promise.resolve(null);
     const key = fields.prefix + sid;
-    const ms = expiresIn(this.native, expires, ttl, now);
     if (ms <= 0) return this.del("touch", key);
-    return ms === Number.POSITIVE_INFINITY
+    return ms === FOREVER
       ? calls.make("touch", key, nothing, commands.persist, key)
-      : calls.make("touch", key, nothing, commands.expire, key, whole(ms));
+      : calls.make("touch", key, nothing, commands.expire, key, wholeSeconds(ms));
   }
 
   destroy(sid) {
@@ -119,7 +119,7 @@ class ByClient {
 
   /**
    * Carries out a call that the store's own connection was lost under: what Redis was to do, as
-   * src/host.rs gives it back. Whether it had been done makes no difference.
+   * src/napi/callbacks.rs gives it back. Whether it had been done makes no difference.
    * @param {number} left milliseconds of the call's time that are left
    * @param {string} clientsKey with what the client puts before every key by itself
    */
@@ -135,7 +135,7 @@ class ByClient {
       };
       return calls.within(left, name, attempt().catch(again));
     };
-    const seconds = ms === undefined ? undefined : whole(ms);
+    const seconds = ms === undefined ? undefined : wholeSeconds(ms);
     const isChecked = onlyExisting && commands.canSetOnlyExisting;
     switch (command) {
       case "GET":
@@ -192,11 +192,6 @@ function asText(read) {
   return read instanceof Uint8Array && isUtf8(read) ? read.toString("utf8") : read;
 }
 
-/** Whole seconds, rounded up, as connect-redis gives them to a client. */
-function whole(ms) {
-  return Math.ceil(ms / 1000);
-}
-
 function nothing() {
   return null;
 }
@@ -206,4 +201,4 @@ function wasWritten(reply) {
   return reply === null ? false : null;
 }
 
-module.exports = { ByClient };
+module.exports = { ClientBackend };

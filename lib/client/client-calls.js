@@ -15,7 +15,7 @@ const SERVERS_WORD = /^([A-Z][A-Z0-9_]+)(?: |$)/;
  * @property {number} limit milliseconds a call may wait: commandTimeout
  * @property {number} length how many may: commandsQueueMaxLength
  * @property {number} bytes of how many bytes: commandsQueueMaxBytes
- * @property {boolean} failsAtOnce whether none waits while the client is known to be away:
+ * @property {boolean} failFast whether none waits while the client is known to be away:
  *   onUnavailable
  */
 
@@ -58,7 +58,7 @@ class Calls {
         }
       };
       const failed = (error) => {
-        if (this.waiting.take(call)) reject(this.told(name, key, error));
+        if (this.waiting.take(call)) reject(this.clientError(name, key, error));
       };
       try {
         const reply = command(first, second, third, fourth);
@@ -139,7 +139,7 @@ class Calls {
   refusal(name, bytes) {
     if (this.isClosed) return this.closed(name);
     const { bounds, waiting } = this;
-    if (bounds.failsAtOnce && this.isAway()) return this.away(name);
+    if (bounds.failFast && this.isAway()) return this.away(name);
     if (waiting.length >= bounds.length) {
       return this.full(name, `${waiting.length} calls`, "commandsQueueMaxLength");
     }
@@ -218,7 +218,7 @@ class Calls {
   }
 
   /** A client's error as the store's own, without the key that it may repeat. */
-  told(name, key, error) {
+  clientError(name, key, error) {
     const { code, reason } = this.reason(key, error);
     const cause = Object.assign(new Error(reason), { name: error?.name ?? "Error", code });
     return this.failure(`${name}: the app's Redis client (${this.client}): ${reason}`, code, cause);

@@ -1,11 +1,11 @@
 "use strict";
 
-// The commands of a sweep over the keyspace (src/keyspace.rs), carried out by an app's client.
+// The commands of a scan over the keyspace (src/io/scan/), carried out by an app's client.
 //
-// The native side holds this, and goes on with a sweep when the app has let go of its store: so
+// The native side holds this, and goes on with a scan when the app has let go of its store: so
 // nothing here may hold the store or its native object, or neither could ever go.
 
-class Sweeps {
+class ClientScans {
   /**
    * @param {import("./client-commands.js").Commands} commands
    * @param {import("./client-calls.js").Calls} calls
@@ -19,14 +19,14 @@ class Sweeps {
   }
 
   /**
-   * Carries out a sweep's commands; `answered(id, error, replies)` is called when that is done.
+   * Carries out a scan's commands; `answered(id, error, replies)` is called when that is done.
    * @param {string} name the store's method, for messages
    * @param {string[][]} list each command's name and arguments
    */
-  ask(id, name, list, answered) {
+  execute(id, name, list, answered) {
     const { calls } = this;
     const asked = calls.wait(name, (resolve, reject) => {
-      const failed = (error) => reject(calls.told(name, "", error));
+      const failed = (error) => reject(calls.clientError(name, "", error));
       Promise.all(list.map(async (command) => this.carryOut(command))).then(resolve, failed);
     });
     asked.then(
@@ -65,4 +65,4 @@ class Sweeps {
   }
 }
 
-module.exports = { Sweeps };
+module.exports = { ClientScans };

@@ -88,6 +88,27 @@ function isAway(client) {
 }
 
 /**
+ * Waits until a client is ready to be asked; true where it has ended instead. One that opens with
+ * its first command (ioredis's lazyConnect) is ready for that.
+ */
+function untilReady(client) {
+  return new Promise((resolve) => {
+    const relay = relayOf(client);
+    const look = () => {
+      if (!isReady(client) && client.status !== "wait" && !isEnded(client)) return;
+      relay.off("ready", look);
+      relay.off("end", look);
+      relay.off("terminated", look);
+      resolve(isEnded(client));
+    };
+    relay.on("ready", look);
+    relay.on("end", look);
+    relay.on("terminated", look);
+    look();
+  });
+}
+
+/**
  * Calls `tell(isAway)` whenever a client may have lost its connection, or have it again.
  * @returns {() => void} what ends it
  */
@@ -108,5 +129,6 @@ module.exports = {
   relayOf,
   statusOf,
   troubleOf,
+  untilReady,
   watch,
 };

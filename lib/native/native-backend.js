@@ -3,6 +3,7 @@
 // A store's calls over a native connection, its own or one that it shares with other stores of the
 // same client: which command each of them is.
 
+const { FOREVER, UNCHANGED, planSave, planTouch } = require("../lifetime.js");
 const { commands, methods } = require("./crossing.js");
 
 const { GET, SET, SET_XX, PEXPIRE, PERSIST, DEL } = commands;
@@ -54,22 +55,19 @@ class NativeBackend {
    *   written if its key is gone; then the promise is of false
    */
   set(sid, payload, now, expires, ttl, isLoaded) {
-    const ms = expiresIn(this.native, expires, ttl, now);
-    // A session that has expired is no longer there (as connect-redis does).
+    const ms = planSave(this.native, this.fields, expires, ttl, now);
     if (ms <= 0) return this.call(BY_SET, DEL, `${sid}`, undefined, 0);
     const value = typeof payload === "function" ? payload() : stringify(payload);
     if (typeof value !== "string") this.native.checkPayload(value);
     const command = isLoaded && !this.resurrect ? SET_XX : SET;
-    const left = this.fields.disableTTL ? Number.POSITIVE_INFINITY : ms;
-    return this.call(BY_SET, command, `${sid}`, value, left);
+    return this.call(BY_SET, command, `${sid}`, value, ms);
   }
 
   /** Moves the expiry of a session. `expires` and `ttl` as for `set`. */
   touch(sid, now, expires, ttl) {
-    const { disableTouch, disableTTL } = this.fields;
-    if (disableTouch || disableTTL) return Promise.resolve(null);
-    const ms = expiresIn(this.native, expires, ttl, now);
-    const command = ms <= 0 ? DEL : ms === Number.POSITIVE_INFINITY ? PERSIST : PEXPIRE;
+    const ms = planTouch(this.native, this.fields, expires, ttl, now);
+    if (ms === UNCHANGED) return Promise.resolve(null);
+    const command = ms <= 0 ? DEL : ms === FOREVER ? PERSIST : PEXPIRE;
     return this.call(BY_TOUCH, command, `${sid}`, undefined, ms);
   }
 
@@ -122,16 +120,4 @@ class NativeBackend {
   }
 }
 
-/**
- * Milliseconds to live; none or fewer if that time is over, Infinity for ever. The rule is
- * src/napi/lifetime.rs's; its usual case, a cookie's date, is worked out here, sooner than the native side
- * is reached.
- */
-function expiresIn(native, expires, ttl, now) {
-  let at = Number.NaN;
-  if (expires instanceof Date) at = expires.getTime();
-  else if (typeof expires === "string") at = Date.parse(expires);
-  return Number.isNaN(at) ? native.expiresIn(expires, ttl, now) : Math.ceil(at - now);
-}
-
-module.exports = { NativeBackend, expiresIn };
+module.exports = { NativeBackend };

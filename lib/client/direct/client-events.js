@@ -1,54 +1,54 @@
 "use strict";
 
-// Tells the adoptions beside a client when it comes, goes, and moves.
+// Tells the direct connections beside a client when it comes, goes, and moves.
 
-const { isReady, relayOf } = require("./client-status.js");
+const { isReady, relayOf } = require("../client-status.js");
 
 /** Methods by which a client moves to another database or user, or ends. */
 const MOVES = ["select", "auth", "hello", "reset"].flatMap((name) => [name, name.toUpperCase()]);
 const ENDS = ["close", "destroy", "disconnect", "quit", "QUIT", "end"];
 
-/** The adoptions that follow each client: told once a client, however many stores there are. */
+/** The direct connections that follow each client. One listener per client serves them all. */
 const followers = new WeakMap();
 
 /**
- * Has an adoption hear of a client: `ready`, `end`, `moving` before it moves or ends, `moved` after.
+ * Calls `onClientEvent` of a direct connection for events of a client: `ready`, `end`, `moving` before it moves or ends, `moved` after.
  * @returns {() => void} what ends it
  */
-function follow(client, adoption) {
-  let adoptions = followers.get(client);
-  if (adoptions === undefined) {
-    adoptions = new Set();
-    followers.set(client, adoptions);
-    listen(client, adoptions);
+function follow(client, direct) {
+  let directConnections = followers.get(client);
+  if (directConnections === undefined) {
+    directConnections = new Set();
+    followers.set(client, directConnections);
+    listen(client, directConnections);
   }
   // Weakly, so that a store nobody has any more can go.
-  const reference = new WeakRef(adoption);
-  adoptions.add(reference);
-  return () => adoptions.delete(reference);
+  const reference = new WeakRef(direct);
+  directConnections.add(reference);
+  return () => directConnections.delete(reference);
 }
 
-function listen(client, adoptions) {
-  const tell = (event) => {
-    for (const reference of adoptions) {
-      const adoption = reference.deref();
-      if (adoption === undefined || adoption.isClosed) adoptions.delete(reference);
-      else adoption.heard(event);
+function listen(client, directConnections) {
+  const push = (event) => {
+    for (const reference of directConnections) {
+      const direct = reference.deref();
+      if (direct === undefined || direct.isClosed) directConnections.delete(reference);
+      else direct.onClientEvent(event);
     }
   };
   const relay = relayOf(client);
-  for (const [event, told] of [
+  for (const [event, meaning] of [
     ["ready", "ready"],
     ["end", "end"],
     ["terminated", "end"],
     ["select", "moved"],
   ]) {
-    relay.on(event, () => tell(told));
+    relay.on(event, () => push(meaning));
   }
   // Neither library says when it is moved, nor in time that it is closed: the calls say so.
   // (ioredis also calls them itself, to log in, before it is ready.)
   const whenReady = (event) => () => {
-    if (isReady(client)) tell(event);
+    if (isReady(client)) push(event);
   };
   for (const name of MOVES) announce(client, name, whenReady("moving"), whenReady("moved"));
   // ioredis takes no notice of these by `call` under a name in capitals.
@@ -56,7 +56,7 @@ function listen(client, adoptions) {
   for (const name of ["call", "callBuffer"]) {
     announce(client, name, whenReady("moving"), whenReady("moved"), isMove);
   }
-  for (const name of ENDS) announce(client, name, () => tell("moving"));
+  for (const name of ENDS) announce(client, name, () => push("moving"));
 }
 
 /** Has `before` and `after` called around a method of a client, for the arguments that count. */

@@ -3,52 +3,47 @@
 // A connection of the store's own that follows an app's client: it goes where the client goes,
 // opens and closes with it, and is given up for the client where it could go elsewhere.
 
-const { lookup } = require("node:dns/promises");
-const { isIP } = require("node:net");
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { clearTimeout, setTimeout } = require("node:timers");
 const { follow } = require("./client-events.js");
-const { isEnded, isReady, relayOf } = require("./client-status.js");
-const { read } = require("./inspect.js");
-const { isWatched } = require("./tracers.js");
+const { ANSWER_WITHIN, differs, mayNotAsk, whoAmI, within } = require("./client-info.js");
+const { addressed, sameServer } = require("./same-server.js");
+const { isEnded, isReady, untilReady } = require("../client-status.js");
+const { inspect } = require("../inspect.js");
+const { isWatched } = require("../tracers.js");
 
 /** How often, in milliseconds, a node-redis client in use is asked whether it is where it was. */
 const CHECK_EVERY = 1000;
-/** How long, in milliseconds, a client that is ready may take to answer CLIENT INFO. */
-const ANSWER_WITHIN = 2000;
 /** After how long, in milliseconds, it is tried again where there was no answer or no connection. */
 const AGAIN_AFTER = 5000;
-/** How often CLIENT INFO may cost a client its connection before it is never asked again. */
-const STRIKES = 2;
-
 /** What carries the calls if no connection of our own does. */
 const CLIENT = "client";
 
-/** The adoptions of each client, by what their stores have in common. */
-const adoptions = new WeakMap();
+/** The direct connections of each client, by what their stores have in common. */
+const directConnections = new WeakMap();
 
 /**
- * The adoption that all stores of a client share if they have the same timeouts: there is one
+ * The direct connection that all stores of a client share if they have the same timeouts: there is one
  * connection beside the client for all of them, until the last of them has gone.
  * @param {object} terms what the stores have in common
  * @param {() => object} meansOf makes the means of a new one
  */
-function adoptionOf(client, terms, meansOf) {
-  if (!adoptions.has(client)) adoptions.set(client, new Map());
-  const ofClient = adoptions.get(client);
+function directConnectionOf(client, terms, meansOf) {
+  if (!directConnections.has(client)) directConnections.set(client, new Map());
+  const ofClient = directConnections.get(client);
   const key = JSON.stringify(terms);
   if (ofClient.get(key)?.isClosed ?? true) {
-    ofClient.set(key, new Adoption(client, { ...meansOf(), isForced: terms.isForced }));
+    ofClient.set(key, new DirectConnection(client, { ...meansOf(), isForced: terms.isForced }));
   }
   return ofClient.get(key);
 }
 
-class Adoption {
+class DirectConnection {
   /**
    * @param {object} client
    * @param {object} means
-   * @param {(server: import("./inspect.js").Server, hear: (event: string) => void) =>
-   *   import("../native/connection.js").Connection} means.connect
+   * @param {(server: import("../inspect.js").Server, onEvent: (event: string) => void) =>
+   *   import("../../native/connection.js").Connection} means.connect
    * @param {boolean} means.isForced whether the app wants nothing but a connection of our own
    * @param {(reason: string) => Error} means.refusal
    * @param {(decision: string) => void} means.log
@@ -66,14 +61,14 @@ class Adoption {
     this.parting = undefined;
     /** The client's methods when it was taken: a test may put others in their place. */
     this.methods = methodsOf(client);
-    this.library = read(client).library;
+    this.library = inspect(client).library;
     /** Whether the client carries the calls, because it is not safe to go past it. */
-    this.isByClient = false;
+    this.usesClient = false;
     /** Whether the client has carried a call because it was not ready. */
     this.isWanted = false;
     /** Whether it is being found out what carries the calls, and the calls that wait for it. */
     this.isDeciding = false;
-    this.held = [];
+    this.parked = [];
     /** Counts the reasons to decide anew. */
     this.epoch = 0;
     this.isClosed = false;
@@ -83,7 +78,7 @@ class Adoption {
   }
 
   get transport() {
-    return this.isByClient || this.isTraced() ? "client" : "native";
+    return this.usesClient || this.isTraced() ? "client" : "native";
   }
 
   /** Whether somebody watches the commands of the client, who must see those of the sessions, too. */
@@ -93,7 +88,7 @@ class Adoption {
 
   /**
    * What carries a call that is made now: a connection or `CLIENT`; undefined while that is not
-   * known: see `hold`.
+   * known: see `park`.
    */
   current() {
     const { client, own } = this;
@@ -112,7 +107,7 @@ class Adoption {
       this.moved();
     }
     if (this.parting !== undefined) return undefined;
-    if (this.isByClient || isTraced) return CLIENT;
+    if (this.usesClient || isTraced) return CLIENT;
     // Whether a call waits for the client, and for how long, is for the client's options to say.
     if (!isReady(client) && !this.isForced) {
       this.isWanted = true;
@@ -134,9 +129,9 @@ class Adoption {
     );
   }
 
-  /** Has `run` called, in turn, with what carries the calls, or with the error why nothing does. */
-  hold(run) {
-    this.held.push(run);
+  /** Calls `run`, in turn, with what carries the calls, or with the error why nothing does. */
+  park(run) {
+    this.parked.push(run);
     if (this.isDeciding) return;
     this.isDeciding = true;
     this.outside(() => this.find()).then(
@@ -151,16 +146,16 @@ class Adoption {
   }
 
   release(carrier, error) {
-    const { held } = this;
-    this.held = [];
-    for (const run of held) run(carrier, error);
+    const { parked } = this;
+    this.parked = [];
+    for (const run of parked) run(carrier, error);
   }
 
   async find() {
     for (;;) {
       await this.parting;
       const { epoch } = this;
-      const found = await this.tryToAdopt();
+      const found = await this.tryToConnect();
       // What the client was asked before must not be overtaken by what goes beside it.
       if (found.own) await this.clientIsIdle();
       if (epoch === this.epoch && !this.isClosed) return this.take(found);
@@ -177,12 +172,12 @@ class Adoption {
   /**
    * A connection to where the client is, or why there is none. `passing` says that it may be
    * otherwise with the next call, `isForNow` that it may be in a while.
-   * @returns {Promise<{own?: import("../native/connection.js").Connection, where?: object, place?: string,
+   * @returns {Promise<{own?: import("../../native/connection.js").Connection, where?: object, place?: string,
    *   why?: string, passing?: boolean, isForNow?: boolean}>}
    */
-  async tryToAdopt() {
+  async tryToConnect() {
     const { client } = this;
-    const { why, server, name, at: place, isCluster } = read(client);
+    const { why, server, name, at: place, isCluster } = inspect(client);
     if (why) return { why: `${name}: ${why}` };
     if (this.isTraced()) return { why: "its commands are traced", passing: true };
     if (this.isForced) {
@@ -190,7 +185,7 @@ class Adoption {
     } else if (!isReady(client)) {
       return { why: "the client is not ready", passing: true };
     }
-    if (strikesOf(client) >= STRIKES && !this.isForced) {
+    if (mayNotAsk(client) && !this.isForced) {
       return { why: "the server drops connections on which it is asked CLIENT INFO" };
     }
     let where;
@@ -202,7 +197,7 @@ class Adoption {
       return { why: `cannot tell where and as whom it logs in: ${error?.message ?? error}` };
     }
     // A cluster has one database, and no `select` or `auth` to leave it by.
-    const answer = isCluster ? { error: undefined } : await this.whoAmI();
+    const answer = isCluster ? { error: undefined } : await whoAmI(client);
     if (isEnded(client)) return { why: "the client is closed", passing: true };
     if (answer.error) {
       const why = `CLIENT INFO by the client fails: ${answer.error.message}`;
@@ -226,12 +221,12 @@ class Adoption {
     return { own, where, place };
   }
 
-  /** Opens a connection, which tells this of itself. It must not hold this, or neither could go. */
+  /** Opens a connection, which tells this of itself. It must not park this, or neither could go. */
   open(at) {
-    const adoption = new WeakRef(this);
+    const direct = new WeakRef(this);
     let connection;
-    const hear = (event) => adoption.deref()?.told(connection?.deref(), event);
-    const own = this.connect(at, hear);
+    const onEvent = (event) => direct.deref()?.onOwnEvent(connection?.deref(), event);
+    const own = this.connect(at, onEvent);
     connection = new WeakRef(own);
     return [own, own.connected];
   }
@@ -252,21 +247,21 @@ class Adoption {
     if (own) {
       this.own = own;
       this.where = where;
-      this.isByClient = false;
+      this.usesClient = false;
       this.log(`transport native: a connection of the store's own to ${place}`);
       this.emit("ready");
       return own;
     }
     if (this.isForced && !passing) throw this.refusal(why);
     if (!passing) {
-      this.isByClient = true;
+      this.usesClient = true;
       this.log(`transport client: ${why}`);
       if (isForNow) this.tryAgainLater();
     }
     return CLIENT;
   }
 
-  /** Has all stores emit an event. */
+  /** Emits an event on every store. */
   emit(event) {
     for (const member of this.members) member.emit(event);
   }
@@ -277,24 +272,6 @@ class Adoption {
       if (epoch === this.epoch && !this.isClosed) this.moved();
     };
     setTimeout(again, AGAIN_AFTER).unref();
-  }
-
-  /** What the server says of the client's connection, in time: `{db, user}`, or `{error}`. */
-  async whoAmI(ms = ANSWER_WITHIN) {
-    const { client } = this;
-    try {
-      const asked =
-        typeof client.call === "function"
-          ? client.call("CLIENT", "INFO")
-          : client.sendCommand(["CLIENT", "INFO"]);
-      const info = String(await unharmed(client, asked, ms));
-      const field = (name) => new RegExp(`(?:^| )${name}=(\\S*)`).exec(info)?.[1];
-      // In the middle of an app's transaction the answer is QUEUED.
-      if (field("db") === undefined) throw new Error("the answer is none");
-      return { db: field("db"), user: field("user") };
-    } catch (error) {
-      return { error };
-    }
   }
 
   /**
@@ -317,12 +294,12 @@ class Adoption {
     if (own === undefined || this.isChecking) return;
     this.isChecking = true;
     try {
-      const { why, server, isCluster } = read(this.client);
+      const { why, server, isCluster } = inspect(this.client);
       const where = why ? undefined : await server();
       const isSame = where !== undefined && sameServer(where, this.where);
       // However long it takes: only one such question is under way.
       const asks = isSame && !isCluster;
-      const answer = asks ? await this.whoAmI(Number.POSITIVE_INFINITY) : {};
+      const answer = asks ? await whoAmI(this.client, Number.POSITIVE_INFINITY) : {};
       if (epoch !== this.epoch) return;
       // No answer says nothing: the client may be away, or busy.
       if (!isSame || (asks && !answer.error && differs(answer, where))) this.moved();
@@ -336,7 +313,7 @@ class Adoption {
 
   /** The client may be elsewhere from now on: it is to be found out before the next call. */
   moved() {
-    this.isByClient = false;
+    this.usesClient = false;
     this.leave();
   }
 
@@ -353,8 +330,8 @@ class Adoption {
     own.retire();
   }
 
-  /** Our own connection has told of an event in its life. */
-  told(connection, event) {
+  /** Handles an event of our own connection. */
+  onOwnEvent(connection, event) {
     if (connection === undefined || connection !== this.own) return;
     if (event === "reconnecting") {
       // The client goes on, until it is known to be safe again.
@@ -365,8 +342,8 @@ class Adoption {
     else if (event === "end") this.leave();
   }
 
-  /** The client has told of an event in its life, or is about to move or to end. */
-  heard(event) {
+  /** Handles an event of the client, which may be about to move or to end. */
+  onClientEvent(event) {
     if (this.isClosed) return;
     // What was called before the client moves, or ends, is to come before that there, too.
     if (event === "moving") this.release(CLIENT);
@@ -374,8 +351,8 @@ class Adoption {
     else if (event === "moved") this.moved();
     else if (this.own) this.check();
     // Who is back may be where it should be again.
-    else if (this.isByClient) this.moved();
-    else if (this.isWanted) this.hold(() => {});
+    else if (this.usesClient) this.moved();
+    else if (this.isWanted) this.park(() => {});
     if (event === "ready") this.isWanted = false;
   }
 
@@ -405,111 +382,4 @@ function methodsOf({ get, set, expire, del, sendCommand }) {
   return { get, set, expire, del, sendCommand };
 }
 
-/** A server by the address that a client's own `family` makes of its name. */
-async function addressed(where) {
-  const { host, family, tls } = where;
-  const isName = typeof host === "string" && isIP(host) === 0;
-  if (!isName || (family !== 4 && family !== 6)) return where;
-  const { address } = await lookup(host, family);
-  // Its certificate is for the name.
-  return { ...where, host: address, tls: tls && { servername: host, ...tls } };
-}
-
-/** Waits for a promise, so many milliseconds. */
-async function within(ms, promise, otherwise) {
-  let timer;
-  const late = new Promise((_resolve, reject) => {
-    const error = Object.assign(new Error(otherwise), { code: "ETIMEDOUT" });
-    timer = setTimeout(() => reject(error), ms);
-    timer.unref();
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** How often it has cost a client its connection to be asked. */
-const strikes = new WeakMap();
-
-function strikesOf(client) {
-  return strikes.get(client) ?? 0;
-}
-
-/** Waits for an answer of a client that is ready; one that costs it its connection is counted. */
-async function unharmed(client, asked, ms) {
-  let harm;
-  const harmed = new Promise((_resolve, reject) => {
-    harm = () => {
-      forgetQuestion(client);
-      reject(new Error("the connection was lost over it"));
-    };
-  });
-  const harms = ["close", "end", "reconnecting"];
-  const relay = relayOf(client);
-  for (const event of harms) relay.on(event, harm);
-  try {
-    const answered = Promise.race([asked, harmed]);
-    return await (Number.isFinite(ms) ? within(ms, answered, "no answer") : answered);
-  } catch (error) {
-    const isAnswer = /^[A-Z]+ /.test(error?.message);
-    const isHarm = !isAnswer && error?.code !== "ETIMEDOUT" && !isEnded(client);
-    if (isHarm) strikes.set(client, strikesOf(client) + 1);
-    Promise.resolve(asked).catch(() => {});
-    throw error;
-  } finally {
-    for (const event of harms) relay.off(event, harm);
-  }
-}
-
-/** Takes CLIENT INFO off what ioredis sends again on its next connection: it would lose that, too. */
-function forgetQuestion({ prevCommandQueue: queue }) {
-  const place = queue?.toArray().findIndex(({ command }) => {
-    const words = [command.name, ...command.args].map(String);
-    return words.join(" ").toUpperCase() === "CLIENT INFO";
-  });
-  if (place >= 0) queue.removeOne(place);
-}
-
-/**
- * Waits until a client is ready to be asked; true where it has ended instead. One that opens with
- * its first command (ioredis's lazyConnect) is ready for that.
- */
-function untilReady(client) {
-  return new Promise((resolve) => {
-    const relay = relayOf(client);
-    const look = () => {
-      if (!isReady(client) && client.status !== "wait" && !isEnded(client)) return;
-      relay.off("ready", look);
-      relay.off("end", look);
-      relay.off("terminated", look);
-      resolve(isEnded(client));
-    };
-    relay.on("ready", look);
-    relay.on("end", look);
-    relay.on("terminated", look);
-    look();
-  });
-}
-
-function sameServer(a, b) {
-  const isSame = (name) => a[name] === b[name];
-  const isAlike = (name) => JSON.stringify(a[name]) === JSON.stringify(b[name]);
-  return (
-    ["host", "port", "path", "database", "username"].every(isSame) &&
-    ["cluster", "sentinel"].every(isAlike)
-  );
-}
-
-/** Says how a server's answer to CLIENT INFO differs from a server that was read, if it does. */
-function differs({ db, user }, { database, username }) {
-  if (db !== String(database)) return `the client is in database ${db}, not in ${database}`;
-  // A server before Redis 6.2 does not say.
-  if (user !== undefined && user !== (username ?? "default")) {
-    return "the client is logged in as another user than its options say";
-  }
-  return undefined;
-}
-
-module.exports = { CLIENT, adoptionOf };
+module.exports = { CLIENT, directConnectionOf };

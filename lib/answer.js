@@ -1,0 +1,31 @@
+"use strict";
+
+// Gives what a call answers to the app: by promise or by callback.
+
+/**
+ * Gives the answer to a call: to the callback, if there is one, else as the promise. The callback
+ * runs as a reaction of the promise, so it keeps the caller's async context and cannot reach the
+ * callbacks beside it. One that throws is called once more, with its own error, as connect-redis
+ * does; what it throws then rejects the returned promise.
+ */
+function answer(cb, call) {
+  let promise;
+  try {
+    promise = call();
+  } catch (error) {
+    promise = Promise.reject(error);
+  }
+  if (!cb) return promise;
+  return promise.then(
+    (data) => {
+      try {
+        return cb(null, data);
+      } catch (error) {
+        return cb(error, null);
+      }
+    },
+    (error) => cb(error, null),
+  );
+}
+
+module.exports = { answer };

@@ -1,0 +1,46 @@
+"use strict";
+
+// A server as a client's options describe it, checked.
+
+/** A server, where all of it is of the type it must have. */
+function wholeServer(where, credentials) {
+  const at = addressOf(where);
+  const isWhole = at !== undefined && Number.isInteger(where.database ?? 0);
+  if (!isWhole) return { why: "its options do not say which server it talks to" };
+  if (where.path !== undefined && process.platform === "win32") {
+    return { why: "it talks through a pipe of Windows" };
+  }
+  return {
+    at,
+    async server() {
+      const { username, password } = (await credentials()) ?? {};
+      for (const value of [username, password]) {
+        if (value !== undefined && value !== null && typeof value !== "string") {
+          throw new TypeError("its username and password are no strings");
+        }
+      }
+      const login = { username: username || undefined, password: password || undefined };
+      return { ...where, ...login };
+    },
+  };
+}
+
+/** What messages call the place of a server; undefined where it is none. */
+function addressOf({ host, port, path, cluster, sentinel }) {
+  if (cluster) return `a cluster of ${cluster.length} known nodes`;
+  if (sentinel) return `the master ${JSON.stringify(sentinel.name)} of its sentinels`;
+  if (path !== undefined) return typeof path === "string" ? path : undefined;
+  return typeof host === "string" && isPort(port) ? `${host}:${port}` : undefined;
+}
+
+function isPort(port) {
+  return Number.isInteger(port) && port > 0 && port < 65536;
+}
+
+/** An object with some of the properties of another. */
+function pick(from, names, except = []) {
+  const picked = names.filter((name) => from[name] !== undefined && !except.includes(name));
+  return Object.fromEntries(picked.map((name) => [name, from[name]]));
+}
+
+module.exports = { pick, wholeServer };
