@@ -7,12 +7,12 @@ const { runJest, writeTable } = require("./test-table.js");
 
 const TRANSPORT = /^its transport is (\w+)$/;
 /** The order of the table. */
-const SUITES = ["node-redis", "ioredis", "alike", "fakes", "own"].map(
-  (name) => `behaviour.${name}`,
+const SUITES = ["usual", "node-redis", "ioredis", "alike", "fakes", "own"].map(
+  (name) => `behaviour.${name}.`,
 );
 
 console.log("clients: running the behaviour suite against every client (about five minutes) …");
-const report = runJest(["__test__/behaviour"]);
+const report = runJest(["/behaviour\\."]);
 
 const kinds = new Map();
 for (const suite of SUITES) {

@@ -25,7 +25,7 @@ const VALKEYS = ["9"];
  * old versions of express-session.
  */
 const ELSEWHERE =
-  /^(behaviour\.(node-redis|ioredis|alike|fakes)|clients\.(options|partial|shared|tracers)|topology\.(cluster|sentinel)|bench|documents|examples|express-session\.versions|packages|panics|published)\./;
+  /^(behaviour\.(usual|node-redis|ioredis|alike|fakes)|clients\.(options|partial|shared|tracers)|topology\.(cluster|sentinel)|bench|documents|examples|express-session\.versions|packages|panics|published)\./;
 
 /** What the name of a test has in it that the redis-server cannot show. */
 const LEFT_OUT = /\[left out: ([^\]]+)\]/;
@@ -43,9 +43,11 @@ function main() {
   const servers = [...redises.map(redisOf), ...valkeys.map(valkeyOf)];
   const runtimes = nodes.map((major) => nodeOf(major));
   if (withBun) runtimes.push(bun());
-  const files = readdirSync(path.join(ROOT, "__test__"))
-    .filter((name) => name.endsWith(".test.js") && !ELSEWHERE.test(name))
-    .map((name) => path.join("__test__", name));
+  const files = ["__test__", path.join("__test__", "long")].flatMap((folder) =>
+    readdirSync(path.join(ROOT, folder))
+      .filter((name) => name.endsWith(".test.js") && !ELSEWHERE.test(name))
+      .map((name) => path.join(folder, name)),
+  );
 
   const failures = [];
   const reasons = new Map();

@@ -8,7 +8,7 @@ const { tmpdir } = require("node:os");
 const path = require("node:path");
 const { ROOT, runJest, writeTable } = require("./test-table.js");
 
-const SUITES = "__test__/(faults|process|panics|topology)";
+const SUITES = "/(faults|process|panics|topology)\\.";
 /** Where a test that passes says all there is to say. */
 const NEEDS_NO_FIGURE = /(process|panics)\.test\.js$/;
 

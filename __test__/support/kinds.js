@@ -565,10 +565,25 @@ const withStore = (kinds) =>
     ...kind,
   }));
 
+/** The clients that most apps have, for the short run. */
+const USUAL = [
+  "node-redis 6: createClient({ url })",
+  'node-redis 6: transport: "client"',
+  "ioredis 5: new Redis(url)",
+  'ioredis 5: transport: "client"',
+];
+const isUsual = ({ name }) => USUAL.includes(name);
+const isOther = (kind) => !isUsual(kind);
+const [nodeRedisKinds, ioredisKindsOfAll] = [
+  [4, 5, 6].flatMap(nodeRedis),
+  [5, 6].flatMap(ioredisKinds),
+];
+
 module.exports = {
   own: withStore([...own, connectRedis]),
-  nodeRedis: withStore([4, 5, 6].flatMap(nodeRedis)),
-  ioredis: withStore([5, 6].flatMap(ioredisKinds)),
+  usual: withStore([...nodeRedisKinds, ...ioredisKindsOfAll].filter(isUsual)),
+  nodeRedis: withStore(nodeRedisKinds.filter(isOther)),
+  ioredis: withStore(ioredisKindsOfAll.filter(isOther)),
   alike: withStore(Object.entries(alike).flatMap(likeIoredis)),
   fakes: withStore(fakes),
 };

@@ -8,9 +8,9 @@ const path = require("node:path");
 const { once } = require("node:events");
 const Ioredis = require("ioredis").Redis;
 const nodeRedis = require("redis");
-const { RedisStore } = require("..");
-const { startRedisServer } = require("../scripts/redis-server.js");
-const { openWitness } = require("./support/witness.js");
+const { RedisStore } = require("../..");
+const { startRedisServer } = require("../../scripts/redis-server.js");
+const { openWitness } = require("../support/witness.js");
 
 let server;
 let witness;
@@ -145,7 +145,7 @@ describe("a client that has no connection carries the calls, as its options want
 });
 
 test("a keyPrefix is one if the library has the option: node-redis 6 does, 5 passes over it", () => {
-  const { inspect } = require("../lib/client/inspect.js");
+  const { inspect } = require("../../lib/client/inspect.js");
   const options = { rootNodes: [{ url: "redis://127.0.0.1:1" }], keyPrefix: "k:" };
   expect(inspect(nodeRedis.createCluster(options)).keyPrefix).toBe("k:");
   expect(inspect(require("redis-5").createCluster(options)).keyPrefix).toBe("");
@@ -155,15 +155,15 @@ test.each([
   ["commandOptions", { commandOptions: { timeout: 200 } }],
   ["readonly", { readonly: true }],
 ])("a cluster of node-redis whose defaults have %s carries the calls itself", (_name, defaults) => {
-  const { inspect } = require("../lib/client/inspect.js");
+  const { inspect } = require("../../lib/client/inspect.js");
   const options = { rootNodes: [{ url: "redis://127.0.0.1:1" }] };
   expect(inspect(nodeRedis.createCluster(options)).why).toBeUndefined();
   expect(inspect(nodeRedis.createCluster({ ...options, defaults })).why).toBeDefined();
 });
 
 test("each option in the table of docs/clients.md is treated as it says", () => {
-  const text = readFileSync(path.join(__dirname, "../docs/clients.md"), "utf8");
-  const options = require("../lib/client/client-options.js");
+  const text = readFileSync(path.join(__dirname, "../../docs/clients.md"), "utf8");
+  const options = require("../../lib/client/client-options.js");
   const rows = [...text.matchAll(/^\| (ioredis|node-redis) +\| ([^|]+)\| (native|client)/gm)];
   expect(rows.length).toBeGreaterThan(7);
   for (const [, library, names, carrier] of rows) {

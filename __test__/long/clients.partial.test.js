@@ -3,7 +3,7 @@
 // A client that has only some of a client's methods, as wrappers and the mocks of tests have: what it
 // has works, and what it lacks is an error of the call that needs it.
 
-const { RedisStore } = require("..");
+const { RedisStore } = require("../..");
 
 const SESSION = {
   n: 1,
@@ -125,7 +125,7 @@ describe("a client whose kind its methods do not tell", () => {
 
 describe("around a real node-redis, each kind of wrapper stores a session that expires", () => {
   const { createClient } = require("redis");
-  const { startRedisServer } = require("../scripts/redis-server.js");
+  const { startRedisServer } = require("../../scripts/redis-server.js");
   let server;
   let client;
 

@@ -7,8 +7,8 @@ const { once } = require("node:events");
 const { channel, tracingChannel } = require("node:diagnostics_channel");
 const Ioredis = require("ioredis").Redis;
 const nodeRedis = require("redis");
-const { RedisStore } = require("..");
-const { startRedisServer } = require("../scripts/redis-server.js");
+const { RedisStore } = require("../..");
+const { startRedisServer } = require("../../scripts/redis-server.js");
 
 let server;
 let opened;

@@ -5,9 +5,9 @@
 
 const http = require("node:http");
 const express = require("express");
-const { startRedisServer } = require("../scripts/redis-server.js");
-const { openWitness } = require("./support/witness.js");
-const connectRedis = require("..");
+const { startRedisServer } = require("../../scripts/redis-server.js");
+const { openWitness } = require("../support/witness.js");
+const connectRedis = require("../..");
 
 const VERSIONS = ["express-session-1.0", "express-session-1.15", "express-session-1.16"];
 

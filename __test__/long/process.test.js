@@ -2,9 +2,9 @@
 
 // The store and its process: when it stays alive, how it ends, what worker threads may do.
 
-const { startRedisServer } = require("../scripts/redis-server.js");
-const { measured } = require("./support/measured.js");
-const { run } = require("./support/run.js");
+const { startRedisServer } = require("../../scripts/redis-server.js");
+const { measured } = require("../support/measured.js");
+const { run } = require("../support/run.js");
 
 let server;
 

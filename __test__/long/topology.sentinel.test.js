@@ -3,8 +3,8 @@
 // A master behind sentinels: calls go on with the one that takes its place.
 
 const { once } = require("node:events");
-const { freePort, send, waitUntil } = require("../scripts/redis-server.js");
-const { startRedisSentinel } = require("../scripts/redis-topologies.js");
+const { freePort, send, waitUntil } = require("../../scripts/redis-server.js");
+const { startRedisSentinel } = require("../../scripts/redis-topologies.js");
 const {
   failure,
   failures,
@@ -14,11 +14,11 @@ const {
   stopwatch,
   untilWorks,
   watch,
-} = require("./support/faults.js");
-const { startLoad } = require("./support/load.js");
-const { measured } = require("./support/measured.js");
-const { run } = require("./support/run.js");
-const { countClients } = require("./support/witness.js");
+} = require("../support/faults.js");
+const { startLoad } = require("../support/load.js");
+const { measured } = require("../support/measured.js");
+const { run } = require("../support/run.js");
+const { countClients } = require("../support/witness.js");
 
 /** More than a call should take beyond commandTimeout, for a machine with much else to do. */
 const NOISE_MS = 1500;

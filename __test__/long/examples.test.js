@@ -3,12 +3,12 @@
 // Each example is started as its reader would, used as a browser would, and ended.
 
 const path = require("node:path");
-const { startRedisServer } = require("../scripts/redis-server.js");
-const { startRedisCluster, startRedisSentinel } = require("../scripts/redis-topologies.js");
-const { openClusterWitness, openWitness } = require("./support/witness.js");
-const { start } = require("./support/run.js");
+const { startRedisServer } = require("../../scripts/redis-server.js");
+const { startRedisCluster, startRedisSentinel } = require("../../scripts/redis-topologies.js");
+const { openClusterWitness, openWitness } = require("../support/witness.js");
+const { start } = require("../support/run.js");
 
-const TSX = [path.join(__dirname, "..", "node_modules", "tsx", "dist", "cli.mjs")];
+const TSX = [path.join(__dirname, "..", "..", "node_modules", "tsx", "dist", "cli.mjs")];
 const typescript = [...TSX, "--tsconfig", "examples/tsconfig.json"];
 
 async function single() {

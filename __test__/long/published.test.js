@@ -13,9 +13,9 @@ const {
 } = require("node:fs");
 const { tmpdir } = require("node:os");
 const path = require("node:path");
-const { start } = require("./support/run.js");
+const { start } = require("../support/run.js");
 
-const ROOT = path.join(__dirname, "..");
+const ROOT = path.join(__dirname, "..", "..");
 const MODULES = path.join(ROOT, "node_modules");
 
 /** Each connect-redis, with the clients it was made for. */

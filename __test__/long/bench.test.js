@@ -5,8 +5,8 @@
 const { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } = require("node:fs");
 const { tmpdir } = require("node:os");
 const path = require("node:path");
-const { waitUntil } = require("../scripts/redis-server.js");
-const { start } = require("./support/run.js");
+const { waitUntil } = require("../../scripts/redis-server.js");
+const { start } = require("../support/run.js");
 
 const RUN = path.join("bench", "run.js");
 const SHORTEST = ["--only", "operations", "--rounds", "1", "--seconds", "0.02"];

@@ -2,8 +2,8 @@
 
 // The demo, started as `npm start` starts it.
 
-const { startRedisServer } = require("../scripts/redis-server.js");
-const { start } = require("./support/run.js");
+const { startRedisServer } = require("../../scripts/redis-server.js");
+const { start } = require("../support/run.js");
 
 let server;
 

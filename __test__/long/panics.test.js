@@ -7,10 +7,10 @@ const { spawnSync } = require("node:child_process");
 const { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } = require("node:fs");
 const { tmpdir } = require("node:os");
 const path = require("node:path");
-const { startRedisServer } = require("../scripts/redis-server.js");
-const { run } = require("./support/run.js");
+const { startRedisServer } = require("../../scripts/redis-server.js");
+const { run } = require("../support/run.js");
 
-const ROOT = path.join(__dirname, "..");
+const ROOT = path.join(__dirname, "..", "..");
 
 let server;
 let folder;

@@ -9,11 +9,11 @@ const { tmpdir } = require("node:os");
 const path = require("node:path");
 const tls = require("node:tls");
 const selfsigned = require("selfsigned");
-const { freePort, send, waitUntil } = require("../scripts/redis-server.js");
-const { makeCertificates, needingTls, tlsArgs } = require("./support/certificates.js");
-const { failure, open, start, stopwatch } = require("./support/faults.js");
-const { measured } = require("./support/measured.js");
-const { run } = require("./support/run.js");
+const { freePort, send, waitUntil } = require("../../scripts/redis-server.js");
+const { makeCertificates, needingTls, tlsArgs } = require("../support/certificates.js");
+const { failure, open, start, stopwatch } = require("../support/faults.js");
+const { measured } = require("../support/measured.js");
+const { run } = require("../support/run.js");
 
 const EC = { keyType: "ec", algorithm: "sha256" };
 const NO_CA = { name: "basicConstraints", cA: false };
@@ -36,7 +36,7 @@ let folder;
 const closing = [];
 
 beforeAll(async () => {
-  redis = await require("../scripts/redis-server.js").startRedisServer();
+  redis = await require("../../scripts/redis-server.js").startRedisServer();
   site = await makeCertificates();
   authority = await issue("another authority", {
     ...EC,
@@ -255,7 +255,7 @@ needingTls(describe)("a redis-server that wants a certificate of its clients", (
   beforeAll(async () => {
     const port = await freePort();
     const args = tlsArgs(site, port, { clients: "yes" });
-    server = await require("../scripts/redis-server.js").startRedisServer({ args });
+    server = await require("../../scripts/redis-server.js").startRedisServer({ args });
     url = `rediss://localhost:${port}`;
   });
 

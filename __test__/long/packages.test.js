@@ -4,10 +4,10 @@
 
 const { readFileSync, readdirSync } = require("node:fs");
 const path = require("node:path");
-const { PLATFORMS, addonFile } = require("../lib/addon/platform.js");
-const main = require("../package.json");
+const { PLATFORMS, addonFile } = require("../../lib/addon/platform.js");
+const main = require("../../package.json");
 
-const ROOT = path.join(__dirname, "..");
+const ROOT = path.join(__dirname, "..", "..");
 const read = (...names) => readFileSync(path.join(ROOT, ...names), "utf8");
 
 /** What napi calls the parts of a target. */

@@ -4,13 +4,13 @@
 
 const { once } = require("node:events");
 const net = require("node:net");
-const { freePort, send, waitUntil } = require("../scripts/redis-server.js");
+const { freePort, send, waitUntil } = require("../../scripts/redis-server.js");
 const {
   mastersOf,
   moveSlots,
   replicaOf,
   startRedisCluster,
-} = require("../scripts/redis-topologies.js");
+} = require("../../scripts/redis-topologies.js");
 const {
   failure,
   failures,
@@ -19,10 +19,10 @@ const {
   start,
   stopwatch,
   untilWorks,
-} = require("./support/faults.js");
-const { startLoad } = require("./support/load.js");
-const { measured } = require("./support/measured.js");
-const { run } = require("./support/run.js");
+} = require("../support/faults.js");
+const { startLoad } = require("../support/load.js");
+const { measured } = require("../support/measured.js");
+const { run } = require("../support/run.js");
 
 /** More than a call should take beyond commandTimeout, for a machine with much else to do. */
 const NOISE_MS = 1500;

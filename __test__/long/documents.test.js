@@ -6,11 +6,11 @@
 const { existsSync, readdirSync, readFileSync } = require("node:fs");
 const path = require("node:path");
 const { RedisStore } = require("connect-redis-rs");
-const { send, startRedisServer } = require("../scripts/redis-server.js");
-const { scripts } = require("../package.json");
-const { run } = require("./support/run.js");
+const { send, startRedisServer } = require("../../scripts/redis-server.js");
+const { scripts } = require("../../package.json");
+const { run } = require("../support/run.js");
 
-const ROOT = path.join(__dirname, "..");
+const ROOT = path.join(__dirname, "..", "..");
 const DOCUMENTS = ["", "docs", "bench", "fuzz"].flatMap((folder) =>
   readdirSync(path.join(ROOT, folder))
     .filter((name) => name.endsWith(".md"))
