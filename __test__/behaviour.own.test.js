@@ -1,6 +1,6 @@
 "use strict";
 
 const { describeBehaviour } = require("./support/behaviour.js");
-const { own } = require("./support/kinds.js");
+const { own } = require("./support/setups.js");
 
 describe.each(own)("$name", describeBehaviour);

@@ -8,35 +8,35 @@ const Ioredis = require("ioredis").Redis;
 const { createClient } = require("redis");
 const { RedisStore } = require("..");
 const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
-const { countClients, openWitness, waitUntilAlone } = require("./support/witness.js");
+const { countClients, openInspector, waitUntilAlone } = require("./support/inspector.js");
 const { run } = require("./support/run.js");
 
 let server;
-let witness;
+let inspector;
 let opened;
 
 beforeAll(async () => {
   server = await startRedisServer();
-  witness = await openWitness(server);
+  inspector = await openInspector(server);
 });
 
 afterAll(async () => {
-  await witness?.close();
+  await inspector?.close();
   await server?.stop();
 });
 
 beforeEach(async () => {
   opened = [];
-  await waitUntilAlone(witness);
+  await waitUntilAlone(inspector);
 });
 
 afterEach(async () => {
   for (const close of opened.reverse()) await close();
-  await witness.flushDb();
+  await inspector.flushDb();
 });
 
-/** Connections beside the witness and one client. */
-const beside = async () => (await countClients(witness)) - 2;
+/** Connections beside the inspector and one client. */
+const beside = async () => (await countClients(inspector)) - 2;
 
 const LIBRARIES = [
   [
@@ -85,7 +85,7 @@ describe.each(LIBRARIES)("of %s", (_name, open) => {
     expect(await beside()).toBe(1);
     for (const [n, store] of stores.entries()) {
       expect(store.transport).toBe("native");
-      const ttl = await witness.pTTL(`p${n}:a`);
+      const ttl = await inspector.pTTL(`p${n}:a`);
       if (n % 5 === 0) expect(ttl).toBe(-1);
       else expect(Math.ceil(ttl / 1000)).toBe(100 + n);
       expect(await store.ids()).toEqual(["a"]);
@@ -93,7 +93,7 @@ describe.each(LIBRARIES)("of %s", (_name, open) => {
     stores[1].prefix = "other:";
     await stores[1].set("a", { n: "other" });
     expect(await stores[2].get("a")).toEqual({ n: 2 });
-    expect(await witness.get("other:a")).toBe('{"n":"other"}');
+    expect(await inspector.get("other:a")).toBe('{"n":"other"}');
     await stores[7].clear();
     expect(await stores[8].length()).toBe(1);
     for (const store of stores.slice(1)) await store.close();

@@ -9,26 +9,26 @@ const { createClient } = require("redis");
 const { Redis } = require("ioredis");
 const { RedisStore } = require("..");
 const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
-const { countClients, openWitness, waitUntilAlone } = require("./support/witness.js");
+const { countClients, openInspector, waitUntilAlone } = require("./support/inspector.js");
 
 let server;
-let witness;
+let inspector;
 let opened;
 
 beforeAll(async () => {
   server = await startRedisServer();
-  witness = await openWitness(server);
+  inspector = await openInspector(server);
 });
 
 afterAll(async () => {
-  await witness?.close();
+  await inspector?.close();
   await server?.stop();
 });
 
 beforeEach(async () => {
   opened = [];
-  await waitUntilAlone(witness);
-  await witness.flushAll();
+  await waitUntilAlone(inspector);
+  await inspector.flushAll();
 });
 
 afterEach(async () => {
@@ -63,8 +63,8 @@ async function readyIoredis(options) {
   return client;
 }
 
-/** How many connections there are beside the witness. */
-const connections = async () => (await countClients(witness)) - 1;
+/** How many connections there are beside the inspector. */
+const connections = async () => (await countClients(inspector)) - 1;
 
 const LIBRARIES = [
   ["node-redis", nodeRedis, (client) => client.close(), (client) => client.connect()],
@@ -109,7 +109,7 @@ describe.each(LIBRARIES)(
         store.on(event, () => events.push(event));
       await store.set("a", { n: 1 });
       await waitUntil("it is ready", () => events.length === 1);
-      await witness.sendCommand(["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+      await inspector.sendCommand(["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
       await waitUntil("it is ready again", async () => {
         await store.get("a").catch(() => {});
         return events.length === 3;
@@ -136,7 +136,7 @@ describe.each(LIBRARIES)(
       await store.set("a", { n: 2 });
       expect(store.transport).toBe("client");
       expect(await client.get("sess:a")).toBe('{"n":2}');
-      expect(await witness.get("sess:a")).toBe('{"n":1}');
+      expect(await inspector.get("sess:a")).toBe('{"n":1}');
       expect(await store.get("a")).toEqual({ n: 2 });
       client.select(0); // not awaited
       expect(await store.get("a")).toEqual({ n: 1 });
@@ -159,7 +159,7 @@ describe.each(LIBRARIES)(
     });
 
     test("gives way to the client when that logs in as another user", async () => {
-      await witness.sendCommand(["ACL", "SETUSER", "eve", "on", ">x", "~*", "&*", "+@all"]);
+      await inspector.sendCommand(["ACL", "SETUSER", "eve", "on", ">x", "~*", "&*", "+@all"]);
       const client = await open();
       const store = makeStore({ client });
       await store.set("a", { n: 1 });
@@ -168,7 +168,7 @@ describe.each(LIBRARIES)(
       else await client.auth({ username: "eve", password: "x" });
       await store.set("a", { n: 2 });
       expect(store.transport).toBe("client");
-      await witness.sendCommand(["ACL", "DELUSER", "eve"]);
+      await inspector.sendCommand(["ACL", "DELUSER", "eve"]);
     });
 
     test("is there again after the server was away", async () => {
@@ -226,12 +226,12 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
     const client = await open();
     if (client.status) await client.ping(); // ready
     const store = makeStore({ client });
-    await witness.set("sess:gone", "{}");
+    await inspector.set("sess:gone", "{}");
     const calls = [store.set("a", { n: 1 }), store.destroy("gone"), store.set("b", { n: 2 })];
     await close(client);
     expect(await Promise.all(calls)).toEqual([null, null, null]);
-    expect(await witness.keys("*")).toEqual(expect.arrayContaining(["sess:a", "sess:b"]));
-    expect(await witness.dbSize()).toBe(2);
+    expect(await inspector.keys("*")).toEqual(expect.arrayContaining(["sess:a", "sess:b"]));
+    expect(await inspector.dbSize()).toBe(2);
   });
 
   test("when the store's own connection is: the client carries what was under way", async () => {
@@ -239,14 +239,14 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
     const store = makeStore({ client });
     await store.set("a", { n: 1, cookie: {} });
     const id = /id=(\d+)[^\n]*lib-name=connect-redis-rs/;
-    const list = async () => witness.sendCommand(["CLIENT", "LIST"]);
+    const list = async () => inspector.sendCommand(["CLIENT", "LIST"]);
     const before = (await list()).split("\n");
     const own = before.filter((line) => line).at(-1);
     // Nobody can connect any more: the client is all there is.
-    await witness.configSet("maxclients", String(await countClients(witness)));
+    await inspector.configSet("maxclients", String(await countClients(inspector)));
     try {
       expect(own).toMatch(/id=\d+/);
-      await witness.sendCommand([
+      await inspector.sendCommand([
         "CLIENT",
         "KILL",
         "ID",
@@ -263,9 +263,9 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
       expect(await store.destroy("a")).toBeNull();
       expect(await store.get("a")).toBeNull();
     } finally {
-      await witness.configSet("maxclients", "10000");
+      await inspector.configSet("maxclients", "10000");
     }
-    expect(await witness.exists("sess:a")).toBe(0);
+    expect(await inspector.exists("sess:a")).toBe(0);
   });
 
   test("when it moves: what was called before it goes where it was before", async () => {
@@ -278,9 +278,9 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
       calls.push(store.set(`in${database}`, { n: database }));
     }
     await Promise.all(calls);
-    expect((await witness.keys("*")).sort()).toEqual(["sess:in0", "sess:zero"]);
+    expect((await inspector.keys("*")).sort()).toEqual(["sess:in0", "sess:zero"]);
     for (const database of [1, 2]) {
-      const other = await openWitness(server, { database });
+      const other = await openInspector(server, { database });
       expect(await other.keys("*")).toEqual([`sess:in${database}`]);
       await other.close();
     }
@@ -292,7 +292,7 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
     const stored = store.set("a", { n: 1 });
     store.prefix = "new:";
     await stored;
-    expect(await witness.keys("*")).toEqual(["sess:a"]);
+    expect(await inspector.keys("*")).toEqual(["sess:a"]);
   });
 });
 
@@ -366,7 +366,7 @@ describe("a user with no more rights than connect-redis needs", () => {
       "+auth",
     ];
     const rules = ["reset", "on", ">x", "~*", "&*", ...rights];
-    await witness.sendCommand(["ACL", "SETUSER", "poor", ...rules]);
+    await inspector.sendCommand(["ACL", "SETUSER", "poor", ...rules]);
     const clients = [
       await nodeRedis({ username: "poor", password: "x" }),
       new Redis(server.port, { username: "poor", password: "x", enableReadyCheck: false }),
@@ -379,12 +379,12 @@ describe("a user with no more rights than connect-redis needs", () => {
         cookie: { originalMaxAge: 5, expires: new Date(Date.now() + 9000) },
       });
       await store.touch("a", { cookie: { expires: new Date(Date.now() + 90_000) } });
-      expect(await witness.pTTL("sess:a")).toBeGreaterThan(80_000);
+      expect(await inspector.pTTL("sess:a")).toBeGreaterThan(80_000);
       expect(await store.get("a")).toMatchObject({ n: 1 });
       expect(await store.length()).toBe(1);
       expect(await store.all()).toMatchObject([{ n: 1, id: "a" }]);
       await store.clear();
-      expect(await witness.dbSize()).toBe(0);
+      expect(await inspector.dbSize()).toBe(0);
     }
   });
 });
@@ -457,16 +457,16 @@ describe("CLIENT INFO", () => {
     const busy = await nodeRedis();
     const other = makeStore({ client: busy });
     await other.set("b", { n: 1 });
-    await witness.configResetStat();
+    await inspector.configResetStat();
     const blocked = busy.blPop("list", 10);
     for (let n = 0; n < 35; n += 1) {
       expect(await other.get("b")).toEqual({ n: 1 });
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    await witness.lPush("list", "x");
+    await inspector.lPush("list", "x");
     await blocked;
     expect(await busy.get("sess:b")).toBe('{"n":1}');
-    const stats = await witness.info("commandstats");
+    const stats = await inspector.info("commandstats");
     // Redis 6.2 counts all of CLIENT together; nothing else of it is asked here.
     expect(Number(/cmdstat_client(?:\|info)?:calls=(\d+)/.exec(stats)?.[1] ?? 0)).toBe(1);
   });
@@ -565,7 +565,7 @@ describe("a client the store cannot go beside", () => {
       async () => {
         // All of CLIENT: from Redis 6.2 a part of it cannot be taken away.
         const rules = ["on", ">x", "~*", "&*", "+@all", "-client"];
-        await witness.sendCommand(["ACL", "SETUSER", "poor", "reset", ...rules]);
+        await inspector.sendCommand(["ACL", "SETUSER", "poor", "reset", ...rules]);
         return nodeRedis({ username: "poor", password: "x" });
       },
     ],
@@ -644,14 +644,14 @@ describe("a client the store cannot go beside", () => {
 
   test("where there is no room for another connection, carries the calls itself", async () => {
     const client = await nodeRedis();
-    await witness.configSet("maxclients", String(await countClients(witness)));
+    await inspector.configSet("maxclients", String(await countClients(inspector)));
     try {
       const store = makeStore({ client });
       await store.set("a", { n: 1 });
       expect(await store.get("a")).toEqual({ n: 1 });
       expect(store.transport).toBe("client");
     } finally {
-      await witness.configSet("maxclients", "10000");
+      await inspector.configSet("maxclients", "10000");
     }
   });
 });
@@ -895,7 +895,7 @@ describe("what is said", () => {
       for (const store of stores) for (const sid of ["a", "b"]) await store.set(sid, {});
       await client.close();
     `;
-    await witness.sendCommand(["ACL", "SETUSER", "dora", "on", ">hunter2", "~*", "&*", "+@all"]);
+    await inspector.sendCommand(["ACL", "SETUSER", "dora", "on", ">hunter2", "~*", "&*", "+@all"]);
     const env = { URL_OF_REDIS: server.url.replace("//", "//dora:hunter2@") };
     for (const name of ["DEBUG", "NODE_DEBUG"]) {
       const { stderr, code: exit } = await run(code, { ...env, [name]: "connect-redis-rs" });
@@ -924,7 +924,7 @@ describe("what is said", () => {
   test("an error of the client keeps its code, and shows no session id", async () => {
     const client = await nodeRedis();
     const store = makeStore({ client, transport: "client" });
-    await witness.lPush("sess:secret-sid", "x");
+    await inspector.lPush("sess:secret-sid", "x");
     const error = await store.get("secret-sid").catch((thrown) => thrown);
     expect(error).toMatchObject({ name: "RedisStoreError", code: "WRONGTYPE" });
     expect(error.message).toContain("get: ");

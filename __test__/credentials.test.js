@@ -334,14 +334,14 @@ test("each node of a cluster is logged in to with what is given then", async () 
 
 describe("sentinels and their master", () => {
   async function startAll() {
-    const site = await startRedisSentinel({ replicas: 0, count: 1 });
-    stopping.push(site.stop);
-    return site;
+    const environment = await startRedisSentinel({ replicas: 0, count: 1 });
+    stopping.push(environment.stop);
+    return environment;
   }
 
   test("are each logged in to with what is given then", async () => {
-    const site = await startAll();
-    const { name, master, sentinels, sentinelServers } = site;
+    const environment = await startAll();
+    const { name, master, sentinels, sentinelServers } = environment;
     const tokens = { master: "m1", sentinel: "s1" };
     await rotate([master], "ada", tokens.master);
     await rotate(sentinelServers, "sam", tokens.sentinel);
@@ -379,15 +379,15 @@ describe("sentinels and their master", () => {
   }, 60_000);
 
   test("of the same password are logged in to with it, by a function, too", async () => {
-    const site = await startRedisSentinel({
+    const environment = await startRedisSentinel({
       replicas: 0,
       count: 1,
       args: ["--requirepass", "same"],
       config: "sentinel auth-pass mymaster same",
       sentinelArgs: ["--requirepass", "same"],
     });
-    stopping.push(site.stop);
-    const { name, sentinels: nodes } = site;
+    stopping.push(environment.stop);
+    const { name, sentinels: nodes } = environment;
     const store = open({ sentinel: { name, nodes, password: async () => "same" } });
     expect(await store.set("a", {})).toBeNull();
   }, 60_000);

@@ -9,7 +9,7 @@ const { createClient } = require("redis");
 const { Redis } = require("ioredis");
 const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
 const { startApp } = require("./support/app.js");
-const { openWitness } = require("./support/witness.js");
+const { openInspector } = require("./support/inspector.js");
 
 /** What a store is made of, and how that is closed. */
 const KINDS = [
@@ -58,7 +58,7 @@ function withClient(client, options) {
 
 describe.each(KINDS)("%s", (_name, transport, open) => {
   let server;
-  let witness;
+  let inspector;
   let store;
   let app;
   let opened;
@@ -71,11 +71,11 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
 
   beforeAll(async () => {
     server = await startRedisServer();
-    witness = await openWitness(server);
+    inspector = await openInspector(server);
   });
 
   afterAll(async () => {
-    await witness?.close();
+    await inspector?.close();
     await server?.stop();
   });
 
@@ -83,7 +83,7 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
     await app?.close();
     await store?.close();
     await opened?.close();
-    await witness.flushDb();
+    await inspector.flushDb();
     app = store = opened = undefined;
   });
 
@@ -126,14 +126,14 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
   test("a user signs in, is known, and signs out", async () => {
     await start();
     expect((await app.ask("/me")).body).toEqual({ user: null });
-    expect(await witness.dbSize()).toBe(0);
+    expect(await inspector.dbSize()).toBe(0);
     await app.ask("/login");
     expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
     for (const visits of [1, 2, 3]) expect((await app.ask("/visit")).body).toEqual({ visits });
-    const stored = JSON.parse(await witness.get(`sess:${app.sid()}`));
+    const stored = JSON.parse(await inspector.get(`sess:${app.sid()}`));
     expect(stored).toMatchObject({ user: "Ada", visits: 3, cookie: { path: "/" } });
     await app.ask("/logout");
-    expect(await witness.dbSize()).toBe(0);
+    expect(await inspector.dbSize()).toBe(0);
     expect((await app.ask("/me")).body).toEqual({ user: null });
   });
 
@@ -141,9 +141,9 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
     await start({ sessionOptions: { rolling: true, cookie: { maxAge: 60_000 } } });
     await app.ask("/login");
     const key = `sess:${app.sid()}`;
-    await witness.pExpire(key, 5_000);
+    await inspector.pExpire(key, 5_000);
     const { set } = await app.ask("/me");
-    expect(await witness.pTTL(key)).toBeGreaterThan(50_000);
+    expect(await inspector.pTTL(key)).toBeGreaterThan(50_000);
     expect(Date.parse(/Expires=([^;]+)/.exec(set)[1]) - Date.now()).toBeGreaterThan(50_000);
   });
 
@@ -151,11 +151,11 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
     await start({ sessionOptions: { cookie: { maxAge: 60_000 } } });
     await app.ask("/login");
     const key = `sess:${app.sid()}`;
-    const stored = await witness.get(key);
-    await witness.pExpire(key, 5_000);
+    const stored = await inspector.get(key);
+    await inspector.pExpire(key, 5_000);
     await app.ask("/me");
-    expect(await witness.pTTL(key)).toBeGreaterThan(50_000);
-    expect(await witness.get(key)).toBe(stored);
+    expect(await inspector.pTTL(key)).toBeGreaterThan(50_000);
+    expect(await inspector.get(key)).toBe(stored);
   });
 
   test("regenerate gives a new sid, and the old one opens nothing", async () => {
@@ -174,7 +174,7 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
     await app.ask("/regenerate");
     expect(app.sid()).not.toBe(before.sid);
     expect((await app.ask("/me")).body).toEqual({ user: "Grace" });
-    expect(await witness.exists(`sess:${before.sid}`)).toBe(0);
+    expect(await inspector.exists(`sess:${before.sid}`)).toBe(0);
     expect((await app.ask("/me", { cookie: before.cookie })).body).toEqual({ user: null });
   });
 
@@ -200,7 +200,7 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
       slow.open();
       expect((await answer).status).toBe(200);
       await new Promise(setImmediate);
-      return { exists: await witness.exists(`sess:${sid}`), discarded, sid };
+      return { exists: await inspector.exists(`sess:${sid}`), discarded, sid };
     }
 
     test("a slow request does not bring a destroyed session back", async () => {
@@ -230,7 +230,7 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
       await app.ask("/logout");
       slow.open();
       expect((await answer).status).toBe(200);
-      expect(await witness.dbSize()).toBe(0);
+      expect(await inspector.dbSize()).toBe(0);
     });
 
     test("only a session that get has handed out is loaded; all else is written plainly", async () => {
@@ -242,22 +242,22 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
       await new Promise((resolve, reject) =>
         made.save((error) => (error ? reject(error) : resolve())),
       );
-      expect(await witness.exists("sess:a")).toBe(1);
+      expect(await inspector.exists("sess:a")).toBe(1);
       const read = await store.get("a");
       await store.destroy("a");
       // A copy of what was read is the app's own; what was read is so under this sid alone.
       await store.set("copy", make("copy", { ...read }));
       await store.set("other", make("other", read));
       await store.set("direct", read);
-      expect((await witness.keys("sess:*")).sort()).toEqual([
+      expect((await inspector.keys("sess:*")).sort()).toEqual([
         "sess:copy",
         "sess:direct",
         "sess:other",
       ]);
       await store.set("a", make("a", read));
-      expect(await witness.exists("sess:a")).toBe(0);
+      expect(await inspector.exists("sess:a")).toBe(0);
       await store.set("a", read);
-      expect(await witness.exists("sess:a")).toBe(1);
+      expect(await inspector.exists("sess:a")).toBe(1);
     });
 
     test.each(["callback", "promise"])(
@@ -283,11 +283,11 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
             session.save((error) => (error ? reject(error) : resolve())),
           );
         await save(await load("old"));
-        expect(JSON.parse(await witness.get("sess:old")).user).toBe("Ada");
+        expect(JSON.parse(await inspector.get("sess:old")).user).toBe("Ada");
         const again = await load("old");
         await store.destroy("old");
         await save(again);
-        expect(await witness.exists("sess:old")).toBe(0);
+        expect(await inspector.exists("sess:old")).toBe(0);
       },
     );
 
@@ -303,12 +303,12 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
         }
       }
       store = new Moving(await openFor(server));
-      await witness.set("old:a", JSON.stringify({ cookie: {}, user: "Ada" }));
+      await inspector.set("old:a", JSON.stringify({ cookie: {}, user: "Ada" }));
       const loaded = await new Promise((resolve, reject) =>
         store.load("a", (error, sess) => (error ? reject(error) : resolve(sess))),
       );
       expect(await store.set("a", loaded)).toBeNull();
-      expect(JSON.parse(await witness.get("sess:a"))).toMatchObject({ user: "Ada" });
+      expect(JSON.parse(await inspector.get("sess:a"))).toMatchObject({ user: "Ada" });
     });
 
     test("a subclass that stores under hashed sids has its sessions stay destroyed, too", async () => {
@@ -332,10 +332,10 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
         );
       const loaded = await load();
       await store.set("a", loaded);
-      expect(await witness.exists("sess:#a")).toBe(1);
+      expect(await inspector.exists("sess:#a")).toBe(1);
       await store.destroy("a");
       expect(await store.set("a", loaded)).toBeNull();
-      expect(await witness.dbSize()).toBe(0);
+      expect(await inspector.dbSize()).toBe(0);
     });
 
     test("discarded is no error, with a callback or without", async () => {
@@ -359,13 +359,13 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
     });
     await app.ask("/login");
     const key = `sess:${app.sid()}`;
-    const { cookie } = JSON.parse(await witness.get(key));
+    const { cookie } = JSON.parse(await inspector.get(key));
     // Touched until the stored expiry is in the past.
     while (Date.now() <= Date.parse(cookie.expires)) {
       expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    expect(JSON.parse(await witness.get(key)).cookie).toEqual(cookie);
+    expect(JSON.parse(await inspector.get(key)).cookie).toEqual(cookie);
     expect((await app.ask("/save")).status).toBe(200);
     expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
   });
@@ -375,8 +375,8 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
     await start({ sessionOptions: { cookie: { maxAge: 40 } } });
     await app.ask("/login");
     const key = `sess:${app.sid()}`;
-    expect(await witness.pTTL(key)).toBeLessThanOrEqual(40);
-    while (await witness.exists(key)) await new Promise(setImmediate);
+    expect(await inspector.pTTL(key)).toBeLessThanOrEqual(40);
+    while (await inspector.exists(key)) await new Promise(setImmediate);
     expect((await app.ask("/me")).body).toEqual({ user: null });
   });
 
@@ -397,11 +397,11 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
     await start({ sessionOptions: { rolling: true } });
     await app.ask("/login");
     const sid = app.sid();
-    await witness.set(`sess:${sid}`, JSON.stringify({ ...record, user: "Ada", theirs: [1, {}] }));
+    await inspector.set(`sess:${sid}`, JSON.stringify({ ...record, user: "Ada", theirs: [1, {}] }));
     expect(await app.ask("/me")).toMatchObject({ status: 200, body: { user: "Ada" } });
     expect(await app.ask("/visit")).toMatchObject({ status: 200, body: { visits: 1 } });
     expect(app.sid()).toBe(sid);
-    const stored = JSON.parse(await witness.get(`sess:${sid}`));
+    const stored = JSON.parse(await inspector.get(`sess:${sid}`));
     expect(stored).toMatchObject({ user: "Ada", theirs: [1, {}], visits: 1 });
     expect(app.errors).toEqual([]);
   });
@@ -414,7 +414,7 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
   ])("a cookie that is mended keeps HttpOnly and Path (%j)", async (cookie) => {
     await start({ sessionOptions: { rolling: true } });
     await app.ask("/login");
-    await witness.set(`sess:${app.sid()}`, JSON.stringify({ cookie, user: "Ada" }));
+    await inspector.set(`sess:${app.sid()}`, JSON.stringify({ cookie, user: "Ada" }));
     const { set } = await app.ask("/visit");
     expect(set).toMatch(/; Path=\//);
     expect(set).toMatch(/; HttpOnly/);
@@ -426,11 +426,11 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
       await start();
       await app.ask("/login");
       const sid = app.sid();
-      await witness.set(`sess:${sid}`, record);
+      await inspector.set(`sess:${sid}`, record);
       expect(await app.ask("/visit")).toMatchObject({ status: 200, body: { visits: 1 } });
       expect(await app.ask("/visit")).toMatchObject({ status: 200, body: { visits: 2 } });
       expect(app.sid()).not.toBe(sid);
-      expect(await witness.get(`sess:${sid}`)).toBe(record);
+      expect(await inspector.get(`sess:${sid}`)).toBe(record);
     },
   );
 
@@ -465,8 +465,8 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
     await start();
     await app.ask("/login");
     const key = `sess:${app.sid()}`;
-    await witness.del(key);
-    await witness.lPush(key, "not a session");
+    await inspector.del(key);
+    await inspector.lPush(key, "not a session");
     const answer = await app.ask("/me");
     expect(answer).toMatchObject({ status: 500, body: { code: "WRONGTYPE" } });
     expect(app.errors[0]).toBeInstanceOf(Error);

@@ -206,10 +206,10 @@ describe("the server ends and starts again", () => {
     longestAway = Math.max(longestAway, await untilWorks(() => store.get("a")));
     const keys = await Promise.all(workers);
 
-    const witness = await watch(server);
+    const inspector = await watch(server);
     let present = 0;
     for (const { key, possible } of keys) {
-      const [session, ttl] = [await witness.get(key), await witness.pTTL(key)];
+      const [session, ttl] = [await inspector.get(key), await inspector.pTTL(key)];
       const text = session && `${JSON.parse(session).n}/${Math.round(ttl / HOUR)}`;
       if (possible.includes(text)) present += 1;
     }
@@ -259,13 +259,13 @@ describe("the server hangs", () => {
 
   test("a server that goes on in time keeps its connection, and answers", async () => {
     const server = await start();
-    const witness = await watch(server);
+    const inspector = await watch(server);
     const store = open({ url: server.url, commandTimeout: 10_000 });
     await store.set("a", { n: 1 });
     const impatient = open({ url: server.url, commandTimeout: 300 });
     await impatient.get("a");
     const connections = async () =>
-      /total_connections_received:(\d+)/.exec(await witness.info("stats"))[1];
+      /total_connections_received:(\d+)/.exec(await inspector.info("stats"))[1];
     const before = await connections();
     process.kill(server.pid, "SIGSTOP");
     const call = store.get("a");

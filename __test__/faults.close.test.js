@@ -15,7 +15,7 @@ const {
   watch,
 } = require("./support/faults.js");
 const { measured } = require("./support/measured.js");
-const { countClients, waitUntilAlone } = require("./support/witness.js");
+const { countClients, waitUntilAlone } = require("./support/inspector.js");
 
 test("close() rejects what waits for a connection, is done once, and the store says closed", async () => {
   const port = await freePort();
@@ -64,12 +64,12 @@ test("each call in flight is answered or rejects with ECLOSED, and close() ends 
   await again.get("a");
   const calls = Array.from({ length: 1000 }, (_, n) => again.set(`t${n}`, { n }));
   const [results] = await Promise.all([Promise.allSettled(calls), again.close()]);
-  const witness = await watch(server);
+  const inspector = await watch(server);
   let answered = 0;
   for (const [n, { status, reason }] of results.entries()) {
     if (status === "rejected") expect(reason.code).toBe("ECLOSED");
     else {
-      expect(await witness.exists(`sess:t${n}`)).toBe(1);
+      expect(await inspector.exists(`sess:t${n}`)).toBe(1);
       answered += 1;
     }
   }
@@ -81,11 +81,11 @@ test("each call in flight is answered or rejects with ECLOSED, and close() ends 
 
 test("close() closes the connection", async () => {
   const server = await start();
-  const witness = await watch(server);
-  await waitUntilAlone(witness);
+  const inspector = await watch(server);
+  await waitUntilAlone(inspector);
   const stores = Array.from({ length: 20 }, () => open({ url: server.url }));
   await Promise.all(stores.map((store) => store.get("a")));
-  expect(await countClients(witness)).toBe(1 + 20);
+  expect(await countClients(inspector)).toBe(1 + 20);
   await Promise.all(stores.map((store) => store.close()));
-  await waitUntilAlone(witness);
+  await waitUntilAlone(inspector);
 });

@@ -36,7 +36,7 @@ describe("the password is wrong", () => {
       const server = await start({
         args: ["--requirepass", "the-old", "--user", "ada", "on", ">the-old", "~*", "+@all"],
       });
-      const witness = await watch(server, { password: "the-old" });
+      const inspector = await watch(server, { password: "the-old" });
       const url = `redis://${user}:the-new@127.0.0.1:${server.port}`;
       const store = open({ url, commandTimeout: 300 });
       // Until the attempts to connect are as rare as they become.
@@ -45,7 +45,7 @@ describe("the password is wrong", () => {
         expect(error.code).toBe("WRONGPASS");
         expect(error.message).not.toContain("the-new");
       }
-      await witness.sendCommand(correction);
+      await inspector.sendCommand(correction);
       const recovered = await untilWorks(() => store.set("a", { n: 1 }));
       expect(await store.get("a")).toEqual({ n: 1 });
       expect(recovered).toBeLessThan(1000 + NOISE_MS);
@@ -97,15 +97,15 @@ test("at maxmemory set rejects with OOM, get, touch and destroy go on, and set o
   const store = open({ url: server.url });
   await store.set("a", { n: 1 });
   await store.set("b", { n: 2 });
-  const witness = await watch(server);
-  await witness.configSet("maxmemory", "1");
+  const inspector = await watch(server);
+  await inspector.configSet("maxmemory", "1");
   const error = await failure(store.set("c", { n: 3 }));
   expect(error.code).toBe("OOM");
   expect(error.message).toContain("maxmemory");
   expect(await store.get("a")).toEqual({ n: 1 });
   expect(await store.touch("a", {})).toBeNull();
   expect(await store.destroy("b")).toBeNull();
-  await witness.configSet("maxmemory", "0");
+  await inspector.configSet("maxmemory", "0");
   const recovered = await untilWorks(() => store.set("c", { n: 3 }));
   expect(await store.ids()).toEqual(expect.arrayContaining(["a", "c"]));
   measured(
@@ -117,8 +117,8 @@ test("at maxmemory set rejects with OOM, get, touch and destroy go on, and set o
 test("on a replica set rejects with READONLY and get works, and set once it is promoted", async () => {
   const master = await start({ args: ["--repl-diskless-sync-delay", "0"] });
   const replica = await start({ args: ["--replicaof", "127.0.0.1", String(master.port)] });
-  const witness = await watch(master);
-  await witness.set("sess:a", JSON.stringify({ n: 1 }));
+  const inspector = await watch(master);
+  await inspector.set("sess:a", JSON.stringify({ n: 1 }));
   const promoter = await watch(replica);
   await waitUntil("the replica has it", () => promoter.exists("sess:a"));
   const store = open({ url: replica.url });
@@ -141,8 +141,8 @@ test("on a replica set rejects with READONLY and get works, and set once it is p
 
 test("a right, a database and a set-up that a user does not have are said", async () => {
   const server = await start();
-  const witness = await watch(server);
-  await witness.sendCommand(["ACL", "SETUSER", "ada", "on", ">pw", "~sess:*", "+get", "+pttl"]);
+  const inspector = await watch(server);
+  await inspector.sendCommand(["ACL", "SETUSER", "ada", "on", ">pw", "~sess:*", "+get", "+pttl"]);
   const ada = open({ url: `redis://ada:pw@127.0.0.1:${server.port}`, commandTimeout: 1000 });
   expect(await ada.get("a")).toBeNull();
   const denied = await failure(ada.set("a-sid", {}));
@@ -150,8 +150,8 @@ test("a right, a database and a set-up that a user does not have are said", asyn
   expect(denied.message).not.toContain("a-sid");
   const db5 = open({ url: `${server.url}/5` });
   await db5.set("a", {});
-  expect(await witness.dbSize()).toBe(0);
-  await witness.sendCommand(["ACL", "SETUSER", "bob", "on", ">pw", "~sess:*", "+get", "+pttl"]);
+  expect(await inspector.dbSize()).toBe(0);
+  await inspector.sendCommand(["ACL", "SETUSER", "bob", "on", ">pw", "~sess:*", "+get", "+pttl"]);
   const bob = open({ url: `redis://bob:pw@127.0.0.1:${server.port}/1`, commandTimeout: 200 });
   expect((await failure(bob.get("a"))).code).toBe("NOPERM");
   const db99 = open({ url: `${server.url}/99`, commandTimeout: 200 });

@@ -251,12 +251,12 @@ describe("the name is the new master's", () => {
       node = await start({
         args: ["--cluster-enabled", "yes", "--cluster-announce-port", port],
       });
-      const witness = await watch(node);
+      const inspector = await watch(node);
       // (ADDSLOTSRANGE is of Redis 7.)
       const slots = Array.from({ length: 16_384 }, (_, slot) => String(slot));
-      await witness.sendCommand(["CLUSTER", "ADDSLOTS", ...slots]);
+      await inspector.sendCommand(["CLUSTER", "ADDSLOTS", ...slots]);
       await waitUntil("the cluster is there", async () =>
-        (await witness.sendCommand(["CLUSTER", "INFO"])).includes("cluster_state:ok"),
+        (await inspector.sendCommand(["CLUSTER", "INFO"])).includes("cluster_state:ok"),
       );
       const store = open({ cluster: [url], onUnavailable });
       await untilWorks(() => store.get("a"));

@@ -8,7 +8,7 @@ const net = require("node:net");
 const fc = require("fast-check");
 const { RedisStore, RedisStoreError } = require("..");
 const { startRedisServer } = require("../scripts/redis-server.js");
-const { openWitness } = require("./support/witness.js");
+const { openInspector } = require("./support/inspector.js");
 
 const HOUR = 3_600_000;
 /** Longer than any call here takes, on any machine. */
@@ -20,20 +20,20 @@ const FACTOR = Number(process.env.PROPERTY_RUNS ?? 1);
 jest.setTimeout(30_000 * FACTOR);
 
 let server;
-let witness;
+let inspector;
 const closing = [];
 
 beforeAll(async () => {
   server = await startRedisServer();
-  witness = await openWitness(server);
+  inspector = await openInspector(server);
 });
 
 afterAll(async () => {
-  await witness?.close();
+  await inspector?.close();
   await server?.stop();
 });
 
-beforeEach(() => witness.flushDb());
+beforeEach(() => inspector.flushDb());
 
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
@@ -128,7 +128,7 @@ describe("sessions", () => {
       members.splice(place % (members.length + 1), 0, ["cookie", cookie]);
       const whole = Object.fromEntries(members);
       await store.set("a", whole);
-      await witness.pExpire("sess:a", 5 * HOUR);
+      await inspector.pExpire("sess:a", 5 * HOUR);
       const read = await store.get("a");
       const wanted = JSON.parse(JSON.stringify(whole));
       const left = Date.parse(read.cookie.expires) - Date.now();
@@ -155,7 +155,7 @@ describe("sessions", () => {
     );
     await holds(400, text, async (text) => {
       fc.pre(text !== "");
-      await witness.set("sess:a", text, { PX: 5 * HOUR });
+      await inspector.set("sess:a", text, { PX: 5 * HOUR });
       let wanted;
       try {
         // What is no Unicode cannot be in Redis.
@@ -189,7 +189,7 @@ describe("sessions", () => {
     await holds(50, anySession, refused, async (session, value) => {
       const error = await failure(store.set("a", { ...session, toJSON: undefined, value }));
       expect(error).toBeInstanceOf(Error);
-      expect(await witness.exists("sess:a")).toBe(0);
+      expect(await inspector.exists("sess:a")).toBe(0);
     });
   });
 });
@@ -218,7 +218,7 @@ describe("sids and prefixes", () => {
   const stored = (prefix, sid) => Buffer.concat([Buffer.from(prefix), Buffer.from(sid)]);
   const list = (buffers) => [...new Set(buffers.map((buffer) => buffer.toString("hex")))].sort();
   const keys = async () => {
-    const all = await witness.sendCommand(["KEYS", "*"], { typeMapping: { 36: Buffer } });
+    const all = await inspector.sendCommand(["KEYS", "*"], { typeMapping: { 36: Buffer } });
     return list(all);
   };
 
@@ -230,7 +230,7 @@ describe("sids and prefixes", () => {
       fc.array(text, { maxLength: 6 }),
       fc.array(text, { maxLength: 6 }),
       async (prefix, sids, others) => {
-        await witness.flushDb();
+        await inspector.flushDb();
         store.prefix = prefix;
         await Promise.all(sids.map((sid, n) => store.set(sid, { n })));
         const own = sids.map((sid) => stored(prefix, sid));
@@ -241,7 +241,7 @@ describe("sids and prefixes", () => {
         }
 
         const foreign = others.map((other) => Buffer.from(other));
-        for (const key of foreign) await witness.set(key, "{}");
+        for (const key of foreign) await inspector.set(key, "{}");
         const start = Buffer.from(prefix);
         const isOwn = (key) => key.subarray(0, start.length).equals(start);
         const seen = [...own, ...foreign.filter(isOwn)].map((key) => key.subarray(start.length));
@@ -278,9 +278,9 @@ describe("times", () => {
 
   /** Sets a session where there is one, and looks at what has become of it. */
   async function check(store, session, wanted) {
-    await witness.set("sess:a", '{"old":1}');
+    await inspector.set("sess:a", '{"old":1}');
     const error = await failure(store.set("a", session));
-    const [text, left] = [await witness.get("sess:a"), await witness.pTTL("sess:a")];
+    const [text, left] = [await inspector.get("sess:a"), await inspector.pTTL("sess:a")];
     if (wanted.rejects !== undefined) {
       expect(error).toBeInstanceOf(wanted.rejects);
       expect(text).toBe('{"old":1}');
@@ -296,7 +296,7 @@ describe("times", () => {
     if (wanted.ms < 0) {
       expect(left).toBe(-1);
     } else {
-      // The witness reads it as a double.
+      // The inspector reads it as a double.
       expect(left).toBeLessThanOrEqual(wanted.ms + wanted.ms / 2 ** 52);
       expect(left).toBeGreaterThan(wanted.ms - SLACK);
     }
@@ -421,7 +421,7 @@ test("calls made at once are as calls made one after another", async () => {
     none: async () => {},
   };
   await holds(60, fc.array(run, { maxLength: 6 }), async (runs) => {
-    await witness.flushDb();
+    await inspector.flushDb();
     const model = new Map();
     for (const { calls: made, sweep } of runs) {
       const answers = [];

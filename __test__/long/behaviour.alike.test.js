@@ -1,6 +1,6 @@
 "use strict";
 
 const { describeBehaviour } = require("../support/behaviour.js");
-const { alike } = require("../support/kinds.js");
+const { alike } = require("../support/setups.js");
 
 describe.each(alike)("$name", describeBehaviour);

@@ -1,6 +1,6 @@
 "use strict";
 
 const { describeBehaviour } = require("../support/behaviour.js");
-const { fakes } = require("../support/kinds.js");
+const { fakes } = require("../support/setups.js");
 
 describe.each(fakes)("$name", describeBehaviour);

@@ -10,19 +10,19 @@ const Ioredis = require("ioredis").Redis;
 const nodeRedis = require("redis");
 const { RedisStore } = require("../..");
 const { startRedisServer } = require("../../scripts/redis-server.js");
-const { openWitness } = require("../support/witness.js");
+const { openInspector } = require("../support/inspector.js");
 
 let server;
-let witness;
+let inspector;
 let opened;
 
 beforeAll(async () => {
   server = await startRedisServer();
-  witness = await openWitness(server);
+  inspector = await openInspector(server);
 });
 
 afterAll(async () => {
-  await witness?.close();
+  await inspector?.close();
   await server?.stop();
 });
 
@@ -32,7 +32,7 @@ beforeEach(() => {
 
 afterEach(async () => {
   for (const close of opened.reverse()) await close();
-  await witness.flushDb();
+  await inspector.flushDb();
 });
 
 async function ioredis(options) {

@@ -5,7 +5,7 @@
 const path = require("node:path");
 const { startRedisServer } = require("../../scripts/redis-server.js");
 const { startRedisCluster, startRedisSentinel } = require("../../scripts/redis-topologies.js");
-const { openClusterWitness, openWitness } = require("../support/witness.js");
+const { openClusterInspector, openInspector } = require("../support/inspector.js");
 const { start } = require("../support/run.js");
 
 const TSX = [path.join(__dirname, "..", "..", "node_modules", "tsx", "dist", "cli.mjs")];
@@ -13,22 +13,22 @@ const typescript = [...TSX, "--tsconfig", "examples/tsconfig.json"];
 
 async function single() {
   const server = await startRedisServer();
-  const witness = await openWitness(server);
-  return { env: { REDIS_URL: server.url }, witness, stop: () => server.stop() };
+  const inspector = await openInspector(server);
+  return { env: { REDIS_URL: server.url }, inspector, stop: () => server.stop() };
 }
 
 async function cluster() {
   const servers = await startRedisCluster();
-  const witness = await openClusterWitness(servers);
-  return { env: { REDIS_NODES: servers.urls.join() }, witness, stop: () => servers.stop() };
+  const inspector = await openClusterInspector(servers);
+  return { env: { REDIS_NODES: servers.urls.join() }, inspector, stop: () => servers.stop() };
 }
 
 async function sentinel() {
   const servers = await startRedisSentinel();
-  const witness = await openWitness(servers.master);
+  const inspector = await openInspector(servers.master);
   const at = servers.sentinels.map(({ host, port }) => `${host}:${port}`).join();
   const env = { REDIS_SENTINELS: at, REDIS_MASTER: servers.name };
-  return { env, witness, stop: () => servers.stop() };
+  return { env, inspector, stop: () => servers.stop() };
 }
 
 test.each([
@@ -41,12 +41,12 @@ test.each([
 ])(
   "the example %s keeps a session in Redis, and ends when it is told to",
   async (file, servers, command) => {
-    const site = await servers();
+    const environment = await servers();
     try {
       const seen = [];
       let visit;
       const args = [...command, path.join("examples", file)];
-      const env = { ...site.env, PORT: "0" };
+      const env = { ...environment.env, PORT: "0" };
       const { code, signal, stderr } = await start(args, env, (output, child) => {
         const [address] = /http:\/\/\S+/.exec(output) ?? [];
         if (!address || visit) return;
@@ -60,7 +60,7 @@ test.each([
               cookie ??= response.headers.get("set-cookie").split(";")[0];
               seen.push(await response.json());
             }
-            seen.push(await site.witness.keys("example:*"));
+            seen.push(await environment.inspector.keys("example:*"));
           } finally {
             child.kill("SIGTERM");
           }
@@ -71,8 +71,8 @@ test.each([
       expect(seen.slice(0, 3)).toEqual([{ views: 1 }, { views: 2 }, { views: 3 }]);
       expect(seen[3]).toHaveLength(1);
     } finally {
-      await site.witness.close();
-      await site.stop();
+      await environment.inspector.close();
+      await environment.stop();
     }
   },
 );

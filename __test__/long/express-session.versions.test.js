@@ -6,25 +6,25 @@
 const http = require("node:http");
 const express = require("express");
 const { startRedisServer } = require("../../scripts/redis-server.js");
-const { openWitness } = require("../support/witness.js");
+const { openInspector } = require("../support/inspector.js");
 const connectRedis = require("../..");
 
 const VERSIONS = ["express-session-1.0", "express-session-1.15", "express-session-1.16"];
 
 let server;
-let witness;
+let inspector;
 
 beforeAll(async () => {
   server = await startRedisServer();
-  witness = await openWitness(server);
+  inspector = await openInspector(server);
 });
 
 afterAll(async () => {
-  await witness?.close();
+  await inspector?.close();
   await server?.stop();
 });
 
-beforeEach(() => witness.flushDb());
+beforeEach(() => inspector.flushDb());
 
 /** Serves one request after the other, with its cookie kept. */
 async function startApp(session, store) {
@@ -99,16 +99,16 @@ describe.each(VERSIONS)("%s", (name) => {
     try {
       const { sid } = await app.ask("/login");
       expect(await app.ask("/me")).toMatchObject({ user: "Ada", sid });
-      expect(await witness.pTTL(`sess:${sid}`)).toBeGreaterThan(50_000);
+      expect(await inspector.pTTL(`sess:${sid}`)).toBeGreaterThan(50_000);
       expect(await app.ask("/save")).toMatchObject({ user: "Ada", n: 1 });
       expect(await app.ask("/reload")).toMatchObject({ user: "Ada", n: 1 });
       const regenerated = await app.ask("/regenerate");
       expect(regenerated.user).toBeNull();
       expect(regenerated.sid).not.toBe(sid);
-      expect(await witness.exists(`sess:${sid}`)).toBe(0);
+      expect(await inspector.exists(`sess:${sid}`)).toBe(0);
       await app.ask("/login");
       await app.ask("/logout");
-      expect(await witness.keys("*")).toEqual([]);
+      expect(await inspector.keys("*")).toEqual([]);
     } finally {
       await app.close();
       await store.close();

@@ -30,7 +30,7 @@ function withStore(code, onOutput) {
      import { readdirSync } from "node:fs";
      import { setTimeout as wait } from "node:timers/promises";
      import { Worker } from "node:worker_threads";
-     import { countClients, openWitness } from "./__test__/support/witness.js";
+     import { countClients, openInspector } from "./__test__/support/inspector.js";
      const url = process.env.URL_OF_REDIS;
      const store = new RedisStore({ url });
      ${code}`,
@@ -41,9 +41,9 @@ function withStore(code, onOutput) {
 
 /** Code that counts what a store could leave behind: see `settled`. */
 const COUNTING = `
-  const witness = await openWitness({ url });
+  const inspector = await openInspector({ url });
   const count = async () => ({
-    connections: await countClients(witness),
+    connections: await countClients(inspector),
     descriptors: readdirSync("/proc/self/fd").length,
     threads: readdirSync("/proc/self/task").length,
   });
@@ -84,9 +84,9 @@ test("a pending call does", async () => {
 
 test("a store nobody holds any more still answers, and its connection goes", async () => {
   const result = await withStore(`
-    const witness = await openWitness({ url });
+    const inspector = await openInspector({ url });
     await store.get("a");
-    const before = await countClients(witness);
+    const before = await countClients(inspector);
     const dropAll = () =>
       Array.from({ length: 20 }, async (_, n) => {
         const dropped = new RedisStore({ url });
@@ -95,11 +95,11 @@ test("a store nobody holds any more still answers, and its connection goes", asy
     const calls = dropAll();
     gc();
     await Promise.all(calls);
-    while ((await countClients(witness)) > before) {
+    while ((await countClients(inspector)) > before) {
       gc();
       await wait(10);
     }
-    witness.destroy();
+    inspector.destroy();
     console.log("gone");
   `);
   expect(result).toMatchObject({ ...clean, stdout: "gone\n" });
@@ -292,7 +292,7 @@ describe("worker threads", () => {
       isOver = true;
       await mine;
       const after = await settled(before);
-      witness.destroy();
+      inspector.destroy();
       console.log(JSON.stringify([
         { ...before, megabytes: megabytesBefore },
         { ...after, megabytes: await megabytes() },
@@ -410,7 +410,7 @@ describe("several processes", () => {
       isOver = true;
       await mine;
       const left = (await settled({ connections })).connections - connections;
-      witness.destroy();
+      inspector.destroy();
       console.log(JSON.stringify({ seen, left }));
     `);
     expect(result).toMatchObject(clean);
@@ -447,7 +447,7 @@ describe("several processes", () => {
         return once(worker, "exit");
       }));
       const left = (await settled({ connections })).connections - connections;
-      witness.destroy();
+      inspector.destroy();
       console.log(JSON.stringify({ seen, left }));
     `);
     expect(result).toMatchObject(clean);
@@ -476,7 +476,7 @@ test("10,000 stores opened and closed leave no connection, descriptor or thread 
     const megabytesBefore = await megabytes();
     for (let n = 0; n < 40; n += 1) await round();
     const after = await settled(before);
-    witness.destroy();
+    inspector.destroy();
     console.log(JSON.stringify([
       { ...before, megabytes: megabytesBefore },
       { ...after, megabytes: await megabytes() },
@@ -494,7 +494,7 @@ test("10,000 stores opened and closed leave no connection, descriptor or thread 
 test("1,000,000 calls do not make the process grow", async () => {
   const result = await withStore(`
     ${COUNTING}
-    witness.destroy();
+    inspector.destroy();
     const expires = new Date(Date.now() + 60000);
     const session = { text: "x".repeat(500), cookie: { originalMaxAge: 60000, expires } };
     const calls = [

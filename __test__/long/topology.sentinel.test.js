@@ -18,7 +18,7 @@ const {
 const { startLoad } = require("../support/load.js");
 const { measured } = require("../support/measured.js");
 const { run } = require("../support/run.js");
-const { countClients } = require("../support/witness.js");
+const { countClients } = require("../support/inspector.js");
 
 /** More than a call should take beyond commandTimeout, for a machine with much else to do. */
 const NOISE_MS = 1500;
@@ -29,9 +29,9 @@ afterEach(async () => {
 });
 
 async function startAll(options) {
-  const site = await startRedisSentinel({ replicas: 2, count: 3, ...options });
-  stopping.push(site.stop);
-  return site;
+  const environment = await startRedisSentinel({ replicas: 2, count: 3, ...options });
+  stopping.push(environment.stop);
+  return environment;
 }
 
 const to = ({ name, sentinels }, more) => ({ sentinel: { name, nodes: sentinels, ...more } });
@@ -56,18 +56,18 @@ const isReplicated = ({ master, replicas }) =>
   });
 
 test("when the master is killed calls wait for the one that takes its place, and what was replicated is there", async () => {
-  const site = await startAll();
-  const store = open({ ...to(site), commandTimeout: 25_000 });
+  const environment = await startAll();
+  const store = open({ ...to(environment), commandTimeout: 25_000 });
   const sids = Array.from({ length: 200 }, (_, n) => `s${n}`);
   await Promise.all(sids.map((sid) => store.set(sid, { sid })));
-  await isReplicated(site);
+  await isReplicated(environment);
   const load = startLoad(store);
   await load.more(500);
-  await site.master.kill();
+  await environment.master.kill();
   const ms = stopwatch();
   await store.get("s0");
   const works = ms();
-  const master = await newMaster(site, site.master);
+  const master = await newMaster(environment, environment.master);
   await load.more(500);
   const { calls, errors, wrong, longest } = await load.stop();
   expect(errors.map(({ message }) => message)).toEqual([]);
@@ -82,13 +82,13 @@ test("when the master is killed calls wait for the one that takes its place, and
 }, 60_000);
 
 test("SENTINEL FAILOVER under load loses no call, and afterwards nothing is written to the old master", async () => {
-  const site = await startAll();
-  const store = open({ ...to(site), commandTimeout: 25_000 });
+  const environment = await startAll();
+  const store = open({ ...to(environment), commandTimeout: 25_000 });
   const load = startLoad(store);
   await load.more(500);
-  const said = await send(site.sentinels[1].port, "SENTINEL", "FAILOVER", site.name);
+  const said = await send(environment.sentinels[1].port, "SENTINEL", "FAILOVER", environment.name);
   expect(said).toBe("+OK\r\n");
-  const master = await newMaster(site, site.master);
+  const master = await newMaster(environment, environment.master);
   await untilWorks(() => store.set("new", { n: 1 }));
   await waitUntil("the store is at the new master", async () => {
     await store.set("new", { n: 1 });
@@ -97,15 +97,15 @@ test("SENTINEL FAILOVER under load loses no call, and afterwards nothing is writ
   await load.more(500);
   // The sentinels give it eight seconds to find that out by itself before they tell it.
   const follows = async () =>
-    (await send(site.master.port, "INFO", "replication")).includes("master_link_status:up");
+    (await send(environment.master.port, "INFO", "replication")).includes("master_link_status:up");
   await waitUntil("the old master follows the new one", follows, 40_000);
-  const witness = await watch(site.master);
-  await witness.configResetStat();
+  const inspector = await watch(environment.master);
+  await inspector.configResetStat();
   await load.more(500);
   const { calls, errors, wrong, longest } = await load.stop();
   expect(errors.map(({ message }) => message)).toEqual([]);
   // What comes by replication is not rejected; what a store writes to a replica is.
-  expect(await witness.info("errorstats")).not.toContain("READONLY");
+  expect(await inspector.info("errorstats")).not.toContain("READONLY");
   measured(
     "SENTINEL FAILOVER under load",
     `${calls} calls, none rejected; the longest took ${longest} ms; ${wrong.length} reads without ` +
@@ -115,11 +115,11 @@ test("SENTINEL FAILOVER under load loses no call, and afterwards nothing is writ
 
 test("when the master hangs calls end within commandTimeout, and go on with the one that takes its place", async () => {
   const commandTimeout = 1000;
-  const site = await startAll();
-  const store = open({ ...to(site), commandTimeout });
+  const environment = await startAll();
+  const store = open({ ...to(environment), commandTimeout });
   await store.set("a", { n: 1 });
-  await isReplicated(site);
-  process.kill(site.master.pid, "SIGSTOP");
+  await isReplicated(environment);
+  process.kill(environment.master.pid, "SIGSTOP");
   const ms = stopwatch();
   let longest = 0;
   for (;;) {
@@ -132,8 +132,8 @@ test("when the master hangs calls end within commandTimeout, and go on with the 
   expect(longest).toBeLessThan(commandTimeout + NOISE_MS);
   expect(await store.get("a")).toEqual({ n: 1 });
   // It takes itself for the master until a sentinel tells it otherwise.
-  process.kill(site.master.pid, "SIGCONT");
-  const master = await newMaster(site, site.master);
+  process.kill(environment.master.pid, "SIGCONT");
+  const master = await newMaster(environment, environment.master);
   for (let n = 0; n < 100; n += 1) {
     await store.set(`after-${n}`, {});
     expect(await send(master.port, "EXISTS", `sess:after-${n}`)).toBe(":1\r\n");
@@ -145,16 +145,16 @@ test("when the master hangs calls end within commandTimeout, and go on with the 
 }, 60_000);
 
 test("a sentinel that is down, or hangs, does no harm wherever it stands in the list", async () => {
-  const site = await startAll({ replicas: 0 });
+  const environment = await startAll({ replicas: 0 });
   const down = { host: "127.0.0.1", port: await freePort() };
   const hanging = await fake(() => {});
   let longest = 0;
   for (const nodes of [
-    [down, ...site.sentinels],
-    [...site.sentinels, down],
-    [hanging, site.sentinels[0]],
+    [down, ...environment.sentinels],
+    [...environment.sentinels, down],
+    [hanging, environment.sentinels[0]],
   ]) {
-    const store = open({ sentinel: { name: site.name, nodes } });
+    const store = open({ sentinel: { name: environment.name, nodes } });
     const ms = stopwatch();
     expect(await store.set("a", {})).toBeNull();
     longest = Math.max(longest, ms());
@@ -168,17 +168,17 @@ test("a sentinel that is down, or hangs, does no harm wherever it stands in the 
 }, 60_000);
 
 test("the sentinel that is listened to may go: a failover is noticed by another", async () => {
-  const site = await startAll();
-  const store = open({ ...to(site), commandTimeout: 25_000 });
+  const environment = await startAll();
+  const store = open({ ...to(environment), commandTimeout: 25_000 });
   await store.set("a", {});
-  await site.stopSentinel(0);
+  await environment.stopSentinel(0);
   expect(await store.set("a", {})).toBeNull();
-  const [, { port }] = site.sentinels;
+  const [, { port }] = environment.sentinels;
   await waitUntil("the others may fail over", async () =>
-    (await send(port, "SENTINEL", "FAILOVER", site.name)).startsWith("+OK"),
+    (await send(port, "SENTINEL", "FAILOVER", environment.name)).startsWith("+OK"),
   );
-  const rest = { ...site, sentinels: site.sentinels.slice(1) };
-  const master = await newMaster(rest, site.master);
+  const rest = { ...environment, sentinels: environment.sentinels.slice(1) };
+  const master = await newMaster(rest, environment.master);
   await waitUntil("the store is at the new master", async () => {
     await store.set("b", {});
     return (await send(master.port, "EXISTS", "sess:b")) === ":1\r\n";
@@ -186,7 +186,7 @@ test("the sentinel that is listened to may go: a failover is noticed by another"
 }, 60_000);
 
 test("while no sentinel is there the connection to the master goes on, without spinning", async () => {
-  const site = await startAll({ replicas: 0, count: 1 });
+  const environment = await startAll({ replicas: 0, count: 1 });
   const result = await run(
     `import { RedisStore } from "connect-redis-rs";
      const { NAME, PORT } = process.env;
@@ -202,10 +202,10 @@ test("while no sentinel is there the connection to the master goes on, without s
        await store.close();
        process.exit();
      });`,
-    { NAME: site.name, PORT: `${site.sentinels[0].port}` },
+    { NAME: environment.name, PORT: `${environment.sentinels[0].port}` },
     async (stdout, child) => {
       if (stdout !== "up\n") return;
-      await site.stopSentinel(0);
+      await environment.stopSentinel(0);
       child.stdin.write("\n");
     },
   );
@@ -230,8 +230,11 @@ test("where no sentinel answers, the error says so, of which sentinel", async ()
 });
 
 test("a name that the sentinels do not know is said as such, also where one of them is down", async () => {
-  const site = await startAll({ replicas: 0, count: 1 });
-  for (const nodes of [site.sentinels, [...site.sentinels, `127.0.0.1:${await freePort()}`]]) {
+  const environment = await startAll({ replicas: 0, count: 1 });
+  for (const nodes of [
+    environment.sentinels,
+    [...environment.sentinels, `127.0.0.1:${await freePort()}`],
+  ]) {
     const store = open({ sentinel: { name: "another", nodes }, commandTimeout: 300 });
     const error = await failure(store.get("a"));
     expect(error.message).toContain('it knows no master "another"');
@@ -251,7 +254,7 @@ test("a server that is no sentinel says so", async () => {
 
 describe("passwords", () => {
   test("of the sentinels and of a user of the master, each its own", async () => {
-    const site = await startAll({
+    const environment = await startAll({
       replicas: 0,
       count: 1,
       args: "--user ada on >sesame ~* &* +@all --user default off".split(" "),
@@ -259,14 +262,14 @@ describe("passwords", () => {
       sentinelArgs: ["--requirepass", "theirs"],
     });
     const store = open({
-      ...to(site, { password: "theirs" }),
+      ...to(environment, { password: "theirs" }),
       username: "ada",
       password: "sesame",
       commandTimeout: 2000,
     });
     expect(await store.set("a", {})).toBeNull();
     const wrong = open({
-      ...to(site, { password: "mistaken" }),
+      ...to(environment, { password: "mistaken" }),
       username: "ada",
       password: "sesame",
       commandTimeout: 500,
@@ -276,7 +279,7 @@ describe("passwords", () => {
     expect(error.message).toMatch(/sentinel 127/);
     expect(error.message).not.toMatch(/mistaken|sesame/);
     const wrongToMaster = open({
-      ...to(site, { password: "theirs" }),
+      ...to(environment, { password: "theirs" }),
       username: "ada",
       password: "mistaken",
       commandTimeout: 500,
@@ -290,20 +293,20 @@ describe("passwords", () => {
   ])(
     "the rights that %s let it listen for a switch",
     async (_, rights) => {
-      const site = await startAll({
+      const environment = await startAll({
         replicas: 0,
         count: 1,
         config: `user sam on >sesame resetchannels ${rights}`,
       });
       const store = open({
-        ...to(site, { username: "sam", password: "sesame" }),
+        ...to(environment, { username: "sam", password: "sesame" }),
         username: "default",
         password: null,
         commandTimeout: 2000,
       });
       expect(await store.set("a", {})).toBeNull();
       // One that is not taken for a listener is closed at once.
-      const [{ port }] = site.sentinels;
+      const [{ port }] = environment.sentinels;
       await waitUntil("a connection has been listening for a while", async () =>
         /user=sam/.test(
           (await send(port, "CLIENT", "LIST"))
@@ -316,31 +319,31 @@ describe("passwords", () => {
   );
 
   test("given for the sentinels alone, they are the master's, too", async () => {
-    const site = await startAll({
+    const environment = await startAll({
       replicas: 0,
       count: 1,
       args: ["--requirepass", "same"],
       config: "sentinel auth-pass mymaster same",
       sentinelArgs: ["--requirepass", "same"],
     });
-    const store = open({ ...to(site, { password: "same" }), commandTimeout: 2000 });
+    const store = open({ ...to(environment, { password: "same" }), commandTimeout: 2000 });
     expect(await store.set("a", {})).toBeNull();
   }, 60_000);
 
   test("given for the sentinels alone, a master without any is used all the same", async () => {
-    const site = await startAll({
+    const environment = await startAll({
       replicas: 0,
       count: 1,
       sentinelArgs: ["--requirepass", "theirs"],
     });
-    const store = open({ ...to(site, { password: "theirs" }), commandTimeout: 2000 });
+    const store = open({ ...to(environment, { password: "theirs" }), commandTimeout: 2000 });
     expect(await store.set("a", {})).toBeNull();
   }, 60_000);
 });
 
 test("a sentinel that names a replica as the master is not believed", async () => {
-  const site = await startAll({ replicas: 1, count: 1 });
-  const { port } = site.replicas[0];
+  const environment = await startAll({ replicas: 1, count: 1 });
+  const { port } = environment.replicas[0];
   const liar = await fake((socket) => {
     socket.on("data", (data) => {
       const said = data.toString();
@@ -352,28 +355,28 @@ test("a sentinel that names a replica as the master is not believed", async () =
       else socket.write("+OK\r\n".repeat(commands));
     });
   });
-  const misled = open({ sentinel: { name: site.name, nodes: [liar] }, commandTimeout: 500 });
+  const misled = open({ sentinel: { name: environment.name, nodes: [liar] }, commandTimeout: 500 });
   const error = await failure(misled.set("a", {}));
   expect(error.code).toBe("READONLY");
   expect(error.message).toContain(`127.0.0.1:${port} is a slave`);
-  const nodes = [liar, ...site.sentinels];
-  const store = open({ sentinel: { name: site.name, nodes } });
+  const nodes = [liar, ...environment.sentinels];
+  const store = open({ sentinel: { name: environment.name, nodes } });
   expect(await store.set("a", {})).toBeNull();
 }, 60_000);
 
 test("close() leaves no connection, neither to the master nor to a sentinel", async () => {
-  const site = await startAll({ replicas: 0, count: 1 });
-  const witnesses = [await watch(site.master), await watch(site.sentinelServers[0])];
-  const before = await Promise.all(witnesses.map(countClients));
-  const store = open(to(site));
+  const environment = await startAll({ replicas: 0, count: 1 });
+  const inspectors = [await watch(environment.master), await watch(environment.sentinelServers[0])];
+  const before = await Promise.all(inspectors.map(countClients));
+  const store = open(to(environment));
   await store.set("a", {});
   const ended = once(store, "end");
   await store.close();
   await ended;
-  for (const [n, witness] of witnesses.entries()) {
+  for (const [n, inspector] of inspectors.entries()) {
     await waitUntil(
       "no connection is left",
-      async () => (await countClients(witness)) <= before[n],
+      async () => (await countClients(inspector)) <= before[n],
     );
   }
 }, 60_000);

@@ -30,14 +30,14 @@ async function issue(commonName, options) {
 }
 
 let redis;
-let site;
+let environment;
 let authority;
 let folder;
 const closing = [];
 
 beforeAll(async () => {
   redis = await require("../../scripts/redis-server.js").startRedisServer();
-  site = await makeCertificates();
+  environment = await makeCertificates();
   authority = await issue("another authority", {
     ...EC,
     extensions: [{ name: "basicConstraints", cA: true, critical: true }],
@@ -47,7 +47,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   for (const close of closing.splice(0)) close();
-  site?.remove();
+  environment?.remove();
   rmSync(folder, { recursive: true, force: true });
   await redis?.stop();
 });
@@ -185,8 +185,8 @@ const likeNode =
     const options = (own) => ({
       "nothing given": {},
       "the authority given": { ca: ca.cert },
-      "another authority given": { ca: site.ca },
-      "several authorities given": { ca: [site.ca, Buffer.from(ca.cert)] },
+      "another authority given": { ca: environment.ca },
+      "several authorities given": { ca: [environment.ca, Buffer.from(ca.cert)] },
       "the certificate itself given": { ca: own },
       "the authority and a servername given": { ca: ca.cert, servername: "redis.example" },
       "the authority and a servername below given": { ca: ca.cert, servername: "a.redis.example" },
@@ -254,7 +254,7 @@ needingTls(describe)("a redis-server that wants a certificate of its clients", (
 
   beforeAll(async () => {
     const port = await freePort();
-    const args = tlsArgs(site, port, { clients: "yes" });
+    const args = tlsArgs(environment, port, { clients: "yes" });
     server = await require("../../scripts/redis-server.js").startRedisServer({ args });
     url = `rediss://localhost:${port}`;
   });
@@ -263,7 +263,11 @@ needingTls(describe)("a redis-server that wants a certificate of its clients", (
 
   test.each(["TLSv1.2", "TLSv1.3"])("says so in %s where none is given", async (maxVersion) => {
     const minVersion = maxVersion;
-    const store = open({ url, tls: { ca: site.ca, minVersion, maxVersion }, commandTimeout: 500 });
+    const store = open({
+      url,
+      tls: { ca: environment.ca, minVersion, maxVersion },
+      commandTimeout: 500,
+    });
     const error = await failure(store.get("a"));
     expect(error.message).toContain(
       "wants a certificate of the client (give tls.cert and tls.key)",
@@ -271,10 +275,10 @@ needingTls(describe)("a redis-server that wants a certificate of its clients", (
   });
 
   test("takes one of its authority, and no other", async () => {
-    const store = open({ url, tls: { ca: site.ca, ...site.client } });
+    const store = open({ url, tls: { ca: environment.ca, ...environment.client } });
     expect(await store.set("a", {})).toBeNull();
     const other = await issue("a client", EC);
-    const stranger = open({ url, tls: { ca: site.ca, ...other }, commandTimeout: 500 });
+    const stranger = open({ url, tls: { ca: environment.ca, ...other }, commandTimeout: 500 });
     expect((await failure(stranger.get("a"))).message).toContain("tls.cert");
   });
 });
@@ -299,18 +303,20 @@ describe("options that cannot be used are a TypeError at construction, which nev
   };
 
   test("a key that is not the certificate's", async () => {
-    expect(refused({ cert: site.client.cert, key: site.server.key })).toContain("do not fit");
+    expect(refused({ cert: environment.client.cert, key: environment.server.key })).toContain(
+      "do not fit",
+    );
   });
 
   test("what is no PEM, or PEM that is cut", () => {
-    const { cert, key } = site.client;
+    const { cert, key } = environment.client;
     expect(refused({ ca: "garbage" })).toContain("ca holds no certificate");
     expect(refused({ cert: "garbage", key })).toContain("cert holds no certificate");
     expect(refused({ cert, key: "garbage" })).toContain("key holds no private key");
     expect(refused({ cert, key: key.slice(0, 100) })).toContain("key");
     expect(refused({ cert, key: key.replace(/\n(.{20})/, "\n!!!!") })).toContain("key");
-    expect(refused({ ca: site.ca.slice(0, 200) })).toContain("ca");
-    expect(refused({ ca: site.ca.replace(/\n.{40}/, "\nAAAA") })).toContain("ca");
+    expect(refused({ ca: environment.ca.slice(0, 200) })).toContain("ca");
+    expect(refused({ ca: environment.ca.replace(/\n.{40}/, "\nAAAA") })).toContain("ca");
   });
 
   test("an encrypted key", () => {
@@ -319,23 +325,23 @@ describe("options that cannot be used are a TypeError at construction, which nev
       privateKeyEncoding: { type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" },
       publicKeyEncoding: { type: "spki", format: "pem" },
     });
-    expect(refused({ cert: site.client.cert, key: privateKey })).toContain("encrypted");
+    expect(refused({ cert: environment.client.cert, key: privateKey })).toContain("encrypted");
   });
 
   test("one without the other, options of another kind, and unknown ones", () => {
-    expect(refused({ cert: site.client.cert })).toContain("without key");
-    expect(refused({ key: site.client.key })).toContain("without cert");
+    expect(refused({ cert: environment.client.cert })).toContain("without key");
+    expect(refused({ key: environment.client.key })).toContain("without cert");
     expect(refused({ ca: 7 })).toContain("tls.ca");
-    expect(refused({ ca: site.ca, passphrase: "x" })).toContain("tls.passphrase");
+    expect(refused({ ca: environment.ca, passphrase: "x" })).toContain("tls.passphrase");
     expect(refused({ minVersion: "TLSv1" })).toContain("tls.minVersion");
     expect(refused({ minVersion: "TLSv1.3", maxVersion: "TLSv1.2" })).toContain("no version");
   });
 });
 
 test("minVersion TLSv1.3 refuses a server that speaks TLS 1.2 alone, and says so", async () => {
-  const port = await front({ ...site.server, maxVersion: "TLSv1.2" });
+  const port = await front({ ...environment.server, maxVersion: "TLSv1.2" });
   const url = `rediss://localhost:${port}`;
-  const { ca } = site;
+  const { ca } = environment;
   const strict = open({ url, tls: { ca, minVersion: "TLSv1.3" }, commandTimeout: 300 });
   const error = await failure(strict.get("a"));
   expect(error.message).toMatch(/version/i);
@@ -356,11 +362,11 @@ needingTls(test)(
     expect(first.code).toBe("ERR_SSL_WRONG_VERSION_NUMBER");
     expect(first.message).toContain("does not speak TLS");
     const port = await freePort();
-    await start({ args: tlsArgs(site, port) });
+    await start({ args: tlsArgs(environment, port) });
     const toTls = open({ url: `redis://localhost:${port}`, commandTimeout: 1000 });
     expect((await failure(toTls.get("a"))).message).toContain("rediss://");
     const toFront = open({
-      url: `redis://localhost:${await front(site.server)}`,
+      url: `redis://localhost:${await front(environment.server)}`,
       commandTimeout: 1000,
     });
     expect((await failure(toFront.get("a"))).message).toContain("rediss://");
@@ -372,7 +378,7 @@ needingTls(describe)("authorities of the process", () => {
   /** A child that connects without naming any authority, has its connection killed, and goes on. */
   async function child(env) {
     const port = await freePort();
-    const server = await start({ args: tlsArgs(site, port) });
+    const server = await start({ args: tlsArgs(environment, port) });
     return run(
       `import { RedisStore } from "connect-redis-rs";
        import { once } from "node:events";
@@ -408,13 +414,13 @@ needingTls(describe)("authorities of the process", () => {
   });
 
   test("NODE_EXTRA_CA_CERTS is trusted", async () => {
-    const result = await child({ NODE_EXTRA_CA_CERTS: site.files.ca });
+    const result = await child({ NODE_EXTRA_CA_CERTS: environment.files.ca });
     expect(result).toMatchObject({ code: 0, stdout: "null\n1\n", stderr: "" });
     measured("authorities of the process", "connected, and again after its connection was cut");
   });
 
   test("SSL_CERT_FILE is trusted, and not read again for a later connection", async () => {
-    writeFileSync(removable, site.ca);
+    writeFileSync(removable, environment.ca);
     const result = await child({ SSL_CERT_FILE: removable, NODE_EXTRA_CA_CERTS: "" });
     expect(result).toMatchObject({ code: 0, stdout: "null\n1\n", stderr: "" });
     measured("authorities of the process", "connected again when the file was gone");
@@ -430,7 +436,7 @@ needingTls(describe)("NODE_TLS_REJECT_UNAUTHORIZED=0", () => {
   /** What becomes of calls of stores, made in a process with that variable, and its warnings. */
   async function child(made, value = "0") {
     const port = await freePort();
-    await start({ args: tlsArgs(site, port) });
+    await start({ args: tlsArgs(environment, port) });
     const { stdout, stderr } = await run(
       `import { RedisStore } from "connect-redis-rs";
        const at = "localhost:" + process.env.PORT;
@@ -492,8 +498,8 @@ needingTls(test)(
   "a connection with TLS that is cut is made again, and the call sent once more",
   async () => {
     const port = await freePort();
-    const server = await start({ args: tlsArgs(site, port) });
-    const store = open({ url: `rediss://localhost:${port}`, tls: { ca: site.ca } });
+    const server = await start({ args: tlsArgs(environment, port) });
+    const store = open({ url: `rediss://localhost:${port}`, tls: { ca: environment.ca } });
     await store.set("a", { n: 1 });
     for (let n = 0; n < 20; n += 1) {
       const calls = Array.from({ length: 50 }, (_, m) => store.set(`s${m}`, { n }));

@@ -1,40 +1,40 @@
 "use strict";
 
-// What the store does call by call, run against every kind of store (see kinds.js), and against
-// connect-redis itself: a `same` row must hold for both, an `ours` row is a deliberate difference.
+// What the store does call by call, run against every setup of store (see setups.js), and against
+// connect-redis itself: a `same` test must hold for both, an `ours` test is a deliberate difference.
 
 const { AsyncLocalStorage } = require("node:async_hooks");
 
-/** Describes one kind; every row says what it needs of it, after its name. */
-function describeBehaviour(kind) {
-  if (kind.leftOut) {
-    test.skip(`[left out: ${kind.leftOut}]`, () => {});
+/** Describes one setup; every test says after its name what it needs of the setup. */
+function describeBehaviour(setup) {
+  if (setup.leftOut) {
+    test.skip(`[left out: ${setup.leftOut}]`, () => {});
     return;
   }
-  let site;
-  let witness;
+  let environment;
+  let inspector;
 
   beforeAll(async () => {
-    site = await kind.start();
-    ({ witness } = site);
+    environment = await setup.start();
+    ({ inspector } = environment);
   });
 
   afterAll(async () => {
-    await witness?.close();
-    await site?.stop();
+    await inspector?.close();
+    await environment?.stop();
   });
 
-  const row = (name, needs, body) => {
-    const lacking = needs.filter((need) => kind.lacks.includes(need));
-    (lacking.length === 0 ? test : test.skip)(name, body);
+  const claim = (name, needs, body) => {
+    const missing = needs.filter((need) => setup.unsupported.includes(need));
+    (missing.length === 0 ? test : test.skip)(name, body);
   };
-  const same = (name, ...rest) => row(name, rest.slice(0, -1), rest.at(-1));
-  const ours = (name, ...rest) => row(name, ["ours", ...rest.slice(0, -1)], rest.at(-1));
+  const same = (name, ...rest) => claim(name, rest.slice(0, -1), rest.at(-1));
+  const ours = (name, ...rest) => claim(name, ["ours", ...rest.slice(0, -1)], rest.at(-1));
   let opened;
 
-  /** A store of this kind, closed after the test. */
-  async function make(options, Store = kind.Store) {
-    const { options: own, close } = await kind.open(site);
+  /** A store of this setup, closed after the test. */
+  async function make(options, Store = setup.Store) {
+    const { options: own, close } = await setup.open(environment);
     const store = new Store({ ...own, ...options });
     opened.push(async () => {
       await store.close?.();
@@ -45,7 +45,7 @@ function describeBehaviour(kind) {
 
   beforeEach(async () => {
     opened = [];
-    await witness.flushDb();
+    await inspector.flushDb();
   });
 
   afterEach(async () => {
@@ -73,16 +73,16 @@ function describeBehaviour(kind) {
     };
   }
 
-  if (kind.transport) {
-    test(`its transport is ${kind.transport}`, async () => {
+  if (setup.transport) {
+    test(`its transport is ${setup.transport}`, async () => {
       const store = await make();
       await store.set("a", { n: 1 });
-      expect(store.transport).toBe(kind.transport);
+      expect(store.transport).toBe(setup.transport);
     });
   }
 
   const near = async (key, ms) => {
-    const ttl = await witness.pTTL(key);
+    const ttl = await inspector.pTTL(key);
     expect(ttl).toBeLessThanOrEqual(ms);
     expect(ttl).toBeGreaterThan(ms - 5_000);
   };
@@ -112,14 +112,14 @@ function describeBehaviour(kind) {
       const store = await make({ prefix: "p:" });
       const session = { b: 1, a: [2], ...inMs(60_000) };
       await store.set("sid", session);
-      expect(await witness.get("p:sid")).toBe(JSON.stringify(session));
+      expect(await inspector.get("p:sid")).toBe(JSON.stringify(session));
     });
 
     same("the default prefix is sess:, and an empty one is allowed", async () => {
       await (await make()).set("a", { n: 1 });
       await (await make({ prefix: null })).set("b", { n: 1 });
       await (await make({ prefix: "" })).set("c", { n: 1 });
-      expect((await witness.keys("*")).sort()).toEqual(["c", "sess:a", "sess:b"]);
+      expect((await inspector.keys("*")).sort()).toEqual(["c", "sess:a", "sess:b"]);
     });
 
     same("a missing session is null", async () => {
@@ -131,7 +131,7 @@ function describeBehaviour(kind) {
 
     same("an empty value is no session", async () => {
       const store = await make();
-      await witness.set("sess:a", "");
+      await inspector.set("sess:a", "");
       expect(await store.get("a")).toBeNull();
     });
 
@@ -160,7 +160,7 @@ function describeBehaviour(kind) {
       "wrongtype",
       async () => {
         const store = await make();
-        await witness.lPush("sess:list", "x");
+        await inspector.lPush("sess:list", "x");
         let got;
         const returned = await store.get("list", (...args) => {
           got = args;
@@ -240,7 +240,7 @@ function describeBehaviour(kind) {
         },
       });
       const tenants = ["a", "b", "c"];
-      await witness.set("sess:a", "{}");
+      await inspector.set("sess:a", "{}");
       const inContext = (call) =>
         Promise.all(tenants.map((tenant) => storage.run(tenant, () => call(tenant))));
       await inContext((tenant) =>
@@ -274,7 +274,7 @@ function describeBehaviour(kind) {
       await store.set("a", { cookie: {} });
       const session = await new Promise((resolve) => store.load("a", (_error, s) => resolve(s)));
       await store.destroy("a");
-      await witness.set("sess:bad", "{");
+      await inspector.set("sess:bad", "{");
       await storage.run("saves", () => store.set("a", session));
       await storage.run("lists", () => store.all());
       await new Promise(setImmediate);
@@ -358,7 +358,7 @@ function describeBehaviour(kind) {
       "binary",
       async () => {
         const store = await make();
-        await witness.set("sess:a", Buffer.from("7b2278223a22ff61227d", "hex"));
+        await inspector.set("sess:a", Buffer.from("7b2278223a22ff61227d", "hex"));
         expect(await store.get("a")).toEqual({ x: "\ufffda" });
         expect(await store.all()).toEqual([{ x: "\ufffda", id: "a" }]);
       },
@@ -366,7 +366,7 @@ function describeBehaviour(kind) {
 
     same("bad JSON rejects", async () => {
       const store = await make();
-      await witness.set("sess:a", "{bad");
+      await inspector.set("sess:a", "{bad");
       await expect(store.get("a")).rejects.toThrow(SyntaxError);
       expect((await calledBack((cb) => store.get("a", cb)))[0].name).toBe("SyntaxError");
     });
@@ -393,7 +393,7 @@ function describeBehaviour(kind) {
       await store.set(undefined, { n: 1 });
       await store.set(5, { n: 2 });
       await store.set("", { n: 3 });
-      expect((await witness.keys("*")).sort()).toEqual(["sess:", "sess:5", "sess:undefined"]);
+      expect((await inspector.keys("*")).sort()).toEqual(["sess:", "sess:5", "sess:undefined"]);
       expect(await store.get(5)).toEqual({ n: 2 });
       expect(await store.get("")).toEqual({ n: 3 });
     });
@@ -405,7 +405,7 @@ function describeBehaviour(kind) {
       for (const sid of sids) expect(await store.get(sid)).toEqual({ sid });
       expect((await store.ids()).sort()).toEqual([...sids].sort());
       for (const sid of sids) await store.destroy(sid);
-      expect(await witness.dbSize()).toBe(0);
+      expect(await inspector.dbSize()).toBe(0);
     });
 
     same("a payload may be 10 MB of any Unicode", async () => {
@@ -418,7 +418,7 @@ function describeBehaviour(kind) {
 
     same("__proto__ in a payload is an own property and pollutes nothing", async () => {
       const store = await make();
-      await witness.set("sess:a", '{"__proto__":{"polluted":true}}');
+      await inspector.set("sess:a", '{"__proto__":{"polluted":true}}');
       const session = await store.get("a");
       expect(Object.hasOwn(session, "__proto__")).toBe(true);
       expect({}.polluted).toBeUndefined();
@@ -427,9 +427,9 @@ function describeBehaviour(kind) {
 
     same("a key of another type rejects, and stays", "wrongtype", async () => {
       const store = await make();
-      await witness.lPush("sess:a", "x");
+      await inspector.lPush("sess:a", "x");
       await expect(store.get("a")).rejects.toThrow("WRONGTYPE");
-      expect(await witness.lLen("sess:a")).toBe(1);
+      expect(await inspector.lLen("sess:a")).toBe(1);
     });
 
     same("calls made together are done in their order", "order", async () => {
@@ -476,7 +476,7 @@ function describeBehaviour(kind) {
       };
       const store = await make({ serializer });
       await store.set("a", { n: 1 });
-      expect(await witness.get("sess:a")).toBe('<{"n":1}');
+      expect(await inspector.get("sess:a")).toBe('<{"n":1}');
       expect(await store.get("a")).toEqual({ n: 1 });
       expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
     });
@@ -501,7 +501,7 @@ function describeBehaviour(kind) {
       const store = await make({ serializer });
       store.on("corrupt", corrupt);
       await store.set("a", { n: 1 });
-      await witness.set("sess:bad", "{");
+      await inspector.set("sess:bad", "{");
       expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
       await new Promise(setImmediate);
       expect(corrupt).toHaveBeenCalledWith("bad", expect.any(SyntaxError));
@@ -531,11 +531,11 @@ function describeBehaviour(kind) {
     ours("that stringifies asynchronously is an error, and nothing is lost", async () => {
       const serializer = { parse: JSON.parse, stringify: async () => "text" };
       const store = await make({ serializer });
-      await witness.set("sess:a", "{}");
+      await inspector.set("sess:a", "{}");
       const error = await store.set("a", {}).catch((thrown) => thrown);
       expect(error).toBeInstanceOf(TypeError);
       expect(error.message).toContain("stringify must return a string or a Buffer, got a Promise");
-      expect(await witness.get("sess:a")).toBe("{}");
+      expect(await inspector.get("sess:a")).toBe("{}");
     });
 
     ours("that parses a record to no object has it left out of all()", async () => {
@@ -544,7 +544,7 @@ function describeBehaviour(kind) {
       const store = await make({ serializer });
       store.on("corrupt", corrupt);
       for (const text of ["5", '"x"', "true", "0", "null", "{"]) {
-        await witness.set(`sess:${text}`, text);
+        await inspector.set(`sess:${text}`, text);
       }
       await store.set("a", { n: 1 });
       expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
@@ -558,10 +558,10 @@ function describeBehaviour(kind) {
         throw new Error("mine");
       };
       const store = await make({ serializer: { parse: fail, stringify: fail } });
-      await witness.set("sess:a", "x");
+      await inspector.set("sess:a", "x");
       await expect(store.get("a")).rejects.toThrow("mine");
       await expect(store.set("a", {})).rejects.toThrow("mine");
-      expect(await witness.get("sess:a")).toBe("x");
+      expect(await inspector.get("sess:a")).toBe("x");
     });
 
     ours(
@@ -617,11 +617,11 @@ function describeBehaviour(kind) {
     ours("is kept to the millisecond", "ms", async () => {
       const store = await make();
       await store.set("a", inMs(700));
-      const ttl = await witness.pTTL("sess:a");
+      const ttl = await inspector.pTTL("sess:a");
       expect(ttl).toBeLessThanOrEqual(700);
       expect(ttl).toBeGreaterThan(0);
       await store.touch("a", inMs(1500));
-      expect(await witness.pTTL("sess:a")).toBeLessThanOrEqual(1500);
+      expect(await inspector.pTTL("sess:a")).toBeLessThanOrEqual(1500);
     });
 
     same("is a day where neither cookie nor option says otherwise", async () => {
@@ -647,7 +647,7 @@ function describeBehaviour(kind) {
       const store = await make({ ttl: 100 });
       await store.set("a", { n: 1 });
       await near("sess:a", 100_000);
-      await witness.pExpire("sess:a", 20_000);
+      await inspector.pExpire("sess:a", 20_000);
       await store.touch("a", { n: 1 });
       await near("sess:a", 100_000);
     });
@@ -692,34 +692,34 @@ function describeBehaviour(kind) {
         [{ disableTTL: true }, past],
       ]) {
         const store = await make(options);
-        await witness.set("sess:a", "{}");
+        await inspector.set("sess:a", "{}");
         expect(await store.set("a", session)).toBeNull();
-        expect(await witness.exists("sess:a")).toBe(0);
-        await witness.set("sess:a", "{}");
+        expect(await inspector.exists("sess:a")).toBe(0);
+        await inspector.set("sess:a", "{}");
         expect(await store.touch("a", session)).toBeNull();
-        expect(await witness.exists("sess:a")).toBe(options.disableTTL ? 1 : 0);
+        expect(await inspector.exists("sess:a")).toBe(options.disableTTL ? 1 : 0);
       }
     });
 
     same("is not set with disableTTL, and touch does nothing", async () => {
       const store = await make({ disableTTL: true });
       await store.set("a", inMs(10_000));
-      expect(await witness.ttl("sess:a")).toBe(-1);
+      expect(await inspector.ttl("sess:a")).toBe(-1);
       expect(await store.touch("a", inMs(10_000))).toBeNull();
-      expect(await witness.ttl("sess:a")).toBe(-1);
+      expect(await inspector.ttl("sess:a")).toBe(-1);
     });
 
     same("is left alone by touch with disableTouch", async () => {
       const store = await make({ disableTouch: true });
       await store.set("a", inMs(10_000));
       expect(await store.touch("a", inMs(100_000))).toBeNull();
-      expect(await witness.pTTL("sess:a")).toBeLessThanOrEqual(10_000);
+      expect(await inspector.pTTL("sess:a")).toBeLessThanOrEqual(10_000);
     });
 
     same("of a missing session is no error to touch, and makes none", async () => {
       const store = await make();
       expect(await store.touch("missing", inMs(10_000))).toBeNull();
-      expect(await witness.dbSize()).toBe(0);
+      expect(await inspector.dbSize()).toBe(0);
     });
 
     ours("that is no time rejects with a TypeError that says so; nothing is deleted", async () => {
@@ -736,7 +736,7 @@ function describeBehaviour(kind) {
       ];
       for (const [options, session, named] of bad) {
         const store = await make(options);
-        await witness.set("sess:a", "{}");
+        await inspector.set("sess:a", "{}");
         for (const method of ["set", "touch"]) {
           const error = await store[method]("a", session).catch((thrown) => thrown);
           expect(error).toBeInstanceOf(TypeError);
@@ -746,8 +746,8 @@ function describeBehaviour(kind) {
             TypeError,
           );
         }
-        expect(await witness.get("sess:a")).toBe("{}");
-        expect(await witness.ttl("sess:a")).toBe(-1);
+        expect(await inspector.get("sess:a")).toBe("{}");
+        expect(await inspector.ttl("sess:a")).toBe(-1);
       }
     });
 
@@ -767,17 +767,17 @@ function describeBehaviour(kind) {
     ours("of Infinity is none", "persist", async () => {
       const store = await make({ ttl: Number.POSITIVE_INFINITY });
       await store.set("a", {});
-      expect(await witness.ttl("sess:a")).toBe(-1);
-      await witness.expire("sess:a", 10);
+      expect(await inspector.ttl("sess:a")).toBe(-1);
+      await inspector.expire("sess:a", 10);
       await store.touch("a", {});
-      expect(await witness.ttl("sess:a")).toBe(-1);
+      expect(await inspector.ttl("sess:a")).toBe(-1);
     });
 
     ours("beyond what Redis takes is an error, and nothing is deleted", "strict", async () => {
       const store = await make({ ttl: 1e300 });
-      await witness.set("sess:a", "{}");
+      await inspector.set("sess:a", "{}");
       await expect(store.set("a", {})).rejects.toThrow("invalid expire time");
-      expect(await witness.get("sess:a")).toBe("{}");
+      expect(await inspector.get("sess:a")).toBe("{}");
     });
   });
 
@@ -810,8 +810,8 @@ function describeBehaviour(kind) {
           Date.now() + 4_000,
         ]) {
           const session = { n: 1, cookie: { originalMaxAge: 10_000, expires: stale } };
-          await witness.set("sess:a", JSON.stringify(session));
-          await witness.expire("sess:a", 500);
+          await inspector.set("sess:a", JSON.stringify(session));
+          await inspector.expire("sess:a", 500);
           const { cookie } = await store.get("a");
           const left = Number(new Date(cookie.expires)) - Date.now();
           expect(left).toBeGreaterThan(490_000);
@@ -828,7 +828,7 @@ function describeBehaviour(kind) {
       await store.set("a", session);
       await store.touch("a", inMs(500_000));
       await store.get("a");
-      expect(await witness.get("sess:a")).toBe(JSON.stringify(session));
+      expect(await inspector.get("sess:a")).toBe(JSON.stringify(session));
     });
 
     same("a session whose expiry is not its cookie's is read as it was stored", async () => {
@@ -852,7 +852,7 @@ function describeBehaviour(kind) {
       jest.useFakeTimers({ now: new Date("2030-01-01T00:00:00Z"), doNotFake: REAL_TIMERS });
       try {
         await store.set("a", inMs(60_000));
-        expect(await witness.pTTL("sess:a")).toBeLessThanOrEqual(60_000);
+        expect(await inspector.pTTL("sess:a")).toBeLessThanOrEqual(60_000);
         const { cookie } = await store.get("a");
         expect(cookie.expires.slice(0, 14)).toMatch(/^2030-01-01T00:/);
       } finally {
@@ -876,15 +876,15 @@ function describeBehaviour(kind) {
     same("see every session of the prefix and no other key", async () => {
       const store = await make();
       const sids = await fill(store, 500);
-      await witness.set("other", "{}");
-      await witness.set("ses", "{}");
+      await inspector.set("other", "{}");
+      await inspector.set("ses", "{}");
       expect(await store.length()).toBe(500);
       expect((await store.ids()).sort()).toEqual(sids.sort());
       const all = await store.all();
       expect(all).toHaveLength(500);
       for (const { id, n } of all) expect(id).toBe(`s${n}`);
       expect(await store.clear()).toBeNull();
-      expect((await witness.keys("*")).sort()).toEqual(["other", "ses"]);
+      expect((await inspector.keys("*")).sort()).toEqual(["other", "ses"]);
     });
 
     same("of no session are empty", async () => {
@@ -903,16 +903,16 @@ function describeBehaviour(kind) {
     same("scan in steps of scanCount", "stats", async () => {
       const store = await make({ scanCount: 10 });
       await fill(store, 100);
-      await witness.configResetStat();
+      await inspector.configResetStat();
       expect(await store.length()).toBe(100);
-      const calls = /cmdstat_scan:calls=(\d+)/.exec(await witness.info("commandstats"))?.[1];
+      const calls = /cmdstat_scan:calls=(\d+)/.exec(await inspector.info("commandstats"))?.[1];
       expect(Number(calls)).toBeGreaterThan(5);
     });
 
     same("leave out a session that is empty", async () => {
       const store = await make();
       await store.set("a", { n: 1 });
-      await witness.set("sess:empty", "");
+      await inspector.set("sess:empty", "");
       expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
     });
 
@@ -925,9 +925,9 @@ function describeBehaviour(kind) {
         store.prefix = "mine:";
         await fill(store, 900);
         const scans = async () => {
-          await witness.configResetStat();
+          await inspector.configResetStat();
           expect(await store.length()).toBe(900);
-          return Number(/cmdstat_scan:calls=(\d+)/.exec(await witness.info("commandstats"))[1]);
+          return Number(/cmdstat_scan:calls=(\d+)/.exec(await inspector.info("commandstats"))[1]);
         };
         expect(await scans()).toBeLessThan(5);
         store.scanCount = 50;
@@ -937,28 +937,28 @@ function describeBehaviour(kind) {
 
     ours("take a prefix literally", "patterns", async () => {
       for (const prefix of ["a*b:", "a?b:", "a[xy]b:", "a\\b:", "a^b-", "*", "[", "\\"]) {
-        await witness.flushDb();
-        await witness.set("axb:1", "{}");
-        await witness.set("ayyb:1", "{}");
+        await inspector.flushDb();
+        await inspector.set("axb:1", "{}");
+        await inspector.set("ayyb:1", "{}");
         const store = await make({ prefix });
         await store.set("sid", { n: 1 });
         expect(await store.ids()).toEqual(["sid"]);
         expect(await store.length()).toBe(1);
         expect(await store.all()).toEqual([{ n: 1, id: "sid" }]);
         await store.clear();
-        expect((await witness.keys("*")).sort()).toEqual(["axb:1", "ayyb:1"]);
+        expect((await inspector.keys("*")).sort()).toEqual(["axb:1", "ayyb:1"]);
       }
     });
 
     ours("see string keys only", "types", async () => {
       const store = await make();
       await store.set("a", { n: 1 });
-      await witness.lPush("sess:list", "x");
+      await inspector.lPush("sess:list", "x");
       expect(await store.length()).toBe(1);
       expect(await store.ids()).toEqual(["a"]);
       expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
       await store.clear();
-      expect(await witness.keys("*")).toEqual(["sess:list"]);
+      expect(await inspector.keys("*")).toEqual(["sess:list"]);
     });
 
     ours("leave a corrupt record out of all() and say so", async () => {
@@ -972,7 +972,7 @@ function describeBehaviour(kind) {
         ["number", "5"],
         ["text", '"x"'],
       ]) {
-        await witness.set(`sess:${sid}`, text);
+        await inspector.set(`sess:${sid}`, text);
       }
       expect(await store.all()).toEqual([{ n: 1, id: "a" }]);
       await new Promise(setImmediate);
@@ -989,11 +989,11 @@ function describeBehaviour(kind) {
       const store = await make();
       const text = "x".repeat(500_000);
       for (let n = 0; n < 40; n += 1) await store.set(`s${n}`, { text });
-      await witness.configResetStat();
+      await inspector.configResetStat();
       const turns = countTurns();
       expect(await store.all()).toHaveLength(40);
       const turned = turns.stop();
-      const calls = /cmdstat_mget:calls=(\d+)/.exec(await witness.info("commandstats"))[1];
+      const calls = /cmdstat_mget:calls=(\d+)/.exec(await inspector.info("commandstats"))[1];
       expect(Number(calls)).toBeGreaterThanOrEqual(33);
       expect(turned).toBeGreaterThanOrEqual(33);
     });
@@ -1005,17 +1005,17 @@ function describeBehaviour(kind) {
       async () => {
         const store = await make();
         await fill(store, 5000);
-        await witness.configResetStat();
+        await inspector.configResetStat();
         expect(await store.all()).toHaveLength(5000);
         await store.clear();
-        const stats = await witness.info("commandstats");
+        const stats = await inspector.info("commandstats");
         const calls = (name) =>
           Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
         expect(calls("mget")).toBeGreaterThan(20);
         expect(calls("unlink")).toBeGreaterThan(20);
         expect(calls("del")).toBe(0);
         expect(calls("keys")).toBe(0);
-        expect(await witness.dbSize()).toBe(0);
+        expect(await inspector.dbSize()).toBe(0);
       },
     );
 
@@ -1066,15 +1066,15 @@ function describeBehaviour(kind) {
       await near("new:a", 100_000);
       store.disableTTL = true;
       await store.set("a", { n: 1 });
-      expect(await witness.ttl("new:a")).toBe(-1);
+      expect(await inspector.ttl("new:a")).toBe(-1);
       store.serializer = { parse: () => "parsed", stringify: () => "text" };
       await store.set("a", { n: 1 });
-      expect(await witness.get("new:a")).toBe("text");
+      expect(await inspector.get("new:a")).toBe("text");
       expect(await store.get("a")).toBe("parsed");
       store.disableTTL = false;
       store.disableTouch = true;
       await store.touch("a", {});
-      expect(await witness.ttl("new:a")).toBe(-1);
+      expect(await inspector.ttl("new:a")).toBe(-1);
     });
 
     same("that are set wrongly stop only the calls that need them", async () => {
@@ -1088,7 +1088,7 @@ function describeBehaviour(kind) {
       expect(await store.touch("b", inMs(60_000))).toBeNull();
       store.prefix = 5;
       await store.set("c", inMs(60_000));
-      expect(await witness.exists("5c")).toBe(1);
+      expect(await inspector.exists("5c")).toBe(1);
     });
 
     same("of an object made from a store are its own", async () => {
@@ -1099,11 +1099,11 @@ function describeBehaviour(kind) {
       await store.set("a", { n: 2 });
       expect(await tenant.get("a")).toEqual({ n: 1 });
       expect(await store.get("a")).toEqual({ n: 2 });
-      expect((await witness.keys("*")).sort()).toEqual(["sess:a", "tenant:a"]);
+      expect((await inspector.keys("*")).sort()).toEqual(["sess:a", "tenant:a"]);
     });
 
     same("of a subclass count, and super calls work", async () => {
-      class Mine extends kind.Store {
+      class Mine extends setup.Store {
         prefix = "mine:";
 
         async get(sid, cb) {
@@ -1112,7 +1112,7 @@ function describeBehaviour(kind) {
       }
       const store = await make({}, Mine);
       await store.set("a!", { n: 1 });
-      expect(await witness.exists("mine:a!")).toBe(1);
+      expect(await inspector.exists("mine:a!")).toBe(1);
       expect(await store.get("a")).toEqual({ n: 1 });
     });
 

@@ -6,7 +6,7 @@ const net = require("node:net");
 const { RedisStore } = require("../..");
 const { startRedisServer } = require("../../scripts/redis-server.js");
 const { startProxy } = require("./proxy.js");
-const { openWitness } = require("./witness.js");
+const { openInspector } = require("./inspector.js");
 
 /** Less than a test may take, so that what does not come back is said in words. */
 const WORKS_WITHIN_MS = 15_000;
@@ -37,10 +37,10 @@ function open(options) {
 }
 
 async function watch(server, options) {
-  const witness = await openWitness(server, options);
-  witness.on("error", () => {}); // Its server may be killed.
-  closing.push(() => witness.destroy());
-  return witness;
+  const inspector = await openInspector(server, options);
+  inspector.on("error", () => {}); // Its server may be killed.
+  closing.push(() => inspector.destroy());
+  return inspector;
 }
 
 /** A server that does with each connection what the test says. */

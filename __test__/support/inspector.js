@@ -3,40 +3,40 @@
 const { createClient, createCluster } = require("redis");
 const { waitUntil } = require("../../scripts/redis-server.js");
 
-/** What a witness is asked of a key. */
+/** What an inspector is asked of a key. */
 const BY_KEY = "get set del exists expire ttl pTTL pExpire lPush lLen".split(" ");
 
 /** An ordinary client beside the store, to see what is really in Redis. */
-async function openWitness(server, options = {}) {
+async function openInspector(server, options = {}) {
   const client = createClient({ url: server.url, RESP: 2, ...options });
   await client.connect();
   return client;
 }
 
-/** How many clients are connected to the server, the witness among them. */
-async function countClients(witness) {
-  return Number(/connected_clients:(\d+)/.exec(await witness.info("clients"))[1]);
+/** How many clients are connected to the server, the inspector among them. */
+async function countClients(inspector) {
+  return Number(/connected_clients:(\d+)/.exec(await inspector.info("clients"))[1]);
 }
 
-/** Waits until the witness is the only client: a server notices late that one has gone. */
-async function waitUntilAlone(witness) {
-  await waitUntil("all others are gone", async () => (await countClients(witness)) === 1);
+/** Waits until the inspector is the only client: a server notices late that one has gone. */
+async function waitUntilAlone(inspector) {
+  await waitUntil("all others are gone", async () => (await countClients(inspector)) === 1);
 }
 
-/** A witness for stores whose client puts something before every key: it sees keys without that. */
-function withPrefix(witness, keyPrefix) {
-  const prefixed = Object.create(witness);
+/** An inspector for stores whose client puts something before every key: it sees keys without that. */
+function withPrefix(inspector, keyPrefix) {
+  const prefixed = Object.create(inspector);
   for (const name of BY_KEY) {
-    prefixed[name] = (key, ...args) => witness[name](keyPrefix + key, ...args);
+    prefixed[name] = (key, ...args) => inspector[name](keyPrefix + key, ...args);
   }
   prefixed.keys = async (pattern) =>
-    (await witness.keys(keyPrefix + pattern)).map((key) => key.slice(keyPrefix.length));
-  prefixed.close = () => witness.close();
+    (await inspector.keys(keyPrefix + pattern)).map((key) => key.slice(keyPrefix.length));
+  prefixed.close = () => inspector.close();
   return prefixed;
 }
 
-/** A witness for a cluster: it sees the keys of all masters. */
-async function openClusterWitness(cluster) {
+/** An inspector for a cluster: it sees the keys of all masters. */
+async function openClusterInspector(cluster) {
   const client = createCluster({ rootNodes: cluster.urls.map((url) => ({ url })) });
   await client.connect();
   const onEach = async (call) =>
@@ -50,8 +50,8 @@ async function openClusterWitness(cluster) {
   };
 }
 
-/** A witness for a fake that keeps its data to itself: it looks through the fake. */
-function witnessOfFake(fake) {
+/** An inspector for a fake that keeps its data to itself: it looks through the fake. */
+function inspectorOfFake(fake) {
   const ask = (name, ...args) =>
     new Promise((resolve, reject) => {
       fake[name](...args, (error, reply) => (error ? reject(error) : resolve(reply)));
@@ -69,9 +69,9 @@ function witnessOfFake(fake) {
 
 module.exports = {
   countClients,
-  openClusterWitness,
-  openWitness,
+  openClusterInspector,
+  openInspector,
   waitUntilAlone,
   withPrefix,
-  witnessOfFake,
+  inspectorOfFake,
 };

@@ -2,25 +2,25 @@
 
 // The stores that the behaviour suite runs against.
 //
-// A kind starts a `site` (the servers, and a witness that sees what is really stored there) and
-// opens on it what a store is made of: options, the client among them. `transport` is what the
-// store has to say of itself. `lacks` names what a kind cannot show, because a fake has not got it
-// or because it is otherwise there by intention; the rows of the suite say what they need, and
-// `leftOut` why the redis-server that there is cannot show a kind at all:
+// A setup starts an `environment` (the servers, and an inspector that sees what is really stored there)
+// and opens on it the options of a store, the client among them. `transport` is what the store must say
+// of itself. `unsupported` names what a setup cannot show, because a fake does not have it or because
+// the store differs there on purpose; the tests of the suite say what they need. `leftOut` says why the
+// redis-server of this machine cannot show a setup at all:
 //
 // - `ours`: this store's deliberate differences from connect-redis
-// - `ms`: expiry to the millisecond; an app's client is given whole seconds
+// - `ms`: expiry to the millisecond; an app's client gets whole seconds
 // - `fresh`: the true expiry of a session whose cookie has more than half of its time left
 // - `pttl`: PTTL, which is not among connect-redis's own calls; likewise `xx`, `persist`, `unlink`,
 //   and `step`, a scan in steps of the store's own
-// - `order`: calls made together are done in their order
+// - `order`: calls made together are carried out in their order
 // - `stats`: Redis's own count of commands, which is one server's
 // - `turns`: the event loop turns meanwhile; a client gives all replies of a packet at once
-// - `timers`: it can do with fake timers; a client of the app's needs true ones
+// - `timers`: it works with fake timers; a client of the app needs real ones
 // - `types`: only strings are seen; `wrongtype`: Redis's error for anything else
-// - `bytes`: a client that can be asked for bytes as they are
+// - `bytes`: a client that returns bytes as they are
 // - `binary`, `patterns`, `strict`, `clock`: any character in a key, patterns as Redis reads them,
-//   its checks of arguments, a clock apart from the app's; not every fake has them
+//   its checks of arguments, a clock apart from the app's; some fakes do not have them
 
 const { once } = require("node:events");
 const ConnectRedis = require("connect-redis");
@@ -28,7 +28,12 @@ const { RedisStore } = require("../..");
 const { startRedisServer, freePort } = require("../../scripts/redis-server.js");
 const { startRedisCluster, startRedisSentinel } = require("../../scripts/redis-topologies.js");
 const { LACKS_TLS, makeCertificates, tlsArgs } = require("./certificates.js");
-const { openClusterWitness, openWitness, withPrefix, witnessOfFake } = require("./witness.js");
+const {
+  openClusterInspector,
+  openInspector,
+  withPrefix,
+  inspectorOfFake,
+} = require("./inspector.js");
 
 const redis = { 4: require("redis-4"), 5: require("redis-5"), 6: require("redis") };
 const ioredis = { 5: require("ioredis"), 6: require("ioredis-6") };
@@ -48,40 +53,41 @@ const PREFIX = "app:";
 const USER = { username: "ada", password: "s e:c@ret" };
 const USER_ARGS = ["--user", "ada", "on", `>${USER.password}`, "~*", "&*", "+@all"];
 
-/** One server; `see` makes the witness of it. */
-function single(args = [], see = openWitness) {
+/** One server; `see` makes the inspector of it. */
+function single(args = [], see = openInspector) {
   return async () => {
     const server = await startRedisServer({ args });
-    const witness = await see(server);
-    return { server, witness, stop: () => server.stop() };
+    const inspector = await see(server);
+    return { server, inspector, stop: () => server.stop() };
   };
 }
 
-/** A kind on the store's own connections; `options` says where they go. */
-function byOptions(name, start, options, lacks = []) {
+/** A setup on the store's own connections; `options` says where they go. */
+function byOptions(name, start, options, unsupported = []) {
   return {
     name,
     transport: "native",
     start,
-    lacks,
-    open: (site) => ({ options: options(site) }),
+    unsupported,
+    open: (environment) => ({ options: options(environment) }),
   };
 }
 
-/** A kind on the store's own connection to a url. */
+/** A setup on the store's own connection to a url. */
 function byUrl(name, urlOf, args) {
   return byOptions(name, single(args), ({ server }) => ({ url: urlOf(server) }));
 }
 
-/** A kind with an app's client; `clientOf` makes it, opened or not. */
-function byClient(name, transport, clientOf, { start = single(), lacks = [], options } = {}) {
+/** A setup with an app's client; `clientOf` makes it, opened or not. */
+function byClient(name, transport, clientOf, { start = single(), unsupported = [], options } = {}) {
   return {
     name,
     transport,
-    lacks: transport === "client" ? [...BY_CLIENT, ...lacks] : ["timers", ...lacks],
+    unsupported:
+      transport === "client" ? [...BY_CLIENT, ...unsupported] : ["timers", ...unsupported],
     start,
-    async open(site) {
-      const client = await clientOf(site);
+    async open(environment) {
+      const client = await clientOf(environment);
       return { options: { client, ...options }, close: () => end(client) };
     },
   };
@@ -110,8 +116,8 @@ const readied = async (client) => {
 };
 
 const port = ({ server }) => ({ host: "127.0.0.1", port: server.port });
-const inPrefix = async (server) => withPrefix(await openWitness(server), PREFIX);
-const inDatabase = (database) => (server) => openWitness(server, { database });
+const inPrefix = async (server) => withPrefix(await openInspector(server), PREFIX);
+const inDatabase = (database) => (server) => openInspector(server, { database });
 
 // Each line of the table below: what the app writes, and whose connection the store then uses.
 
@@ -119,15 +125,20 @@ function nodeRedis(version) {
   const { createClient, createClientPool, createCluster, createSentinel } = redis[version];
   const name = `node-redis ${version}`;
   const client = (what, transport, options, more) =>
-    byClient(`${name}: ${what}`, transport, (site) => connected(createClient(options(site))), more);
+    byClient(
+      `${name}: ${what}`,
+      transport,
+      (environment) => connected(createClient(options(environment))),
+      more,
+    );
   const url = ({ server }) => ({ url: server.url });
-  const kinds = [
+  const setups = [
     client("createClient({ url })", "native", url),
     client(
       "createClient with options: socket, user, database, name, RESP",
       "native",
-      (site) => ({
-        socket: port(site),
+      (environment) => ({
+        socket: port(environment),
         ...USER,
         database: 3,
         name: "mine",
@@ -145,7 +156,7 @@ function nodeRedis(version) {
         made.connect().catch(() => {});
         return made;
       },
-      { lacks: FIRST_BY_CLIENT },
+      { unsupported: FIRST_BY_CLIENT },
     ),
     client('transport: "client"', "client", url, { options: { transport: "client" } }),
     client(
@@ -160,23 +171,23 @@ function nodeRedis(version) {
       ({ cluster }) =>
         connected(createCluster({ rootNodes: cluster.urls.map((u) => ({ url: u })) })),
       // node-redis 6 itself lets GET overtake DEL there.
-      { start: startCluster, lacks: ["stats", ...(version === 6 ? ["order"] : [])] },
+      { start: startCluster, unsupported: ["stats", ...(version === 6 ? ["order"] : [])] },
     ),
   ];
   if (version === 4) {
-    kinds.push(
+    setups.push(
       client("legacyMode", "client", ({ server }) => ({ url: server.url, legacyMode: true })),
     );
   } else {
     const credentials = { type: "async-credentials-provider", credentials: async () => USER };
-    kinds.push(
+    setups.push(
       client(
         "async credentials provider",
         "native",
         ({ server }) => ({ url: server.url, credentialsProvider: credentials }),
         {
           start: single([...USER_ARGS, "--user", "default", "off"], (server) =>
-            openWitness(server, USER),
+            openInspector(server, USER),
           ),
         },
       ),
@@ -197,13 +208,13 @@ function nodeRedis(version) {
           const made = await connected(createClient({ url: server.url }));
           return Object.assign(made.legacy(), { destroy: () => made.destroy() });
         },
-        { lacks: ["bytes"] },
+        { unsupported: ["bytes"] },
       ),
     );
   }
   if (version === 6) {
     const keyPrefix = PREFIX;
-    kinds.push(
+    setups.push(
       client("keyPrefix", "native", ({ server }) => ({ url: server.url, keyPrefix }), {
         start: single([], inPrefix),
       }),
@@ -224,10 +235,10 @@ function nodeRedis(version) {
       ),
     );
   }
-  return kinds;
+  return setups;
 }
 
-function ioredisKinds(version) {
+function ioredisSetups(version) {
   const Redis = ioredis[version].Redis;
   const { Cluster } = ioredis[version];
   const name = `ioredis ${version}`;
@@ -235,8 +246,8 @@ function ioredisKinds(version) {
     byClient(
       `${name}: ${what}`,
       transport,
-      (site) => {
-        const made = new Redis(...args(site));
+      (environment) => {
+        const made = new Redis(...args(environment));
         made.on("error", () => {});
         return made.options.lazyConnect ? made : readied(made);
       },
@@ -248,14 +259,14 @@ function ioredisKinds(version) {
     client(
       "new Redis with options: host, port, user, db, connectionName",
       "native",
-      (site) => [{ ...port(site), ...USER, db: 3, connectionName: "mine" }],
+      (environment) => [{ ...port(environment), ...USER, db: 3, connectionName: "mine" }],
       { start: single(USER_ARGS, inDatabase(3)) },
     ),
     client("keyPrefix", "native", ({ server }) => [server.url, { keyPrefix: PREFIX }], {
       start: single([], inPrefix),
     }),
     client("lazyConnect", "native", ({ server }) => [server.url, { lazyConnect: true }], {
-      lacks: FIRST_BY_CLIENT,
+      unsupported: FIRST_BY_CLIENT,
     }),
     client("enableAutoPipelining", "native", ({ server }) => [
       server.url,
@@ -272,7 +283,9 @@ function ioredisKinds(version) {
     client(
       "TLS",
       "native",
-      (site) => [{ host: "localhost", port: site.tlsPort, tls: { ca: site.ca } }],
+      (environment) => [
+        { host: "localhost", port: environment.tlsPort, tls: { ca: environment.ca } },
+      ],
       {
         start: tls,
       },
@@ -296,7 +309,7 @@ function ioredisKinds(version) {
         },
         {
           start: () => startCluster(keyPrefix),
-          lacks: ["stats"],
+          unsupported: ["stats"],
         },
       ),
     ),
@@ -309,8 +322,8 @@ function likeIoredis([name, Redis]) {
     byClient(
       `${name}: ${what}`,
       transport,
-      (site) => {
-        const made = new Redis(...args(site));
+      (environment) => {
+        const made = new Redis(...args(environment));
         made.on("error", () => {});
         return readied(made);
       },
@@ -332,21 +345,21 @@ function likeIoredis([name, Redis]) {
         made.on("error", () => {});
         return readied(made);
       },
-      { start: startCluster, lacks: ["stats"] },
+      { start: startCluster, unsupported: ["stats"] },
     ),
   ];
 }
 
 async function startCluster(keyPrefix = "") {
   const cluster = await startRedisCluster();
-  const witness = withPrefix(await openClusterWitness(cluster), keyPrefix);
-  return { cluster, witness, stop: () => cluster.stop() };
+  const inspector = withPrefix(await openClusterInspector(cluster), keyPrefix);
+  return { cluster, inspector, stop: () => cluster.stop() };
 }
 
 async function startSentinel() {
   const sentinel = await startRedisSentinel();
-  const witness = await openWitness(sentinel.master);
-  return { sentinel, witness, stop: () => sentinel.stop() };
+  const inspector = await openInspector(sentinel.master);
+  return { sentinel, inspector, stop: () => sentinel.stop() };
 }
 
 /** A server that has TLS beside plain TCP, with a certificate for localhost. */
@@ -363,13 +376,13 @@ async function startTls(how) {
   const certificates = await makeCertificates();
   const tlsPort = await freePort();
   const server = await startRedisServer({ args: tlsArgs(certificates, tlsPort, how) });
-  const witness = await openWitness(server);
+  const inspector = await openInspector(server);
   const stop = async () => {
     await server.stop();
     certificates.remove();
   };
   const { ca, client } = certificates;
-  return { server, witness, tlsPort, ca, tls: { ca, ...client }, stop };
+  return { server, inspector, tlsPort, ca, tls: { ca, ...client }, stop };
 }
 
 /** A cluster whose nodes name each other by their ports for TLS. */
@@ -379,16 +392,18 @@ async function startSecureCluster() {
     args: USER_ARGS,
     tls: { args: (tlsPort) => tlsArgs(certificates, tlsPort) },
   });
-  const witness = await openClusterWitness(cluster);
+  const inspector = await openClusterInspector(cluster);
   const stop = async () => {
     await cluster.stop();
     certificates.remove();
   };
-  return { cluster, certificates, witness, stop };
+  return { cluster, certificates, inspector, stop };
 }
 
 function tlsOptions(socket) {
-  return (site) => ({ socket: { host: "localhost", port: site.tlsPort, ...socket(site) } });
+  return (environment) => ({
+    socket: { host: "localhost", port: environment.tlsPort, ...socket(environment) },
+  });
 }
 
 /** A client of node-redis 6 for a hand-made one to stand on. */
@@ -399,8 +414,8 @@ const fakes = [
   byClient(
     "hand-made, with connect-redis's own calls only",
     "client",
-    async (site) => {
-      const client = await under(site);
+    async (environment) => {
+      const client = await under(environment);
       return {
         get: (key) => client.get(key),
         set: (key, value, options) => client.set(key, value, options),
@@ -411,13 +426,13 @@ const fakes = [
         destroy: () => client.destroy(),
       };
     },
-    { lacks: ["types", "xx", "persist", "pttl", "unlink", "step", "bytes"] },
+    { unsupported: ["types", "xx", "persist", "pttl", "unlink", "step", "bytes"] },
   ),
   byClient(
     "hand-made, with callbacks (node-redis 3 style)",
     "client",
-    async (site) => {
-      const client = await under(site);
+    async (environment) => {
+      const client = await under(environment);
       const names = ["get", "set", "expire", "del", "mget", "scan", "pttl", "persist"];
       const made = { destroy: () => client.destroy() };
       for (const name of names) {
@@ -432,18 +447,18 @@ const fakes = [
       }
       return made;
     },
-    { lacks: ["types", "unlink", "xx", "bytes"] },
+    { unsupported: ["types", "unlink", "xx", "bytes"] },
   ),
   byClient(
     "node-redis 6 with its method get overridden",
     "client",
-    async (site) => {
-      const client = await under(site);
+    async (environment) => {
+      const client = await under(environment);
       const get = client.get.bind(client);
       client.get = async (key) => get(key);
       return client;
     },
-    { lacks: ["bytes"] },
+    { unsupported: ["bytes"] },
   ),
   byClient("ioredis 5 subclassed, with its method set overridden", "client", ({ server }) => {
     class Mine extends ioredis[5].Redis {
@@ -456,8 +471,8 @@ const fakes = [
   byClient(
     "a Proxy of node-redis 6",
     "client",
-    async (site) => {
-      const client = await under(site);
+    async (environment) => {
+      const client = await under(environment);
       return new Proxy(client, {
         get(target, name) {
           const value = target[name];
@@ -465,7 +480,7 @@ const fakes = [
         },
       });
     },
-    { lacks: ["unlink", "bytes"] },
+    { unsupported: ["unlink", "bytes"] },
   ),
   byClient(
     "node-redis 3",
@@ -474,15 +489,15 @@ const fakes = [
       require("redis-3")
         .createClient(server.url)
         .on("error", () => {}),
-    { lacks: ["bytes"] },
+    { unsupported: ["bytes"] },
   ),
   byClient("redis-mock", "client", ({ fake }) => fake, {
     start: startFake(() => require("redis-mock").createClient()),
-    lacks: ["types", "stats", "xx", ...FAKE],
+    unsupported: ["types", "stats", "xx", ...FAKE],
   }),
   byClient("ioredis-mock", "client", ({ fake }) => fake, {
     start: startFake(() => new (require("ioredis-mock"))()),
-    lacks: ["types", "stats", "xx", ...FAKE],
+    unsupported: ["types", "stats", "xx", ...FAKE],
   }),
 ];
 
@@ -494,7 +509,7 @@ function startFake(make) {
       destroy: { value: () => {} },
       disconnect: { value: () => {} },
     });
-    return { fake: shared, witness: witnessOfFake(fake), stop: async () => fake.quit?.() };
+    return { fake: shared, inspector: inspectorOfFake(fake), stop: async () => fake.quit?.() };
   };
 }
 
@@ -516,10 +531,14 @@ const own = [
     single(USER_ARGS, inDatabase(3)),
     ({ server }) => ({ url: server.url, ...USER, database: 3 }),
   ),
-  byOptions("rediss:// url, with a ca and a certificate of the client", mutualTls, (site) => ({
-    url: `rediss://localhost:${site.tlsPort}`,
-    tls: site.tls,
-  })),
+  byOptions(
+    "rediss:// url, with a ca and a certificate of the client",
+    mutualTls,
+    (environment) => ({
+      url: `rediss://localhost:${environment.tlsPort}`,
+      tls: environment.tls,
+    }),
+  ),
   byOptions(
     "cluster",
     () => startCluster(),
@@ -544,7 +563,7 @@ const own = [
 const connectRedis = {
   name: "connect-redis 10 with node-redis 6",
   Store: ConnectRedis.RedisStore,
-  lacks: ["ours", "ms", "fresh"],
+  unsupported: ["ours", "ms", "fresh"],
   start: single(),
   async open({ server }) {
     const client = await connected(redis[6].createClient({ url: server.url }));
@@ -552,17 +571,17 @@ const connectRedis = {
   },
 };
 
-for (const kind of [...own, ...fakes]) kind.Store = RedisStore;
+for (const setup of [...own, ...fakes]) setup.Store = RedisStore;
 
-/** What starts the servers of kinds with TLS. */
+/** What starts the servers of setups with TLS. */
 const WITH_TLS = [tls, mutualTls, startSecureCluster];
 
-const withStore = (kinds) =>
-  kinds.map((kind) => ({
+const withStore = (setups) =>
+  setups.map((setup) => ({
     Store: RedisStore,
-    lacks: [],
-    leftOut: WITH_TLS.includes(kind.start) ? LACKS_TLS : undefined,
-    ...kind,
+    unsupported: [],
+    leftOut: WITH_TLS.includes(setup.start) ? LACKS_TLS : undefined,
+    ...setup,
   }));
 
 /** The clients that most apps have, for the short run. */
@@ -573,17 +592,14 @@ const USUAL = [
   'ioredis 5: transport: "client"',
 ];
 const isUsual = ({ name }) => USUAL.includes(name);
-const isOther = (kind) => !isUsual(kind);
-const [nodeRedisKinds, ioredisKindsOfAll] = [
-  [4, 5, 6].flatMap(nodeRedis),
-  [5, 6].flatMap(ioredisKinds),
-];
+const isOther = (setup) => !isUsual(setup);
+const [allNodeRedis, allIoredis] = [[4, 5, 6].flatMap(nodeRedis), [5, 6].flatMap(ioredisSetups)];
 
 module.exports = {
   own: withStore([...own, connectRedis]),
-  usual: withStore([...nodeRedisKinds, ...ioredisKindsOfAll].filter(isUsual)),
-  nodeRedis: withStore(nodeRedisKinds.filter(isOther)),
-  ioredis: withStore(ioredisKindsOfAll.filter(isOther)),
+  usual: withStore([...allNodeRedis, ...allIoredis].filter(isUsual)),
+  nodeRedis: withStore(allNodeRedis.filter(isOther)),
+  ioredis: withStore(allIoredis.filter(isOther)),
   alike: withStore(Object.entries(alike).flatMap(likeIoredis)),
   fakes: withStore(fakes),
 };
