@@ -19,6 +19,11 @@ function timesOf(store, session) {
     : [session?.cookie?.expires || undefined, store.ttl];
 }
 
+/** Whether a key's expiry follows the cookie, so that `get` puts the true expiry into the session. */
+function followsCookie({ ttl, disableTTL }) {
+  return typeof ttl !== "function" && !disableTTL;
+}
+
 /** Whether `touch` does nothing, by the store's fields. */
 function isTouchOff({ disableTouch, disableTTL }) {
   return Boolean(disableTouch || disableTTL);
@@ -54,4 +59,13 @@ function wholeSeconds(ms) {
   return ms === FOREVER ? undefined : Math.ceil(ms / 1000);
 }
 
-module.exports = { FOREVER, UNCHANGED, isTouchOff, planSave, planTouch, timesOf, wholeSeconds };
+module.exports = {
+  FOREVER,
+  UNCHANGED,
+  followsCookie,
+  isTouchOff,
+  planSave,
+  planTouch,
+  timesOf,
+  wholeSeconds,
+};

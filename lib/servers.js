@@ -3,15 +3,14 @@
 // Checks the names in the options that say where Redis is, as a slip in one would be passed over in
 // silence: without its password, or at another port. What they hold is checked by src/napi/options/.
 
-const SENTINEL_OPTIONS = ["name", "nodes", "username", "password", "tls"];
-const SERVER_OPTIONS = ["host", "port"];
+const { names } = require("./native/crossing.js");
 
 function checkServers({ cluster, sentinel }, invalid) {
-  checkNames("sentinel", sentinel, SENTINEL_OPTIONS, invalid);
+  checkNames("sentinel", sentinel, names.sentinel, invalid);
   const lists = { cluster, "sentinel.nodes": sentinel?.nodes };
   for (const [name, servers] of Object.entries(lists)) {
     if (!Array.isArray(servers)) continue;
-    for (const server of servers) checkNames(name, server, SERVER_OPTIONS, invalid);
+    for (const server of servers) checkNames(name, server, names.server, invalid);
   }
 }
 

@@ -217,6 +217,7 @@ function firstFields(store, options) {
 function nativeFields({ serializer, scanCount, scanCountSet, ...fields }) {
   return {
     ...fields,
+    followsCookie: followsCookie(fields),
     json: serializer === JSON,
     scanCount: scanCountSet ? scanCount : undefined,
   };

@@ -2,16 +2,7 @@
 
 // Node's options of a TLS connection, as far as the store's own connections know them.
 
-/** Those that are the same here as in `tls.connect`. */
-const TLS_OPTIONS = [
-  "ca",
-  "cert",
-  "key",
-  "servername",
-  "rejectUnauthorized",
-  "minVersion",
-  "maxVersion",
-];
+const { tls: TLS_OPTIONS } = require("./native/crossing.js").names;
 
 /** The first option that would be passed over in silence, which with TLS nobody wants. */
 function unknownTlsOption(tls) {

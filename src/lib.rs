@@ -10,7 +10,8 @@
 //! error.rs   why a call failed, in words for an operator
 //! ```
 //!
-//! `napi/raw.rs` is the one file with `unsafe` in it; `test_panics.rs` has panics for the tests.
+//! `napi/raw/` is the one room with `unsafe` in it. `test_panics.rs` has panics for the tests, and
+//! `layout_test.rs` checks what is said here.
 #![deny(unsafe_code)]
 
 mod error;

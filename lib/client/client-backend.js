@@ -68,8 +68,7 @@ class ClientBackend {
    */
   withTrueExpiry(key, session) {
     const { calls, commands, fields } = this;
-    const followsCookie = typeof fields.ttl !== "function" && !fields.disableTTL;
-    if (!followsCookie || !isHalfOver(session?.cookie)) return session;
+    if (!fields.followsCookie || !isHalfOver(session?.cookie)) return session;
     return calls.make("get", key, Number, commands.pttl, key).then(
       (left) => (left >= 0 ? putExpiry(session, Date.now() + left) : session),
       () => session, // No right to PTTL: as it is stored.

@@ -1,10 +1,11 @@
 "use strict";
 
-// The calls that wait for an app's client: none waits for longer than commandTimeout, and what goes
-// wrong is said as the store says it.
+// The calls that wait for an app's client: none waits longer than commandTimeout, and errors read as
+// those of the store's own connection.
 
 const { performance } = require("node:perf_hooks");
 const { clearTimeout, setTimeout } = require("node:timers");
+const { closed: CLOSED } = require("../native/crossing.js");
 const { Queue } = require("./queue.js");
 
 /** What Redis's own errors begin with: WRONGTYPE, NOAUTH, OOM … */
@@ -34,7 +35,7 @@ class Calls {
     this.isClosed = false;
     this.waiting = new Queue();
     this.timer = undefined;
-    /** What keeps the client from answering, where that is known. */
+    /** What keeps the client from answering, if that is known. */
     this.troubleOf = () => undefined;
     this.isAway = () => false;
   }
@@ -213,8 +214,7 @@ class Calls {
   }
 
   closed(name) {
-    const message = `${name}: the store is closed; make a new RedisStore to go on`;
-    return this.failure(message, "ECLOSED");
+    return this.failure(name + CLOSED, "ECLOSED");
   }
 
   /** A client's error as the store's own, without the key that it may repeat. */

@@ -3,7 +3,7 @@
 // The promises of the calls that wait for an answer, made here because V8 makes a promise faster than
 // N-API does.
 
-const { methods: METHODS } = require("./crossing.js");
+const { closed: CLOSED, methods: METHODS } = require("./crossing.js");
 const { PackedStrings, roomForAnswers } = require("./packed-strings.js");
 const { ScanResults } = require("./scan-results.js");
 
@@ -163,7 +163,7 @@ class PendingCalls {
   }
 
   closed(name) {
-    return this.failure(`${name}: the store is closed; make a new RedisStore to go on`, "ECLOSED");
+    return this.failure(name + CLOSED, "ECLOSED");
   }
 }
 

@@ -12,7 +12,7 @@ use crate::napi::packed_strings::PackedStrings;
 use crate::napi::raw::{self, JsRef, JsResult};
 use crate::session::command::{Command, Expiry};
 
-/// JsRef functions of the face.
+/// The functions, by what they do.
 pub struct JsCallbacks {
     answers: JsRef,
     settle: JsRef,

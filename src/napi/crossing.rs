@@ -3,7 +3,9 @@
 
 use napi_derive::napi;
 
+use crate::error::StoreError;
 use crate::io::scan_request::ScanKind;
+use crate::napi::options::names;
 
 /// The store's methods that a batch carries, by their numbers.
 pub const METHODS: [&str; 4] = ["get", "set", "touch", "destroy"];
@@ -59,6 +61,9 @@ pub struct Crossing {
     pub discarded: f64,
     pub other: f64,
     pub defaults: Defaults,
+    pub names: Names,
+    /// The message of a call to a closed store, after the name of the call.
+    pub closed: String,
 }
 
 /// The commands by their names.
@@ -86,6 +91,14 @@ pub struct Defaults {
     pub commands_queue_max_bytes: u32,
 }
 
+/// The names that an option with several parts knows.
+#[napi(object, object_from_js = false)]
+pub struct Names {
+    pub server: Vec<&'static str>,
+    pub sentinel: Vec<&'static str>,
+    pub tls: Vec<&'static str>,
+}
+
 /// Returns the constants of the crossing.
 #[napi(catch_unwind)]
 pub fn crossing() -> Crossing {
@@ -110,5 +123,11 @@ pub fn crossing() -> Crossing {
             commands_queue_max_length: COMMANDS_QUEUE_MAX_LENGTH,
             commands_queue_max_bytes: COMMANDS_QUEUE_MAX_BYTES,
         },
+        names: Names {
+            server: names::SERVER.to_vec(),
+            sentinel: names::SENTINEL.to_vec(),
+            tls: names::TLS.to_vec(),
+        },
+        closed: StoreError::closed("").message,
     }
 }

@@ -174,7 +174,7 @@ impl RedisStore {
         }
     }
 
-    /// Closes the connection. Pending calls reject with `ECLOSED`; JS is told the end.
+    /// Closes the connection. Pending calls reject with `ECLOSED`; JS gets the end as an event.
     #[napi(catch_unwind)]
     pub fn close(&self, env: &Env) {
         self.core.close(env);

@@ -10,30 +10,30 @@ use crate::session::clock::Clock;
 use crate::session::true_expiry::TrueExpiry;
 use crate::test_panics::panic_at;
 
-/// When a key is to expire.
+/// When a key expires.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Expiry {
     /// After so many milliseconds, at least 1.
     In(i64),
     /// Never.
     Never,
-    /// It has already: the key is to be deleted.
+    /// It has expired: delete it.
     Past,
 }
 
 /// What one call asks of Redis.
 pub enum Command {
-    /// GET, and PTTL where the true expiry is wanted.
+    /// GET, and PTTL if the true expiry is asked for.
     Get {
         key: Vec<u8>,
         expiry: TrueExpiry,
         clock: Clock,
     },
-    /// SET with PX; with XX where only a key that is still there may be written.
+    /// SET with PX; with XX if only a key that still exists may be written.
     Set {
         key: Vec<u8>,
         value: Vec<u8>,
-        /// Milliseconds; for ever without.
+        /// Milliseconds; `None` means never.
         expires_in: Option<i64>,
         only_existing: bool,
     },
@@ -41,17 +41,17 @@ pub enum Command {
     Touch { key: Vec<u8>, expiry: Expiry },
     /// DEL.
     Destroy { key: Vec<u8> },
-    /// Commands whose replies are handed back as they are.
+    /// Commands whose replies are returned as they are.
     Raw(Vec<Cmd>),
 }
 
-/// What a call is answered with.
+/// The answer of a call.
 #[derive(Debug, PartialEq)]
 pub enum Reply {
     /// `null`: done, or no such session.
     Null,
-    /// The stored text, and the key's expiry in milliseconds since the epoch where it was asked
-    /// for [`TrueExpiry::Beside`] the text and the key has one.
+    /// The stored text. With [`TrueExpiry::Beside`] also the key's expiry, if it has one, in milliseconds
+    /// since the epoch.
     Session { text: Vec<u8>, expires: Option<f64> },
     /// `set` found its key gone and wrote nothing.
     Discarded,
@@ -125,7 +125,7 @@ impl Command {
         self.key().len() + value
     }
 
-    /// The key it is about; nothing where it is about several.
+    /// The key; empty if there are several.
     pub fn key(&self) -> &[u8] {
         match self {
             Command::Get { key, .. }

@@ -50,7 +50,7 @@ struct Cookie<'a> {
     expires: Option<&'a RawValue>,
 }
 
-/// Milliseconds since the epoch from which on an ISO string needs more than four digits a year.
+/// From here on a year has five digits, in milliseconds since the epoch.
 const YEAR_10000: f64 = 253_402_300_800_000.0;
 
 /// Bytes of a date in JSON.
@@ -59,10 +59,10 @@ const ISO_DATE: usize = "\"2026-01-01T12:00:00.123Z\"".len();
 /// Replaces `cookie.expires` in the JSON text of a session by `expires` (milliseconds since the
 /// epoch), in the notation that stands there: an ISO string or a number. Every other byte stays.
 ///
-/// Nothing changes where the expiry does not follow the cookie's age (`cookie.originalMaxAge` is
-/// not a number), where there is no `cookie.expires` or more than one, where the text is no JSON
-/// object, or where `expires` lies outside the years an ISO string has four digits for. Text that
-/// `JSON.parse` refuses, it refuses afterwards too.
+/// Nothing changes if the expiry does not follow the cookie's age (`cookie.originalMaxAge` is not a
+/// number), if there is no `cookie.expires` or more than one, if the text is no JSON object, or if the
+/// year of `expires` does not have four digits. `JSON.parse` refuses the new text if it refuses the old
+/// one.
 /// Returns whether the text was changed.
 pub fn put_true_expiry(text: &mut Vec<u8>, expires: f64) -> bool {
     if !(0.0..YEAR_10000).contains(&expires) {
@@ -93,12 +93,12 @@ pub fn put_true_expiry(text: &mut Vec<u8>, expires: f64) -> bool {
     true
 }
 
-/// Whether [`put_true_expiry`] would change this text: asked before a PTTL is spent on it.
+/// Whether [`put_true_expiry`] would change this text; if not, no PTTL is needed.
 pub fn has_cookie_expiry(text: &[u8]) -> bool {
     find_expires(text).is_some()
 }
 
-/// Where the value of `cookie.expires` stands, if it is one to replace.
+/// Returns where the value of `cookie.expires` stands, if it can be replaced.
 fn find_expires(text: &[u8]) -> Option<Range<usize>> {
     panic_at("the expiry", text);
     if let Some(found) = find_in_plain_cookie(text) {
@@ -130,9 +130,9 @@ fn find_expires(text: &[u8]) -> Option<Range<usize>> {
 }
 
 /// As [`find_expires`], in a quarter of the time, of a text that begins as express-session writes it:
-/// with the cookie, whose members are plain. `None` where it does not, and has to be read by all the
+/// with the cookie, whose members are plain. `None` if it begins otherwise, and must be read by all the
 /// rules of JSON.
-#[allow(clippy::option_option)] // reason: found, not there, not for this to say
+#[allow(clippy::option_option)] // reason: found; not there; unknown
 fn find_in_plain_cookie(text: &[u8]) -> Option<Option<Range<usize>>> {
     const START: &[u8] = br#"{"cookie":{"#;
     let mut rest = text.strip_prefix(START)?;

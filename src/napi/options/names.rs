@@ -26,6 +26,21 @@ const KNOWN: [&str; 22] = [
     "resurrect",
 ];
 
+/// What a server of a list may say.
+pub const SERVER: [&str; 2] = ["host", "port"];
+/// What the option `sentinel` may say.
+pub const SENTINEL: [&str; 5] = ["name", "nodes", "username", "password", "tls"];
+/// What the option `tls` may say: as in Node's `tls.connect`.
+pub const TLS: [&str; 7] = [
+    "ca",
+    "cert",
+    "key",
+    "servername",
+    "rejectUnauthorized",
+    "minVersion",
+    "maxVersion",
+];
+
 /// Returns the names that are no option, each with the option that was probably meant. People write
 /// `logErrors`, `tll` or `host`, and connect-redis ignores that silently.
 pub fn unknown_options(names: Vec<String>) -> Vec<(String, Option<&'static str>)> {

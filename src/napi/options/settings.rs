@@ -18,9 +18,8 @@ pub struct Settings {
     /// Whether sessions are JSON. If the app has a serializer of its own, JS calls it, and texts cross
     /// here as they are.
     pub json: bool,
-    /// Whether `ttl` is a function of the session.
-    pub ttl_is_function: bool,
-    pub disable_ttl: bool,
+    /// Whether a key's expiry follows the cookie (`lib/lifetime.js`).
+    pub follows_cookie: bool,
 }
 
 impl Settings {
@@ -50,10 +49,9 @@ impl Settings {
             }
             _ => return Err(reader.wrong("scanCount", "a positive number", &scan_count)),
         };
-        // JS uses it; here it is only checked.
+        // JS uses these; here they are only checked.
         reader.flag(fields, "disableTouch")?;
-        let ttl = raw::get(env, fields, c"ttl")?;
-        let ttl_is_function = raw::kind(&ttl) == ValueType::Function;
+        reader.flag(fields, "disableTTL")?;
         let client_prefix = reader.option(fields, "clientPrefix")?;
         Ok(Settings {
             prefix: raw::string_bytes(env, &prefix, 32)?,
@@ -63,15 +61,13 @@ impl Settings {
             },
             scan_count,
             json: reader.flag(fields, "json")?,
-            ttl_is_function,
-            disable_ttl: reader.flag(fields, "disableTTL")?,
+            follows_cookie: reader.flag(fields, "followsCookie")?,
         })
     }
 
-    /// What `get` and `all` do with the key's true expiry, which only follows the cookie if neither a
-    /// `ttl` function nor `disableTTL` decides.
+    /// What `get` and `all` do with the key's true expiry.
     pub fn true_expiry(&self) -> TrueExpiry {
-        if self.ttl_is_function || self.disable_ttl {
+        if !self.follows_cookie {
             TrueExpiry::Unasked
         } else if self.json {
             TrueExpiry::InText
