@@ -19,7 +19,10 @@ function timesOf(store, session) {
     : [session?.cookie?.expires || undefined, store.ttl];
 }
 
-/** Whether a key's expiry follows the cookie, so that `get` puts the true expiry into the session. */
+/**
+ * Whether a key's expiry follows the cookie, so that `get` puts the true expiry into the session.
+ * @param {{ttl?: unknown, disableTTL?: unknown}} fields
+ */
 function followsCookie({ ttl, disableTTL }) {
   return typeof ttl !== "function" && !disableTTL;
 }

@@ -128,7 +128,7 @@ function hostFor(host = "localhost") {
 }
 
 function portFor(port = 6379) {
-  return /^\d{1,5}$/.test(port) ? port : "port";
+  return /^\d{1,5}$/.test(`${port}`) ? port : "port";
 }
 
 function isDatabase(db) {

@@ -43,6 +43,7 @@ const RESERVED = ["serialize", "toJSON"];
 exports.soundCookie = function soundCookie(cookie, Cookie) {
   if (cookie === null || typeof cookie !== "object") return {};
   if (isSound(cookie) && isWritable(cookie, Cookie)) return cookie;
+  /** @type {Record<string, any>} */
   const sound = {};
   for (const name of Object.keys(MEMBERS)) {
     // What is not there must not take the place of the Cookie's defaults: path, httpOnly.
@@ -70,7 +71,7 @@ function isUsable(name, value) {
 }
 
 /** Whether the package cookie takes the path and the domain; they are as its version wants them. */
-function isWritable({ path, domain }, Cookie) {
+function isWritable(/** @type {any} */ { path, domain }, Cookie) {
   if (!domain && (!path || PLAIN_PATH.test(path))) return true;
   try {
     new Cookie({ path: path ?? undefined, domain: domain ?? undefined }).serialize("name", "value");

@@ -7,6 +7,7 @@ const { AsyncLocalStorage } = require("node:async_hooks");
 const { answer } = require("./answer.js");
 const { attach, checkTransport } = require("./client/attach.js");
 const { failure, invalid } = require("./errors.js");
+const { followsCookie } = require("./lifetime.js");
 const { Connection } = require("./native/connection.js");
 const { defaults: DEFAULTS } = require("./native/crossing.js");
 const { checkClient } = require("./options.js");
@@ -19,7 +20,7 @@ const { nextTick } = process;
  * What a store keeps to itself: its backend (what carries its calls, and the fields it was sent last),
  * and with an app's client the calls that wait for it and the direct connection to its server.
  */
-const kState = Symbol("state");
+const kState = /** @type {any} */ (Symbol("state"));
 
 /** The options by a store's state; not in it, as whoever prints a store would print passwords. */
 const optionsOf = new WeakMap();
@@ -103,7 +104,7 @@ function backendFor(store, connection) {
 function attachTo(store, state) {
   const { client } = store;
   const options = optionsOf.get(state);
-  const transport = checkTransport({ ...options, client }, invalid);
+  const transport = checkTransport({ ...options, client });
   const reference = new WeakRef(store);
   const emit = (event) => {
     const alive = reference.deref();

@@ -46,6 +46,7 @@ function emitting(Store) {
 /** Makes the class for an express-session, whose Store and Cookie it uses. */
 function defineStore({ Store, Cookie }) {
   return class RedisStore extends emitting(Store) {
+    /** @param {Record<string, any>} options */
     constructor(options = {}) {
       super();
       if (options === null || typeof options !== "object" || Array.isArray(options)) {
@@ -63,7 +64,7 @@ function defineStore({ Store, Cookie }) {
       this.disableTouch = options.disableTouch ?? false;
 
       checkSerializer(this.serializer, invalid);
-      checkTransport(options, invalid);
+      checkTransport(options);
       const { client, warn } = checkOptions(options, invalid);
       const state = { client: this.client, origin: {}, Cookie, isClosed: false };
       // Whatever comes of no call of the app's is emitted in the async context the store was made in.

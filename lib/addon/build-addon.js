@@ -55,7 +55,7 @@ async function main() {
 
 function checkCargo() {
   const manifest = fs.readFileSync(path.join(PACKAGE, "Cargo.toml"), "utf8");
-  const [, needed] = /^rust-version = "(.+)"$/m.exec(manifest);
+  const needed = /^rust-version = "(.+)"$/m.exec(manifest)?.[1] ?? "";
   const { stdout, error } = spawnSync("cargo", ["--version"], { encoding: "utf8" });
   if (error) {
     throw new Error(
@@ -81,6 +81,7 @@ function isOlder(found, needed) {
 
 /** Builds the library; resolves to its file. */
 async function build(platform, folder) {
+  /** @type {NodeJS.ProcessEnv} */
   const env = { ...process.env, CARGO_TARGET_DIR: folder };
   // Rust links programs for musl statically unless it is told otherwise, and an addon cannot be so.
   if (platform.endsWith("-musl")) {
@@ -97,7 +98,8 @@ async function build(platform, folder) {
     stdout += text;
   });
   // Whoever ends this ends cargo, and what was made is removed. (npx passes on what came here, too.)
-  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => cargo.kill(signal));
+  process.on("SIGINT", () => cargo.kill("SIGINT"));
+  process.on("SIGTERM", () => cargo.kill("SIGTERM"));
   const [status, signal] = await once(cargo, "close");
   if (signal !== null) throw new Error(`cargo was ended by ${signal}; nothing was changed`);
   if (status !== 0) {

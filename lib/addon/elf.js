@@ -17,7 +17,7 @@ function isForMusl(program) {
  * the process (SIGBUS).
  */
 function isCutOff(library) {
-  const { head, size } = read(library) ?? {};
+  const { head, size = 0 } = read(library) ?? {};
   if (head === undefined || head.readUInt32BE(0) !== 0x7f454c46) return false;
   const [start, entry, count] = [
     Number(head.readBigUInt64LE(0x28)), // e_shoff
@@ -27,7 +27,7 @@ function isCutOff(library) {
   return size < start + entry * count;
 }
 
-/** A file's first bytes, zeros where there are fewer, and its size. Undefined where it cannot be read. */
+/** A file's first bytes, zeros if there are fewer, and its size. Undefined if it cannot be read. */
 function read(file) {
   const head = Buffer.alloc(4096);
   try {

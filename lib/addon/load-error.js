@@ -8,6 +8,7 @@ const { PLATFORMS } = require("./platform.js");
 const ISSUES = "https://github.com/connect-redis-rs/connect-redis-rs/issues";
 
 /** What is meant by what the loaders of the systems say. */
+/** @type {[RegExp, string][]} */
 const MEANINGS = [
   [
     /GLIBC_[\d.]+' not found/,
@@ -47,7 +48,7 @@ const MEANINGS_OF_CODES = {
  * @param {boolean} [search.isMoved] whether it is such a bundle
  * @param {boolean} [search.isGiven] whether CONNECT_REDIS_RS_ADDON says where to look
  * @param {{file?: string, name?: string, error?: Error}[]} search.failures the files and packages that
- *   were tried, with the error of each; without one where a file is not there
+ *   were tried, with the error of each; without one if a file is not there
  */
 function loadError({ platform, version, folder, isMoved = false, isGiven = false, failures }) {
   const isSupported = PLATFORMS.includes(platform);
@@ -69,7 +70,10 @@ function loadError({ platform, version, folder, isMoved = false, isGiven = false
   return Object.assign(error, { code: "ERR_CONNECT_REDIS_RS_ADDON" });
 }
 
-/** What is said of a place: what it is, what loading said, and what that means. */
+/**
+ * What is said of a place: what it is, what loading said, and what that means.
+ * @param {{file?: string, name?: string, error?: Error & {code?: string}}} failure
+ */
 function linesOf({ file, name, error }, folder, isMoved) {
   const place = file ?? `the package ${name}, from ${folder}`;
   if (error === undefined) return [`  - ${place}: no such file`];

@@ -16,6 +16,10 @@ const FOLDER = IS_MOVED ? __dirname : path.join(__dirname, "..", "..");
 
 module.exports = load(process.env.CONNECT_REDIS_RS_ADDON);
 
+/**
+ * @param {string} [given] the file, by CONNECT_REDIS_RS_ADDON
+ * @returns {import("./addon.js").Addon}
+ */
 function load(given) {
   const platform = findPlatform();
   const beside = path.join(FOLDER, addonFile(platform));
@@ -36,6 +40,7 @@ function fromFile(file, failures) {
     if (existsSync(file)) {
       checkWhole(file);
       // Not `require`: bundlers put something of their own in its place where the name is no literal.
+      /** @type {{exports: any}} */
       const loaded = { exports: {} };
       process.dlopen(loaded, file);
       return checked(loaded.exports);
@@ -79,7 +84,7 @@ function fromPackage(platform, failures) {
   return undefined;
 }
 
-/** The addon's file in a package; undefined where it is not there, or was put elsewhere by a bundler. */
+/** The addon's file in a package; undefined if it is not there, or a bundler has moved it. */
 function fileOf(name) {
   try {
     return require.resolve(name);
@@ -93,7 +98,7 @@ function checkWhole(file) {
   throw Object.assign(new Error(`${file} is cut off`), { code: "ERR_CUT_OFF" });
 }
 
-/** An addon, where it is of this package's version: what crosses into it is no public API. */
+/** Returns an addon of this package's version: what crosses into it is no public API. */
 function checked(addon) {
   if (addon.VERSION === `connect-redis-rs ${version}`) return addon;
   const error = new Error(`it is ${addon.VERSION ?? "of no version"}, and this is ${version}`);

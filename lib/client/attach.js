@@ -19,12 +19,12 @@ const TRANSPORTS = ["auto", "native", "client"];
 const CONNECT_REDIS_SCAN_COUNT = 100;
 
 /**
- * @param {object} client the option `client`
+ * @param {any} client the option `client`
  * @param {object} store
- * @param {object} store.options the app's
+ * @param {Record<string, any>} store.options the app's
  * @param {string} store.transport the option `transport`
- * @param {object} store.terms of its calls; see store.js
- * @param {object} store.first its fields, as src/napi/options/settings.rs reads them
+ * @param {any} store.terms of its calls; see store-backend.js
+ * @param {Record<string, any>} store.first its fields, as src/napi/options/settings.rs reads them
  * @param {(event: string) => void} store.emit has the store emit an event
  * @param {(isAway: boolean) => void} store.away tells the store whether the client is away
  */
@@ -154,7 +154,10 @@ function pick(from, names) {
   return Object.fromEntries(names.map((name) => [name, from[name]]));
 }
 
-/** The option `transport`; throws if there is no such, or no client for it to be about. */
+/**
+ * The option `transport`. Throws if it is unknown, or if it needs a client and there is none.
+ * @param {{transport?: string, client?: unknown}} options
+ */
 function checkTransport({ transport, client }) {
   const given = transport ?? "auto";
   checkOneOf("transport", transport, TRANSPORTS);

@@ -19,7 +19,7 @@ const RECORD = { parse: (text) => ({ text }) };
 class ClientBackend {
   /**
    * @param {import("./client-commands.js").Commands} commands
-   * @param {import("./client-calls.js").Calls} calls
+   * @param {InstanceType<typeof import("./client-calls.js").Calls>} calls
    */
   constructor(commands, calls) {
     this.commands = commands;
@@ -125,8 +125,8 @@ class ClientBackend {
   again(name, left, command, clientsKey, value, ms, onlyExisting, handOut) {
     const { calls, commands, fields } = this;
     const key = clientsKey.slice(fields.clientPrefix.length);
-    const make = (answer, ...call) => {
-      const attempt = () => calls.make(name, key, answer, ...call);
+    const make = (answer, command, ...args) => {
+      const attempt = () => calls.make(name, key, answer, command, ...args);
       // The client may not have noticed yet that its own connection is lost, too.
       const again = (error) => {
         if (!LOST.test(error?.code)) throw error;
@@ -188,7 +188,7 @@ class ClientBackend {
 
 /** Bytes that are valid UTF-8 as a string; whatever else as it is. */
 function asText(read) {
-  return read instanceof Uint8Array && isUtf8(read) ? read.toString("utf8") : read;
+  return Buffer.isBuffer(read) && isUtf8(read) ? read.toString("utf8") : read;
 }
 
 function nothing() {

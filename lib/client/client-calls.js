@@ -45,6 +45,13 @@ class Calls {
    * the client's reply. (Not a function without arguments: made anew for each call it would cost.)
    * @param {string} name the store's method, for messages
    * @param {string} key the key it is about, which no message may hold
+   * @param {(reply: any) => unknown} answer
+   * @param {(...args: any[]) => any} command
+   * @param {unknown} [first]
+   * @param {unknown} [second]
+   * @param {unknown} [third]
+   * @param {unknown} [fourth]
+   * @returns {Promise<any>}
    */
   make(name, key, answer, command, first, second, third, fourth) {
     return new Promise((resolve, reject) => {

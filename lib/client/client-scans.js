@@ -8,7 +8,7 @@
 class ClientScans {
   /**
    * @param {import("./client-commands.js").Commands} commands
-   * @param {import("./client-calls.js").Calls} calls
+   * @param {InstanceType<typeof import("./client-calls.js").Calls>} calls
    */
   constructor(commands, calls) {
     this.commands = commands;
@@ -35,7 +35,8 @@ class ClientScans {
     );
   }
 
-  carryOut([name, ...args]) {
+  /** @param {string[]} command */
+  carryOut([name = "", ...args]) {
     const { commands } = this;
     if (name === "SCAN") return this.scan(args);
     // As bytes if they can be had: what a serializer has made need not be text.
@@ -51,6 +52,7 @@ class ClientScans {
   }
 
   /** One step of SCAN: the client's cursors, its masters and iterators are behind one cursor. */
+  /** @param {string[]} args */
   async scan([cursor, , pattern, , count]) {
     const keys =
       cursor === "0"

@@ -24,7 +24,7 @@ const CHANNELS = {
   ),
 };
 
-/** @param {"node-redis" | "ioredis"} library */
+/** @param {"node-redis" | "ioredis" | undefined} library */
 exports.isWatched = function isWatched(library) {
   for (const one of CHANNELS[library]) if (one.hasSubscribers) return true;
   return false;

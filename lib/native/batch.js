@@ -18,8 +18,8 @@ const resolved = Promise.resolve();
 
 class Batch {
   /**
-   * @param {object} native the native RedisStore, which knows its first store by the number 0
-   * @param {import("./pending-calls.js").PendingCalls} pending
+   * @param {import("../addon/addon.js").NativeStore} native the native RedisStore, which knows its first store by the number 0
+   * @param {InstanceType<typeof import("./pending-calls.js").PendingCalls>} pending
    */
   constructor(native, pending) {
     this.native = native;
@@ -78,7 +78,7 @@ class Batch {
 
   /**
    * Adds a call to the batch.
-   * @param {import("./pending-calls.js").Caller} caller
+   * @param {InstanceType<typeof import("./pending-calls.js").Caller>} caller
    * @param {import("../client/client-calls.js").Bounds} bounds
    * @param {number} method of `METHODS`
    * @param {number} command of `commands` in crossing.js

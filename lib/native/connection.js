@@ -49,8 +49,16 @@ class Connection {
     return this.batch.native.status;
   }
 
-  /** The calls of a store over this connection. */
-  backend({ corrupt, again, bounds, resurrect, fields }) {
+  /**
+   * The calls of a store over this connection.
+   * @param {object} terms
+   * @param {(sid: string, error: Error) => void} [terms.corrupt]
+   * @param {(name: string, ...call: unknown[]) => Promise<unknown>} terms.again
+   * @param {import("../client/client-calls.js").Bounds} terms.bounds
+   * @param {boolean} [terms.resurrect]
+   * @param {object} terms.fields
+   */
+  backend({ corrupt = () => {}, again, bounds, resurrect = false, fields }) {
     const caller = new Caller(this.stores, { corrupt, again });
     this.stores += 1;
     const backend = new NativeBackend(this.batch, { caller, bounds, resurrect });
@@ -68,7 +76,8 @@ class Connection {
 
   /** Touches a session that is not there: rejects if that is not allowed here. */
   async probe() {
-    const bounds = { length: 1, bytes: Number.POSITIVE_INFINITY };
+    const limit = Number.POSITIVE_INFINITY;
+    const bounds = { limit, length: 1, bytes: limit, failFast: false };
     const again = (name) => {
       throw failure(`${name}: the server is a replica, or the connection was lost`, "ECONNRESET");
     };
@@ -112,7 +121,7 @@ function callbacksOf(onEvent, pending, isOfClient) {
     corrupt: (id, sid, error) => scans.corrupt(id, sid, error),
     end: (handsBack) => pending.end(handsBack),
     date: (value) => Number(new Date(value)),
-    credential: (...request) => outside(askCredential, ...request),
+    credential: (give, id, answered) => outside(askCredential, give, id, answered),
     // Of a client's server Node itself has warned.
     rejectsUnauthorized: () => rejectsUnauthorized(!isOfClient),
     error: (isInvalidArgument, message, code, cause) =>

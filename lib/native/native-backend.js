@@ -16,9 +16,9 @@ const { stringify } = JSON;
 
 class NativeBackend {
   /**
-   * @param {import("./batch.js").Batch} batch
+   * @param {InstanceType<typeof import("./batch.js").Batch>} batch
    * @param {object} store
-   * @param {import("./pending-calls.js").Caller} store.caller
+   * @param {InstanceType<typeof import("./pending-calls.js").Caller>} store.caller
    * @param {import("../client/client-calls.js").Bounds} store.bounds
    * @param {boolean} store.resurrect
    */

@@ -48,7 +48,10 @@ class PendingCalls {
     this.idlers = [];
     this.answers = roomForAnswers();
     this.scans = new ScanResults({ answers: this.answers, failure });
-    /** Who waits for the end, until it has come. */
+    /**
+     * Who waits for the end, until it has come.
+     * @type {((nothing: null) => void)[] | undefined}
+     */
     this.closers = [];
   }
 
@@ -83,7 +86,7 @@ class PendingCalls {
 
   /** Resolves when each call that is pending now has its answer. */
   idle() {
-    return new Promise((resolve) => {
+    return new Promise((/** @type {(nothing?: undefined) => void} */ resolve) => {
       if (this.length === 0) resolve();
       else this.idlers.push(resolve);
     });
@@ -159,7 +162,7 @@ class PendingCalls {
       else scans.fail(id, this.closed(name));
     }
     this.closers = undefined;
-    for (const resolve of closers) resolve(null);
+    for (const resolve of closers ?? []) resolve(null);
   }
 
   closed(name) {

@@ -41,7 +41,7 @@ class ScanResults {
   /**
    * Adds what a scan has found.
    * @param {string} sids the sids, as JSON: these strings are all that is kept of them
-   * @param {string} [text] the sessions' texts, one after the other, or among the `others`
+   * @param {string | undefined} text the sessions' texts, one after the other, or among the `others`
    */
   addChunk(id, sids, text, others) {
     const scan = this.scans.get(id);

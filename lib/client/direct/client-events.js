@@ -60,7 +60,7 @@ function listen(client, directConnections) {
 }
 
 /** Has `before` and `after` called around a method of a client, for the arguments that count. */
-function announce(client, name, before, after = () => {}, counts = () => true) {
+function announce(client, name, before, after = () => {}, counts = (_args) => true) {
   const method = client[name];
   if (typeof method !== "function") return;
   const own = Object.getOwnPropertyDescriptor(client, name);

@@ -10,7 +10,7 @@ const { isEnded, relayOf } = require("../client-status.js");
 
 /**
  * What the server says of the client's connection, or the error.
- * @param {object} client
+ * @param {any} client
  * @param {number} [ms] how long it may take
  * @returns {Promise<ClientInfo>}
  */
@@ -92,7 +92,11 @@ function forgetQuestion({ prevCommandQueue: queue }) {
   if (place >= 0) queue.removeOne(place);
 }
 
-/** Says how a server's answer to CLIENT INFO differs from a server that was read, if it does. */
+/**
+ * Returns how a server's answer to CLIENT INFO differs from the server that was read, if it does.
+ * @param {ClientInfo} answer
+ * @param {{database?: number, username?: string}} server
+ */
 function differs({ db, user }, { database, username }) {
   if (db !== String(database)) return `the client is in database ${db}, not in ${database}`;
   // A server before Redis 6.2 does not say.

@@ -19,14 +19,23 @@ const AGAIN_AFTER = 5000;
 /** What carries the calls if no connection of our own does. */
 const CLIENT = "client";
 
+/**
+ * @typedef {object} Means
+ * @property {(server: object, onEvent: (event: string) => void) =>
+ *   InstanceType<typeof import("../../native/connection.js").Connection>} connect
+ * @property {boolean} isForced whether the app wants only a connection of the store's own
+ * @property {(reason: string) => Error} refusal
+ * @property {(decision: string) => void} log
+ */
+
 /** The direct connections of each client, by what their stores have in common. */
 const directConnections = new WeakMap();
 
 /**
  * The direct connection that all stores of a client share if they have the same timeouts: there is one
  * connection beside the client for all of them, until the last of them has gone.
- * @param {object} terms what the stores have in common
- * @param {() => object} meansOf makes the means of a new one
+ * @param {{isForced: boolean}} terms what the stores have in common
+ * @param {() => Omit<Means, "isForced">} meansOf makes the means of a new one
  */
 function directConnectionOf(client, terms, meansOf) {
   if (!directConnections.has(client)) directConnections.set(client, new Map());
@@ -40,16 +49,15 @@ function directConnectionOf(client, terms, meansOf) {
 
 class DirectConnection {
   /**
-   * @param {object} client
-   * @param {object} means
-   * @param {(server: import("../inspect.js").Server, onEvent: (event: string) => void) =>
-   *   import("../../native/connection.js").Connection} means.connect
-   * @param {boolean} means.isForced whether the app wants nothing but a connection of our own
-   * @param {(reason: string) => Error} means.refusal
-   * @param {(decision: string) => void} means.log
+   * @param {any} client
+   * @param {Means} means
    */
   constructor(client, { connect, isForced, refusal, log }) {
-    Object.assign(this, { client, connect, isForced, refusal, log });
+    this.client = client;
+    this.connect = connect;
+    this.isForced = isForced;
+    this.refusal = refusal;
+    this.log = log;
     /** The stores: how each emits an event, and its calls that the client carries. */
     this.members = new Set();
     /** What is done here for all stores is done in no caller's async context. */
@@ -172,7 +180,7 @@ class DirectConnection {
   /**
    * A connection to where the client is, or why there is none. `passing` says that it may be
    * otherwise with the next call, `isForNow` that it may be in a while.
-   * @returns {Promise<{own?: import("../../native/connection.js").Connection, where?: object, place?: string,
+   * @returns {Promise<{own?: InstanceType<typeof import("../../native/connection.js").Connection>, where?: any, place?: string,
    *   why?: string, passing?: boolean, isForNow?: boolean}>}
    */
   async tryToConnect() {
@@ -191,7 +199,7 @@ class DirectConnection {
     let where;
     let at;
     try {
-      where = await within(ANSWER_WITHIN, server(), "its credentialsProvider does not answer");
+      where = await within(ANSWER_WITHIN, server?.(), "its credentialsProvider does not answer");
       at = await addressed(where);
     } catch (error) {
       return { why: `cannot tell where and as whom it logs in: ${error?.message ?? error}` };
@@ -242,7 +250,10 @@ class DirectConnection {
     return undefined;
   }
 
-  /** Puts into effect what has been found; returns what carries the calls. */
+  /**
+   * Puts into effect what was found; returns what carries the calls.
+   * @param {Awaited<ReturnType<DirectConnection["tryToConnect"]>>} found
+   */
   take({ own, where, place, why, passing, isForNow }) {
     if (own) {
       this.own = own;
@@ -252,7 +263,7 @@ class DirectConnection {
       this.emit("ready");
       return own;
     }
-    if (this.isForced && !passing) throw this.refusal(why);
+    if (this.isForced && !passing) throw this.refusal(why ?? "");
     if (!passing) {
       this.usesClient = true;
       this.log(`transport client: ${why}`);
@@ -295,7 +306,7 @@ class DirectConnection {
     this.isChecking = true;
     try {
       const { why, server, isCluster } = inspect(this.client);
-      const where = why ? undefined : await server();
+      const where = why ? undefined : await server?.();
       const isSame = where !== undefined && sameServer(where, this.where);
       // However long it takes: only one such question is under way.
       const asks = isSame && !isCluster;

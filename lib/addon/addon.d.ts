@@ -1,0 +1,51 @@
+// What the addon exports, for the type checks of lib/: see src/napi/.
+
+export interface Addon {
+  VERSION: string;
+  crossing(): Crossing;
+  RedisStore: NativeStoreClass;
+}
+
+/** src/napi/crossing.rs says what each member is. */
+export interface Crossing {
+  methods: string[];
+  scans: string[];
+  commands: Record<"GET" | "SET" | "SET_XX" | "PEXPIRE" | "PERSIST" | "DEL", number>;
+  perCall: number;
+  perAnswer: number;
+  maxAnswers: number;
+  discarded: number;
+  other: number;
+  defaults: {
+    commandTimeout: number;
+    commandsQueueMaxLength: number;
+    commandsQueueMaxBytes: number;
+  };
+  names: Record<"server" | "sentinel" | "tls", string[]>;
+  closed: string;
+}
+
+export interface NativeStoreClass {
+  new (options: object, fields: object, callbacks: object, to?: object): NativeStore;
+  unknownOptions(names: string[]): [name: string, meant: string | undefined][];
+}
+
+/** src/napi/store.rs says what each method does. */
+export interface NativeStore {
+  readonly server: string;
+  readonly status: "connecting" | "ready" | "reconnecting" | "closed";
+  configure(store: number, fields: object): void;
+  forget(store: number): void;
+  send(
+    count: number,
+    numbers: Float64Array,
+    text: string,
+    others: unknown[] | undefined,
+    now: number,
+  ): void;
+  scan(id: number, number: number, store: number, now: number): void;
+  expiresIn(expires: unknown, ttl: unknown, now: number): number;
+  checkPayload(payload: unknown): void;
+  close(): void;
+  retire(): void;
+}
