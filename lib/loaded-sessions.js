@@ -13,7 +13,7 @@ class Given {
 }
 
 /**
- * The object that a store's own `get` has handed out, with where it was: the store's client, as an
+ * The object that a store's own `get` handed out, with its origin: the store's client, as an
  * object that stands for it, and the key. What express-session makes of it (`createSession`) is a
  * loaded session.
  */
@@ -37,7 +37,7 @@ class HandedOut extends Given {
   }
 }
 
-/** A session that was loaded from a store, with where it was. */
+/** A session that was loaded from a store, with its origin. */
 class Loaded extends Given {
   #origin;
   #key;

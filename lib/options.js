@@ -1,6 +1,6 @@
 "use strict";
 
-// Checks the options as a whole: what says where Redis is, and what is left over. What each holds is
+// Checks the options together: which say where Redis is, and which are left over. What each holds is
 // checked by src/napi/options/.
 
 const { Native } = require("./native/connection.js");
@@ -16,7 +16,7 @@ const LOGINS = ["username", "password", "tls"];
 /** What connect-redis 1 to 3 handed on to `redis.createClient`, and its names for some of these. */
 const OLD = ["host", "port", "socket", "path", "pass", "auth_pass", "db"];
 
-/** Options that were warned about, as this process needs to hear of each but once. */
+/** Options that were warned about: one warning a process is enough for each. */
 const warned = new Set();
 
 /**
@@ -99,7 +99,7 @@ function checkOld(options, invalid) {
   );
 }
 
-/** Whether a value of an option that there is not was meant for one that says where Redis is. */
+/** Whether an unknown option was meant as one that says where Redis is. */
 function meansServer(value, meant) {
   if (!isThere(value)) return false;
   if (LOGINS.includes(meant)) return true;

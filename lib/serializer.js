@@ -8,7 +8,7 @@ const { setImmediate } = require("node:timers");
 /** How long records are parsed before the event loop gets a turn. */
 const TURN_MS = 10;
 
-/** Throws what `invalid` makes of the message where `serializer` lacks a method. */
+/** Throws the error of `invalid` if `serializer` lacks a method. */
 exports.checkSerializer = function checkSerializer(serializer, invalid) {
   for (const method of ["parse", "stringify"]) {
     const got = typeof serializer?.[method];
@@ -22,9 +22,9 @@ exports.checkSerializer = function checkSerializer(serializer, invalid) {
 };
 
 /**
- * The session of a record, or a promise of it where `parse` is async; null where there is none.
+ * The session of a record, or a promise of it if `parse` is async; null if there is no record.
  * @param {{text: string, expires?: number} | null} record the stored text, and the key's true
- *   expiry in milliseconds since the epoch, where that follows the cookie
+ *   expiry in milliseconds since the epoch, if it follows the cookie
  */
 exports.parseOne = function parseOne(serializer, record) {
   if (record === null) return null;

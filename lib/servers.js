@@ -1,7 +1,7 @@
 "use strict";
 
-// Checks the names in the options that say where Redis is, as a slip in one would be passed over in
-// silence: without its password, or at another port. What they hold is checked by src/napi/options/.
+// Checks the names in the options that say where Redis is: a slip in one would silently be ignored, and
+// the store would log in without its password, or at another port. What they hold is checked by src/napi/options/.
 
 const { names } = require("./native/crossing.js");
 

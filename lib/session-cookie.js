@@ -3,7 +3,7 @@
 // The cookie of a stored session, which another program may have written, or left out:
 // express-session throws over one that it cannot use, at every request of that session.
 
-/** A path that every version of the package cookie takes; whether it takes another, it is asked. */
+/** A path that every version of the package cookie takes; another path is tried. */
 const PLAIN_PATH = /^[\x20-\x3a\x3d-\x7e]*$/;
 const isText = (value) => typeof value === "string";
 const isOneOf =

@@ -7,11 +7,11 @@ const { nextTick } = process;
 
 /**
  * Has a store emit `disconnect` when Redis is away and `connect` when it is there again.
- * @returns {(isAway: boolean) => void} to be told whenever that is seen
+ * @returns {(isAway: boolean) => void} to call whenever that changes
  */
 function skipWhileAway(store) {
   let wasAway = false;
-  // Redis may have been away before express-session listened: then it is told so, too.
+  // Redis may have been away before express-session listened: it must learn of that, too.
   store.on("newListener", (event, listener) => {
     if (event === "disconnect" && wasAway) nextTick(() => wasAway && listener.call(store));
   });

@@ -22,16 +22,16 @@ const { nextTick } = process;
  */
 const kState = /** @type {any} */ (Symbol("state"));
 
-/** The options by a store's state; not in it, as whoever prints a store would print passwords. */
+/** The options by a store's state; not in it, since to print a store would print passwords. */
 const optionsOf = new WeakMap();
 
-/** Calls what a store leaves behind to be undone when it has been collected. */
+/** Detaches a store from its client when the store has been collected. */
 const abandoned = new FinalizationRegistry((attachment) => attachment.detach(false));
 
 /**
- * Makes a call of `store`, with the backend that is to carry it (client/direct/direct-connection.js). If it is not
- * known yet which that is, the call is made when it is, with the fields the store has now, in the
- * async context it has now, unless its time is over by then.
+ * Makes a call of `store` through its backend. If that is not decided yet
+ * (client/direct/direct-connection.js), the call is made when it is, with the fields and in the async
+ * context that the store has now, unless its deadline has passed by then.
  */
 function use(store, name, call) {
   const { carrier, direct, calls, isClosed } = stateOf(store);
@@ -49,7 +49,7 @@ function use(store, name, call) {
   });
 }
 
-/** Whether a call that is made now has to wait until it is known what carries it. */
+/** Whether a call that is made now must wait until it is decided what carries it. */
 function isHeld(store) {
   const { direct, isClosed } = stateOf(store);
   return direct !== undefined && !isClosed && direct.current() === undefined;
@@ -83,7 +83,7 @@ function openOwn(store, options) {
 /** What an event says of Redis. */
 const IS_AWAY = { ready: false, failed: true, reconnecting: true, end: true };
 
-/** The backend of a store to what its direct connection has decided on: the client, or a connection beside it. */
+/** Returns the backend that was decided on: the client's, or that of a connection beside the client. */
 function backendFor(store, connection) {
   const state = store[kState];
   if (!(connection instanceof Connection)) return state.carrier;
@@ -108,7 +108,7 @@ function attachTo(store, state) {
   const reference = new WeakRef(store);
   const emit = (event) => {
     const alive = reference.deref();
-    // What is left of a client that is no more the store's is not the end of the store.
+    // The end of a client that the store does not use any more is not the end of the store.
     if (alive === undefined || (event === "end" && !alive[kState].isClosed)) return;
     nextTick(() => emitOutside(alive, event));
   };
@@ -125,7 +125,7 @@ function attachTo(store, state) {
     emit,
     away,
   });
-  // What is under way with the one before is finished.
+  // Calls in flight with the client before are finished.
   state.attachment?.detach(false);
   state.carrier?.native.retire();
   const { clientBackend, inspected, calls, attachment } = attached;
@@ -174,12 +174,12 @@ function boundsOf({
   };
 }
 
-/** Emits an event that comes of no call. */
+/** Emits an event that no call causes. */
 function emitOutside(store, ...event) {
   store[kState].outside(() => store.emit(...event));
 }
 
-/** A backend, after it was sent the fields of the store that the app has changed since. */
+/** Returns a backend that has the fields that the app has changed meanwhile. */
 function withFields(store, carrier) {
   const { sent } = carrier;
   if (
@@ -194,7 +194,7 @@ function withFields(store, carrier) {
     checkSerializer(fields.serializer, invalid);
     const scanCountSet = sent.scanCountSet || fields.scanCount !== sent.scanCount;
     // Whatever an app sets later counts as it does in connect-redis, so that a slip in one field
-    // does not stop the calls that do not need it. The ttl is looked at where it is used.
+    // does not stop the calls that do not need it. The ttl is checked when it is used.
     const lenient = {
       ...fields,
       prefix: `${fields.prefix}`,

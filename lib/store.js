@@ -112,7 +112,7 @@ function defineStore({ Store, Cookie }) {
 
     touch(sid, sess, cb) {
       return answer(cb, () => {
-        // Not asked for times it does not use: a ttl function may throw.
+        // The ttl function is called only if it counts: it may throw.
         const [expires, ttl] = isTouchOff(this) ? [] : timesOf(this, sess);
         return use(this, "touch", ({ native }) => native.touch(sid, Date.now(), expires, ttl));
       });
@@ -202,7 +202,7 @@ function generated(store, req) {
   return req.session;
 }
 
-/** Emits `discarded` where a `set` found that its session is gone. */
+/** Emits `discarded` if `set` found that its session is gone. */
 function announce(store, sid, done) {
   if (done === false) nextTick(() => store.emit("discarded", sid));
   return null;

@@ -25,7 +25,7 @@ const CONNECT_REDIS_SCAN_COUNT = 100;
  * @param {string} store.transport the option `transport`
  * @param {any} store.terms of its calls; see store-backend.js
  * @param {Record<string, any>} store.first its fields, as src/napi/options/settings.rs reads them
- * @param {(event: string) => void} store.emit has the store emit an event
+ * @param {(event: string) => void} store.emit emits an event of the store
  * @param {(isAway: boolean) => void} store.away tells the store whether the client is away
  */
 function attach(client, { options, transport, terms, first, emit, away }) {
@@ -184,7 +184,7 @@ function missing(client) {
 
 const nodeLog = debuglog("connect-redis-rs");
 
-/** Says what was decided, if DEBUG or NODE_DEBUG asks for it. Never a secret: no more than where. */
+/** Logs a decision, if DEBUG or NODE_DEBUG asks for it. It names a server, and never a secret. */
 function log(decision) {
   nodeLog(decision);
   const isAsked = (process.env.DEBUG ?? "")

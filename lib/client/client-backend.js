@@ -10,7 +10,7 @@ const { isUtf8 } = require("node:buffer");
 const { FOREVER, UNCHANGED, planSave, planTouch, wholeSeconds } = require("../lifetime.js");
 const { isHalfOver, putExpiry } = require("../serializer.js");
 
-/** What a client's error has for a code where its connection was lost. */
+/** The codes of a client's errors if its connection was lost. */
 const LOST = /^(ECLIENT|ECONN[A-Z]+|EPIPE)$/;
 
 /** Leaves a text as a record for the store to have parsed, as the native side does. */
@@ -63,7 +63,7 @@ class ClientBackend {
 
   /**
    * A session with its key's true expiry. Each question to a client is a command of its own, so it
-   * is asked only where less than half of the cookie's time is left by what is stored: then the
+   * is asked only if less than half of the cookie's time is left by what is stored: then the
    * session has been touched since, or will run out soon; before, a save of it is safe.
    */
   withTrueExpiry(key, session) {
@@ -75,7 +75,7 @@ class ClientBackend {
     );
   }
 
-  /** As src/napi/store.rs has it; resolves to false where a loaded session is gone. */
+  /** As in native/native-backend.js; resolves to false if a loaded session is gone. */
   set(sid, payload, now, expires, ttl, isLoaded) {
     const { calls, commands, fields } = this;
     const key = fields.prefix + sid;
@@ -117,10 +117,10 @@ class ClientBackend {
   }
 
   /**
-   * Carries out a call that the store's own connection was lost under: what Redis was to do, as
-   * src/napi/callbacks.rs gives it back. Whether it had been done makes no difference.
-   * @param {number} left milliseconds of the call's time that are left
-   * @param {string} clientsKey with what the client puts before every key by itself
+   * Executes the command of a call under which the store's own connection was lost, as
+   * src/napi/callbacks.rs hands it back. It has the same effect twice as once.
+   * @param {number} left milliseconds until the call's deadline
+   * @param {string} clientsKey with the prefix that the client puts before every key
    */
   again(name, left, command, clientsKey, value, ms, onlyExisting, handOut) {
     const { calls, commands, fields } = this;
@@ -195,7 +195,7 @@ function nothing() {
   return null;
 }
 
-/** What SET with XX replies: null where there was nothing to overwrite. */
+/** What SET with XX replies: null if there was nothing to overwrite. */
 function wasWritten(reply) {
   return reply === null ? false : null;
 }

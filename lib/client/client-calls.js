@@ -16,7 +16,7 @@ const SERVERS_WORD = /^([A-Z][A-Z0-9_]+)(?: |$)/;
  * @property {number} limit milliseconds a call may wait: commandTimeout
  * @property {number} length how many may: commandsQueueMaxLength
  * @property {number} bytes of how many bytes: commandsQueueMaxBytes
- * @property {boolean} failFast whether none waits while the client is known to be away:
+ * @property {boolean} failFast whether calls fail fast while the client is known to be away:
  *   onUnavailable
  */
 
@@ -102,7 +102,7 @@ class Calls {
     });
   }
 
-  /** Counts a call among those that wait; undefined where it is too late for that. */
+  /** Adds a call to those that wait; undefined if it is too late for that. */
   enter(name, reject, bytes = 0, isCarried = false) {
     const refusal = this.refusal(name, bytes);
     if (refusal !== undefined) {
@@ -143,7 +143,7 @@ class Calls {
     await Promise.all(answered);
   }
 
-  /** Why a call is not taken, where it is not. */
+  /** Returns why a call is refused, if it is. */
   refusal(name, bytes) {
     if (this.isClosed) return this.closed(name);
     const { bounds, waiting } = this;
@@ -258,7 +258,7 @@ class Calls {
   }
 }
 
-/** The bytes of what is to be stored, about. */
+/** About how many bytes a value has. */
 function sizeOf(value) {
   return typeof value === "string" || value instanceof Uint8Array ? value.length : 0;
 }

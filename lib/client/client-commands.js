@@ -1,6 +1,6 @@
 "use strict";
 
-// How an app's client is asked: the few commands the store needs, in the dialect of each library.
+// The few commands that the store needs, in the dialect of each client library.
 
 const { isProxy } = require("node:util").types;
 const { bytesOfNodeRedis, bytesOfNodeRedis4, likeNodeRedis } = require("./commands/node-redis.js");
@@ -14,7 +14,7 @@ const { inLots, isMissing, isOwn, mastersOf, methodOf } = require("./commands/me
  *   can give them
  * @property {(keys: string[]) => Promise<(Buffer | null)[]>} [mgetBytes] likewise
  * @property {(key: string, value: string | Buffer, seconds?: number, onlyExisting?: boolean) =>
- *   Promise<unknown>} set null where `onlyExisting` found nothing
+ *   Promise<unknown>} set null if `onlyExisting` found nothing
  * @property {(key: string, seconds: number) => Promise<unknown>} expire
  * @property {(key: string) => Promise<unknown>} persist
  * @property {(key: string) => Promise<unknown>} del

@@ -14,7 +14,7 @@ const is = (standard) => (value) => value === standard;
 
 /** The options of an ioredis client. */
 const IOREDIS = {
-  // Where it connects, and as whom: followed, or looked at in read.js.
+  // Where it connects, and as which user: followed, or read in inspect.js.
   ...all(
     always,
     "host port path family db username password tls keyPrefix connectionName",

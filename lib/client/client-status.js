@@ -12,10 +12,10 @@ const EVENTS = ["ready", "end", "terminated", "close", "reconnecting", "select"]
 const troubles = new WeakMap();
 const readied = new WeakSet();
 
-/** What tells each client's events on: a client warns where it has many listeners. */
+/** Relays the events of each client: a client warns if it has many listeners. */
 const relays = new WeakMap();
 
-/** An emitter of a client's events; of none, where it has none. */
+/** Returns an emitter of a client's events, which stays silent if the client has none. */
 function relayOf(client) {
   let relay = relays.get(client);
   if (relay === undefined) {
@@ -30,7 +30,7 @@ function listen(client, relay) {
   if (isReady(client)) readied.add(client);
   client.on("ready", () => readied.add(client));
   for (const event of EVENTS) client.on(event, () => relay.emit(event));
-  // Seen without being a listener: an app that has none is to learn of it as it would.
+  // Watched without a listener: an app without one must learn of an error as it would without us.
   client.on(errorMonitor, (error) => {
     troubles.set(client, error);
     relay.emit("trouble");
@@ -54,7 +54,7 @@ function hasBeenReady(client) {
   return readied.has(client);
 }
 
-/** What keeps a client that is listened to from being ready, where it has said so. */
+/** What keeps a client from being ready, if it has emitted that. */
 function troubleOf(client) {
   return isReady(client) ? undefined : troubles.get(client);
 }
@@ -69,7 +69,7 @@ const STATES_OF_IOREDIS = {
   end: "closed",
 };
 
-/** The state of a client's connection, in the store's words; `ready` where it does not say. */
+/** The status of a client's connection, in the store's words; `ready` if it has none. */
 function statusOf(client) {
   if (isProxy(client)) return "ready"; // It may not bear to be looked at.
   const { isOpen, isReady, status } = client;
@@ -88,7 +88,7 @@ function isAway(client) {
 }
 
 /**
- * Waits until a client is ready to be asked; true where it has ended instead. One that opens with
+ * Waits until a client is ready; true if it has ended instead. One that opens with
  * its first command (ioredis's lazyConnect) is ready for that.
  */
 function untilReady(client) {

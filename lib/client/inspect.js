@@ -9,7 +9,7 @@ const { inspectNodeRedis, inspectNodeRedis4 } = require("./inspect/node-redis.js
 /**
  * @typedef {object} Inspected what a client was found to be
  * @property {"node-redis 4" | "node-redis" | "ioredis" | "callbacks" | "by its answers" |
- *   "connect-redis" | "connect-redis with node-redis 4" | undefined} dialect how it is asked; see client-commands.js.
+ *   "connect-redis" | "connect-redis with node-redis 4" | undefined} dialect how it takes commands; see client-commands.js.
  *   Undefined if nothing tells: then no session is stored, as it might never expire
  * @property {"node-redis" | "ioredis"} [library] what it is for tracers
  * @property {string} name what messages call it
@@ -17,7 +17,7 @@ const { inspectNodeRedis, inspectNodeRedis4 } = require("./inspect/node-redis.js
  * @property {string} keyPrefix what it puts before every key by itself
  * @property {string} [why] why the store cannot have a connection of its own beside it
  * @property {string} [at] the server's address, for messages
- * @property {() => Promise<Server>} [server] which server it talks to, where that can be read whole
+ * @property {() => Promise<Server>} [server] which server it talks to, if all of that can be read
  */
 
 /**
@@ -31,8 +31,8 @@ const { inspectNodeRedis, inspectNodeRedis4 } = require("./inspect/node-redis.js
  * @property {string} [password]
  * @property {number} database
  * @property {string} [name] the connection's name
- * @property {number} [family] 4 or 6, where a name is to be looked up so
- * @property {true | object} [tls] Node's options, where it speaks TLS
+ * @property {number} [family] 4 or 6, if a name must be looked up so
+ * @property {true | object} [tls] Node's options, if it speaks TLS
  */
 
 /** The dialects that the option `clientType` names. */
@@ -54,7 +54,7 @@ exports.inspect = function inspect(client, clientType) {
   try {
     inspected = recognize(client);
   } catch {
-    // A wrapper that throws over what it has not got: it is asked what connect-redis asks.
+    // A wrapper that throws over what it does not have: it gets the calls that connect-redis makes.
     const why = "it may not be looked at";
     const name = "a client of unknown kind";
     inspected = { dialect: "connect-redis", name, isCluster: false, keyPrefix: "", why };
@@ -76,7 +76,7 @@ function recognize(client) {
 }
 
 /**
- * How a client that is neither node-redis nor ioredis wants to be asked; undefined if nothing tells.
+ * Returns the dialect of a client that is neither node-redis nor ioredis; undefined if nothing shows it.
  * connect-redis 9 and 10 know one way only, that of node-redis, and a client that has their four
  * calls is taken to be made for them, unless something proves another kind: SET in the way of ioredis
  * would store a session for ever through node-redis, the other way round it is an error.

@@ -27,7 +27,7 @@ class Queue {
     this.last = item;
   }
 
-  /** Takes an item out; false where it has been taken out before. */
+  /** Takes an item out; false if it was taken out before. */
   take(item) {
     if (!item.isQueued) return false;
     this.length -= 1;

@@ -5,12 +5,12 @@
 const { isProxy } = require("node:util").types;
 const { homeOf } = require("../inspect/overrides.js");
 
-/** Whether a method is the library's own: one that an app has put in its place is asked as it is. */
+/** Whether a method is the library's own, and not one that an app has put in its place. */
 function isOwn(client, name) {
   return !isProxy(client) && homeOf(client, name) === homeOf(client, "dump");
 }
 
-/** What deletes many keys: UNLINK, but DEL where that is the client's own and UNLINK is not. */
+/** What deletes many keys: UNLINK, but DEL if that is the client's own and UNLINK is not. */
 function nameOfUnlink(client) {
   const hasBoth = typeof client.unlink === "function" && !isProxy(client);
   return hasBoth && homeOf(client, "unlink") === homeOf(client, "del") ? "unlink" : "del";

@@ -9,7 +9,7 @@ const { isEnded, relayOf } = require("../client-status.js");
 /** @typedef {{db?: string, user?: string, error?: Error & {code?: string}}} ClientInfo */
 
 /**
- * What the server says of the client's connection, or the error.
+ * Returns what the server says of the client's connection, or the error.
  * @param {any} client
  * @param {number} [ms] how long it may take
  * @returns {Promise<ClientInfo>}
@@ -45,7 +45,7 @@ async function within(ms, promise, otherwise) {
   }
 }
 
-/** How often it has cost a client its connection to be asked. */
+/** How often CLIENT INFO has cost a client its connection. */
 const strikes = new WeakMap();
 
 /** Whether asking has cost the client its connection too often. */

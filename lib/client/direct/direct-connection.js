@@ -1,7 +1,7 @@
 "use strict";
 
 // A connection of the store's own that follows an app's client: it goes where the client goes,
-// opens and closes with it, and is given up for the client where it could go elsewhere.
+// opens and closes with it, and is given up for the client if it could go elsewhere.
 
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { clearTimeout, setTimeout } = require("node:timers");
@@ -12,9 +12,9 @@ const { isEnded, isReady, untilReady } = require("../client-status.js");
 const { inspect } = require("../inspect.js");
 const { isWatched } = require("../tracers.js");
 
-/** How often, in milliseconds, a node-redis client in use is asked whether it is where it was. */
+/** Milliseconds between two checks whether a node-redis client in use is still where it was. */
 const CHECK_EVERY = 1000;
-/** After how long, in milliseconds, it is tried again where there was no answer or no connection. */
+/** Milliseconds until the next attempt, if there was no answer or no connection. */
 const AGAIN_AFTER = 5000;
 /** What carries the calls if no connection of our own does. */
 const CLIENT = "client";
@@ -60,21 +60,21 @@ class DirectConnection {
     this.log = log;
     /** The stores: how each emits an event, and its calls that the client carries. */
     this.members = new Set();
-    /** What is done here for all stores is done in no caller's async context. */
+    /** Work for all stores runs in no caller's async context. */
     this.outside = AsyncLocalStorage.snapshot();
-    /** Our own connection, while there is one in use, and where it goes. */
+    /** The store's own connection, while one is in use, and where it goes. */
     this.own = undefined;
     this.where = undefined;
     /** Resolves when what is under way on a connection that was given up is answered. */
     this.parting = undefined;
-    /** The client's methods when it was taken: a test may put others in their place. */
+    /** The client's methods at first: a test may put others in their place. */
     this.methods = methodsOf(client);
     this.library = inspect(client).library;
     /** Whether the client carries the calls, because it is not safe to go past it. */
     this.usesClient = false;
     /** Whether the client has carried a call because it was not ready. */
     this.isWanted = false;
-    /** Whether it is being found out what carries the calls, and the calls that wait for it. */
+    /** Whether it is being decided what carries the calls, and the calls that wait for that. */
     this.isDeciding = false;
     this.parked = [];
     /** Counts the reasons to decide anew. */
@@ -89,14 +89,14 @@ class DirectConnection {
     return this.usesClient || this.isTraced() ? "client" : "native";
   }
 
-  /** Whether somebody watches the commands of the client, who must see those of the sessions, too. */
+  /** Whether somebody traces the commands of the client, and must see those of the sessions, too. */
   isTraced() {
     return !this.isForced && isWatched(this.library);
   }
 
   /**
-   * What carries a call that is made now: a connection or `CLIENT`; undefined while that is not
-   * known: see `park`.
+   * Returns what carries a call that is made now: a connection or `CLIENT`; undefined while that is not
+   * decided: see `park`.
    */
   current() {
     const { client, own } = this;
@@ -116,7 +116,7 @@ class DirectConnection {
     }
     if (this.parting !== undefined) return undefined;
     if (this.usesClient || isTraced) return CLIENT;
-    // Whether a call waits for the client, and for how long, is for the client's options to say.
+    // Whether a call waits for the client, and how long, is up to the client's options.
     if (!isReady(client) && !this.isForced) {
       this.isWanted = true;
       return CLIENT;
@@ -164,7 +164,7 @@ class DirectConnection {
       await this.parting;
       const { epoch } = this;
       const found = await this.tryToConnect();
-      // What the client was asked before must not be overtaken by what goes beside it.
+      // Earlier calls through the client must not be overtaken by calls beside it.
       if (found.own) await this.clientIsIdle();
       if (epoch === this.epoch && !this.isClosed) return this.take(found);
       found.own?.retire();
@@ -178,8 +178,8 @@ class DirectConnection {
   }
 
   /**
-   * A connection to where the client is, or why there is none. `passing` says that it may be
-   * otherwise with the next call, `isForNow` that it may be in a while.
+   * Returns a connection to where the client is, or why there is none. `passing`: this may change with
+   * the next call. `isForNow`: it may change in a while.
    * @returns {Promise<{own?: InstanceType<typeof import("../../native/connection.js").Connection>, where?: any, place?: string,
    *   why?: string, passing?: boolean, isForNow?: boolean}>}
    */
@@ -229,7 +229,7 @@ class DirectConnection {
     return { own, where, place };
   }
 
-  /** Opens a connection, which tells this of itself. It must not park this, or neither could go. */
+  /** Opens a connection, which emits events to this. It must not hold this, or neither could go. */
   open(at) {
     const direct = new WeakRef(this);
     let connection;
@@ -239,10 +239,10 @@ class DirectConnection {
     return [own, own.connected];
   }
 
-  /** Why nothing can be written over our own connection: a missing right, a server that is a replica. */
+  /** Returns why nothing can be written over the store's own connection: no right, or a replica. */
   async lacksRights(own) {
     try {
-      // Of a session that is not there, so nothing comes of it.
+      // It touches a session that does not exist.
       await own.probe();
     } catch (error) {
       return error.message;
@@ -286,8 +286,8 @@ class DirectConnection {
   }
 
   /**
-   * Looks, in a while, whether the client is still where it was: a node-redis client, as ioredis
-   * tells of every `select`. (And where an app has sent MULTI by itself, as with ioredis it can, no
+   * Checks, in a while, whether the client is still where it was: only a node-redis client, since
+   * ioredis emits every `select`. (And if an app has sent MULTI by itself, as it can with ioredis, no
    * command may come in between.)
    */
   checkSoon() {
@@ -308,27 +308,27 @@ class DirectConnection {
       const { why, server, isCluster } = inspect(this.client);
       const where = why ? undefined : await server?.();
       const isSame = where !== undefined && sameServer(where, this.where);
-      // However long it takes: only one such question is under way.
+      // Without a limit: only one such check runs at a time.
       const asks = isSame && !isCluster;
       const answer = asks ? await whoAmI(this.client, Number.POSITIVE_INFINITY) : {};
       if (epoch !== this.epoch) return;
-      // No answer says nothing: the client may be away, or busy.
+      // No answer means nothing: the client may be away, or busy.
       if (!isSame || (asks && !answer.error && differs(answer, where))) this.moved();
     } catch {
-      // Who cannot be read any more is not followed.
+      // A client that cannot be inspected any more is not followed.
       if (epoch === this.epoch) this.moved();
     } finally {
       this.isChecking = false;
     }
   }
 
-  /** The client may be elsewhere from now on: it is to be found out before the next call. */
+  /** The client may be elsewhere from now on: the next call finds out first. */
   moved() {
     this.usesClient = false;
     this.leave();
   }
 
-  /** Gives up our own connection; what is under way there is finished. */
+  /** Gives up the store's own connection; what is in flight there is finished. */
   leave() {
     this.epoch += 1;
     const { own } = this;
@@ -341,7 +341,7 @@ class DirectConnection {
     own.retire();
   }
 
-  /** Handles an event of our own connection. */
+  /** Handles an event of the store's own connection. */
   onOwnEvent(connection, event) {
     if (connection === undefined || connection !== this.own) return;
     if (event === "reconnecting") {
@@ -349,19 +349,19 @@ class DirectConnection {
       if (!this.isForced) this.leave();
       this.emit("reconnecting");
     } else if (event === "ready" && this.isForced) this.emit("ready");
-    // It has ended by itself, as a panic makes it: another is to be had.
+    // It ended by itself, by a panic: another one is needed.
     else if (event === "end") this.leave();
   }
 
   /** Handles an event of the client, which may be about to move or to end. */
   onClientEvent(event) {
     if (this.isClosed) return;
-    // What was called before the client moves, or ends, is to come before that there, too.
+    // Calls made before the client moves, or ends, must reach the client before that.
     if (event === "moving") this.release(CLIENT);
     else if (event === "end") this.leave();
     else if (event === "moved") this.moved();
     else if (this.own) this.check();
-    // Who is back may be where it should be again.
+    // A client that is back may be where it should be again.
     else if (this.usesClient) this.moved();
     else if (this.isWanted) this.park(() => {});
     if (event === "ready") this.isWanted = false;

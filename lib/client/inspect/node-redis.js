@@ -130,7 +130,7 @@ function tlsOfNodeRedis(socket) {
   return socket.tls ? pick(socket, TLS_OPTIONS) : undefined;
 }
 
-/** Asks for whom to log in as, as the client itself does before each connect. */
+/** Asks the credentials provider, as the client itself does before each connect. */
 function credentialsOfNodeRedis(options) {
   const { credentialsProvider } = options;
   return async () => (credentialsProvider ? credentialsProvider.credentials() : options);

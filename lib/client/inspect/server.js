@@ -2,7 +2,7 @@
 
 // A server as a client's options describe it, checked.
 
-/** A server, where all of it is of the type it must have. */
+/** Returns a server, if all its parts have the type that they must have. */
 function wholeServer(where, credentials) {
   const at = addressOf(where);
   const isWhole = at !== undefined && Number.isInteger(where.database ?? 0);
@@ -25,7 +25,7 @@ function wholeServer(where, credentials) {
   };
 }
 
-/** What messages call the place of a server; undefined where it is none. */
+/** What messages call a server; undefined if it is none. */
 function addressOf({ host, port, path, cluster, sentinel }) {
   if (cluster) return `a cluster of ${cluster.length} known nodes`;
   if (sentinel) return `the master ${JSON.stringify(sentinel.name)} of its sentinels`;
