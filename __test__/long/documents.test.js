@@ -95,7 +95,7 @@ test("the user of docs/operating.md may do all that a store does", async () => {
 });
 
 test("docs/options.md has each option", () => {
-  const [, names] = /const KNOWN: [^=]*= \[([^\]]*)\]/.exec(read("src/napi/options/mod.rs"));
+  const [, names] = /const KNOWN: [^=]*= \[([^\]]*)\]/.exec(read("src/napi/options/names.rs"));
   const known = names.match(/\w+/g);
   expect(known).toContain("url");
   const rows = read("docs/options.md")
