@@ -796,7 +796,7 @@ describe("a fake", () => {
     expect(await store.all()).toEqual([{ n: 2, id: "b" }]);
   });
 
-  test("whose sweep fails has that said, by the call's name", async () => {
+  test("whose scan fails has that said, by the call's name", async () => {
     const client = {
       ...Object.fromEntries(
         ["get", "set", "expire", "del"].map((name) => [name, async () => null]),

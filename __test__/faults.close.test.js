@@ -44,12 +44,12 @@ test("each call in flight is answered or rejects with ECLOSED, and close() ends 
   await store.set("a", { n: 1 });
   process.kill(server.pid, "SIGSTOP");
   const flying = Array.from({ length: 1000 }, (_, n) => store.set(`s${n}`, { n }));
-  const sweeps = Object.values(everyCall(store));
+  const scans = Object.values(everyCall(store));
   // They are sent when the event loop has turned.
   await new Promise(setImmediate);
   const ms = stopwatch();
   const closed = store.close().then(ms);
-  const { errors, longest } = await failures([...flying, ...sweeps]);
+  const { errors, longest } = await failures([...flying, ...scans]);
   const took = await closed;
   for (const error of errors) expect(error.code).toBe("ECLOSED");
   expect(took).toBeLessThan(2000);

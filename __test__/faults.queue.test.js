@@ -73,15 +73,15 @@ test("calls that time out make room for others", async () => {
   }
 });
 
-test("a sweep is not counted, however many commands it takes", async () => {
+test("a scan is not counted, however many commands it takes", async () => {
   const server = await start();
   const store = open({ url: server.url, commandsQueueMaxLength: 10, scanCount: 10 });
   for (let n = 0; n < 500; n += 10) {
     await Promise.all(range(10, (m) => store.set(`s${n + m}`, { n })));
   }
-  const sweeps = range(20, () => [store.length(), store.ids(), store.all()]).flat();
+  const scans = range(20, () => [store.length(), store.ids(), store.all()]).flat();
   const calls = range(5, (n) => store.get(`s${n}`));
-  for (const found of await Promise.all(sweeps)) expect(found.length ?? found).toBe(500);
+  for (const found of await Promise.all(scans)) expect(found.length ?? found).toBe(500);
   await Promise.all(calls);
 });
 

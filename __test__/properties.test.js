@@ -389,8 +389,8 @@ test("calls made at once are as calls made one after another", async () => {
     fc.record({ call: fc.constant("set"), sid, n: fc.nat() }),
     fc.record({ call: fc.constantFrom("get", "get", "touch", "end", "destroy", "turn"), sid }),
   );
-  const sweep = fc.constantFrom("ids", "all", "length", "clear", "none");
-  const run = fc.record({ calls: fc.array(call, { maxLength: 80 }), sweep });
+  const scan = fc.constantFrom("ids", "all", "length", "clear", "none");
+  const run = fc.record({ calls: fc.array(call, { maxLength: 80 }), scan });
   const calls = {
     set: (model, sid, n) => {
       model.set(sid, { n });
@@ -407,7 +407,7 @@ test("calls made at once are as calls made one after another", async () => {
       return [store.destroy(sid), null];
     },
   };
-  const sweeps = {
+  const scans = {
     ids: async (model) => expect((await store.ids()).sort()).toEqual([...model.keys()].sort()),
     all: async (model) => {
       const all = (await store.all()).map(({ id, ...session }) => [id, session]);
@@ -423,7 +423,7 @@ test("calls made at once are as calls made one after another", async () => {
   await holds(60, fc.array(run, { maxLength: 6 }), async (runs) => {
     await inspector.flushDb();
     const model = new Map();
-    for (const { calls: made, sweep } of runs) {
+    for (const { calls: made, scan } of runs) {
       const answers = [];
       for (const { call, sid, n } of made) {
         // So that some go in a batch of their own, while others are on their way.
@@ -432,7 +432,7 @@ test("calls made at once are as calls made one after another", async () => {
       }
       const got = await Promise.all(answers.map(([answer]) => answer));
       expect(got).toEqual(answers.map(([, wanted]) => wanted));
-      await sweeps[sweep](model);
+      await scans[scan](model);
     }
   });
 });

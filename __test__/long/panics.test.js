@@ -133,7 +133,7 @@ test("on the I/O thread, in one call's reply: the call rejects, and no other", a
   expect(seen).toEqual([1, internal("get"), null, 1]);
 });
 
-test("on the I/O thread, in a sweep: it rejects, and the store goes on", async () => {
+test("on the I/O thread, in a scan: it rejects, and the store goes on", async () => {
   const seen = await withPanics(`
     await store.set("bad", { text: "panic at the expiry" });
     const client = createClient({ url });
@@ -155,13 +155,13 @@ test("on the I/O thread, under all calls of a store: they reject, and it is clos
     const ended = once(store, "end");
     const calls = Array.from({ length: 3000 }, (_, n) =>
       store.get(n === 1500 ? "panic at the sending" : "none"));
-    const sweeps = [store.length(), store.all()];
+    const scans = [store.length(), store.all()];
     const outcomes = await Promise.all(calls.map(outcome));
     await ended;
     log({
       outcomes: [...new Set(outcomes)],
       bad: outcomes[1500],
-      sweeps: await Promise.all(sweeps.map(outcome)),
+      scans: await Promise.all(scans.map(outcome)),
       status: store.status,
       later: await Promise.all([store.get("a"), store.all()].map(outcome)),
       close: await store.close(),
@@ -169,7 +169,7 @@ test("on the I/O thread, under all calls of a store: they reject, and it is clos
   `);
   expect(seen).toMatchObject({
     bad: internal("get"),
-    sweeps: [closed("length"), closed("all")],
+    scans: [closed("length"), closed("all")],
     status: "closed",
     later: [closed("get"), closed("all")],
     close: null,

@@ -259,7 +259,7 @@ describe("worker threads", () => {
               await Promise.all([...calls, store.length(), store.all()]);
             }
           },
-          sweeps: () => store.get("a").then(() => {
+          scans: () => store.get("a").then(() => {
             store.all();
             store.ids();
             hang();
@@ -269,7 +269,7 @@ describe("worker threads", () => {
         };
         ways[way]();
       \`;
-      const ways = ["connecting", "calls", "sweeps", "callback", "event"];
+      const ways = ["connecting", "calls", "scans", "callback", "event"];
       const employ = async (way) => {
         const worker = new Worker(code, { eval: true, workerData: { url, way }, execArgv: [] });
         await new Promise((resolve, reject) =>

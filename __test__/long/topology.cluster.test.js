@@ -181,7 +181,7 @@ describe("a cluster of 3 masters and 3 replicas", () => {
     await again;
     expect(await store.length()).toBe(0);
     await moveSlots(cluster, b, a, HUNDREDS);
-    measured("slots move during sweeps", `${passes} of ${passes} sweeps saw 3,000 of 3,000`);
+    measured("slots move during scans", `${passes} of ${passes} scans saw 3,000 of 3,000`);
   }, 120_000);
 
   test("one node is enough to know all, and one that is down among them does no harm", async () => {
@@ -242,12 +242,12 @@ describe("a cluster of 3 masters and 3 replicas", () => {
     const store = open({ cluster: cluster.urls });
     await Promise.all(range(100, (n) => store.set(`s${n}`, { n })));
     const calls = range(1000, (n) => store.set(`t${n}`, { n }));
-    const sweep = failure(store.all());
+    const scan = failure(store.all());
     const ms = stopwatch();
     const [results] = await Promise.all([Promise.allSettled(calls), store.close()]);
     const took = ms();
     for (const { reason } of results) if (reason) expect(reason.code).toBe("ECLOSED");
-    await sweep;
+    await scan;
     const answered = results.filter(({ status }) => status === "fulfilled").length;
     await isAlone(cluster);
     measured(
@@ -294,7 +294,7 @@ test("a node that is added is used once slots are there, and left when they are 
     expect(await store.length()).toBeGreaterThanOrEqual(500);
     expect(await connections(added)).toBe(1);
     await moveSlots(cluster, added, first, HUNDREDS);
-    // Slots that nobody asks for may have moved unseen; a sweep looks where they are.
+    // Slots that nobody asks for may have moved unseen; a scan looks where they are.
     await store.length();
     const ms = stopwatch();
     await waitUntil("its connection is closed", async () => (await connections(added)) === 0);
@@ -570,7 +570,7 @@ test("a call that comes back with MOVED is not overtaken by one that was made af
   await waitUntil("the first is under way", () => release !== undefined);
   masterOfAll = "b";
   seen.length = 0;
-  const sweep = failure(store.length());
+  const scan = failure(store.length());
   // It asks the masters once the look has said which they are.
   await waitUntil("the look has seen the move", () => seen.includes("b CLUSTER SLOTS"));
   await new Promise((resolve) => setTimeout(resolve, 100));
@@ -580,5 +580,5 @@ test("a call that comes back with MOVED is not overtaken by one that was made af
   await Promise.all([first, second]);
   expect(written).toEqual([1, 2]);
   await store.close();
-  await sweep;
+  await scan;
 });

@@ -79,7 +79,12 @@ function byUrl(name, urlOf, args) {
 }
 
 /** A setup with an app's client; `clientOf` makes it, opened or not. */
-function byClient(name, transport, clientOf, { start = single(), unsupported = [], options } = {}) {
+function clientSetup(
+  name,
+  transport,
+  clientOf,
+  { start = single(), unsupported = [], options } = {},
+) {
   return {
     name,
     transport,
@@ -125,7 +130,7 @@ function nodeRedis(version) {
   const { createClient, createClientPool, createCluster, createSentinel } = redis[version];
   const name = `node-redis ${version}`;
   const client = (what, transport, options, more) =>
-    byClient(
+    clientSetup(
       `${name}: ${what}`,
       transport,
       (environment) => connected(createClient(options(environment))),
@@ -147,7 +152,7 @@ function nodeRedis(version) {
       { start: single(USER_ARGS, inDatabase(3)) },
     ),
     client("over a Unix socket", "native", ({ server }) => ({ socket: { path: server.socket } })),
-    byClient(
+    clientSetup(
       `${name}: connect() not awaited`,
       "native",
       ({ server }) => {
@@ -165,7 +170,7 @@ function nodeRedis(version) {
       tlsOptions(({ ca }) => ({ tls: true, ca })),
       { start: tls },
     ),
-    byClient(
+    clientSetup(
       `${name}: createCluster`,
       version === 4 ? "client" : "native",
       ({ cluster }) =>
@@ -191,17 +196,17 @@ function nodeRedis(version) {
           ),
         },
       ),
-      byClient(`${name}: createClientPool`, "client", ({ server }) =>
+      clientSetup(`${name}: createClientPool`, "client", ({ server }) =>
         connected(createClientPool({ url: server.url }, PATIENT)),
       ),
-      byClient(
+      clientSetup(
         `${name}: createSentinel`,
         "client",
         ({ sentinel }) =>
           connected(createSentinel({ name: sentinel.name, sentinelRootNodes: sentinel.sentinels })),
         { start: startSentinel },
       ),
-      byClient(
+      clientSetup(
         `${name}: legacy()`,
         "client",
         async ({ server }) => {
@@ -227,7 +232,7 @@ function nodeRedis(version) {
           options: { transport: "client" },
         },
       ),
-      byClient(
+      clientSetup(
         `${name}: createClientPool with keyPrefix`,
         "client",
         ({ server }) => connected(createClientPool({ url: server.url, keyPrefix }, PATIENT)),
@@ -243,7 +248,7 @@ function ioredisSetups(version) {
   const { Cluster } = ioredis[version];
   const name = `ioredis ${version}`;
   const client = (what, transport, args, more) =>
-    byClient(
+    clientSetup(
       `${name}: ${what}`,
       transport,
       (environment) => {
@@ -299,7 +304,7 @@ function ioredisSetups(version) {
       },
     ),
     ...[undefined, PREFIX].map((keyPrefix) =>
-      byClient(
+      clientSetup(
         `${name}: Cluster${keyPrefix ? " with keyPrefix" : ""}`,
         "native",
         ({ cluster }) => {
@@ -319,7 +324,7 @@ function ioredisSetups(version) {
 /** The usual setups of a library that is nearly ioredis 5. */
 function likeIoredis([name, Redis]) {
   const client = (what, transport, args, more) =>
-    byClient(
+    clientSetup(
       `${name}: ${what}`,
       transport,
       (environment) => {
@@ -337,7 +342,7 @@ function likeIoredis([name, Redis]) {
     client('transport: "client"', "client", ({ server }) => [server.url], {
       options: { transport: "client" },
     }),
-    byClient(
+    clientSetup(
       `${name}: Cluster`,
       "native",
       ({ cluster }) => {
@@ -411,7 +416,7 @@ const under = ({ server }) => connected(redis[6].createClient({ url: server.url,
 const asked = (client, ...args) => client.sendCommand(args.map(String));
 
 const fakes = [
-  byClient(
+  clientSetup(
     "hand-made, with connect-redis's own calls only",
     "client",
     async (environment) => {
@@ -428,7 +433,7 @@ const fakes = [
     },
     { unsupported: ["types", "xx", "persist", "pttl", "unlink", "step", "bytes"] },
   ),
-  byClient(
+  clientSetup(
     "hand-made, with callbacks (node-redis 3 style)",
     "client",
     async (environment) => {
@@ -449,7 +454,7 @@ const fakes = [
     },
     { unsupported: ["types", "unlink", "xx", "bytes"] },
   ),
-  byClient(
+  clientSetup(
     "node-redis 6 with its method get overridden",
     "client",
     async (environment) => {
@@ -460,7 +465,7 @@ const fakes = [
     },
     { unsupported: ["bytes"] },
   ),
-  byClient("ioredis 5 subclassed, with its method set overridden", "client", ({ server }) => {
+  clientSetup("ioredis 5 subclassed, with its method set overridden", "client", ({ server }) => {
     class Mine extends ioredis[5].Redis {
       set(...args) {
         return super.set(...args);
@@ -468,7 +473,7 @@ const fakes = [
     }
     return new Mine(server.url);
   }),
-  byClient(
+  clientSetup(
     "a Proxy of node-redis 6",
     "client",
     async (environment) => {
@@ -482,7 +487,7 @@ const fakes = [
     },
     { unsupported: ["unlink", "bytes"] },
   ),
-  byClient(
+  clientSetup(
     "node-redis 3",
     "client",
     ({ server }) =>
@@ -491,11 +496,11 @@ const fakes = [
         .on("error", () => {}),
     { unsupported: ["bytes"] },
   ),
-  byClient("redis-mock", "client", ({ fake }) => fake, {
+  clientSetup("redis-mock", "client", ({ fake }) => fake, {
     start: startFake(() => require("redis-mock").createClient()),
     unsupported: ["types", "stats", "xx", ...FAKE],
   }),
-  byClient("ioredis-mock", "client", ({ fake }) => fake, {
+  clientSetup("ioredis-mock", "client", ({ fake }) => fake, {
     start: startFake(() => new (require("ioredis-mock"))()),
     unsupported: ["types", "stats", "xx", ...FAKE],
   }),
