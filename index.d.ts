@@ -23,9 +23,9 @@ declare function RedisStore(
  * Keeps express-session's sessions in Redis, each as JSON text under `prefix` + sid, with an expiry:
  * what connect-redis stores.
  *
- * Every call answers with a promise, or with a callback where one is given. What Redis does not carry
- * out rejects with a {@link RedisStore.RedisStoreError | RedisStoreError}, of the code `ETIMEDOUT`
- * where it takes longer than `commandTimeout`; nothing is left unanswered.
+ * Every call returns a promise, and calls a callback if one is given. What Redis does not carry out
+ * rejects with a {@link RedisStore.RedisStoreError | RedisStoreError}, of the code `ETIMEDOUT`
+ * if it takes longer than `commandTimeout`; every call gets an answer.
  *
  * Declare what your sessions hold once, and what the store takes and promises is typed with it; a
  * callback may declare its data as it likes.
@@ -87,9 +87,9 @@ declare class RedisStore extends Store {
 
   /**
    * Whose connection carries the commands: `native` is the store's own, `client` that of the option
-   * `client`. It may change while the store lives: `native` gives way to `client` where it is not
-   * safe, because the client has moved to another database or user, or where there is no connection
-   * of the store's own to be had; that is tried again after five seconds.
+   * `client`. It may change while the store lives: `native` gives way to `client` if it is not
+   * safe, because the client has moved to another database or user, or if the store cannot have a
+   * connection of its own; it tries again after five seconds.
    */
   readonly transport: "native" | "client";
 
@@ -110,9 +110,9 @@ declare class RedisStore extends Store {
   get(sid: string, callback?: RedisStore.Callback): Promise<any>;
 
   /**
-   * Stores a session until its `cookie.expires`, else for `ttl` seconds; deletes it where that time
+   * Stores a session until its `cookie.expires`, else for `ttl` seconds; deletes it if that time
    * is over. A session that express-session loaded from this store (`createSession`) is written only
-   * where it is still there: see the event `discarded`. Answers with `null`.
+   * if it is still there: see the event `discarded`. Answers with `null`.
    * Rejects with a `TypeError` for a time that is none; nothing is stored or deleted then.
    */
   set(
@@ -122,7 +122,7 @@ declare class RedisStore extends Store {
   ): Promise<any>;
 
   /**
-   * Moves a session's expiry, as `set` would. No error where there is no session. Answers with
+   * Moves a session's expiry, as `set` would. No error if there is no session. Answers with
    * `null`.
    */
   touch(
@@ -140,7 +140,7 @@ declare class RedisStore extends Store {
     session: SessionData | RedisStore.StoredData,
   ): ReturnType<Store["createSession"]>;
 
-  /** Deletes a session. No error where there is none. Answers with `null`. */
+  /** Deletes a session (DEL). No error if it does not exist. Answers with `null`. */
   destroy(sid: string, callback?: RedisStore.Callback): Promise<any>;
 
   /** Deletes all sessions of the prefix, in small steps. Answers with `null`. */
@@ -286,7 +286,7 @@ declare namespace RedisStore {
   export interface AnyClient {
     /** GET: the text, or null. */
     get: ClientMethod;
-    /** SET, with EX where there is an expiry. */
+    /** SET, with EX if there is an expiry. */
     set: ClientMethod;
     /** DEL, of a list of keys. */
     del: ClientMethod;
@@ -295,7 +295,7 @@ declare namespace RedisStore {
   }
 
   /**
-   * A client that is asked as connect-redis 9 and 10 ask: node-redis 4 to 6 (a client, cluster, pool
+   * A client that is called as connect-redis 9 and 10 do: node-redis 4 to 6 (a client, cluster, pool
    * or sentinel), or a fake with the same methods.
    */
   export type NodeRedisLike = AnyClient & {
@@ -350,7 +350,7 @@ declare namespace RedisStore {
      */
     tls?: boolean | TlsOptions | null | undefined;
     /**
-     * As whom to log in (AUTH), in place of what the url says. Empty counts as not given. Without
+     * The user to log in as (AUTH), in place of what the url says. Empty counts as not given. Without
      * anything that says where Redis is, a `TypeError`.
      */
     username?: Credential | null | undefined;
@@ -374,7 +374,7 @@ declare namespace RedisStore {
      */
     client?: RedisClient | null | undefined;
     /**
-     * How a client is asked whose kind its methods do not tell: `"node-redis"` as connect-redis 9 and
+     * How to call a client whose methods do not show its kind: `"node-redis"` as connect-redis 9 and
      * 10 ask, `set(key, value, { expiration: { type: "EX", value: seconds } })`; `"node-redis-4"`
      * `set(key, value, { EX: seconds })`; `"ioredis"` `set(key, value, "EX", seconds)`; `"callbacks"`
      * the same with a callback. Real clients are known without.
@@ -382,14 +382,14 @@ declare namespace RedisStore {
     clientType?: "node-redis" | "node-redis-4" | "ioredis" | "callbacks" | null | undefined;
     /**
      * Whose connection carries the commands beside a `client`: `"native"` is one of the store's own
-     * to the client's server, and a `TypeError` where that cannot be read from the client;
-     * `"client"` the client's, and a `TypeError` where there is none; `"auto"` the store's own
+     * to the client's server, and a `TypeError` if that cannot be read from the client;
+     * `"client"` the client's, and a `TypeError` if there is none; `"auto"` the store's own
      * wherever that is safe.
      * @default "auto"
      */
     transport?: "auto" | "native" | "client" | null | undefined;
     /**
-     * What keys begin with. Taken literally, also where it holds `*` or `?`; may be empty. As in
+     * What keys begin with. Taken literally, also if it holds `*` or `?`; may be empty. As in
      * connect-redis, but there it is a pattern to `length`, `ids`, `all` and `clear`.
      * @default "sess:"
      */
@@ -482,7 +482,7 @@ declare namespace RedisStore {
     | {
         /** A name or an IP address. */
         host: string;
-        /** 6379 where it is not given, of a sentinel 26379. */
+        /** The default is 6379, of a sentinel 26379. */
         port?: number | undefined;
       };
 
@@ -490,9 +490,9 @@ declare namespace RedisStore {
   export interface SentinelOptions {
     /** What the sentinels call the master. */
     name: string;
-    /** The sentinels, one or more; the port is 26379 where none is given. */
+    /** The sentinels, one or more; the default port is 26379. */
     nodes: readonly Server[];
-    /** As whom to log in to the sentinels. */
+    /** The user to log in to the sentinels as. */
     username?: Credential | null | undefined;
     /** What to log in to the sentinels with. */
     password?: Credential | null | undefined;
@@ -511,7 +511,7 @@ declare namespace RedisStore {
     /** The name to ask the server for, and to find in its certificate, instead of the host. */
     servername?: string | null | undefined;
     /**
-     * `false` takes any certificate: the connection is encrypted, but to whom is not known.
+     * `false` takes any certificate: the connection is encrypted, but the server may be anybody.
      * @default true, or false with NODE_TLS_REJECT_UNAUTHORIZED=0, as in Node
      */
     rejectUnauthorized?: boolean | null | undefined;
@@ -532,7 +532,7 @@ declare namespace RedisStore {
 
   /** Why a call failed. */
   export class RedisStoreError extends Error {
-    /** Also where the class is not at hand to compare with. */
+    /** For code that does not have the class to compare with. */
     name: "RedisStoreError";
     /**
      * The server's word (`WRONGTYPE`, `NOAUTH`, `WRONGPASS`, `OOM`, `READONLY` …), or
@@ -540,7 +540,7 @@ declare namespace RedisStore {
      * `ECREDENTIALS` (a function given as `username` or `password` has failed), `EINTERNAL` (a bug of this library).
      */
     code: string;
-    /** The error underneath, where there is one. */
+    /** The error underneath, if there is one. */
     cause?: Error;
   }
 

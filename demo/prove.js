@@ -2,7 +2,7 @@
 
 /**
  * Signs in over HTTP, visits three times, and signs out, and shows after each step what Redis
- * holds. Throws where something is not as it must be.
+ * holds. Throws if something is not as it must be.
  * @param {string} address where the app listens
  * @param {(sid: string) => Promise<object | null>} inspect as in app.js
  */
