@@ -1,6 +1,7 @@
 "use strict";
 
-// Gives what a call answers to the app: by promise or by callback.
+// Gives the answer of a call to the app: by promise or by callback. In JS because a promise reaction
+// keeps the async context of the caller.
 
 /**
  * Gives the answer to a call: to the callback, if there is one, else as the promise. The callback

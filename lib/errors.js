@@ -1,5 +1,8 @@
 "use strict";
 
+// The errors that an app gets. Made in JS so that they are instances of the app's own Error, also under
+// jest.
+
 /** Why a call failed; docs/when-redis-is-away.md has the list of `code`. */
 class RedisStoreError extends Error {}
 Object.defineProperty(RedisStoreError.prototype, "name", {

@@ -1,6 +1,6 @@
 "use strict";
 
-// Marks on objects that nobody else can see: not in their keys, nor in what is printed or stored of
+// Marks on JS objects that nobody else can see: not in their keys, nor in what is printed or stored of
 // them. A WeakMap would do as well, but costs the garbage collector a microsecond for each session
 // that is read; a private field costs a tenth of that.
 

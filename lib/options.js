@@ -1,7 +1,7 @@
 "use strict";
 
 // Checks the options together: which say where Redis is, and which are left over. What each holds is
-// checked by src/napi/options/.
+// checked by src/napi/options/. In JS because it looks at a client, and warns by process.emitWarning.
 
 const { Native } = require("./native/connection.js");
 const { checkServers } = require("./servers.js");

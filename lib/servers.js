@@ -1,7 +1,8 @@
 "use strict";
 
 // Checks the names in the options that say where Redis is: a slip in one would silently be ignored, and
-// the store would log in without its password, or at another port. What they hold is checked by src/napi/options/.
+// the store would log in without its password, or at another port. What they
+// hold is checked by src/napi/options/. In JS because it lists an object's own names.
 
 const { names } = require("./native/crossing.js");
 

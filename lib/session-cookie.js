@@ -1,7 +1,8 @@
 "use strict";
 
 // The cookie of a stored session, which another program may have written, or left out:
-// express-session throws over one that it cannot use, at every request of that session.
+// express-session throws over one that it cannot use, at every request of that session. In JS because
+// express-session's own Cookie decides what it can use.
 
 /** A path that every version of the package cookie takes; another path is tried. */
 const PLAIN_PATH = /^[\x20-\x3a\x3d-\x7e]*$/;

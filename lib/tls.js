@@ -1,6 +1,7 @@
 "use strict";
 
-// Node's options of a TLS connection, as far as the store's own connections know them.
+// Node's options of a TLS connection, as far as the store's own connections know them. In JS because a
+// client's options are read by them, too.
 
 const { tls: TLS_OPTIONS } = require("./native/crossing.js").names;
 

@@ -1,7 +1,8 @@
 "use strict";
 
 // Puts a store together with an app's client: whatever the client is, it can carry the calls; if
-// it says which server it talks to, a connection beside it takes its place.
+// it says which server it talks to, a connection beside it takes its place. (This room is JS because
+// the client is.)
 
 const { debuglog } = require("node:util");
 const { Connection } = require("../native/connection.js");

@@ -1,7 +1,7 @@
 "use strict";
 
 // A connection to Redis, or what scans through an app's client: a native object (src/napi/store.rs) and
-// the promises of its calls.
+// the promises of its calls. In JS because V8 makes promises, dates and errors of the app's realm.
 
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { setImmediate } = require("node:timers");

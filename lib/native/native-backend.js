@@ -1,7 +1,7 @@
 "use strict";
 
 // A store's calls over a native connection, its own or one that it shares with other stores of the
-// same client: which command each of them is.
+// same client: which command each of them is. In JS because JSON is V8's.
 
 const { FOREVER, UNCHANGED, planSave, planTouch } = require("../lifetime.js");
 const { commands, methods } = require("./crossing.js");

@@ -1,7 +1,7 @@
 "use strict";
 
 // What the scans over the keyspace (`length`, `ids`, `all`, `clear`; src/io/scan/) have found so far,
-// and the promises that wait for it.
+// and the promises that wait for it. In JS because JSON is V8's.
 
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { PackedStrings } = require("./packed-strings.js");

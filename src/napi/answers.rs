@@ -66,9 +66,57 @@ impl Answers {
         }
     }
 
+    /// Empties the answers.
     pub fn clear(&mut self) {
         self.numbers.clear();
         self.text.clear();
         self.others.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(text: &str, expires: Option<f64>) -> Reply {
+        let text = text.into();
+        Reply::Session { text, expires }
+    }
+
+    #[test]
+    fn ascii_texts_are_one_string_and_others_stand_alone() {
+        let mut answers = Answers::default();
+        answers.add(1, session("ab", None));
+        answers.add(2, session("é", Some(7.0)));
+        answers.add(3, session("cde", None));
+        let packed = answers.packed();
+        assert_eq!(packed.text, b"abcde");
+        assert_eq!(packed.others, ["é".as_bytes()]);
+        let lengths: Vec<f64> = packed.numbers.chunks(PER_ANSWER).map(|n| n[1]).collect();
+        assert_eq!(lengths, [2.0, OTHER, 3.0]);
+        assert!(packed.numbers[2].is_nan() && packed.numbers[5] == 7.0);
+    }
+
+    #[test]
+    fn an_answer_without_a_text_says_whether_the_session_was_discarded() {
+        let mut answers = Answers::default();
+        answers.add(4, Reply::Null);
+        answers.add(5, Reply::Discarded);
+        let numbers = answers.packed().numbers;
+        assert_eq!((numbers[0], numbers[1]), (4.0, NO_TEXT));
+        assert_eq!((numbers[3], numbers[4]), (5.0, DISCARDED));
+    }
+
+    #[test]
+    fn answers_are_full_by_their_number_or_their_bytes() {
+        let mut answers = Answers::default();
+        answers.add(0, session(&"x".repeat(MAX_TEXT), None));
+        assert!(answers.is_full());
+        answers.clear();
+        for id in 0..MAX_ANSWERS as CallId {
+            assert!(!answers.is_full());
+            answers.add(id, Reply::Null);
+        }
+        assert!(answers.is_full());
     }
 }

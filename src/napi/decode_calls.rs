@@ -134,3 +134,75 @@ pub fn decode_scan(
         clock,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            prefix: b"sess:".to_vec(),
+            client_prefix: Vec::new(),
+            scan_count: None,
+            json: true,
+            follows_cookie: true,
+        }
+    }
+
+    fn decode(number: u32, ms: f64) -> Option<Command> {
+        let clock = Clock::new(0.0);
+        command(
+            &settings(),
+            clock,
+            f64::from(number),
+            b"k".to_vec(),
+            b"v".to_vec(),
+            ms,
+        )
+    }
+
+    #[test]
+    fn a_number_becomes_its_command() {
+        assert!(matches!(decode(GET, 0.0), Some(Command::Get { .. })));
+        assert!(matches!(
+            decode(SET, 5.0),
+            Some(Command::Set {
+                expires_in: Some(5),
+                only_existing: false,
+                ..
+            })
+        ));
+        assert!(matches!(
+            decode(SET_XX, f64::INFINITY),
+            Some(Command::Set {
+                expires_in: None,
+                only_existing: true,
+                ..
+            })
+        ));
+        assert!(matches!(
+            decode(PEXPIRE, 7.0),
+            Some(Command::Touch {
+                expiry: Expiry::In(7),
+                ..
+            })
+        ));
+        assert!(matches!(
+            decode(PERSIST, 0.0),
+            Some(Command::Touch {
+                expiry: Expiry::Never,
+                ..
+            })
+        ));
+        assert!(matches!(decode(DEL, 0.0), Some(Command::Destroy { .. })));
+        assert!(decode(99, 0.0).is_none());
+    }
+
+    #[test]
+    fn a_scan_of_an_unknown_number_is_none() {
+        let clock = Clock::new(0.0);
+        let scan = decode_scan(&settings(), 1, 0, clock).unwrap();
+        assert_eq!((scan.name, scan.id), ("length", 1));
+        assert!(decode_scan(&settings(), 1, 99, clock).is_none());
+    }
+}

@@ -66,3 +66,26 @@ impl ScanRecords {
         self.count = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sids_are_the_inside_of_a_json_array_whatever_they_hold() {
+        let mut records = ScanRecords::default();
+        for id in ["a", "\"b\"", "\u{1}é"] {
+            let id = id.into();
+            let record = Record {
+                id,
+                text: None,
+                expires: None,
+            };
+            assert!(records.add(record).is_ok());
+        }
+        let array = [b"[", &*records.ids, b"]"].concat();
+        let sids: Vec<String> = serde_json::from_slice(&array).unwrap();
+        assert_eq!(sids, ["a", "\"b\"", "\u{1}é"]);
+        assert!(!records.has_texts);
+    }
+}
