@@ -9,10 +9,10 @@ import type { RedisClientType, RedisClusterType } from "redis";
 export = RedisStore;
 
 /**
- * The class for an express-session, as the module of connect-redis 6 and older gives it:
- * `require("connect-redis-rs")(session)`. For the express-session that this package finds itself it is
- * this very class.
- * @param session express-session, of whatever version, or connect 1, which had the sessions itself
+ * Returns the class for an express-session, as the module of connect-redis 6 and older does:
+ * `require("connect-redis-rs")(session)`. For the express-session that this package finds itself,
+ * that is this very class.
+ * @param session express-session of any version; or connect 1, which had the sessions itself
  * @throws {TypeError} with the code `ERR_INVALID_ARG_VALUE` for anything else
  */
 declare function RedisStore(
@@ -20,15 +20,15 @@ declare function RedisStore(
 ): typeof RedisStore;
 
 /**
- * Keeps express-session's sessions in Redis, each as JSON text under `prefix` + sid, with an expiry:
- * what connect-redis stores.
+ * Keeps express-session's sessions in Redis, as connect-redis does: each as JSON text at the key
+ * `prefix` + sid, with an expiry.
  *
- * Every call returns a promise, and calls a callback if one is given. What Redis does not carry out
- * rejects with a {@link RedisStore.RedisStoreError | RedisStoreError}, of the code `ETIMEDOUT`
- * if it takes longer than `commandTimeout`; every call gets an answer.
+ * Every method that asks Redis returns a promise, and calls a callback if one is given. If the call
+ * fails, the promise rejects with a {@link RedisStore.RedisStoreError | RedisStoreError}; after
+ * `commandTimeout`, with its code `ETIMEDOUT`. Every call gets an answer. With a callback, the
+ * promise is of what the callback returns, and does not reject if the call fails.
  *
- * Declare what your sessions hold once, and what the store takes and promises is typed with it; a
- * callback may declare its data as it likes.
+ * Declare once what your sessions hold, and the methods take and return that type:
  *
  * ```ts
  * declare module "express-session" {
@@ -48,29 +48,41 @@ declare function RedisStore(
  */
 declare class RedisStore extends Store {
   /**
-   * Checks the options and starts to connect in the background; without any, to
-   * `redis://localhost:6379`. Does not wait for Redis, and does not keep the process alive while no
-   * call is pending.
-   * @throws {TypeError} with the code `ERR_INVALID_ARG_VALUE` for an option of the wrong type; the
-   *   message names it and what was given, and for options that mean a server, of which nothing says
-   *   where it is. An option that does not exist, or does nothing beside a `client`, is warned about.
+   * Checks the options, and starts to connect in the background; without options, to
+   * `redis://localhost:6379`. It does not wait for Redis. An idle store does not keep the process
+   * alive.
+   *
+   * An option that does not exist, or does nothing beside a `client`, causes a warning
+   * (`CONNECT_REDIS_RS_OPTION`).
+   * @throws {TypeError} with the code `ERR_INVALID_ARG_VALUE` if an option has the wrong type, or
+   *   if options mean a server and none says where it is. The message names the option, and what
+   *   was given.
    */
   constructor(options?: RedisStore.RedisStoreOptions);
-  /** The same; apps take the type of the options from here: `ConstructorParameters`. */
+  /**
+   * The same. Apps take the type of the options from this signature, by `ConstructorParameters`.
+   */
   constructor(options: RedisStore.RedisStoreOptions);
 
   /**
-   * The `client` option, as given: also if it is another client than the type says, which is
-   * connect-redis's, or undefined. The store never closes it.
+   * The option `client`, as it was given; undefined if there is none. Its type is that of
+   * connect-redis, also if it is another client. The store never closes it.
    */
   client: RedisClientType | RedisClusterType;
-  /** What keys begin with. May be changed; takes effect with the next call, as all fields do. */
+  /**
+   * What keys begin with. It may be changed; as with all fields, the next call uses the new value.
+   */
   prefix: string;
-  /** How many keys a step of a scan looks at: see {@link RedisStore.RedisStoreOptions.scanCount}. */
+  /**
+   * How many keys a step of a scan looks at: see {@link RedisStore.RedisStoreOptions.scanCount}.
+   */
   scanCount: number;
-  /** How sessions become text and back. */
+  /**
+   * Makes text of sessions, and sessions of text: see
+   * {@link RedisStore.RedisStoreOptions.serializer}.
+   */
   serializer: RedisStore.Serializer<string>;
-  /** The `ttl` option, in seconds. */
+  /** The option `ttl`: seconds, or a function of the session that returns seconds. */
   ttl: number | ((session: SessionData) => number);
   /** Whether keys are stored without an expiry. */
   disableTTL: boolean;
@@ -78,42 +90,61 @@ declare class RedisStore extends Store {
   disableTouch: boolean;
 
   /**
+   * The state of the connection that carries the commands:
    * - `connecting`: there has been no connection yet; calls wait for it
-   * - `ready`
+   * - `ready`: there is a connection
    * - `reconnecting`: the connection was lost; calls wait for the next one
-   * - `closed`: by `close()`, for good; or for as long as the app's client is closed
+   * - `closed`: `close()` was called, and the store stays closed; or the app's client is closed,
+   *   and the store is closed for as long as that
    */
   readonly status: "connecting" | "ready" | "reconnecting" | "closed";
 
   /**
    * Whose connection carries the commands: `native` is the store's own, `client` that of the option
-   * `client`. It may change while the store lives: `native` gives way to `client` if it is not
-   * safe, because the client has moved to another database or user, or if the store cannot have a
-   * connection of its own; it tries again after five seconds.
+   * `client`.
+   *
+   * It may change while the store lives. It becomes `client` if a connection of the store's own is
+   * not safe, because the client has moved to another database or user, or not possible; then the
+   * store tries again after five seconds.
    */
   readonly transport: "native" | "client";
 
-  /** Hands the session over to a callback, whose result the promise is of. */
+  /**
+   * Calls the callback with the session, or with `null` if there is none. Returns a promise of what
+   * the callback returns.
+   */
   get(sid: string, callback: RedisStore.Callback | undefined): Promise<any>;
   /**
-   * The session as it is stored, or `null` if there is none: dates are strings, as JSON has them, the
-   * app's own and `cookie.expires`. (Of the latter express-session makes a Date, in `req.session`.) If
-   * the session's expiry follows its cookie, `cookie.expires` is the key's true time of expiry, also
-   * after a `touch`. Rejects with a `SyntaxError` for text that is no JSON.
-   * @typeParam Found what the caller says that it is, as in `get<MySession | null>(sid)`
+   * Returns a session as it is stored (GET, PTTL), or `null` if there is none, as connect-redis
+   * does.
+   *
+   * Dates are strings, as in JSON: those of the app, and `cookie.expires`, of which express-session
+   * makes a Date in `req.session`. If the session's expiry follows its cookie, `cookie.expires` is
+   * the time at which the key really expires, also after a `touch`.
+   *
+   * Rejects with a `SyntaxError` if the text is not JSON, or with what `serializer.parse` throws;
+   * with the code `WRONGTYPE` if the key does not hold a string.
+   * @typeParam Found what the caller knows to be stored, as in `get<MySession | null>(sid)`
    */
   get<Found extends object | null | undefined = RedisStore.StoredData | null>(
     sid: string,
     callback?: RedisStore.Callback,
   ): Promise<Found>;
-  /** What a mock of `get` is taken to be, which may give anything, as with connect-redis. */
+  /** The type of a mock of `get`: it may return anything, as with connect-redis. */
   get(sid: string, callback?: RedisStore.Callback): Promise<any>;
 
   /**
-   * Stores a session until its `cookie.expires`, else for `ttl` seconds; deletes it if that time
-   * is over. A session that express-session loaded from this store (`createSession`) is written only
-   * if it is still there: see the event `discarded`. Answers with `null`.
-   * Rejects with a `TypeError` for a time that is none; nothing is stored or deleted then.
+   * Stores a session until its `cookie.expires`, or for `ttl` seconds if that is missing (SET with
+   * PX). Deletes the session if that time is over (DEL), as connect-redis does. Returns `null`.
+   *
+   * A session that express-session loaded from this store (see `createSession`) is written only if
+   * its key still exists (SET with XX). If it does not, nothing is written, the call succeeds, and
+   * the store emits `discarded`.
+   *
+   * Rejects with a `TypeError` of the code `ERR_INVALID_ARG_VALUE` if `cookie.expires` or `ttl` is
+   * not a time; nothing is stored or deleted then. Rejects with what `ttl` or
+   * `serializer.stringify` throws, with the code `OOM` if Redis is full, and with `ENOBUFS` if too
+   * much waits.
    */
   set(
     sid: string,
@@ -122,8 +153,12 @@ declare class RedisStore extends Store {
   ): Promise<any>;
 
   /**
-   * Moves a session's expiry, as `set` would. No error if there is no session. Answers with
-   * `null`.
+   * Moves a session's expiry to where `set` would put it (PEXPIRE; PERSIST without an expiry; DEL
+   * if that time is over). Stores nothing, as in connect-redis. Returns `null`, also if there is no
+   * session.
+   *
+   * Does nothing with `disableTouch` or `disableTTL`. Rejects with a `TypeError` for what is not a
+   * time, as `set` does.
    */
   touch(
     sid: string,
@@ -132,129 +167,161 @@ declare class RedisStore extends Store {
   ): Promise<any>;
 
   /**
-   * express-session's: makes `req.session` of what `get` gives, or of data of the app's own. A session
-   * is loaded, and saved only as long as it is there, if this store's `get` has given its data.
+   * Makes `req.session` of what `get` returned, or of data of the app's own, as express-session's
+   * method of this name does.
+   *
+   * If this store's `get` returned the data, the session counts as loaded: it is saved only as long
+   * as its key exists. If the cookie is broken, the session gets what is usable of it; if the data
+   * is not an object, the request gets a new session.
    */
   createSession(
     req: Parameters<Store["createSession"]>[0],
     session: SessionData | RedisStore.StoredData,
   ): ReturnType<Store["createSession"]>;
 
-  /** Deletes a session (DEL). No error if it does not exist. Answers with `null`. */
+  /** Deletes a session (DEL). Returns `null`, also if there is no session. */
   destroy(sid: string, callback?: RedisStore.Callback): Promise<any>;
 
-  /** Deletes all sessions of the prefix, in small steps. Answers with `null`. */
+  /**
+   * Deletes all sessions of the prefix, in small steps (SCAN, UNLINK). Keys of other types stay.
+   * Returns `null`. Each step may take `commandTimeout`.
+   */
   clear(callback?: RedisStore.Callback): Promise<any>;
 
-  /** Hands the number of sessions over to a callback, whose result the promise is of. */
+  /**
+   * Calls the callback with the number of sessions. Returns a promise of what the callback returns.
+   */
   length(callback: ((error: any, count: number) => any) | undefined): Promise<any>;
-  /** The number of sessions of the prefix. */
+  /**
+   * Returns the number of sessions of the prefix (SCAN); 0 if there is none. Each step may take
+   * `commandTimeout`.
+   */
   length(callback?: RedisStore.Callback): Promise<number>;
 
-  /** Hands the sids over to a callback, whose result the promise is of. */
+  /** Calls the callback with the sids. Returns a promise of what the callback returns. */
   ids(callback: ((error: any, sids: string[]) => any) | undefined): Promise<any>;
-  /** The sids of all sessions of the prefix, in no order. */
+  /**
+   * Returns the sids of all sessions of the prefix (SCAN), in no order; an empty array if there is
+   * none. Each step may take `commandTimeout`.
+   */
   ids(callback?: RedisStore.Callback): Promise<string[]>;
 
-  /** Hands the sessions over to a callback, whose result the promise is of. */
+  /** Calls the callback with the sessions. Returns a promise of what the callback returns. */
   all(callback: RedisStore.Callback | undefined): Promise<any>;
   /**
-   * All sessions of the prefix, each with its sid as `id`, in no order. A record that is no session
-   * is left out: see the event `corrupt`.
-   * @typeParam Data what the caller says that they are, as in `all<MySession>()`
+   * Returns all sessions of the prefix, each with its sid as `id` (SCAN, MGET, PTTL), in no order;
+   * an empty array if there is none. A record that is not a session is left out, and the store
+   * emits `corrupt`. Each step may take `commandTimeout`.
+   * @typeParam Data what the caller knows to be stored, as in `all<MySession>()`
    */
   all<Data extends SessionData | RedisStore.StoredData = RedisStore.StoredData>(
     callback?: RedisStore.Callback,
   ): Promise<RedisStore.StoredSession<Data>[]>;
 
   /**
-   * Closes the store's connection, and never a client. Pending and later calls reject with the code
-   * `ECLOSED`. May be called again. Answers with `null`.
+   * Closes the store's connection; never a client. Pending and later calls reject with the code
+   * `ECLOSED`. Returns `null`. It may be called again.
    */
   close(callback?: RedisStore.Callback): Promise<any>;
 
-  /** `close()`, for `await using`. */
+  /** Closes the store at the end of an `await using` block. */
   [Symbol.asyncDispose](): Promise<void>;
 
-  /** The connection is there: for the first time, or again. */
+  /** There is a connection, for the first time or again. */
   on(event: "ready", listener: () => void): this;
-  /** The connection was lost, and another is being made. */
+  /** The connection was lost, and the store makes another. */
   on(event: "reconnecting", listener: () => void): this;
-  /** Redis is away, and is there again; only with `onUnavailable: "skip"`. */
+  /**
+   * Redis is away (`disconnect`), or back (`connect`); only with `onUnavailable: "skip"`.
+   * express-session listens to these events, and goes on without sessions between them.
+   */
   on(event: "disconnect" | "connect", listener: () => void): this;
   /** The store is closed. */
   on(event: "end", listener: () => void): this;
-  /** A loaded session was not saved, because it has been destroyed or has expired meanwhile. */
+  /**
+   * A loaded session was not saved, because it was destroyed or has expired meanwhile. The sid is a
+   * secret: do not log it.
+   */
   on(event: "discarded", listener: (sid: string) => void): this;
-  /** `all()` has left out a record that is no session. */
+  /** `all()` left out a record that is not a session. The sid is a secret: do not log it. */
   on(event: "corrupt", listener: (sid: string, error: Error) => void): this;
-  /** Any other event: a subclass may have its own. */
+  /** Any other event; a subclass may have its own. */
   on(event: string | symbol, listener: (...args: any[]) => void): this;
 }
 
 declare namespace RedisStore {
-  /** What express-session's module is known by. */
+  /** The part of express-session's module that shows what it is. */
   export interface ExpressSession {
-    /** The class that its stores extend. */
+    /** The class that stores extend. */
     Store: {
-      /** What they inherit. */
+      /** What stores inherit. */
       prototype: object;
     };
   }
 
   /**
-   * Called with the error, or with `null` and what the call answers; one that throws is called once
-   * more, with its own error. Typed as connect-redis has it, so that a callback may declare its data
-   * as it likes.
+   * Gets the error, or `null` and the call's answer. A callback that throws is called once more,
+   * with its own error, as with connect-redis. Its type is that of connect-redis, so that a
+   * callback may declare its data as it likes.
    */
   export type Callback = (error?: any, data?: any) => any;
 
-  /** Seconds, or a function of the session that returns seconds. `Infinity` is for ever. */
+  /**
+   * Seconds, or a function of the session that returns seconds. A string or a bigint must be a
+   * decimal number. `Infinity` means no expiry.
+   */
   export type Ttl = number | string | bigint | ((session: SessionData) => number | string | bigint);
 
-  /** A session's cookie as JSON has it. */
+  /** A session's cookie as it is in JSON. The members are express-session's. */
   export interface StoredCookie {
-    /** How long the cookie was to live when it was set, in milliseconds. */
+    /**
+     * How long the cookie lives from when it was set, in milliseconds; null or missing if it ends
+     * with the browser's session.
+     */
     originalMaxAge?: number | null | undefined;
-    /** When it expires, as `toISOString` writes it; null or missing if it ends with the browser. */
+    /**
+     * When the cookie expires, as `toISOString` writes it; null or missing if it ends with the
+     * browser's session.
+     */
     expires?: string | null | undefined;
-    /** Whether it is sent over https alone. */
+    /** Whether the browser sends it over https only. */
     secure?: boolean | "auto" | null | undefined;
-    /** Whether scripts of a page cannot see it. */
+    /** Whether it is hidden from the scripts of a page. */
     httpOnly?: boolean | null | undefined;
-    /** The hosts it is for. */
+    /** The hosts that it is for. */
     domain?: string | null | undefined;
-    /** The paths it is for. */
+    /** The paths that it is for. */
     path?: string | null | undefined;
-    /** When it is sent along from other sites. */
+    /** Whether the browser sends it with requests from other sites. */
     sameSite?: boolean | "lax" | "strict" | "none" | null | undefined;
-    /** Which cookies a browser keeps longest. */
+    /** How important it is, if the browser must drop cookies. */
     priority?: "low" | "medium" | "high" | null | undefined;
     /** Whether each site that embeds the app has a cookie of its own. */
     partitioned?: boolean | null | undefined;
   }
 
   /**
-   * A session as it is stored, with JSON as the serializer. With another one, say what it gives: in
-   * `get<MySession | null>(sid)`.
+   * A session as it is stored, with JSON as the serializer. With another serializer, name what it
+   * returns, as in `get<MySession | null>(sid)`.
    */
   export type StoredData<Data extends object = SessionData> = {
     [Name in keyof Data]: Name extends "cookie" ? StoredCookie : AsJson<Data[Name]>;
   } & {
-    /** Its cookie. */
+    /** The session's cookie. */
     cookie: StoredCookie;
   };
 
   /**
-   * What JSON makes of a value: of a Date a string, of whatever has a `toJSON` what that returns.
-   * (Methods are gone, too; they stay in the type, so that a class of the app's goes on serving as one.)
+   * What JSON makes of a value: a string of a Date; of anything else that has a `toJSON`, what that
+   * returns. JSON drops methods, but they stay in this type, so that a stored object may still be
+   * passed for an instance of the app's class.
    */
   export type AsJson<Value> = 0 extends 1 & Value
     ? Value // any
     : Value extends string | number | boolean | null | undefined | ((...args: any[]) => any)
       ? Value
       : Value extends {
-            /** What JSON takes in the value's place. */
+            /** Returns what JSON takes instead of the value. */
             toJSON(key?: any): infer Made;
           }
         ? Made
@@ -262,41 +329,44 @@ declare namespace RedisStore {
           ? { [Name in keyof Value]: AsJson<Value[Name]> }
           : Value;
 
-  /** A session as `all()` gives it. */
+  /** A session as `all()` returns it. */
   export type StoredSession<Data extends object = StoredData> = Data & {
     /** The session's sid. */
     id: string;
   };
 
-  /** How sessions become text and back; `JSON` is one. */
+  /**
+   * Makes text or bytes of sessions, and sessions of these, as in connect-redis. `JSON` is a
+   * serializer.
+   */
   export interface Serializer<Stored extends string | Uint8Array = string | Uint8Array> {
     /**
-     * The session for what is stored; may be asynchronous. That is a string, or a Buffer if it is no
-     * valid UTF-8, as bytes that `stringify` made. What it throws, `get` rejects with.
+     * Returns the session for what is stored; may be async. It gets a string, or a Buffer if the
+     * stored bytes are not valid UTF-8. If it throws, `get` rejects with that error.
      */
     parse(stored: Stored extends string ? string : any): SessionData | Promise<SessionData>;
-    /** The text, or the bytes, for a session. What it throws, `set` rejects with. */
+    /** Returns the text or the bytes for a session. If it throws, `set` rejects with that error. */
     stringify(session: SessionData): Stored;
   }
 
-  /** A method of a client; what it takes and answers differs from library to library. */
+  /** A method of a client. What it takes and returns differs from library to library. */
   export type ClientMethod = (...args: any[]) => any;
 
-  /** What every client has. */
+  /** The methods that every client has. */
   export interface AnyClient {
-    /** GET: the text, or null. */
+    /** GET: returns the text, or null if there is no such key. */
     get: ClientMethod;
     /** SET, with EX if there is an expiry. */
     set: ClientMethod;
-    /** DEL, of a list of keys. */
+    /** DEL of a list of keys. */
     del: ClientMethod;
-    /** Whatever else it has. */
+    /** Any other method. */
     [name: string]: any;
   }
 
   /**
-   * A client that is called as connect-redis 9 and 10 do: node-redis 4 to 6 (a client, cluster, pool
-   * or sentinel), or a fake with the same methods.
+   * A client that takes commands as connect-redis 9 and 10 give them: node-redis 4 to 6 (a client,
+   * cluster, pool or sentinel), or a fake with the same methods.
    */
   export type NodeRedisLike = AnyClient & {
     /** EXPIRE, in seconds. */
@@ -304,7 +374,7 @@ declare namespace RedisStore {
   };
 
   /**
-   * A client with Redis's own names for its commands: ioredis 4 to 6 and iovalkey (a client or
+   * A client that has Redis's own names for its commands: ioredis 4 to 6 and iovalkey (a client or
    * cluster), clients with callbacks such as node-redis 3, and fakes of them.
    */
   export type IoredisLike = AnyClient &
@@ -319,209 +389,236 @@ declare namespace RedisStore {
         }
     );
 
-  /** A Redis client of any library, told by the methods it has. */
+  /** A Redis client of any library, known by its methods. */
   export type RedisClient = NodeRedisLike | IoredisLike;
 
   /**
-   * All options; each may be left out, and `undefined` and `null` count as that. A value of the wrong
-   * type is a `TypeError` with the code `ERR_INVALID_ARG_VALUE`, thrown by the constructor. Those of
-   * connect-redis mean what they mean there.
+   * The options of a store. Each may be left out; `undefined` and `null` count as left out. The
+   * options of connect-redis mean what they mean there. If an option has the wrong type, the
+   * constructor throws a `TypeError` with the code `ERR_INVALID_ARG_VALUE`.
    */
   export interface RedisStoreOptions {
     /**
      * The server: `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS, or
-     * `unix:///path/to/socket`; the parameters `db`, `user`, `pass`, `family`, `connectionName`,
-     * `connectTimeout` and `commandTimeout` are read, others are a `TypeError`. One of `url`,
-     * `cluster` and `sentinel` says where Redis is; two of them are a `TypeError`, and beside a
+     * `unix:///path/to/socket`. Read as node-redis reads it.
+     *
+     * The parameters `db`, `user`, `pass`, `family`, `connectionName`, `connectTimeout` and
+     * `commandTimeout` are read as ioredis reads them. Some others of ioredis are ignored, because
+     * they mean nothing here; any other is a `TypeError`.
+     *
+     * Only one of `url`, `cluster` and `sentinel` may be given; two are a `TypeError`. Beside a
      * `client` they do nothing.
      * @default "redis://localhost:6379"
      */
     url?: string | URL | null | undefined;
     /**
-     * Some nodes of a Redis Cluster, one or more, instead of `url`. One that is up will do: it tells
-     * of the others. A url may name a user and a password, which are those for all nodes.
+     * Some nodes of a Redis Cluster, at least one, instead of `url`. One of them must be up; the
+     * store finds the others through it. A url may contain a user and a password, which are used
+     * for all nodes.
      */
     cluster?: readonly Server[] | null | undefined;
-    /** The master that these sentinels name, instead of `url`. */
+    /** A master and its sentinels, instead of `url`. */
     sentinel?: SentinelOptions | null | undefined;
     /**
-     * How to speak TLS; `true` for Node's defaults. A `rediss://` url needs none, and `false` beside
-     * one is a `TypeError`, as is TLS over a Unix socket, or without anything that says where Redis is.
+     * TLS: `true` for Node's defaults, or options. A `rediss://` url needs no `tls`. A `TypeError`:
+     * `false` beside a `rediss://` url, TLS over a Unix socket, and `tls` without a `url`,
+     * `cluster` or `sentinel`.
      */
     tls?: boolean | TlsOptions | null | undefined;
     /**
-     * The user to log in as (AUTH), in place of what the url says. Empty counts as not given. Without
-     * anything that says where Redis is, a `TypeError`.
+     * The user to log in as (AUTH), instead of the url's. An empty string counts as left out. A
+     * `TypeError` without a `url`, `cluster` or `sentinel`.
      */
     username?: Credential | null | undefined;
     /**
-     * What to log in with (AUTH), in place of what the url says, as `username`. No message ever holds
-     * it.
+     * The password to log in with (AUTH), instead of the url's. An empty string counts as left out.
+     * A `TypeError` without a `url`, `cluster` or `sentinel`. No message ever contains it.
      */
     password?: Credential | null | undefined;
     /**
-     * The number of the database (SELECT), in place of what the url says. A cluster has but 0.
+     * The number of the database (SELECT), instead of the url's. A cluster has only database 0;
+     * another is a `TypeError`.
      * @default 0
      */
     database?: number | null | undefined;
     /**
-     * The app's own Redis client, connected or not, instead of `url`: of node-redis 3 to 6, ioredis 4
-     * to 6 or iovalkey, a cluster, pool or sentinel of theirs, or anything with connect-redis's own
-     * calls (`get set expire del`, for all sessions also `mGet scanIterator`). An object with fewer
-     * methods works for what it has: cast it. A promise has to be awaited first. `undefined` or `null`,
-     * with no `url`, `cluster` or `sentinel` beside it, is a `TypeError`: an app that gives a client
-     * has another server in mind than localhost.
+     * The app's own Redis client, connected or not, instead of `url`, as in connect-redis: of
+     * node-redis 3 to 6, ioredis 4 to 6 or iovalkey; a cluster, pool or sentinel of theirs; or
+     * anything with connect-redis's own calls (`get set expire del`, and for all sessions
+     * `mGet scanIterator`).
+     *
+     * An object with fewer methods works for the calls that it has; cast it. A promise is a
+     * `TypeError`: await it first. So is `undefined` or `null` without a `url`, `cluster` or
+     * `sentinel`, because an app that gives a client does not mean localhost.
      */
     client?: RedisClient | null | undefined;
     /**
-     * How to call a client whose methods do not show its kind: `"node-redis"` as connect-redis 9 and
-     * 10 ask, `set(key, value, { expiration: { type: "EX", value: seconds } })`; `"node-redis-4"`
-     * `set(key, value, { EX: seconds })`; `"ioredis"` `set(key, value, "EX", seconds)`; `"callbacks"`
-     * the same with a callback. Real clients are known without.
+     * How to call a client whose methods do not show its kind. node-redis and ioredis clients do
+     * not need it.
+     * - `"node-redis"`: `set(key, value, { expiration: { type: "EX", value: seconds } })`, as
+     *   connect-redis 9 and 10 do
+     * - `"node-redis-4"`: `set(key, value, { EX: seconds })`
+     * - `"ioredis"`: `set(key, value, "EX", seconds)`
+     * - `"callbacks"`: the same with a callback
      */
     clientType?: "node-redis" | "node-redis-4" | "ioredis" | "callbacks" | null | undefined;
     /**
-     * Whose connection carries the commands beside a `client`: `"native"` is one of the store's own
-     * to the client's server, and a `TypeError` if that cannot be read from the client;
-     * `"client"` the client's, and a `TypeError` if there is none; `"auto"` the store's own
-     * wherever that is safe.
+     * Whose connection carries the commands if there is a `client`.
+     * - `"auto"`: a connection of the store's own to the client's server if that is safe, else the
+     *   client's
+     * - `"native"`: a connection of the store's own; a `TypeError` if the client does not show its
+     *   server
+     * - `"client"`: the client's; a `TypeError` if there is no client
      * @default "auto"
      */
     transport?: "auto" | "native" | "client" | null | undefined;
     /**
-     * What keys begin with. Taken literally, also if it holds `*` or `?`; may be empty. As in
-     * connect-redis, but there it is a pattern to `length`, `ids`, `all` and `clear`.
+     * What keys begin with, as in connect-redis; may be empty. It is literal, also if it contains
+     * `*` or `?`; in connect-redis it is a pattern for `length`, `ids`, `all` and `clear`.
      * @default "sess:"
      */
     prefix?: string | null | undefined;
     /**
      * How many keys a step of `length`, `ids`, `all` and `clear` looks at (COUNT of SCAN): a number
-     * from 1; 0 counts as not given, as in connect-redis. While nobody sets it, the field says 100 and
+     * from 1. As in connect-redis, 0 counts as left out. If nobody sets it, the field is 100, and
      * the store may take larger steps, as large as Redis answers well within a millisecond.
      * @default 100
      */
     scanCount?: number | null | undefined;
     /**
-     * How sessions become text and back: `parse`, which may be asynchronous, and `stringify`, which
-     * may return a Buffer. As in connect-redis.
+     * Makes text of sessions, and sessions of text, as in connect-redis: `parse`, which may be
+     * async, and `stringify`, which may return a Buffer.
      * @default JSON
      */
     serializer?: Serializer | null | undefined;
     /**
-     * For how long a session without `cookie.expires` is kept, in seconds; fractions are rounded up,
-     * `Infinity` is for ever, 0 counts as not given. A function decides for every session, whatever
-     * its cookie says; of it, 0 or less deletes the session. As in connect-redis. What a function
-     * returns is looked at when it is called: what is no time rejects that `set` or `touch` with a
+     * How many seconds a session without a `cookie.expires` is kept, as in connect-redis. Fractions
+     * are rounded up; `Infinity` means no expiry; 0 counts as left out.
+     *
+     * A function decides for every session, whatever its cookie says; if it returns 0 or less, the
+     * session is deleted. If it returns what is not a time, that `set` or `touch` rejects with a
      * `TypeError`, and nothing is stored or deleted.
      * @default 86400
      */
     ttl?: Ttl | null | undefined;
     /**
-     * Store keys without an expiry; `touch` does nothing. A session whose cookie has expired is
-     * deleted all the same. As in connect-redis.
+     * Stores keys without an expiry, and makes `touch` do nothing, as in connect-redis. A session
+     * whose cookie has expired is deleted all the same.
      * @default false
      */
     disableTTL?: boolean | null | undefined;
     /**
-     * Make `touch` do nothing, as in connect-redis: a session then expires as it was last saved.
+     * Makes `touch` do nothing, as in connect-redis. A session then expires by its last save.
      * @default false
      */
     disableTouch?: boolean | null | undefined;
     /**
-     * How long a call may take, in milliseconds from 1 to 2147483647 (a timer's bound in Node),
-     * waiting for a connection included; then it rejects with the code `ETIMEDOUT`. Of `length`,
-     * `ids`, `all` and `clear` it is the time of each step.
+     * How long a call may take, in milliseconds from 1 to 2147483647 (Node's limit for a timer),
+     * waiting for a connection included. After that it rejects with the code `ETIMEDOUT`. For
+     * `length`, `ids`, `all` and `clear` it is the time of each step.
      * @default 5000
      */
     commandTimeout?: number | null | undefined;
     /**
      * How long one attempt to connect and log in may take, in milliseconds from 1 to 2147483647;
-     * then the next one is made. Not for a `client` that carries the commands.
+     * another attempt follows. It does nothing if a `client` carries the commands.
      * @default 3000
      */
     connectTimeout?: number | null | undefined;
     /**
-     * What happens while Redis is away. Not given, calls wait for it until `commandTimeout`.
-     * `"error"`: calls reject at once, so a request gets its error at once. `"skip"`: the same, and
-     * express-session serves requests without a session (`req.session` is undefined), as it does
-     * after the event `disconnect` of a store.
+     * What calls do while Redis is away. If it is not given, they wait for Redis until
+     * `commandTimeout`.
+     * - `"error"`: calls reject at once, so a request gets its error at once
+     * - `"skip"`: the same, and express-session serves requests without a session (`req.session` is
+     *   undefined), as it does after a store's event `disconnect`
      */
     onUnavailable?: "error" | "skip" | null | undefined;
     /**
-     * How many calls may wait for an answer, from 1 to `Infinity`; one more rejects with `ENOBUFS`.
+     * How many calls may wait for an answer, from 1 to `Infinity`; one more rejects with the code
+     * `ENOBUFS`.
      * @default 250000
      */
     commandsQueueMaxLength?: number | null | undefined;
     /**
-     * How many bytes of sessions to be stored may wait for an answer, from 1 to `Infinity`; more
-     * reject with `ENOBUFS`.
+     * How many bytes of sessions may wait to be stored, from 1 to `Infinity`; more reject with the
+     * code `ENOBUFS`.
      * @default 268435456
      */
     commandsQueueMaxBytes?: number | null | undefined;
     /**
-     * Write a session that was destroyed while a request had it loaded, as connect-redis does. Else
-     * it stays destroyed, and the store emits `discarded`.
+     * Writes a session that was destroyed while a request had it loaded, as connect-redis does. By
+     * default it stays destroyed, and the store emits `discarded`.
      * @default false
      */
     resurrect?: boolean | null | undefined;
   }
 
   /**
-   * A user's name or password; or a function that gives it, called before each login, for those that
-   * change (tokens of Azure, AWS, Vault). What it throws, no answer within `connectTimeout`, or
-   * anything but a string (`undefined` and `null` are none) is a failed attempt to connect.
+   * A user's name or password; or a function that returns it, called before each login, for tokens
+   * that rotate (Azure, AWS, Vault). The function may return undefined or null for none. If it
+   * throws, returns anything else than a string, or does not answer within `connectTimeout`, the
+   * attempt to connect fails with the code `ECREDENTIALS`.
    */
   export type Credential =
     | string
     | (() => string | null | undefined | PromiseLike<string | null | undefined>);
 
-  /** A server of a cluster, or a sentinel: a url, `"host:port"`, or host and port. */
+  /** A node of a cluster, or a sentinel: a url, `"host:port"`, or host and port. */
   export type Server =
     | string
     | URL
     | {
         /** A name or an IP address. */
         host: string;
-        /** The default is 6379, of a sentinel 26379. */
+        /**
+         * The port.
+         * @default 6379, for a sentinel 26379
+         */
         port?: number | undefined;
       };
 
-  /** Redis Sentinel. What is not given of the master's login and TLS beside it is as here. */
+  /**
+   * A master and its sentinels. `username`, `password` and `tls` here are for the sentinels; beside
+   * `sentinel`, for the master. What is not given for the master is as for the sentinels.
+   */
   export interface SentinelOptions {
     /** What the sentinels call the master. */
     name: string;
-    /** The sentinels, one or more; the default port is 26379. */
+    /** The sentinels, at least one. The default port is 26379. */
     nodes: readonly Server[];
     /** The user to log in to the sentinels as. */
     username?: Credential | null | undefined;
-    /** What to log in to the sentinels with. */
+    /** The password to log in to the sentinels with. */
     password?: Credential | null | undefined;
-    /** How to speak TLS to the sentinels. */
+    /** TLS to the sentinels, as the option `tls`. */
     tls?: boolean | TlsOptions | null | undefined;
   }
 
-  /** Node's options of `tls.connect`, as far as they are known here; another one is a `TypeError`. */
+  /** Node's options of `tls.connect` that the store knows. Another option is a `TypeError`. */
   export interface TlsOptions {
-    /** Whom to trust, in PEM, instead of the system's authorities and `NODE_EXTRA_CA_CERTS`. */
+    /**
+     * The authorities to trust, in PEM, instead of the system's and those of `NODE_EXTRA_CA_CERTS`.
+     */
     ca?: Pem | readonly Pem[] | null | undefined;
-    /** The client's own certificate chain, in PEM; a `TypeError` without `key`. */
+    /** The certificate chain of this side, in PEM; a `TypeError` without `key`. */
     cert?: Pem | readonly Pem[] | null | undefined;
-    /** Its key, in PEM and not encrypted. */
+    /** The key of `cert`, in PEM and not encrypted. */
     key?: Pem | readonly Pem[] | null | undefined;
     /** The name to ask the server for, and to find in its certificate, instead of the host. */
     servername?: string | null | undefined;
     /**
-     * `false` takes any certificate: the connection is encrypted, but the server may be anybody.
+     * Whether the server must be trusted. `false` accepts any certificate: the connection is
+     * encrypted, but the server may be anybody.
      * @default true, or false with NODE_TLS_REJECT_UNAUTHORIZED=0, as in Node
      */
     rejectUnauthorized?: boolean | null | undefined;
     /**
-     * The oldest version of TLS to speak.
+     * The oldest version of TLS to accept.
      * @default "TLSv1.2"
      */
     minVersion?: "TLSv1.2" | "TLSv1.3" | null | undefined;
     /**
-     * The newest version of TLS to speak.
+     * The newest version of TLS to accept.
      * @default "TLSv1.3"
      */
     maxVersion?: "TLSv1.2" | "TLSv1.3" | null | undefined;
@@ -530,14 +627,27 @@ declare namespace RedisStore {
   /** Certificates or a key, as Node takes them: PEM in a string or a Buffer. */
   export type Pem = string | Uint8Array;
 
-  /** Why a call failed. */
+  /**
+   * Why a call failed. The message names the call and the server; it never contains a password or a
+   * session id.
+   */
   export class RedisStoreError extends Error {
     /** For code that does not have the class to compare with. */
     name: "RedisStoreError";
     /**
-     * The server's word (`WRONGTYPE`, `NOAUTH`, `WRONGPASS`, `OOM`, `READONLY` …), or
-     * `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`, `ETIMEDOUT`, `ENOBUFS`, `ECLOSED`, `ECLIENT`,
-     * `ECREDENTIALS` (a function given as `username` or `password` has failed), `EINTERNAL` (a bug of this library).
+     * What kind of error it is:
+     * - the first word of Redis's error: `WRONGTYPE`, `NOAUTH`, `WRONGPASS`, `NOPERM`, `OOM`,
+     *   `READONLY` …
+     * - no connection: `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`, `EHOSTUNREACH`, or Node's codes
+     *   for TLS
+     * - `ETIMEDOUT`: no answer within `commandTimeout`
+     * - `ENOBUFS`: too many calls or bytes wait
+     * - `ECLOSED`: the store or its client is closed
+     * - `ECREDENTIALS`: a function given as `username` or `password` failed
+     * - `ECLIENT`: the app's client failed without a code
+     * - `EINTERNAL`: a bug in this library
+     *
+     * Never `ENOENT`, because express-session takes that for "no such session".
      */
     code: string;
     /** The error underneath, if there is one. */
