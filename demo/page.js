@@ -10,7 +10,7 @@ const STYLE = `
   .error { color: #b00020; }`;
 
 /**
- * The demo's only page: the sign-in form, or who is signed in and what is stored for it.
+ * Returns the demo's only page: the sign-in form; or the user who is signed in, and what is stored for them.
  * @param {{user?: string, visits?: number, expires?: Date, error?: string,
  *   stored?: {key: string, json: string, ttl: number} | null}} state
  */

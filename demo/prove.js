@@ -1,9 +1,9 @@
 "use strict";
 
 /**
- * Signs in over HTTP, visits three times, and signs out, and shows after each step what Redis
- * holds. Throws if something is not as it must be.
- * @param {string} address where the app listens
+ * Signs in over HTTP, visits three times and signs out. Prints what Redis holds, and throws if
+ * something is not as it must be.
+ * @param {string} address of the app
  * @param {(sid: string) => Promise<object | null>} inspect as in app.js
  */
 async function prove(address, inspect) {

@@ -1,7 +1,7 @@
 "use strict";
 
-// `npm start`: proves in the terminal that sessions live in Redis, then serves the page. PORT is
-// the port (3000), REDIS_URL the Redis; without it a private redis-server runs until this ends.
+// `npm start`: proves in the terminal that sessions are stored in Redis, then serves the page. PORT is the
+// port (default 3000), REDIS_URL the Redis; without REDIS_URL, a private redis-server runs until this ends.
 
 const { createClient } = require("redis");
 const { RedisStore } = require("connect-redis-rs");
@@ -23,15 +23,15 @@ async function main() {
   console.log(redis ? `A private redis-server runs on port ${redis.port}.` : "Using REDIS_URL.");
 
   const store = new RedisStore({ url, prefix: PREFIX });
-  // An ordinary client beside the store, to look at what is really in Redis.
-  const witness = createClient({ url, socket: { reconnectStrategy: false } });
-  witness.on("error", () => {}); // the calls below report it
-  await witness.connect().catch((error) => {
+  // An ordinary client beside the store, to see what is really in Redis.
+  const inspector = createClient({ url, socket: { reconnectStrategy: false } });
+  inspector.on("error", () => {}); // the calls below reject with it
+  await inspector.connect().catch((error) => {
     throw new Error(`Redis cannot be reached: ${error.message || error.code}. Check REDIS_URL.`);
   });
   const inspect = async (sid) => {
     const key = PREFIX + sid;
-    const [json, ttl] = await Promise.all([witness.get(key), witness.pTTL(key)]);
+    const [json, ttl] = await Promise.all([inspector.get(key), inspector.pTTL(key)]);
     return json === null ? null : { key, json, ttl };
   };
 
@@ -41,7 +41,7 @@ async function main() {
     server.close();
     server.closeAllConnections();
     await store.close();
-    witness.destroy();
+    inspector.destroy();
     await redis?.stop();
   };
   process.once("SIGINT", () => stop().then(() => process.exit(0)));

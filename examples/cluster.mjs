@@ -1,11 +1,11 @@
 // An Express app on a Redis Cluster.   npm install express express-session redis connect-redis-rs
-// (With ioredis it is `client = new Cluster(nodes)`.)
+// With ioredis: `client = new Cluster(nodes)`.
 import { RedisStore } from "connect-redis-rs";
 import express from "express";
 import session from "express-session";
 import { createCluster } from "redis";
 
-// Some of the cluster's nodes; the others are found by them.
+// Some of the cluster's nodes; the client finds the others through them.
 const nodes = (process.env.REDIS_NODES ?? "redis://localhost:7000,redis://localhost:7001").split(
   ",",
 );

@@ -1,5 +1,5 @@
-// An Express app behind Redis Sentinel.   npm install express express-session ioredis connect-redis-rs
-// (With node-redis it is `client = createSentinel({ name, sentinelRootNodes })`, then connect().)
+// An Express app with Redis Sentinel.   npm install express express-session ioredis connect-redis-rs
+// With node-redis: `client = createSentinel({ name, sentinelRootNodes })`, then `await client.connect()`.
 import { RedisStore } from "connect-redis-rs";
 import express from "express";
 import session from "express-session";

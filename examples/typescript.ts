@@ -1,4 +1,4 @@
-// An Express app in TypeScript, with no client: the store connects itself.
+// An Express app in TypeScript, without a client: the store connects by itself.
 // npm install express express-session connect-redis-rs @types/express @types/express-session
 import type { AddressInfo } from "node:net";
 import { RedisStore } from "connect-redis-rs";
@@ -15,7 +15,9 @@ const store = new RedisStore({
   url: process.env.REDIS_URL ?? "redis://localhost:6379",
   prefix: "example:",
 });
-store.on("discarded", () => console.warn("a session was saved after its logout, and stays gone"));
+store.on("discarded", () =>
+  console.warn("a session was saved after its logout, and stays logged out"),
+);
 
 const app = express();
 app.use(
