@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use arbitrary::Unstructured;
 use connect_redis_rs_fuzz::redis::Batch;
-use connect_redis_rs_fuzz::redis::resp::{Frame, Parser};
 use connect_redis_rs_fuzz::redis::cluster::slots::{Redirect, SLOTS, read_slot_map, redirect};
+use connect_redis_rs_fuzz::redis::resp::{Frame, Parser};
 use connect_redis_rs_fuzz::session::clock::Clock;
 use connect_redis_rs_fuzz::session::command::{Command, Expiry, Reply};
 use connect_redis_rs_fuzz::session::true_expiry::TrueExpiry;
