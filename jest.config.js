@@ -6,6 +6,7 @@ module.exports = {
   // Else jest finds the platforms' packages there as if they were installed.
   modulePathIgnorePatterns: ["<rootDir>/npm/"],
   testTimeout: 30_000,
+  reporters: ["default", "<rootDir>/__test__/support/summary.js"],
   // Each file's worker is a fresh one: the libraries of all clients together are large.
   maxWorkers: 2,
   workerIdleMemoryLimit: "200MB",
