@@ -35,15 +35,30 @@ function isTouchOff({ disableTouch, disableTTL }) {
 /**
  * The plan of a `set`. A session that has expired is deleted, even with `disableTTL`, as
  * connect-redis does.
+ * @param {number} [end] when the session ends whatever happens (`lifetime`), as `Date.now()` has it
  */
-function planSave(native, fields, expires, ttl, now) {
+function planSave(native, fields, expires, ttl, now, end = FOREVER) {
   const ms = expiresIn(native, expires, ttl, now);
-  return ms > 0 && fields.disableTTL ? FOREVER : ms;
+  return Math.min(ms > 0 && fields.disableTTL ? FOREVER : ms, end - now);
 }
 
-/** The plan of a `touch`. */
-function planTouch(native, fields, expires, ttl, now) {
-  return isTouchOff(fields) ? UNCHANGED : expiresIn(native, expires, ttl, now);
+/**
+ * The plan of a `touch`.
+ * @param {number} [end] as for `planSave`
+ * @param {number} [loadedUntil] the expiry that the session was loaded with, as `Date.now()` has it
+ */
+function planTouch(native, fields, expires, ttl, now, end = FOREVER, loadedUntil = Number.NaN) {
+  if (isTouchOff(fields)) return UNCHANGED;
+  const ms = Math.min(expiresIn(native, expires, ttl, now), end - now);
+  return isSoonEnough(now + ms - loadedUntil, fields.touchAfter) ? UNCHANGED : ms;
+}
+
+/**
+ * Whether a touch that moves the expiry by so many milliseconds is skipped (`touchAfter`). One that
+ * brings it forward is sent; but not by less than a second, since reading an expiry takes time.
+ */
+function isSoonEnough(later, touchAfter = 0) {
+  return touchAfter > 0 && later < touchAfter && later > -1000;
 }
 
 /**

@@ -20,14 +20,24 @@ class Given {
 class HandedOut extends Given {
   #origin;
   #key;
+  #until;
 
-  /** Notes what was read at `key` of `origin`, and returns it. What is no object is no session. */
-  static note(data, origin, key) {
+  /**
+   * Notes what was read at `key` of `origin`, and returns it. What is no object is no session.
+   * @param {number} [until] the key's expiry, if it is known
+   */
+  static note(data, origin, key, until) {
     if (data === null || typeof data !== "object") return data;
     const marked = #key in data ? data : new HandedOut(data);
     marked.#origin = origin;
     marked.#key = key;
+    marked.#until = until;
     return data;
+  }
+
+  /** The expiry that `data` was read with; undefined if it is unknown. */
+  static untilOf(data) {
+    return #key in data ? data.#until : undefined;
   }
 
   /** The key at which `data` was read from `origin`; undefined if it was not. */
@@ -41,11 +51,24 @@ class HandedOut extends Given {
 class Loaded extends Given {
   #origin;
   #key;
+  #until;
 
-  static note(session, origin, key) {
+  static note(session, origin, key, until) {
     const marked = #key in session ? session : new Loaded(session);
     marked.#origin = origin;
     marked.#key = key;
+    marked.#until = until;
+  }
+
+  /**
+   * The expiry that `session` was loaded with from `key` of `origin`; undefined if it is unknown, and
+   * from now on, since the caller is about to change it.
+   */
+  static takeUntil(session, origin, key) {
+    if (!Loaded.is(session, origin, key)) return undefined;
+    const until = session.#until;
+    session.#until = undefined;
+    return until;
   }
 
   /** Whether `session` was loaded from `key` of `origin`. */

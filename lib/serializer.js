@@ -24,14 +24,16 @@ exports.checkSerializer = function checkSerializer(serializer, invalid) {
 /**
  * The session of a record, or a promise of it if `parse` is async; null if there is no record.
  * @param {{text: string, expires?: number} | null} record the stored text, and the key's true
- *   expiry in milliseconds since the epoch, if it follows the cookie
+ *   expiry in milliseconds since the epoch
+ * @param {boolean} [isInCookie] whether the expiry follows the cookie, and so is put there
  */
-exports.parseOne = function parseOne(serializer, record) {
+exports.parseOne = function parseOne(serializer, record, isInCookie = true) {
   if (record === null) return null;
   const parsed = serializer.parse(record.text);
+  const expires = isInCookie ? record.expires : undefined;
   return typeof parsed?.then === "function"
-    ? Promise.resolve(parsed).then((session) => exports.putExpiry(session, record.expires))
-    : exports.putExpiry(parsed, record.expires);
+    ? Promise.resolve(parsed).then((session) => exports.putExpiry(session, expires))
+    : exports.putExpiry(parsed, expires);
 };
 
 /**

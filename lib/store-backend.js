@@ -219,13 +219,17 @@ function nativeFields({ serializer, scanCount, scanCountSet, ...fields }) {
   return {
     ...fields,
     followsCookie: followsCookie(fields),
+    readsExpiry: fields.touchAfter > 0,
     json: serializer === JSON,
     scanCount: scanCountSet ? scanCount : undefined,
   };
 }
 
-function fieldsOf({ prefix, scanCount, serializer, ttl, disableTTL, disableTouch }) {
-  return { prefix, scanCount, serializer, ttl, disableTTL, disableTouch };
+/** The fields of a store, or of a copy that was made here before. `touchAfter` is in milliseconds. */
+function fieldsOf(store) {
+  const { prefix, scanCount, serializer, ttl, disableTTL, disableTouch } = store;
+  const { touchAfter } = store[kState] ?? store;
+  return { prefix, scanCount, serializer, ttl, disableTTL, disableTouch, touchAfter };
 }
 
 module.exports = { attachTo, isHeld, kState, openOwn, optionsOf, stateOf, use };

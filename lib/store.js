@@ -7,6 +7,7 @@
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { EventEmitter } = require("node:events");
 const expressSession = require("express-session");
+const { endOf, withCreated } = require("./absolute-lifetime.js");
 const { answer } = require("./answer.js");
 const {
   attachTo,
@@ -21,7 +22,7 @@ const { skipWhileAway } = require("./skip-when-away.js");
 const { checkTransport } = require("./client/attach.js");
 const { statusOf } = require("./client/client-status.js");
 const { RedisStoreError, invalid } = require("./errors.js");
-const { isTouchOff, timesOf } = require("./lifetime.js");
+const { followsCookie, isTouchOff, timesOf } = require("./lifetime.js");
 const { HandedOut, Loaded } = require("./loaded-sessions.js");
 const { checkOptions } = require("./options.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
@@ -69,6 +70,9 @@ function defineStore({ Store, Cookie }) {
       const state = { client: this.client, origin: {}, Cookie, isClosed: false };
       // Whatever comes of no call of the app's is emitted in the async context the store was made in.
       state.outside = AsyncLocalStorage.snapshot();
+      state.touchAfter = (options.touchAfter ?? 0) * 1000;
+      state.lifetime = options.lifetime == null ? undefined : options.lifetime * 1000;
+      state.isTouchInBackground = options.touch === "background";
       if (options.onUnavailable === "skip") state.away = skipWhileAway(this);
       optionsOf.set(state, options);
       Object.defineProperty(this, kState, { value: state });
@@ -82,12 +86,14 @@ function defineStore({ Store, Cookie }) {
         const { serializer } = this;
         const { origin } = stateOf(this);
         const key = this.prefix + sid;
-        const handOut = (session) => HandedOut.note(session, origin, key);
+        const handOut = (session, until) => HandedOut.note(session, origin, key, until);
         return use(this, "get", ({ native, isClient }) => {
           const read = native.get(sid, serializer, handOut);
-          return serializer === JSON || isClient
-            ? read
-            : read.then((record) => parseOne(serializer, record)).then(handOut);
+          if (serializer === JSON || isClient) return read;
+          const isInCookie = followsCookie(this);
+          return read.then(async (record) =>
+            handOut(await parseOne(serializer, record, isInCookie), record?.expires),
+          );
         });
       });
     }
@@ -96,15 +102,22 @@ function defineStore({ Store, Cookie }) {
       return answer(cb, () => {
         const [expires, ttl] = timesOf(this, sess);
         const { serializer } = this;
-        let payload = serializer === JSON ? sess : () => serializer.stringify(sess);
-        if (typeof sess === "function" || isHeld(this)) {
+        const { origin, lifetime } = stateOf(this);
+        const { data, end } =
+          lifetime === undefined
+            ? { data: sess, end: undefined }
+            : withCreated(sess, lifetime, Date.now());
+        let payload = serializer === JSON ? data : () => serializer.stringify(data);
+        if (typeof data === "function" || isHeld(this)) {
           // Taken as it is now: it is only stored in a while.
-          const text = serializer.stringify(sess);
+          const text = serializer.stringify(data);
           payload = () => text;
         }
-        const isLoaded = Loaded.is(sess, stateOf(this).origin, this.prefix + sid);
+        const key = this.prefix + sid;
+        const isLoaded = Loaded.is(sess, origin, key);
+        if (isLoaded) Loaded.takeUntil(sess, origin, key);
         const stored = use(this, "set", ({ native }) =>
-          native.set(sid, payload, Date.now(), expires, ttl, isLoaded),
+          native.set(sid, payload, Date.now(), expires, ttl, isLoaded, end),
         );
         return isLoaded ? stored.then((done) => announce(this, sid, done)) : stored;
       });
@@ -114,7 +127,18 @@ function defineStore({ Store, Cookie }) {
       return answer(cb, () => {
         // The ttl function is called only if it counts: it may throw.
         const [expires, ttl] = isTouchOff(this) ? [] : timesOf(this, sess);
-        return use(this, "touch", ({ native }) => native.touch(sid, Date.now(), expires, ttl));
+        const { origin, lifetime, isTouchInBackground } = stateOf(this);
+        const end = lifetime === undefined ? undefined : endOf(sess, lifetime);
+        // Known for one touch only: whatever follows in this request is sent.
+        const until = Loaded.takeUntil(sess, origin, this.prefix + sid);
+        const touched = use(this, "touch", ({ native }) =>
+          native.touch(sid, Date.now(), expires, ttl, end, until),
+        );
+        if (isTouchInBackground) {
+          touched.catch((error) => nextTick(() => this.emit("untouched", sid, error)));
+          return Promise.resolve(null);
+        }
+        return touched;
       });
     }
 
@@ -161,10 +185,11 @@ function defineStore({ Store, Cookie }) {
       }
       const { origin } = state;
       const key = HandedOut.keyOf(sess, origin);
+      const until = key === undefined ? undefined : HandedOut.untilOf(sess);
       const cookie = soundCookie(sess.cookie, state.Cookie);
       if (cookie !== sess.cookie) sess.cookie = cookie;
       const created = super.createSession(req, sess);
-      if (key !== undefined) Loaded.note(created, origin, key);
+      if (key !== undefined) Loaded.note(created, origin, key, until);
       return created;
     }
 

@@ -115,7 +115,7 @@ fn session(
         _ => None,
     };
     match expiry {
-        TrueExpiry::Beside => {
+        TrueExpiry::Beside | TrueExpiry::InTextAndBeside => {
             assert_eq!(text, stored);
             assert_eq!(expires.is_some(), left.is_some());
         }

@@ -7,7 +7,14 @@
 // the keyspace is the native side's work (src/io/scan/), which sends the commands back (client-scans.js).
 
 const { isUtf8 } = require("node:buffer");
-const { FOREVER, UNCHANGED, planSave, planTouch, wholeSeconds } = require("../lifetime.js");
+const {
+  FOREVER,
+  SKIPPED,
+  UNCHANGED,
+  planSave,
+  planTouch,
+  wholeSeconds,
+} = require("../lifetime.js");
 const { isHalfOver, putExpiry } = require("../serializer.js");
 
 /** The codes of a client's errors if its connection was lost. */
@@ -55,7 +62,7 @@ class ClientBackend {
   found(key, text, serializer, handOut) {
     if (!text || text.length === 0) return null;
     const parsed = serializer.parse(serializer === JSON ? text : asText(text));
-    const handedOut = (session) => this.withTrueExpiry(key, handOut(session));
+    const handedOut = (session) => this.withTrueExpiry(key, session, handOut);
     return typeof parsed?.then === "function"
       ? Promise.resolve(parsed).then(handedOut)
       : handedOut(parsed);
@@ -66,20 +73,24 @@ class ClientBackend {
    * is asked only if less than half of the cookie's time is left by what is stored: then the
    * session has been touched since, or will run out soon; before, a save of it is safe.
    */
-  withTrueExpiry(key, session) {
+  withTrueExpiry(key, session, handOut) {
     const { calls, commands, fields } = this;
-    if (!fields.followsCookie || !isHalfOver(session?.cookie)) return session;
+    const isNeeded = fields.readsExpiry || (fields.followsCookie && isHalfOver(session?.cookie));
+    if (!isNeeded) return handOut(session);
     return calls.make("get", key, Number, commands.pttl, key).then(
-      (left) => (left >= 0 ? putExpiry(session, Date.now() + left) : session),
-      () => session, // No right to PTTL: as it is stored.
+      (left) => {
+        const until = left >= 0 ? Date.now() + left : undefined;
+        return handOut(fields.followsCookie ? putExpiry(session, until) : session, until);
+      },
+      () => handOut(session), // No right to PTTL: as it is stored.
     );
   }
 
   /** As in native/native-backend.js; resolves to false if a loaded session is gone. */
-  set(sid, payload, now, expires, ttl, isLoaded) {
+  set(sid, payload, now, expires, ttl, isLoaded, end) {
     const { calls, commands, fields } = this;
     const key = fields.prefix + sid;
-    const ms = planSave(this.native, fields, expires, ttl, now);
+    const ms = planSave(this.native, fields, expires, ttl, now, end);
     if (ms <= 0) return this.del("set", key);
     const value = typeof payload === "function" ? payload() : JSON.stringify(payload);
     const stored = typeof value === "string" ? value : this.bytes(value);
@@ -97,9 +108,9 @@ class ClientBackend {
       : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   }
 
-  touch(sid, now, expires, ttl) {
+  touch(sid, now, expires, ttl, end, loadedUntil) {
     const { calls, commands, fields } = this;
-    const ms = planTouch(this.native, fields, expires, ttl, now);
+    const ms = planTouch(this.native, fields, expires, ttl, now, end, loadedUntil);
     if (ms === UNCHANGED) return Promise.resolve(null);
     const key = fields.prefix + sid;
     if (ms <= 0) return this.del("touch", key);

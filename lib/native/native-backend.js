@@ -53,9 +53,10 @@ class NativeBackend {
    * @param {unknown} ttl seconds: the field, or what it returned for this session
    * @param {boolean} isLoaded whether the session was loaded from this store, so that it is not
    *   written if its key is gone; then the promise is of false
+   * @param {number} [end] when the session ends whatever happens
    */
-  set(sid, payload, now, expires, ttl, isLoaded) {
-    const ms = planSave(this.native, this.fields, expires, ttl, now);
+  set(sid, payload, now, expires, ttl, isLoaded, end) {
+    const ms = planSave(this.native, this.fields, expires, ttl, now, end);
     if (ms <= 0) return this.call(BY_SET, DEL, `${sid}`, undefined, 0);
     const value = typeof payload === "function" ? payload() : stringify(payload);
     if (typeof value !== "string") this.native.checkPayload(value);
@@ -63,9 +64,12 @@ class NativeBackend {
     return this.call(BY_SET, command, `${sid}`, value, ms);
   }
 
-  /** Moves the expiry of a session. `expires` and `ttl` as for `set`. */
-  touch(sid, now, expires, ttl) {
-    const ms = planTouch(this.native, this.fields, expires, ttl, now);
+  /**
+   * Moves the expiry of a session. Times as for `set`; `loadedUntil` is the expiry that the session was
+   * loaded with, if it is known.
+   */
+  touch(sid, now, expires, ttl, end, loadedUntil) {
+    const ms = planTouch(this.native, this.fields, expires, ttl, now, end, loadedUntil);
     if (ms === UNCHANGED) return Promise.resolve(null);
     const command = ms <= 0 ? DEL : ms === FOREVER ? PERSIST : PEXPIRE;
     return this.call(BY_TOUCH, command, `${sid}`, undefined, ms);

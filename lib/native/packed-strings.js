@@ -49,6 +49,12 @@ class PackedStrings {
     return this.answers[this.at + 1] === DISCARDED;
   }
 
+  /** The key's expiry in milliseconds since the epoch; undefined if it is not known. */
+  get expires() {
+    const expires = this.answers[this.at + 2];
+    return Number.isNaN(expires) ? undefined : expires;
+  }
+
   /** What is stored, for the serializer of the app: the text, and the key's expiry if there is one. */
   record() {
     const expires = this.answers[this.at + 2];

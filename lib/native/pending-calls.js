@@ -121,7 +121,7 @@ class PendingCalls {
         call.resolve(texts.isDiscarded ? false : null);
       } else if (call.handOut !== undefined) {
         try {
-          call.resolve(call.handOut(parse(texts.own)));
+          call.resolve(call.handOut(parse(texts.own), texts.expires));
         } catch (error) {
           call.reject(error);
         }

@@ -93,7 +93,7 @@ fn command(
     Some(match number as u32 {
         GET => Command::Get {
             key,
-            expiry: settings.true_expiry(),
+            expiry: settings.true_expiry_of_get(),
             clock,
         },
         SET | SET_XX => Command::Set {
@@ -146,6 +146,7 @@ mod tests {
             scan_count: None,
             json: true,
             follows_cookie: true,
+            reads_expiry: false,
         }
     }
 

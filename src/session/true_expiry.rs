@@ -23,6 +23,8 @@ pub enum TrueExpiry {
     InText,
     /// Returns it beside the text, which only a custom serializer can read.
     Beside,
+    /// Both (`touchAfter`).
+    InTextAndBeside,
 }
 
 impl TrueExpiry {
@@ -34,11 +36,10 @@ impl TrueExpiry {
             return None;
         };
         let expires = now + ttl as f64;
-        if self == TrueExpiry::Beside {
-            return Some(expires);
+        if matches!(self, TrueExpiry::InText | TrueExpiry::InTextAndBeside) {
+            put_true_expiry(text, expires);
         }
-        put_true_expiry(text, expires);
-        None
+        (self != TrueExpiry::InText).then_some(expires)
     }
 }
 

@@ -96,7 +96,7 @@ async fn read_missing_pttls(scan: &ScanTask, found: &mut [Found<'_>]) -> Result<
         .filter(|found| found.pttl.is_none())
         .filter(|found| match scan.request.true_expiry {
             TrueExpiry::Unasked => false,
-            TrueExpiry::InText => has_cookie_expiry(&found.text),
+            TrueExpiry::InText | TrueExpiry::InTextAndBeside => has_cookie_expiry(&found.text),
             TrueExpiry::Beside => true,
         })
         .collect();

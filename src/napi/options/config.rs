@@ -70,6 +70,9 @@ impl Config {
         reader.check_bound(options, "commandsQueueMaxLength")?;
         reader.check_bound(options, "commandsQueueMaxBytes")?;
         reader.flag(options, "resurrect")?;
+        reader.check_seconds(options, "touchAfter", 0.0)?;
+        reader.check_seconds(options, "lifetime", 1.0)?;
+        reader.check_touch(options)?;
         let (transport, in_url) = reader.transport(options, to)?;
         let command = in_url.command.unwrap_or(COMMAND_TIMEOUT);
         let connect = in_url.connect.unwrap_or(CONNECT_TIMEOUT);

@@ -1,7 +1,7 @@
 //! The names of the options, and those that are not among them.
 
 /// Every option.
-const KNOWN: [&str; 22] = [
+const KNOWN: [&str; 25] = [
     "client",
     "clientType",
     "transport",
@@ -11,6 +11,9 @@ const KNOWN: [&str; 22] = [
     "ttl",
     "disableTTL",
     "disableTouch",
+    "touchAfter",
+    "touch",
+    "lifetime",
     "url",
     "cluster",
     "sentinel",

@@ -100,6 +100,30 @@ impl<'e> Reader<'e, '_> {
         }
     }
 
+    /// Checks an option of seconds, which must be `least` or more. JS uses it.
+    pub fn check_seconds(&self, options: &Unknown<'e>, name: &str, least: f64) -> JsResult<'e, ()> {
+        let value = self.option(options, name)?;
+        match raw::kind(&value) {
+            ValueType::Undefined => Ok(()),
+            ValueType::Number if raw::number(&value) >= least => Ok(()),
+            _ => Err(self.wrong(name, &format!("a number of seconds from {least}"), &value)),
+        }
+    }
+
+    /// Checks the option `touch`. JS uses it.
+    pub fn check_touch(&self, options: &Unknown<'e>) -> JsResult<'e, ()> {
+        let value = self.option(options, "touch")?;
+        let given = match raw::kind(&value) {
+            ValueType::Undefined => return Ok(()),
+            ValueType::String => raw::text(self.env, &value)?,
+            _ => String::new(),
+        };
+        match &*given {
+            "wait" | "background" => Ok(()),
+            _ => Err(self.wrong("touch", "\"wait\" or \"background\"", &value)),
+        }
+    }
+
     /// Checks an option that bounds a queue. JS uses it.
     pub fn check_bound(&self, options: &Unknown<'e>, name: &str) -> JsResult<'e, ()> {
         let value = self.option(options, name)?;

@@ -20,6 +20,8 @@ pub struct Settings {
     pub json: bool,
     /// Whether a key's expiry follows the cookie (`lib/lifetime.js`).
     pub follows_cookie: bool,
+    /// Whether `get` also returns the true expiry, for `touchAfter`.
+    pub reads_expiry: bool,
 }
 
 impl Settings {
@@ -62,10 +64,20 @@ impl Settings {
             scan_count,
             json: reader.flag(fields, "json")?,
             follows_cookie: reader.flag(fields, "followsCookie")?,
+            reads_expiry: reader.flag(fields, "readsExpiry")?,
         })
     }
 
-    /// What `get` and `all` do with the key's true expiry.
+    /// What `get` does with the key's true expiry.
+    pub fn true_expiry_of_get(&self) -> TrueExpiry {
+        match self.true_expiry() {
+            read if !self.reads_expiry => read,
+            TrueExpiry::InText => TrueExpiry::InTextAndBeside,
+            _ => TrueExpiry::Beside,
+        }
+    }
+
+    /// What `all` does with the key's true expiry.
     pub fn true_expiry(&self) -> TrueExpiry {
         if !self.follows_cookie {
             TrueExpiry::Unasked
