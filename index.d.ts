@@ -243,6 +243,11 @@ declare class RedisStore extends Store {
    * secret: do not log it.
    */
   on(event: "discarded", listener: (sid: string) => void): this;
+  /**
+   * A `touch` in the background failed: the session expires as if the request had not come. Only with
+   * `touch: "background"`. The sid is a secret: do not log it.
+   */
+  on(event: "untouched", listener: (sid: string, error: Error) => void): this;
   /** `all()` left out a record that is not a session. The sid is a secret: do not log it. */
   on(event: "corrupt", listener: (sid: string, error: Error) => void): this;
   /** Any other event; a subclass may have its own. */
@@ -512,6 +517,26 @@ declare namespace RedisStore {
      * @default false
      */
     disableTouch?: boolean | null | undefined;
+    /**
+     * Sends a `touch` only if it moves the expiry by so many seconds or more, or brings it forward; so
+     * a request that changes nothing sends GET and PTTL, and nothing else. A session lives at least
+     * until the last request plus its idle time minus `touchAfter`. Counts for sessions that
+     * express-session loaded from this store.
+     * @default 0
+     */
+    touchAfter?: number | null | undefined;
+    /**
+     * - `"wait"`: a `touch` answers when Redis has answered; express-session ends the response then
+     * - `"background"`: a `touch` answers at once, which saves a round trip a request; if it fails, the
+     *   store emits `untouched`
+     * @default "wait"
+     */
+    touch?: "wait" | "background" | null | undefined;
+    /**
+     * How many seconds after its first save a session ends, from 1, however active it is. When that was
+     * stands in the session, as the member `connect-redis-rs:created`, in milliseconds since the epoch.
+     */
+    lifetime?: number | null | undefined;
     /**
      * How long a call may take, in milliseconds from 1 to 2147483647 (Node's limit for a timer),
      * waiting for a connection included. After that it rejects with the code `ETIMEDOUT`. For

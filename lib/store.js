@@ -84,9 +84,12 @@ function defineStore({ Store, Cookie }) {
     get(sid, cb) {
       return answer(cb, () => {
         const { serializer } = this;
-        const { origin } = stateOf(this);
+        const { origin, lifetime } = stateOf(this);
         const key = this.prefix + sid;
-        const handOut = (session, until) => HandedOut.note(session, origin, key, until);
+        const handOut = (session, until) =>
+          lifetime !== undefined && endOf(session, lifetime) <= Date.now()
+            ? null // Another writer, or a longer `lifetime` before, has kept it.
+            : HandedOut.note(session, origin, key, until);
         return use(this, "get", ({ native, isClient }) => {
           const read = native.get(sid, serializer, handOut);
           if (serializer === JSON || isClient) return read;
@@ -129,6 +132,8 @@ function defineStore({ Store, Cookie }) {
         const [expires, ttl] = isTouchOff(this) ? [] : timesOf(this, sess);
         const { origin, lifetime, isTouchInBackground } = stateOf(this);
         const end = lifetime === undefined ? undefined : endOf(sess, lifetime);
+        // At the call, also if it is not decided yet what carries it: later it would be an event.
+        if (isTouchInBackground) stateOf(this).carrier.native.checkTimes(Date.now(), expires, ttl);
         // Known for one touch only: whatever follows in this request is sent.
         const until = Loaded.takeUntil(sess, origin, this.prefix + sid);
         const touched = use(this, "touch", ({ native }) =>

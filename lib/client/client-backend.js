@@ -7,14 +7,7 @@
 // the keyspace is the native side's work (src/io/scan/), which sends the commands back (client-scans.js).
 
 const { isUtf8 } = require("node:buffer");
-const {
-  FOREVER,
-  SKIPPED,
-  UNCHANGED,
-  planSave,
-  planTouch,
-  wholeSeconds,
-} = require("../lifetime.js");
+const { FOREVER, UNCHANGED, planSave, planTouch, wholeSeconds } = require("../lifetime.js");
 const { isHalfOver, putExpiry } = require("../serializer.js");
 
 /** The codes of a client's errors if its connection was lost. */
@@ -117,6 +110,11 @@ class ClientBackend {
     return ms === FOREVER
       ? calls.make("touch", key, nothing, commands.persist, key)
       : calls.make("touch", key, nothing, commands.expire, key, wholeSeconds(ms));
+  }
+
+  /** Throws what `touch` would, for these times. */
+  checkTimes(now, expires, ttl) {
+    planTouch(this.native, this.fields, expires, ttl, now);
   }
 
   destroy(sid) {

@@ -75,6 +75,11 @@ class NativeBackend {
     return this.call(BY_TOUCH, command, `${sid}`, undefined, ms);
   }
 
+  /** Throws what `touch` would, for these times. */
+  checkTimes(now, expires, ttl) {
+    planTouch(this.native, this.fields, expires, ttl, now);
+  }
+
   /** Deletes a session; no error if there is none. */
   destroy(sid) {
     return this.call(BY_DESTROY, DEL, `${sid}`, undefined, 0);
