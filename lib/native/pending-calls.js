@@ -1,7 +1,7 @@
 "use strict";
 
-// The promises of the calls that wait for an answer, made here because V8 makes a promise faster than
-// N-API does.
+// The calls that wait for an answer, each with its promise: batch.js makes it, and it is settled here. In
+// JS because V8 makes a promise faster than N-API does.
 
 const { closed: CLOSED, methods: METHODS } = require("./crossing.js");
 const { PackedStrings, roomForAnswers } = require("./packed-strings.js");
