@@ -9,6 +9,7 @@ const { Redis } = require("ioredis");
 const { createClient } = require("redis");
 const { RedisStore } = require("..");
 const { findRedisServer, versionOfRedis, waitUntil } = require("../scripts/redis-server.js");
+const { SYNC_AT_ONCE } = require("../scripts/redis-topologies.js");
 const { failure, fake, open, start, untilWorks, watch } = require("./support/faults.js");
 const { startProxy } = require("./support/proxy.js");
 
@@ -26,12 +27,13 @@ afterEach(async () => {
 const ENDS_AT_ONCE =
   parseInt(versionOfRedis(findRedisServer()), 10) >= 7 ? ["--shutdown-timeout", "0"] : [];
 
-/** Two servers and a name for the first; `failOver` makes it the second's. */
-async function startPair() {
-  const [first, second] = [
-    await start({ args: ENDS_AT_ONCE }),
-    await start({ args: ENDS_AT_ONCE }),
-  ];
+/**
+ * Two servers and a name for the first; `failOver` makes it the second's. Unless `args` say
+ * otherwise, a new replica keeps its own sessions for five seconds, before it copies the master's.
+ */
+async function startPair(...args) {
+  args.unshift(...ENDS_AT_ONCE);
+  const [first, second] = [await start({ args }), await start({ args })];
   const name = await startProxy(first);
   const [old, next] = [await watch(first), await watch(second)];
   opened.push(() => name.stop());
@@ -327,7 +329,7 @@ describe("the name is the new master's", () => {
   ])(
     "beside %s that is at a replica: the client carries the calls, until it is a master",
     async (_name, make) => {
-      const pair = await startPair();
+      const pair = await startPair(...SYNC_AT_ONCE);
       await pair.next.set("sess:a", '{"n":1}');
       await pair.becomeReplica();
       await waitUntil("it is copied", () => pair.old.exists("sess:a"));
@@ -390,7 +392,7 @@ describe("the name is the new master's", () => {
 });
 
 test("a url of a replica serves reads, and says at once that it takes no writes", async () => {
-  const pair = await startPair();
+  const pair = await startPair(...SYNC_AT_ONCE);
   await pair.next.set("sess:a", '{"n":1}');
   await pair.becomeReplica();
   const store = open({ url: pair.url, commandTimeout: 20_000 });

@@ -5,6 +5,8 @@
 const { freePort, send, startRedisServer, waitUntil } = require("./redis-server.js");
 
 const SLOTS = 16384;
+/** A master waits 5 s for more replicas before it copies its data to the first. */
+const SYNC_AT_ONCE = ["--repl-diskless-sync-delay", "0"];
 /** How far above its port a node's bus is; only since Redis 7 can it be put elsewhere. */
 const BUS_ABOVE = 10_000;
 
@@ -31,7 +33,7 @@ async function startRedisCluster({ masters = 3, replicas = 0, args = [], tls } =
     // Short, so that a failover takes a second or two.
     cluster.push("--cluster-node-timeout", "1000", "--cluster-replica-validity-factor", "0");
     // What a master has written for its replicas is no persistence; else it would load that again.
-    cluster.push("--rdb-del-sync-files", "yes");
+    cluster.push("--rdb-del-sync-files", "yes", ...SYNC_AT_ONCE);
     const tlsPort = tls && (await freePortWithBus());
     const secure = tls ? [...tls.args(tlsPort), "--tls-cluster", "yes"] : [];
     const server = await startRedisServer({ port, args: [...cluster, ...secure, ...args] });
@@ -137,7 +139,7 @@ async function moveSlots(cluster, from, to, slots) {
     // The new master first: the old one would send clients to one that does not know yet.
     for (const node of [to, from, ...others]) {
       await setSlot(node, slot, "NODE", to.id).catch((error) => {
-        // Who is told by the new one that its last slot is gone has become a replica by then.
+        // A master that learns from the new one that its last slot is gone has become a replica.
         if (!error.message.includes("only with masters")) throw error;
       });
     }
@@ -188,12 +190,11 @@ async function startRedisSentinel({
     for (const server of servers.toReversed()) await server.stop();
   };
   try {
-    const master = await startRedisServer({ args });
+    const master = await startRedisServer({ args: [...SYNC_AT_ONCE, ...args] });
     servers.push(master);
     for (let n = 0; n < replicas; n += 1) {
       const follow = ["--replicaof", "127.0.0.1", `${master.port}`];
-      follow.push("--repl-diskless-sync-delay", "0");
-      const replica = await startRedisServer({ args: [...follow, ...args] });
+      const replica = await startRedisServer({ args: [...SYNC_AT_ONCE, ...follow, ...args] });
       servers.push(replica);
       await waitUntil("the replica follows", async () =>
         (await replication(replica)).includes("master_link_status:up"),
@@ -239,4 +240,11 @@ async function startRedisSentinel({
   }
 }
 
-module.exports = { mastersOf, moveSlots, replicaOf, startRedisCluster, startRedisSentinel };
+module.exports = {
+  SYNC_AT_ONCE,
+  mastersOf,
+  moveSlots,
+  replicaOf,
+  startRedisCluster,
+  startRedisSentinel,
+};
