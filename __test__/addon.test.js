@@ -1,7 +1,7 @@
 "use strict";
 
-// How the addon is found and loaded, and what an app is told where it cannot be. npm run check-package
-// does this with the packages installed; here is what can be had without.
+// The addon is found and loaded, or the error says why not and what to do. npm run check-package
+// tests the same with the packages installed; these tests need none.
 
 const { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
 const { tmpdir } = require("node:os");
@@ -29,7 +29,7 @@ function file(name, content) {
   return full;
 }
 
-/** The error where a file cannot be loaded, by what loading it says. */
+/** The error if a file cannot be loaded, by the message of loading it. */
 function errorOf(said, { platform = "linux-x64-gnu", code = "ERR_DLOPEN_FAILED" } = {}) {
   const error = Object.assign(new Error(said), { code });
   const failures = [

@@ -642,7 +642,7 @@ describe("a client the store cannot go beside", () => {
     expect(await connections()).toBe(1);
   });
 
-  test("where there is no room for another connection, carries the calls itself", async () => {
+  test("carries the calls itself if there is no room for another connection", async () => {
     const client = await nodeRedis();
     await inspector.configSet("maxclients", String(await countClients(inspector)));
     try {
@@ -657,7 +657,7 @@ describe("a client the store cannot go beside", () => {
 });
 
 describe("transport: native", () => {
-  test("throws where the server cannot be read, and says why and what to do", async () => {
+  test("throws if the server cannot be read, and says why and what to do", async () => {
     const client = new Proxy(await nodeRedis(), {});
     expect(() => new RedisStore({ client, transport: "native" })).toThrow(
       expect.objectContaining({
@@ -668,7 +668,7 @@ describe("transport: native", () => {
     );
   });
 
-  test("rejects calls where the client is elsewhere than its options say", async () => {
+  test("rejects calls if the client is elsewhere than its options say", async () => {
     const client = await nodeRedis();
     const store = makeStore({ client, transport: "native" });
     await store.set("a", { n: 1 });
@@ -950,7 +950,7 @@ test("however many stores a client has, it warns of no leak of listeners", async
     const stores = clients.flatMap((client) => Array.from({ length: 15 }, () => new RedisStore({ client })));
     const ask = () => Promise.all(stores.map((store) => store.get("a")));
     await ask();
-    // Each asks the client where it is, a second after a call.
+    // A second after a call, each store asks the client which server it uses.
     await new Promise((resolve) => setTimeout(resolve, 1200));
     await ask();
     clients[0].destroy();

@@ -12,7 +12,7 @@ const { startApp } = require("./support/app.js");
 const { openInspector } = require("./support/inspector.js");
 
 /** What a store is made of, and how that is closed. */
-const KINDS = [
+const SETUPS = [
   ["by url", "native", (url) => ({ options: { url }, close: () => {} })],
   ["beside node-redis", "native", async (url) => withClient(await openNodeRedis(url))],
   ["beside ioredis", "native", async (url) => withClient(await openIoredis(url))],
@@ -56,7 +56,7 @@ function withClient(client, options) {
   };
 }
 
-describe.each(KINDS)("%s", (_name, transport, open) => {
+describe.each(SETUPS)("%s", (_name, transport, open) => {
   let server;
   let inspector;
   let store;
@@ -147,7 +147,7 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
     expect(Date.parse(/Expires=([^;]+)/.exec(set)[1]) - Date.now()).toBeGreaterThan(50_000);
   });
 
-  test("a session is kept alive by touch where it did not change", async () => {
+  test("a session that did not change is kept alive by touch", async () => {
     await start({ sessionOptions: { cookie: { maxAge: 60_000 } } });
     await app.ask("/login");
     const key = `sess:${app.sid()}`;
@@ -566,9 +566,9 @@ describe.each(KINDS)("%s", (_name, transport, open) => {
       const options = await openFor(own);
       await own.kill();
       store = new RedisStore({ ...options, onUnavailable: "skip", commandTimeout: 60_000 });
-      const told = new Promise((resolve) => store.once("disconnect", resolve));
+      const emitted = new Promise((resolve) => store.once("disconnect", resolve));
       await store.get("a").catch(() => {});
-      await told;
+      await emitted;
       // It listens later than it was told.
       app = await startApp(store, {}, (express) => {
         express.get("/me", (req, res) => res.json({ hasSession: req.session !== undefined }));

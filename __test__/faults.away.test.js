@@ -139,7 +139,7 @@ describe("the server ends and starts again", () => {
     expect(await store.set("b", {})).toBeNull();
   });
 
-  test("no acknowledged write is missing after kill -9 under load, where Redis fsyncs always", async () => {
+  test("no acknowledged write is missing after kill -9 under load if Redis fsyncs always", async () => {
     const KILLS = 3;
     const ACKNOWLEDGED_A_ROUND = 2000;
     const HOUR = 3_600_000;
@@ -331,7 +331,7 @@ describe("the server loads its data", () => {
     );
   });
 
-  test("where loading takes longer than commandTimeout, calls reject with LOADING", async () => {
+  test("calls reject with LOADING if loading takes longer than commandTimeout", async () => {
     const { server } = await startLoading();
     const store = open({ url: server.url, commandTimeout: 1000 });
     const { errors, longest } = await failures([store.get("a"), store.set("a", {})]);

@@ -105,7 +105,7 @@ describe("the connection is cut", () => {
     expect(await store.get("a")).toEqual({ n: 50 });
   });
 
-  test("calls wait where it is refused for a while, and go on when it can be made again", async () => {
+  test("calls wait while a connection is refused, and go on when it can be made again", async () => {
     const { proxy } = await startBehindProxy();
     const store = open({ url: proxy.url, commandTimeout: 10_000 });
     await store.set("a", { n: 1 });
@@ -150,7 +150,7 @@ describe("the connection is silent", () => {
     const store = open({ url: proxy.url, commandTimeout: 200, connectTimeout: 200 });
     await store.set("a", { n: 1 });
     proxy.swallow();
-    // Until a new connection was tried in vain.
+    // Until an attempt to connect has failed.
     let longest = 0;
     while (proxy.connections < 3) {
       const failed = await failures([store.get("a")]);

@@ -371,7 +371,7 @@ describe("a url", () => {
 });
 
 describe("a user", () => {
-  test("without a password is logged in as that user, and where there is none, as before", async () => {
+  test("without a password is logged in as that user, and if there is none, as before", async () => {
     const server = await start({ args: "--user ada on nopass ~* &* +@all".split(" ") });
     const at = `127.0.0.1:${server.port}`;
     const who = async (url) => {

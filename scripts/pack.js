@@ -26,8 +26,8 @@ const ROOT = path.join(__dirname, "..");
 /**
  * Packs both into a folder.
  * @param {string} folder
- * @param {string[]} [platforms] those that the main package names packages of: all, as napi has it at
- *   a release, where there are packages of all to be had
+ * @param {string[]} [platforms] those whose packages the main package names; by default all, as in a
+ *   release
  * @returns {{main: Packed, platform: Packed}}
  */
 function packPair(folder, platforms = readdirSync(path.join(ROOT, "npm"))) {
@@ -88,7 +88,7 @@ function npmPack(folder, ...args) {
 }
 
 /**
- * What a person is told of a tarball.
+ * The text about a tarball for a person.
  * @param {Packed} packed
  */
 function summaryOf({ name, version, files, size, unpackedSize }) {

@@ -1,6 +1,6 @@
 "use strict";
 
-// npm run package -- DIR: the tarballs of a release in a folder, which is made where it is not there;
+// npm run package -- DIR: the tarballs of a release in a folder, which is made if it is missing;
 // but the main package names this platform's alone, as the others would not be found.
 
 const { accessSync, constants, mkdirSync, readdirSync } = require("node:fs");
@@ -22,7 +22,7 @@ function main(args) {
   // npm runs this in the project's folder, wherever it is called.
   const folder = path.resolve(process.env.INIT_CWD ?? ".", args[0]);
   try {
-    mkdirSync(folder, { recursive: true }); // fails where it is no folder
+    mkdirSync(folder, { recursive: true }); // fails if it is a file
     accessSync(folder, constants.W_OK);
   } catch (error) {
     throw new Error(`the tarballs cannot be put into ${folder}: ${error.message}`);

@@ -10,13 +10,13 @@ const path = require("node:path");
 
 const START_TIMEOUT_MS = 10_000;
 
-/** The redis-server to run: REDIS_SERVER, else the one on the PATH; undefined where neither runs. */
+/** The redis-server to run: REDIS_SERVER, else the one on the PATH; undefined if neither runs. */
 function findRedisServer() {
   const command = process.env.REDIS_SERVER || "redis-server";
   return spawnSync(command, ["--version"]).status === 0 ? command : undefined;
 }
 
-/** The version of a redis-server, such as "7.0.15"; undefined where it does not run. */
+/** The version of a redis-server, such as "7.0.15"; undefined if it does not run. */
 function versionOfRedis(command) {
   const { stdout } = spawnSync(command, ["--version"], { encoding: "utf8" });
   return /v=(\d+\.\d+\.\d+)/.exec(stdout ?? "")?.[1];
@@ -36,7 +36,7 @@ function hasTls() {
  * @param {string[]} [options.args] more arguments for redis-server, such as ["--requirepass", "x"]
  * @param {string} [options.host] the address to listen at
  * @param {number} [options.port] a port to use again; else a free one
- * @param {string} [options.sentinel] what a sentinel is to be told; then it is one, and no Redis
+ * @param {string} [options.sentinel] the configuration of a sentinel, which then starts in place of a Redis
  * @returns {Promise<{port: number, url: string, pid: number, socket: string,
  *   kill: () => Promise<void>, restart: () => Promise<void>, stop: () => Promise<void>}>}
  *   `kill` ends the server as a crash does and keeps its folder, `restart` starts it again with
@@ -160,7 +160,7 @@ function answersPing(host, port) {
   });
 }
 
-/** A port that nobody listens at: the `wanted` one, or an error where it is taken, else any. */
+/** A port that nobody listens at: the `wanted` one, or an error if it is taken; any by default. */
 function freePort(wanted = 0) {
   return new Promise((resolve, reject) => {
     const server = net.createServer();

@@ -14,7 +14,7 @@ const { install, runs } = require("./system.js");
 const ROOT = path.join(__dirname, "..");
 const OLDEST_NODE = 20;
 
-/** The script of npm that this runs for or before, such as `pretest`; `setup` where there is none. */
+/** The script of npm that runs this, such as `pretest`; `setup` without npm. */
 const FOR = process.env.npm_lifecycle_event ?? "setup";
 
 /** What each system's package manager calls redis-server. */
@@ -82,7 +82,7 @@ function installRedis() {
   );
 }
 
-/** The time a file was last modified; 0 where there is none. */
+/** The time a file was last modified; 0 if it is missing. */
 function modified(file) {
   const full = path.join(ROOT, file);
   return existsSync(full) ? statSync(full).mtimeMs : 0;
@@ -94,7 +94,7 @@ function files(folder) {
   );
 }
 
-/** Runs a command of the project with its output shown; ends the set-up where it fails. */
+/** Runs a command of the project with its output shown; ends the set-up if it fails. */
 function run(command, args, ...hints) {
   const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: "inherit" });
   if (error) fail(`${command} cannot be run: ${error.message}`);

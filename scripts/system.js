@@ -18,11 +18,11 @@ const INSTALLERS = {
 };
 
 /**
- * Installs something with the system's package manager, where there is the right to.
+ * Installs something with the system's package manager, if this user may.
  * @param {string} what
  * @param {Record<string, string>} names what each package manager calls it
  * @param {(line: string) => void} say
- * @returns {string | undefined} what is to be done by hand, where it could not be installed
+ * @returns {string | undefined} what to do by hand, if it could not be installed
  */
 function install(what, names, say) {
   const manager = Object.keys(INSTALLERS).find((command) => runs("which", [command]));

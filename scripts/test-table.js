@@ -58,7 +58,7 @@ function runBun(bun, files, env) {
   return outcomes;
 }
 
-/** Runs tests that write a report into a file, which `args` is told; returns the report's text. */
+/** Runs tests that write a report into a file, whose path `args` gets; returns the report's text. */
 function runForReport(program, args, env) {
   const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-report-"));
   const file = path.join(folder, "report");

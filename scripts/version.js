@@ -1,9 +1,9 @@
 "use strict";
 
 // `npm run version`: takes the changesets into CHANGELOG.md and package.json, and the new version
-// wherever else it stands. With `-- --check 1.2.3` it changes nothing, and fails where it is not
-// that version that stands everywhere, as what is published must be what was tagged; with
-// `-- --check` alone, where it is not the same one.
+// wherever else it stands. With `-- --check 1.2.3` it changes nothing, and fails unless every
+// place has that version, as the published version must be the tagged one; with `-- --check` alone
+// it fails if the places differ.
 
 const { readdirSync, readFileSync, writeFileSync } = require("node:fs");
 const path = require("node:path");

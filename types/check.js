@@ -212,7 +212,7 @@ function isOfOthers(mistake) {
   return /node_modules\/(?!connect-redis)/.test(file ?? "");
 }
 
-/** Runs a checker, and shows what it says where it complains. */
+/** Runs a checker, and shows its output if it complains. */
 async function check(name, args) {
   const { code, out } = await start(process.execPath, args, ROOT);
   if (code !== 0) throw new Error(`${name}\n${out}`);

@@ -8,7 +8,7 @@ const { installPackages } = require("../scripts/npm-packages.js");
 
 const TOOLS = path.join(__dirname, "tools");
 
-/** Installs packages where they are missing or older than they have to be. */
+/** Installs packages that are missing or too old. */
 function installTools() {
   for (const folder of [path.join(__dirname, ".."), TOOLS]) {
     const problem = installPackages(folder, (line) => console.log(`${line} (in ${folder})`));

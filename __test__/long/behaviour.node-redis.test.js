@@ -1,5 +1,7 @@
 "use strict";
 
+// The behaviour suite with every other version and option of node-redis.
+
 const { describeBehaviour } = require("../support/behaviour.js");
 const { nodeRedis } = require("../support/setups.js");
 

@@ -174,7 +174,7 @@ describe("SIGTERM with calls pending", () => {
     if (stdout === "busy\n") child.kill("SIGTERM");
   };
 
-  test("ends the process at once where nobody listens for it", async () => {
+  test("ends the process at once if nobody listens for it", async () => {
     const result = await withStore(
       `${busy}
       await ask();

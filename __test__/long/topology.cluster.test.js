@@ -203,7 +203,7 @@ describe("a cluster of 3 masters and 3 replicas", () => {
     measured("a seed is down", `first 100 calls answered after ${longest} ms at most`);
   });
 
-  test("where no seed answers, the error says why, of which node", async () => {
+  test("the error names each node and its reason if no seed answers", async () => {
     const ports = [await freePort(), await freePort()];
     const store = open({ cluster: ports.map((port) => `127.0.0.1:${port}`), commandTimeout: 300 });
     const { errors, longest } = await failures([
@@ -294,7 +294,7 @@ test("a node that is added is used once slots are there, and left when they are 
     expect(await store.length()).toBeGreaterThanOrEqual(500);
     expect(await connections(added)).toBe(1);
     await moveSlots(cluster, added, first, HUNDREDS);
-    // Slots that nobody asks for may have moved unseen; a scan looks where they are.
+    // Slots that nobody asks for may have moved unseen; a scan refreshes the slot map.
     await store.length();
     const ms = stopwatch();
     await waitUntil("its connection is closed", async () => (await connections(added)) === 0);

@@ -1,6 +1,6 @@
 "use strict";
 
-// TLS: which servers are trusted, as Node decides it, and what an error says where they are not.
+// The store trusts the TLS servers that Node trusts, and its error says why it refuses another.
 
 const { spawnSync } = require("node:child_process");
 const { mkdtempSync, readFileSync, rmSync, unlinkSync, writeFileSync } = require("node:fs");
@@ -96,7 +96,7 @@ function byNode(host, port, options) {
   });
 }
 
-/** A version 1 certificate, which openssl makes where it is told of no extensions. */
+/** A version 1 certificate, which openssl makes if it is given no extensions. */
 function versionOne(commonName, signer) {
   const file = (name) => path.join(folder, name);
   const openssl = (...args) => {
@@ -203,15 +203,15 @@ const likeNode =
       }
       for (const [how, port] of fronts) {
         for (const host of ["localhost", "127.0.0.1"]) {
-          const rows = Object.entries(options(cert)).map(async ([given, tlsOptions]) => {
+          const comparisons = Object.entries(options(cert)).map(async ([given, tlsOptions]) => {
             const node = await byNode(host, port, tlsOptions);
             const store = await byStore(host, port, tlsOptions);
             compared += 1;
-            const row = `${what} (${how}) at ${host}, ${given}: Node ${node}, store ${store}`;
-            if ((node === "accepted") !== (store === "accepted")) differences.push(row);
-            else if (node !== store) codes.push(row);
+            const comparison = `${what} (${how}) at ${host}, ${given}: Node ${node}, store ${store}`;
+            if ((node === "accepted") !== (store === "accepted")) differences.push(comparison);
+            else if (node !== store) codes.push(comparison);
           });
-          await Promise.all(rows);
+          await Promise.all(comparisons);
         }
       }
     }
@@ -222,7 +222,7 @@ const likeNode =
   120_000,
 );
 
-test("what selfsigned makes by default is accepted where it is given as ca, and refused as self-signed else", async () => {
+test("a certificate that selfsigned makes by default is accepted if it is given as ca, and refused as self-signed otherwise", async () => {
   const { cert, key } = await issue("localhost");
   const port = await front({ cert, key });
   expect(await byStore("localhost", port, { ca: cert })).toBe("accepted");
@@ -261,7 +261,7 @@ needingTls(describe)("a redis-server that wants a certificate of its clients", (
 
   afterAll(() => server?.stop());
 
-  test.each(["TLSv1.2", "TLSv1.3"])("says so in %s where none is given", async (maxVersion) => {
+  test.each(["TLSv1.2", "TLSv1.3"])("says so in %s if none is given", async (maxVersion) => {
     const minVersion = maxVersion;
     const store = open({
       url,
@@ -328,7 +328,7 @@ describe("options that cannot be used are a TypeError at construction, which nev
     expect(refused({ cert: environment.client.cert, key: privateKey })).toContain("encrypted");
   });
 
-  test("one without the other, options of another kind, and unknown ones", () => {
+  test("one without the other, options of another type, and unknown ones", () => {
     expect(refused({ cert: environment.client.cert })).toContain("without key");
     expect(refused({ key: environment.client.key })).toContain("without cert");
     expect(refused({ ca: 7 })).toContain("tls.ca");

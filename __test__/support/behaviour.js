@@ -624,7 +624,7 @@ function describeBehaviour(setup) {
       expect(await inspector.pTTL("sess:a")).toBeLessThanOrEqual(1500);
     });
 
-    same("is a day where neither cookie nor option says otherwise", async () => {
+    same("is a day if neither cookie nor option says otherwise", async () => {
       for (const ttl of [undefined, 0, Number.NaN, null]) {
         const store = await make({ ttl });
         expect(store.ttl).toBe(86_400);

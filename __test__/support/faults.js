@@ -59,7 +59,7 @@ async function fake(onConnection) {
   return `redis://127.0.0.1:${server.address().port}`;
 }
 
-/** The error a promise rejects with; undefined where it does not. */
+/** The error a promise rejects with; undefined if it fulfils. */
 const failure = (promise) =>
   promise.then(
     () => undefined,
@@ -78,7 +78,7 @@ const everyCall = (store) => ({
   all: store.all(),
 });
 
-/** Starts to count; what is returned tells the whole milliseconds since. */
+/** Returns a function that returns the whole milliseconds since this call. */
 function stopwatch() {
   const from = performance.now();
   return () => Math.round(performance.now() - from);

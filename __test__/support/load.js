@@ -39,7 +39,7 @@ function startLoad(store, { workers = 20, name = "load" } = {}) {
   }
 
   async function work(worker) {
-    // What is in each session: its n, null where it is destroyed, undefined where nobody knows.
+    // What is in each session: its n, null if it is destroyed, undefined if nobody knows.
     const known = new Map();
     // A test that has failed closes the store.
     for (let n = 0; !isOver && store.status !== "closed"; n += 1) {

@@ -4,7 +4,7 @@ const net = require("node:net");
 
 /**
  * Starts a TCP proxy on a free port in front of a server on this machine. It forwards everything
- * until it is told otherwise:
+ * until one of these is called:
  * - `delay(ms)`: replies come so much later.
  * - `cut(bytes)`: after so many more bytes of replies, the connection they are on is closed. Once:
  *   other connections go on.
@@ -46,7 +46,7 @@ async function startProxy(first) {
       if (data.length < bytesLeft) {
         bytesLeft -= data.length;
         const due = lag > 0 && new Promise((resolve) => setTimeout(resolve, lag));
-        // One after the other, also where the delay has become shorter.
+        // One after the other, also if the delay has become shorter.
         written = Promise.all([written, due]).then(() => pair.isSilent || socket.write(data));
         return;
       }
