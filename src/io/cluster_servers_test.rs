@@ -231,3 +231,35 @@ async fn a_node_that_hangs_is_left_when_another_has_its_slots() {
     assert_eq!(store.answer(call).await, Ok(Reply::Null));
     assert_eq!(commands(&at_c), [format!("DEL {OF_B}")]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_follows_its_slot_from_node_to_node_however_often_that_moves() {
+    let network = TestNetwork::new();
+    let since = Instant::now();
+    // Nobody listens at `e`, so the store keeps asking for the slot map.
+    let a: Script = Arc::new(move |command| {
+        let owner = match since.elapsed().as_secs() {
+            0 => "b",
+            1 => "c",
+            _ => "d",
+        };
+        match command[0].as_str() {
+            "CLUSTER" => Some(slots(&[
+                (0, 100, "e"),
+                (101, 8191, "a"),
+                (8192, 16383, owner),
+            ])),
+            _ => Some("+OK\r\n".into()),
+        }
+    });
+    let _a = serve(network.listen("a:6379"), a);
+    let at_b = serve(network.listen("b:6379"), node(|_| None));
+    let at_c = serve(network.listen("c:6379"), node(|_| None));
+    let at_d = serve(network.listen("d:6379"), ok());
+    let store = TestStore::over_cluster(seeds(&network));
+    let call = store.set(OF_B);
+    assert_eq!(store.answer(call).await, Ok(Reply::Null));
+    for at in [at_b, at_c, at_d] {
+        assert_eq!(commands(&at), [format!("SET {OF_B} v")]);
+    }
+}

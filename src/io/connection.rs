@@ -53,6 +53,9 @@ pub struct Connection {
     last_error: Option<ConnectError>,
     role: Role,
     left: Option<Left>,
+    /// The last socket that was given up because another server has taken this one's place. What was in
+    /// flight there was not lost to a fault: it may be lost once more.
+    replaced: Option<u64>,
 }
 
 enum Link {
@@ -129,6 +132,7 @@ impl Connection {
             last_error: None,
             role: Role::default(),
             left: None,
+            replaced: None,
         };
         connection.connect();
         connection
@@ -171,6 +175,7 @@ impl Connection {
     /// Gives the socket up because another server has taken this one's place. What is in flight comes
     /// back now, because a server that hangs would never answer.
     pub fn give_up(&mut self) {
+        self.replaced = Some(self.generation.socket);
         self.drop_socket();
         self.connect();
     }
@@ -333,7 +338,8 @@ impl Connection {
                 if is_current {
                     self.reconnect();
                 }
-                self.take_back(calls, &error, was_left)
+                let by_us = was_left || self.replaced == Some(socket);
+                self.take_back(calls, &error, by_us)
             }
             BatchEnd::Silent => {
                 if is_current {
@@ -445,16 +451,16 @@ impl Connection {
     }
 
     /// Takes back the calls of a broken connection that may be sent once more, and rejects the others.
-    /// With `was_left` the store itself left the connection.
-    fn take_back(&self, calls: Vec<Call>, error: &RedisError, was_left: bool) -> Vec<Unanswered> {
+    /// With `by_us` the store itself closed the connection.
+    fn take_back(&self, calls: Vec<Call>, error: &RedisError, by_us: bool) -> Vec<Unanswered> {
         let mut unanswered = Vec::new();
         self.shared.completions.push_all(|events| {
             for mut call in calls.into_iter().filter(Call::is_open) {
-                if call.retried && !was_left && !self.shared.hands_back() {
+                if call.retried && !by_us && !self.shared.hands_back() {
                     let lost = StoreError::lost(call.name, &self.name, error);
                     call.answer(Err(lost), events);
                 } else {
-                    call.retried |= !was_left;
+                    call.retried |= !by_us;
                     call.asking = false;
                     unanswered.push(Unanswered::Unsent(call));
                 }
