@@ -37,11 +37,16 @@ function endOf(session, lifetime) {
   return (createdOf(session) ?? Number.POSITIVE_INFINITY) + lifetime;
 }
 
+/**
+ * @param {any} session
+ * @returns {number | undefined}
+ */
 function createdOf(session) {
   if (session === null || typeof session !== "object") return undefined;
   return hasMember(session) ? session[CREATED] : created.get(session);
 }
 
+/** @param {Record<string, any>} session */
 function hasMember(session) {
   return Number.isFinite(session[CREATED]);
 }

@@ -8,8 +8,12 @@
  * runs as a reaction of the promise, so it keeps the caller's async context and cannot reach the
  * callbacks beside it. One that throws is called once more, with its own error, as connect-redis
  * does; what it throws then rejects the returned promise.
+ * @param {import("./types.js").Callback | undefined} cb
+ * @param {() => Promise<any>} call
+ * @returns {Promise<any>}
  */
 function answer(cb, call) {
+  /** @type {Promise<any>} */
   let promise;
   try {
     promise = call();

@@ -23,11 +23,15 @@ function askCredential(give, id, answered) {
   );
 }
 
+/** @param {unknown} value */
 function kindOf(value) {
   return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }
 
-/** What an error says, without logins in urls; of what is thrown without being an error, nothing. */
+/**
+ * What an error says, without logins in urls; of what is thrown without being an error, nothing.
+ * @param {any} error
+ */
 function reasonOf(error) {
   try {
     const { message } = error;

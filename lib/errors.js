@@ -11,12 +11,19 @@ Object.defineProperty(RedisStoreError.prototype, "name", {
   writable: true,
 });
 
-/** A TypeError for an argument that cannot be used. */
+/**
+ * A TypeError for an argument that cannot be used.
+ * @param {string} message
+ */
 function invalid(message) {
   return Object.assign(new TypeError(message), { code: "ERR_INVALID_ARG_VALUE" });
 }
 
-/** @param {Error | string} [cause] what is underneath */
+/**
+ * @param {string} message
+ * @param {string} code
+ * @param {Error | string} [cause] what is underneath
+ */
 function failure(message, code, cause) {
   const error = typeof cause === "string" ? new Error(cause) : cause;
   const options = error === undefined ? undefined : { cause: error };

@@ -12,6 +12,9 @@ const UNCHANGED = undefined;
 /**
  * What says when a session expires, as connect-redis asks: a `ttl` function alone, called as a
  * method of the store, else the cookie before the `ttl` option.
+ * @param {Pick<import("./types.js").StoreFields, "ttl">} store
+ * @param {import("./types.js").SessionData} session
+ * @returns {[expires: unknown, ttl: unknown]}
  */
 function timesOf(store, session) {
   return typeof store.ttl === "function"
@@ -27,7 +30,10 @@ function followsCookie({ ttl, disableTTL }) {
   return typeof ttl !== "function" && !disableTTL;
 }
 
-/** Whether `touch` does nothing, by the store's fields. */
+/**
+ * Whether `touch` does nothing, by the store's fields.
+ * @param {{disableTouch?: unknown, disableTTL?: unknown}} fields
+ */
 function isTouchOff({ disableTouch, disableTTL }) {
   return Boolean(disableTouch || disableTTL);
 }
@@ -35,6 +41,11 @@ function isTouchOff({ disableTouch, disableTTL }) {
 /**
  * The plan of a `set`. A session that has expired is deleted, even with `disableTTL`, as
  * connect-redis does.
+ * @param {Pick<import("./addon/addon.js").NativeStore, "expiresIn">} native
+ * @param {import("./types.js").NativeFields} fields
+ * @param {unknown} expires
+ * @param {unknown} ttl
+ * @param {number} now
  * @param {number} [end] when the session ends whatever happens (`lifetime`), as `Date.now()` has it
  */
 function planSave(native, fields, expires, ttl, now, end = FOREVER) {
@@ -44,6 +55,11 @@ function planSave(native, fields, expires, ttl, now, end = FOREVER) {
 
 /**
  * The plan of a `touch`.
+ * @param {Pick<import("./addon/addon.js").NativeStore, "expiresIn">} native
+ * @param {import("./types.js").NativeFields} fields
+ * @param {unknown} expires
+ * @param {unknown} ttl
+ * @param {number} now
  * @param {number} [end] as for `planSave`
  * @param {number} [loadedUntil] the expiry that the session was loaded with, as `Date.now()` has it
  */
@@ -56,6 +72,8 @@ function planTouch(native, fields, expires, ttl, now, end = FOREVER, loadedUntil
 /**
  * Whether a touch that moves the expiry by so many milliseconds is skipped (`touchAfter`). One that
  * brings it forward is sent; but not by less than a second, since reading an expiry takes time.
+ * @param {number} later
+ * @param {number} [touchAfter]
  */
 function isSoonEnough(later, touchAfter = 0) {
   return touchAfter > 0 && later < touchAfter && later > -1000;
@@ -64,6 +82,10 @@ function isSoonEnough(later, touchAfter = 0) {
 /**
  * Milliseconds to live. The usual case, a cookie's date, is worked out here because a call of the
  * native side costs more; the rest, and the errors, are src/napi/lifetime.rs's.
+ * @param {Pick<import("./addon/addon.js").NativeStore, "expiresIn">} native
+ * @param {unknown} expires
+ * @param {unknown} ttl
+ * @param {number} now
  */
 function expiresIn(native, expires, ttl, now) {
   let at = Number.NaN;
@@ -72,7 +94,10 @@ function expiresIn(native, expires, ttl, now) {
   return Number.isNaN(at) ? native.expiresIn(expires, ttl, now) : Math.ceil(at - now);
 }
 
-/** Whole seconds, rounded up, as connect-redis gives them to a client; undefined for `FOREVER`. */
+/**
+ * Whole seconds, rounded up, as connect-redis gives them to a client; undefined for `FOREVER`.
+ * @param {number} ms
+ */
 function wholeSeconds(ms) {
   return ms === FOREVER ? undefined : Math.ceil(ms / 1000);
 }

@@ -6,6 +6,7 @@
 
 /** A constructor whose `this` is the object it is given: so a subclass adds its fields to that. */
 class Given {
+  /** @param {object} object */
   constructor(object) {
     // biome-ignore lint/correctness/noConstructorReturn: this is how fields are added to an object.
     return object;
@@ -18,12 +19,18 @@ class Given {
  * loaded session.
  */
 class HandedOut extends Given {
+  /** @type {object | undefined} */
   #origin;
+  /** @type {string | undefined} */
   #key;
+  /** @type {number | undefined} */
   #until;
 
   /**
    * Notes what was read at `key` of `origin`, and returns it. What is no object is no session.
+   * @param {any} data
+   * @param {object} origin
+   * @param {string} key
    * @param {number} [until] the key's expiry, if it is known
    */
   static note(data, origin, key, until) {
@@ -35,12 +42,19 @@ class HandedOut extends Given {
     return data;
   }
 
-  /** The expiry that `data` was read with; undefined if it is unknown. */
+  /**
+   * The expiry that `data` was read with; undefined if it is unknown.
+   * @param {object} data
+   */
   static untilOf(data) {
     return #key in data ? data.#until : undefined;
   }
 
-  /** The key at which `data` was read from `origin`; undefined if it was not. */
+  /**
+   * The key at which `data` was read from `origin`; undefined if it was not.
+   * @param {any} data
+   * @param {object} origin
+   */
   static keyOf(data, origin) {
     const isMarked = data !== null && typeof data === "object" && #key in data;
     return isMarked && data.#origin === origin ? data.#key : undefined;
@@ -49,10 +63,19 @@ class HandedOut extends Given {
 
 /** A session that was loaded from a store, with its origin. */
 class Loaded extends Given {
+  /** @type {object | undefined} */
   #origin;
+  /** @type {string | undefined} */
   #key;
+  /** @type {number | undefined} */
   #until;
 
+  /**
+   * @param {object} session
+   * @param {object} origin
+   * @param {string} key
+   * @param {number} [until]
+   */
   static note(session, origin, key, until) {
     const marked = #key in session ? session : new Loaded(session);
     marked.#origin = origin;
@@ -63,6 +86,9 @@ class Loaded extends Given {
   /**
    * The expiry that `session` was loaded with from `key` of `origin`; undefined if it is unknown, and
    * from now on, since the caller is about to change it.
+   * @param {any} session
+   * @param {object} origin
+   * @param {string} key
    */
   static takeUntil(session, origin, key) {
     if (!Loaded.is(session, origin, key)) return undefined;
@@ -71,7 +97,12 @@ class Loaded extends Given {
     return until;
   }
 
-  /** Whether `session` was loaded from `key` of `origin`. */
+  /**
+   * Whether `session` was loaded from `key` of `origin`.
+   * @param {any} session
+   * @param {object} origin
+   * @param {string} key
+   */
   static is(session, origin, key) {
     const isMarked = session !== null && typeof session === "object" && #key in session;
     return isMarked && session.#origin === origin && session.#key === key;

@@ -22,9 +22,12 @@ const warned = new Set();
 /**
  * Checks what the options say together. Returns the client, if there is one to use, and a function
  * that warns of options that do nothing.
+ * @param {Record<string, any>} options the app's
+ * @param {import("./types.js").Invalid} invalid
  */
 function checkOptions(options, invalid) {
   const client = checkClient(options, invalid);
+  /** @param {string} name */
   const isGiven = (name) => isThere(options[name]);
   if (client !== undefined) {
     const ignored = [...SERVERS, ...LOGINS, "database", ...OLD].filter(isGiven);
@@ -38,7 +41,12 @@ function checkOptions(options, invalid) {
   return { client, warn: () => warn(options, []) };
 }
 
-/** The option `client`, if there is one to use. */
+/**
+ * The option `client`, if there is one to use.
+ * @param {Record<string, any>} options the app's
+ * @param {import("./types.js").Invalid} invalid
+ * @returns {import("./types.js").AnyClient | undefined}
+ */
 function checkClient(options, invalid) {
   const { client } = options;
   if (isThere(client)) {
@@ -57,6 +65,8 @@ function checkClient(options, invalid) {
 /**
  * Throws if options mean a server, or a login there, and none is read that says which: the store
  * would be at localhost, and nobody would notice.
+ * @param {Record<string, any>} options the app's
+ * @param {import("./types.js").Invalid} invalid
  */
 function checkNowhere(options, invalid) {
   const old = OLD.filter((name) => isThere(options[name]));
@@ -85,8 +95,11 @@ function checkNowhere(options, invalid) {
 /**
  * Throws if old names say who logs in, or to which database, beside what says where Redis is:
  * connect-redis 3 heeded them, and a store in another database has lost all sessions.
+ * @param {Record<string, any>} options the app's
+ * @param {import("./types.js").Invalid} invalid
  */
 function checkOld(options, invalid) {
+  /** @type {Record<string, string>} */
   const meant = { pass: "password", auth_pass: "password", db: "database" };
   const old = Object.keys(meant).filter(
     (name) => isThere(options[name]) && !isThere(options[meant[name]]),
@@ -99,15 +112,25 @@ function checkOld(options, invalid) {
   );
 }
 
-/** Whether an unknown option was meant as one that says where Redis is. */
+/**
+ * Whether an unknown option was meant as one that says where Redis is.
+ * @param {unknown} value
+ * @param {string} [meant]
+ */
 function meansServer(value, meant) {
   if (!isThere(value)) return false;
-  if (LOGINS.includes(meant)) return true;
-  return typeof value !== "boolean" && ["client", ...SERVERS].includes(meant);
+  if (LOGINS.includes(/** @type {string} */ (meant))) return true;
+  return (
+    typeof value !== "boolean" && ["client", ...SERVERS].includes(/** @type {string} */ (meant))
+  );
 }
 
-/** The option `url` that stands for options of connect-redis 3. No login is in it. */
+/**
+ * The option `url` that stands for options of connect-redis 3. No login is in it.
+ * @param {Record<string, any>} options the app's
+ */
 function urlFor({ host, port, socket, path, db, tls }) {
+  /** @type {Record<string, any>} */
   const of = isThere(socket) && typeof socket === "object" ? socket : { path: socket };
   const file = path ?? of.path;
   if (typeof file === "string") {
@@ -131,11 +154,16 @@ function portFor(port = 6379) {
   return /^\d{1,5}$/.test(`${port}`) ? port : "port";
 }
 
+/** @param {any} db */
 function isDatabase(db) {
   return /^\d{1,9}$/.test(db) && Number(db) !== 0;
 }
 
-/** Warns of options that do nothing: those beside a client, and those that there are not. */
+/**
+ * Warns of options that do nothing: those beside a client, and those that there are not.
+ * @param {Record<string, any>} options the app's
+ * @param {string[]} ignored the names of those beside a client
+ */
 function warn(options, ignored) {
   const combination = `${ignored}`;
   if (ignored.length > 0 && !warned.has(combination)) {
@@ -154,11 +182,15 @@ function warn(options, ignored) {
   );
 }
 
+/** @param {string} message */
 function emit(message) {
   process.emitWarning(message, { code: "CONNECT_REDIS_RS_OPTION" });
 }
 
-/** The options given that there are not, each with the one that was meant, unless that is there, too. */
+/**
+ * The options given that there are not, each with the one that was meant, unless that is there, too.
+ * @param {Record<string, any>} options the app's
+ */
 function unknownIn(options) {
   const given = Object.keys(options).filter((name) => isThere(options[name]));
   return Native.unknownOptions(given).map(([name, meant]) => ({
@@ -167,21 +199,29 @@ function unknownIn(options) {
   }));
 }
 
+/** @param {{name: string, meant?: string}} option */
 function shown({ name, meant }) {
   return meant ? `${name} (did you mean ${meant}?)` : name;
 }
 
+/** @param {unknown} value */
 function isThere(value) {
   return value !== undefined && value !== null;
 }
 
-/** `a`, `a and b`, `a, b and c`. */
+/**
+ * `a`, `a and b`, `a, b and c`.
+ * @param {string[]} words
+ */
 function listed(words) {
   return words.join(", ").replace(/, ([^,]*)$/, " and $1");
 }
 
+/** @param {{length: number}} options */
 const optionOr = ({ length }) => (length > 1 ? "options" : "option");
+/** @param {{length: number}} options */
 const does = ({ length }) => (length > 1 ? "do" : "does");
+/** @param {{length: number}} options */
 const are = ({ length }) => (length > 1 ? "are" : "is");
 
 module.exports = { checkClient, checkOptions };

@@ -8,7 +8,11 @@ const { setImmediate } = require("node:timers");
 /** How long records are parsed before the event loop gets a turn. */
 const TURN_MS = 10;
 
-/** Throws the error of `invalid` if `serializer` lacks a method. */
+/**
+ * Throws the error of `invalid` if `serializer` lacks a method.
+ * @param {any} serializer
+ * @param {import("./types.js").Invalid} invalid
+ */
 exports.checkSerializer = function checkSerializer(serializer, invalid) {
   for (const method of ["parse", "stringify"]) {
     const got = typeof serializer?.[method];
@@ -23,7 +27,8 @@ exports.checkSerializer = function checkSerializer(serializer, invalid) {
 
 /**
  * The session of a record, or a promise of it if `parse` is async; null if there is no record.
- * @param {{text: string, expires?: number} | null} record the stored text, and the key's true
+ * @param {import("./types.js").Serializer} serializer
+ * @param {import("./types.js").StoredRecord | null} record the stored text, and the key's true
  *   expiry in milliseconds since the epoch
  * @param {boolean} [isInCookie] whether the expiry follows the cookie, and so is put there
  */
@@ -39,6 +44,9 @@ exports.parseOne = function parseOne(serializer, record, isInCookie = true) {
 /**
  * The sessions of many records, each with its `id`. What is no session is left out, and `corrupt`
  * called with its id and what is wrong with it.
+ * @param {import("./types.js").Serializer} serializer
+ * @param {(import("./types.js").StoredRecord & {id: string})[]} records
+ * @param {(id: string, error: any) => void} corrupt
  */
 exports.parseAll = async function parseAll(serializer, records, corrupt) {
   const sessions = [];
@@ -69,6 +77,8 @@ exports.parseAll = async function parseAll(serializer, records, corrupt) {
 /**
  * Puts the key's true expiry into a parsed session, in the type that `cookie.expires` has there.
  * The same rule as src/session/true_expiry.rs has for JSON text.
+ * @param {any} session
+ * @param {number} [expires]
  */
 exports.putExpiry = function putExpiry(session, expires) {
   if (expires === undefined || typeof session?.cookie?.originalMaxAge !== "number") return session;
@@ -84,16 +94,24 @@ exports.putExpiry = function putExpiry(session, expires) {
   return changed;
 };
 
-/** A session and its cookie; copies of what `parse` has frozen. */
+/**
+ * A session and its cookie; copies of what `parse` has frozen.
+ * @param {import("./types.js").SessionData} session
+ * @returns {[session: import("./types.js").SessionData, cookie: import("./types.js").CookieData]}
+ */
 function writable(session) {
-  if (!Object.isFrozen(session.cookie)) return [session, session.cookie];
+  if (!Object.isFrozen(session.cookie))
+    return [session, /** @type {import("./types.js").CookieData} */ (session.cookie)];
   const cookie = { ...session.cookie };
   if (Object.isFrozen(session)) return [{ ...session, cookie }, cookie];
   session.cookie = cookie;
   return [session, cookie];
 }
 
-/** Whether less than half of a cookie's time is left, by what is stored. */
+/**
+ * Whether less than half of a cookie's time is left, by what is stored.
+ * @param {any} cookie
+ */
 exports.isHalfOver = function isHalfOver(cookie) {
   if (typeof cookie?.originalMaxAge !== "number") return false;
   const half = cookie.originalMaxAge / 2;
@@ -107,7 +125,10 @@ const ISO_LENGTH = new Date(0).toISOString().length;
 /** The last answer of `dateIn`. */
 const last = { ms: Number.NaN, at: Number.NaN, text: "" };
 
-/** The date in so many milliseconds, as JSON has it, to a tenth of a second. */
+/**
+ * The date in so many milliseconds, as JSON has it, to a tenth of a second.
+ * @param {number} ms
+ */
 function dateIn(ms) {
   const now = Date.now();
   if (ms !== last.ms || !(now - last.at < 100 && now >= last.at)) {
@@ -116,7 +137,10 @@ function dateIn(ms) {
   return last.text;
 }
 
-/** A date as JSON has it; "", which no date is before, for a time too far away to be one. */
+/**
+ * A date as JSON has it; "", which no date is before, for a time too far away to be one.
+ * @param {number} time
+ */
 function isoDate(time) {
   const date = new Date(time);
   return Number.isNaN(date.getTime()) ? "" : date.toISOString();

@@ -6,6 +6,10 @@
 
 const { names } = require("./native/crossing.js");
 
+/**
+ * @param {Record<string, any>} options the app's
+ * @param {import("./types.js").Invalid} invalid
+ */
 function checkServers({ cluster, sentinel }, invalid) {
   checkNames("sentinel", sentinel, names.sentinel, invalid);
   const lists = { cluster, "sentinel.nodes": sentinel?.nodes };
@@ -15,6 +19,12 @@ function checkServers({ cluster, sentinel }, invalid) {
   }
 }
 
+/**
+ * @param {string} name of the option
+ * @param {any} given
+ * @param {string[]} known
+ * @param {import("./types.js").Invalid} invalid
+ */
 function checkNames(name, given, known, invalid) {
   if (given === null || typeof given !== "object" || given instanceof URL) return;
   const unknown = Object.keys(given).find((one) => !known.includes(one));

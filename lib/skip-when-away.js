@@ -7,6 +7,7 @@ const { nextTick } = process;
 
 /**
  * Has a store emit `disconnect` when Redis is away and `connect` when it is there again.
+ * @param {import("node:events").EventEmitter} store
  * @returns {(isAway: boolean) => void} to call whenever that changes
  */
 function skipWhileAway(store) {

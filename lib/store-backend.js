@@ -17,8 +17,48 @@ const { checkSerializer } = require("./serializer.js");
 const { nextTick } = process;
 
 /**
+ * @typedef {import("./types.js").StoreFields} StoreFields
+ * @typedef {import("./types.js").NativeFields} NativeFields
+ * @typedef {InstanceType<typeof import("./native/native-backend.js").NativeBackend>} NativeBackend
+ * @typedef {InstanceType<typeof import("./client/client-backend.js").ClientBackend>} ClientBackend
+ * @typedef {InstanceType<typeof import("./client/client-calls.js").Calls>} Calls
+ * @typedef {ReturnType<typeof attach>["attachment"]} Attachment
+ * @typedef {InstanceType<typeof Connection> | "client"} DirectCarrier
+ * @typedef {import("node:events").EventEmitter & StoreFields & {client: any, kState: State}} Store
+ */
+
+/**
+ * @typedef {object} Carrier a backend, and what a store sent to it
+ * @property {NativeBackend | ClientBackend} native
+ * @property {StoreFields} sent the fields it was sent last
+ * @property {(own: NativeFields) => NativeFields} fields what it is sent of a store's fields
+ * @property {boolean} isClient
+ */
+
+/**
+ * @typedef {object} State
+ * @property {any} client the client that the store is attached to
+ * @property {object} origin stands for the client in loaded-sessions.js
+ * @property {import("./session-cookie.js").CookieClass} Cookie
+ * @property {boolean} isClosed
+ * @property {ReturnType<typeof AsyncLocalStorage.snapshot>} outside
+ * @property {number} touchAfter milliseconds
+ * @property {number} [lifetime] milliseconds
+ * @property {boolean} isTouchInBackground
+ * @property {(isAway: boolean) => void} [away]
+ * @property {Carrier} carrier
+ * @property {import("./client/inspect.js").Inspected} [inspected]
+ * @property {Calls} [calls]
+ * @property {Attachment} [attachment]
+ * @property {Attachment["direct"]} [direct]
+ * @property {Carrier & {connection: InstanceType<typeof Connection>}} [directBackend]
+ */
+
+/**
  * What a store keeps to itself: its backend (what carries its calls, and the fields it was sent last),
  * and with an app's client the calls that wait for it and the direct connection to its server.
+ * To the type checks it is a name, since a symbol that a module exports loses its own type.
+ * @type {"kState"}
  */
 const kState = /** @type {any} */ (Symbol("state"));
 
@@ -26,12 +66,18 @@ const kState = /** @type {any} */ (Symbol("state"));
 const optionsOf = new WeakMap();
 
 /** Detaches a store from its client when the store has been collected. */
-const abandoned = new FinalizationRegistry((attachment) => attachment.detach(false));
+const abandoned = new FinalizationRegistry((/** @type {Attachment} */ attachment) =>
+  attachment.detach(false),
+);
 
 /**
  * Makes a call of `store` through its backend. If that is not decided yet
  * (client/direct/direct-connection.js), the call is made when it is, with the fields and in the async
  * context that the store has now, unless its deadline has passed by then.
+ * @param {Store} store
+ * @param {string} name the method, for messages
+ * @param {(carrier: Carrier) => Promise<any>} call
+ * @returns {Promise<any>}
  */
 function use(store, name, call) {
   const { carrier, direct, calls, isClosed } = stateOf(store);
@@ -40,32 +86,45 @@ function use(store, name, call) {
   if (current !== undefined) return call(withFields(store, backendFor(store, current)));
   const fields = fieldsOf(store);
   const inContext = AsyncLocalStorage.snapshot();
-  return calls.wait(name, (resolve, reject, isWaiting) => {
+  return /** @type {Calls} */ (calls).wait(name, (resolve, reject, isWaiting) => {
     direct.park((decided, error) => {
-      const make = () => call(withFields(fields, backendFor(store, decided)));
+      const make = () =>
+        call(withFields(fields, backendFor(store, /** @type {DirectCarrier} */ (decided))));
       if (error) reject(error);
       else if (isWaiting()) inContext(() => answer(undefined, make).then(resolve, reject));
     });
   });
 }
 
-/** Whether a call that is made now must wait until it is decided what carries it. */
+/**
+ * Whether a call that is made now must wait until it is decided what carries it.
+ * @param {Store} store
+ */
 function isHeld(store) {
   const { direct, isClosed } = stateOf(store);
   return direct !== undefined && !isClosed && direct.current() === undefined;
 }
 
-/** What a store keeps, once it is attached to the client that it has now. */
+/**
+ * What a store keeps, once it is attached to the client that it has now.
+ * @param {Store} store
+ */
 function stateOf(store) {
   const state = store[kState];
   if (store.client !== state.client) state.outside(() => attachTo(store, state));
   return state;
 }
 
-/** A backend over a connection of the store's own. */
+/**
+ * A backend over a connection of the store's own.
+ * @param {Store} store
+ * @param {Record<string, any>} options
+ * @returns {Carrier}
+ */
 function openOwn(store, options) {
   const reference = new WeakRef(store);
   const first = firstFields(store, options);
+  /** @type {(event: string, ...args: unknown[]) => void} */
   const onEvent = (event, ...args) => {
     const alive = reference.deref();
     if (alive === undefined) return;
@@ -80,38 +139,52 @@ function openOwn(store, options) {
   return { native, sent: first, fields: (own) => own, isClient: false };
 }
 
-/** What an event says of Redis. */
+/**
+ * What an event says of Redis.
+ * @type {Record<string, boolean>}
+ */
 const IS_AWAY = { ready: false, failed: true, reconnecting: true, end: true };
 
-/** Returns the backend that was decided on: the client's, or that of a connection beside the client. */
+/**
+ * Returns the backend that was decided on: the client's, or that of a connection beside the client.
+ * @param {Store} store
+ * @param {DirectCarrier} connection
+ */
 function backendFor(store, connection) {
   const state = store[kState];
   if (!(connection instanceof Connection)) return state.carrier;
   if (state.directBackend?.connection !== connection) {
     const options = optionsOf.get(state);
-    const { keyPrefix } = state.inspected;
+    const { keyPrefix } = /** @type {import("./client/inspect.js").Inspected} */ (state.inspected);
     const first = firstFields(store, options);
+    /** @type {(own: NativeFields) => NativeFields} */
     const fields = (own) => ({ ...own, prefix: keyPrefix + own.prefix });
     const terms = { ...termsOf(store, options), fields: fields(nativeFields(first)) };
     const native = connection.backend(terms);
-    state.attachment.uses(connection, native.caller);
+    /** @type {Attachment} */ (state.attachment).uses(connection, native.caller);
     state.directBackend = { connection, native, sent: first, fields, isClient: false };
   }
   return state.directBackend;
 }
 
-/** Attaches a store to the client that it has now. */
+/**
+ * Attaches a store to the client that it has now.
+ * @param {Store} store
+ * @param {State} state
+ */
 function attachTo(store, state) {
   const { client } = store;
   const options = optionsOf.get(state);
   const transport = checkTransport({ ...options, client });
   const reference = new WeakRef(store);
+  /** @type {(event: string) => void} */
   const emit = (event) => {
     const alive = reference.deref();
     // The end of a client that the store does not use any more is not the end of the store.
     if (alive === undefined || (event === "end" && !alive[kState].isClosed)) return;
     nextTick(() => emitOutside(alive, event));
   };
+  /** @type {(isAway: boolean) => void} */
   const away = (isAway) => {
     const alive = reference.deref()?.[kState];
     alive?.outside(() => nextTick(() => alive.away?.(isAway)));
@@ -138,28 +211,47 @@ function attachTo(store, state) {
   abandoned.register(store, attachment);
 }
 
-/** What a store's calls need beside its fields. Nothing in it holds the store. */
+/**
+ * What a store's calls need beside its fields. Nothing in it holds the store.
+ * @param {Store} store
+ * @param {Record<string, any>} options
+ */
 function termsOf(store, options) {
   const reference = new WeakRef(store);
   return {
     bounds: boundsOf(options),
     resurrect: options.resurrect ?? false,
+    /**
+     * @param {string} sid
+     * @param {Error} error
+     */
     corrupt(sid, error) {
       const alive = reference.deref();
       if (alive !== undefined) nextTick(() => alive.emit("corrupt", sid, error));
     },
+    /**
+     * @param {string} name
+     * @param {unknown[]} call
+     * @returns {Promise<any>}
+     */
     again(name, ...call) {
       const alive = reference.deref();
       if (alive === undefined) throw failure(`${name}: the store is gone`, "ECLOSED");
       const { carrier } = alive[kState];
       return call.length === 0
-        ? withFields(alive, carrier).native[name]()
-        : carrier.native.again(name, ...call);
+        ? withFields(alive, carrier).native[
+            /** @type {"clear" | "length" | "ids" | "all"} */ (name)
+          ]()
+        : /** @type {any} */ (carrier.native).again(name, ...call);
     },
   };
 }
 
-/** What may wait, by the options, which src/napi/options/config.rs checks. */
+/**
+ * What may wait, by the options, which src/napi/options/config.rs checks.
+ * @param {Record<string, any>} options
+ * @returns {import("./client/client-calls.js").Bounds}
+ */
 function boundsOf({
   commandTimeout,
   onUnavailable,
@@ -174,12 +266,20 @@ function boundsOf({
   };
 }
 
-/** Emits an event that no call causes. */
+/**
+ * Emits an event that no call causes.
+ * @param {Store} store
+ * @param {[name: string, ...args: unknown[]]} event
+ */
 function emitOutside(store, ...event) {
   store[kState].outside(() => store.emit(...event));
 }
 
-/** Returns a backend that has the fields that the app has changed meanwhile. */
+/**
+ * Returns a backend that has the fields that the app has changed meanwhile.
+ * @param {Store | StoreFields} store
+ * @param {Carrier} carrier
+ */
 function withFields(store, carrier) {
   const { sent } = carrier;
   if (
@@ -209,23 +309,35 @@ function withFields(store, carrier) {
   return carrier;
 }
 
-/** The fields a store has when a backend is made for it. While nobody has set `scanCount`, it is ours. */
+/**
+ * The fields a store has when a backend is made for it. While nobody has set `scanCount`, it is ours.
+ * @param {Store} store
+ * @param {Record<string, any>} options
+ */
 function firstFields(store, options) {
   return { ...fieldsOf(store), scanCountSet: Boolean(options.scanCount) };
 }
 
-/** The fields as src/napi/options/settings.rs reads them. */
+/**
+ * The fields as src/napi/options/settings.rs reads them.
+ * @param {StoreFields} fields
+ * @returns {NativeFields}
+ */
 function nativeFields({ serializer, scanCount, scanCountSet, ...fields }) {
   return {
     ...fields,
     followsCookie: followsCookie(fields),
-    readsExpiry: fields.touchAfter > 0,
+    readsExpiry: /** @type {number} */ (fields.touchAfter) > 0,
     json: serializer === JSON,
     scanCount: scanCountSet ? scanCount : undefined,
   };
 }
 
-/** The fields of a store, or of a copy that was made here before. `touchAfter` is in milliseconds. */
+/**
+ * The fields of a store, or of a copy that was made here before. `touchAfter` is in milliseconds.
+ * @param {StoreFields & {kState?: State}} store
+ * @returns {StoreFields}
+ */
 function fieldsOf(store) {
   const { prefix, scanCount, serializer, ttl, disableTTL, disableTouch } = store;
   const { touchAfter } = store[kState] ?? store;

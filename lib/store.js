@@ -33,18 +33,35 @@ const { soundCookie } = require("./session-cookie.js");
 const { nextTick } = process;
 
 /**
+ * @typedef {import("./types.js").Callback} Callback
+ * @typedef {import("./types.js").SessionData} SessionData
+ * @typedef {import("./store-backend.js").State} State
+ */
+
+/**
+ * @typedef {import("express-session").Store & {generate(req: any): void, kState: State}} BaseStore
+ * @typedef {{new (): BaseStore, prototype: BaseStore}} StoreClass
+ * @typedef {{Store: StoreClass, Cookie: import("./session-cookie.js").CookieClass}} ExpressSession
+ */
+
+/**
  * A Store with events. That of express-session has them; that of a package which stands in for it,
  * such as express-openid-connect, may be an empty class.
+ * @param {StoreClass} Store
+ * @returns {StoreClass}
  */
 function emitting(Store) {
   if (typeof Store.prototype.emit === "function") return Store;
-  class EmittingStore extends Store {}
+  class EmittingStore extends /** @type {new () => object} */ (Store) {}
   const { constructor: _, ...emitter } = Object.getOwnPropertyDescriptors(EventEmitter.prototype);
   Object.defineProperties(EmittingStore.prototype, emitter);
-  return EmittingStore;
+  return /** @type {any} */ (EmittingStore);
 }
 
-/** Makes the class for an express-session, whose Store and Cookie it uses. */
+/**
+ * Makes the class for an express-session, whose Store and Cookie it uses.
+ * @param {ExpressSession} session
+ */
 function defineStore({ Store, Cookie }) {
   return class RedisStore extends emitting(Store) {
     /** @param {Record<string, any>} options */
@@ -67,7 +84,12 @@ function defineStore({ Store, Cookie }) {
       checkSerializer(this.serializer, invalid);
       checkTransport(options);
       const { client, warn } = checkOptions(options, invalid);
-      const state = { client: this.client, origin: {}, Cookie, isClosed: false };
+      const state = /** @type {State} */ ({
+        client: this.client,
+        origin: {},
+        Cookie,
+        isClosed: false,
+      });
       // Whatever comes of no call of the app's is emitted in the async context the store was made in.
       state.outside = AsyncLocalStorage.snapshot();
       state.touchAfter = (options.touchAfter ?? 0) * 1000;
@@ -81,11 +103,16 @@ function defineStore({ Store, Cookie }) {
       warn();
     }
 
+    /**
+     * @param {string} sid
+     * @param {Callback} [cb]
+     */
     get(sid, cb) {
       return answer(cb, () => {
         const { serializer } = this;
         const { origin, lifetime } = stateOf(this);
         const key = this.prefix + sid;
+        /** @type {import("./types.js").HandOut} */
         const handOut = (session, until) =>
           lifetime !== undefined && endOf(session, lifetime) <= Date.now()
             ? null // Another writer, or a longer `lifetime` before, has kept it.
@@ -101,6 +128,11 @@ function defineStore({ Store, Cookie }) {
       });
     }
 
+    /**
+     * @param {string} sid
+     * @param {SessionData} sess
+     * @param {Callback} [cb]
+     */
     set(sid, sess, cb) {
       return answer(cb, () => {
         const [expires, ttl] = timesOf(this, sess);
@@ -126,6 +158,11 @@ function defineStore({ Store, Cookie }) {
       });
     }
 
+    /**
+     * @param {string} sid
+     * @param {SessionData} sess
+     * @param {Callback} [cb]
+     */
     touch(sid, sess, cb) {
       return answer(cb, () => {
         // The ttl function is called only if it counts: it may throw.
@@ -147,26 +184,35 @@ function defineStore({ Store, Cookie }) {
       });
     }
 
+    /**
+     * @param {string} sid
+     * @param {Callback} [cb]
+     */
     destroy(sid, cb) {
       return answer(cb, () => use(this, "destroy", ({ native }) => native.destroy(sid)));
     }
 
+    /** @param {Callback} [cb] */
     clear(cb) {
       return answer(cb, () => use(this, "clear", ({ native }) => native.clear()));
     }
 
+    /** @param {Callback} [cb] */
     length(cb) {
       return answer(cb, () => use(this, "length", ({ native }) => native.length()));
     }
 
+    /** @param {Callback} [cb] */
     ids(cb) {
       return answer(cb, () => use(this, "ids", ({ native }) => native.ids()));
     }
 
+    /** @param {Callback} [cb] */
     all(cb) {
       return answer(cb, () => {
         const { serializer } = this;
         const read = use(this, "all", ({ native }) => native.all());
+        /** @type {(id: string, error: any) => void} */
         const corrupt = (id, error) => nextTick(() => this.emit("corrupt", id, error));
         return serializer === JSON
           ? read
@@ -180,12 +226,14 @@ function defineStore({ Store, Cookie }) {
      * `get` was called with, which a subclass may have made of the request's. A record that
      * express-session would throw over, because another program has written it, is served all the
      * same.
+     * @param {any} req
+     * @param {any} sess
      */
     createSession(req, sess) {
       const state = this[kState];
       if (sess === null || typeof sess !== "object" || Array.isArray(sess)) {
         return this.generate === undefined
-          ? super.createSession(req, { cookie: {} })
+          ? super.createSession(req, /** @type {any} */ ({ cookie: {} }))
           : generated(this, req);
       }
       const { origin } = state;
@@ -198,6 +246,7 @@ function defineStore({ Store, Cookie }) {
       return created;
     }
 
+    /** @param {Callback} [cb] */
     close(cb) {
       return answer(cb, async () => {
         const state = this[kState];
@@ -226,13 +275,22 @@ function defineStore({ Store, Cookie }) {
   };
 }
 
-/** Gives a request a session of its own: what is stored under its sid is no session, and stays. */
+/**
+ * Gives a request a session of its own: what is stored under its sid is no session, and stays.
+ * @param {BaseStore} store
+ * @param {any} req
+ */
 function generated(store, req) {
   store.generate(req);
   return req.session;
 }
 
-/** Emits `discarded` if `set` found that its session is gone. */
+/**
+ * Emits `discarded` if `set` found that its session is gone.
+ * @param {BaseStore} store
+ * @param {string} sid
+ * @param {false | null} done
+ */
 function announce(store, sid, done) {
   if (done === false) nextTick(() => store.emit("discarded", sid));
   return null;
@@ -244,6 +302,8 @@ const classes = new WeakMap();
 /**
  * The class for an express-session. Called as a function with an express-session it gives the class
  * for that, as the module of connect-redis 6 and older did: `require("connect-redis")(session)`.
+ * @param {ExpressSession} session
+ * @returns {any}
  */
 function classFor(session) {
   const { Store } = session;
@@ -267,4 +327,4 @@ function classFor(session) {
   return classes.get(Store);
 }
 
-module.exports = classFor(expressSession);
+module.exports = classFor(/** @type {any} */ (expressSession));

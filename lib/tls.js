@@ -5,17 +5,26 @@
 
 const { tls: TLS_OPTIONS } = require("./native/crossing.js").names;
 
-/** The first option that would be passed over in silence, which with TLS nobody wants. */
+/**
+ * The first option that would be passed over in silence, which with TLS nobody wants.
+ * @param {any} tls
+ */
 function unknownTlsOption(tls) {
   if (tls === null || typeof tls !== "object") return undefined;
+  /** @param {string} name */
   const isGiven = (name) => tls[name] !== undefined && tls[name] !== null;
   const unknown = Object.keys(tls).find((name) => isGiven(name) && !TLS_OPTIONS.includes(name));
   if (unknown !== undefined) return unknown;
+  /** @param {any} version */
   const isVersion = (version) => ["TLSv1.2", "TLSv1.3", undefined, null].includes(version);
   return ["minVersion", "maxVersion"].find((name) => !isVersion(tls[name]));
 }
 
-/** Checks an option `tls`, or the one in `sentinel`. */
+/**
+ * Checks an option `tls`, or the one in `sentinel`.
+ * @param {any} tls
+ * @param {import("./types.js").Invalid} invalid
+ */
 function checkTls(tls, invalid) {
   const unknown = unknownTlsOption(tls);
   if (unknown === undefined) return;
@@ -31,6 +40,7 @@ let hasWarned = false;
 /**
  * Whether a server must be trusted if the app does not say: not with NODE_TLS_REJECT_UNAUTHORIZED=0,
  * as in Node, whose warning this is.
+ * @param {boolean} warns
  */
 function rejectsUnauthorized(warns) {
   if (process.env.NODE_TLS_REJECT_UNAUTHORIZED !== "0") return true;

@@ -72,6 +72,10 @@ function checkCargo() {
   }
 }
 
+/**
+ * @param {string} found
+ * @param {string} needed
+ */
 function isOlder(found, needed) {
   const [[major, minor], [neededMajor, neededMinor]] = [found, needed].map((version) =>
     version.split(".").map(Number),
@@ -79,7 +83,11 @@ function isOlder(found, needed) {
   return major < neededMajor || (major === neededMajor && minor < neededMinor);
 }
 
-/** Builds the library; resolves to its file. */
+/**
+ * Builds the library; resolves to its file.
+ * @param {string} platform
+ * @param {string} folder
+ */
 async function build(platform, folder) {
   /** @type {NodeJS.ProcessEnv} */
   const env = { ...process.env, CARGO_TARGET_DIR: folder };
@@ -117,7 +125,10 @@ async function build(platform, folder) {
   return files.find((file) => LIBRARY.test(file));
 }
 
-/** Loads the addon in a process of its own, as an app will. */
+/**
+ * Loads the addon in a process of its own, as an app will.
+ * @param {string} file
+ */
 function checkAddon(file) {
   const code = "require('node:process').dlopen({ exports: {} }, process.argv[1])";
   const { status, stderr } = spawnSync(process.execPath, ["--eval", code, file], {

@@ -7,6 +7,7 @@ const { closeSync, fstatSync, openSync, readSync } = require("node:fs");
 /**
  * Whether a program is of a system with musl: it names its loader. Not asked of process.report, which
  * looks names up on the network, nor of ldd, which a small image lacks.
+ * @param {string} program
  */
 function isForMusl(program) {
   return read(program)?.head.includes("/ld-musl-") ?? false;
@@ -15,6 +16,7 @@ function isForMusl(program) {
 /**
  * Whether a library ends before the table at its end: the system's loader would not say so, but end
  * the process (SIGBUS).
+ * @param {string} library
  */
 function isCutOff(library) {
   const { head, size = 0 } = read(library) ?? {};
@@ -27,7 +29,10 @@ function isCutOff(library) {
   return size < start + entry * count;
 }
 
-/** A file's first bytes, zeros if there are fewer, and its size. Undefined if it cannot be read. */
+/**
+ * A file's first bytes, zeros if there are fewer, and its size. Undefined if it cannot be read.
+ * @param {string} file
+ */
 function read(file) {
   const head = Buffer.alloc(4096);
   try {

@@ -30,7 +30,10 @@ const MEANINGS = [
   [/failed to map segment/, "nothing may be run from where the file is (a mount with noexec)"],
 ];
 
-/** What is meant by codes of errors. */
+/**
+ * What is meant by codes of errors.
+ * @type {Record<string, string>}
+ */
 const MEANINGS_OF_CODES = {
   ERR_CUT_OFF: "the file is damaged: remove node_modules and install again",
   ERR_DLOPEN_DISABLED:
@@ -73,6 +76,8 @@ function loadError({ platform, version, folder, isMoved = false, isGiven = false
 /**
  * What is said of a place: what it is, what loading said, and what that means.
  * @param {{file?: string, name?: string, error?: Error & {code?: string}}} failure
+ * @param {string} folder
+ * @param {boolean} isMoved
  */
 function linesOf({ file, name, error }, folder, isMoved) {
   const place = file ?? `the package ${name}, from ${folder}`;
@@ -83,11 +88,16 @@ function linesOf({ file, name, error }, folder, isMoved) {
   // The rest of a message is Node's stack of modules, or a loader's list of folders.
   const [said] = error.message.split("\n");
   const meaning =
-    MEANINGS_OF_CODES[error.code] ?? MEANINGS.find(([words]) => words.test(said))?.[1];
+    MEANINGS_OF_CODES[/** @type {string} */ (error.code)] ??
+    MEANINGS.find(([words]) => words.test(said))?.[1];
   return [`  - ${place}: ${said}`, ...(meaning ? [`    ${meaning}`] : [])];
 }
 
-/** Why a package is not there. */
+/**
+ * Why a package is not there.
+ * @param {string} name
+ * @param {boolean} isMoved
+ */
 function whyAbsent(name, isMoved) {
   if (isMoved) {
     return [
@@ -110,6 +120,7 @@ function whyAbsent(name, isMoved) {
   ];
 }
 
+/** @param {string} platform */
 function isInstalled(platform) {
   try {
     require.resolve(`connect-redis-rs-${platform}/package.json`);

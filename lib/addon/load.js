@@ -16,6 +16,8 @@ const FOLDER = IS_MOVED ? __dirname : path.join(__dirname, "..", "..");
 
 module.exports = load(process.env.CONNECT_REDIS_RS_ADDON);
 
+/** @typedef {{file?: string, name?: string, error?: Error}} Failure */
+
 /**
  * @param {string} [given] the file, by CONNECT_REDIS_RS_ADDON
  * @returns {import("./addon.js").Addon}
@@ -23,6 +25,7 @@ module.exports = load(process.env.CONNECT_REDIS_RS_ADDON);
 function load(given) {
   const platform = findPlatform();
   const beside = path.join(FOLDER, addonFile(platform));
+  /** @type {Failure[]} */
   const failures = [];
   const addon = given
     ? fromFile(path.resolve(given), failures)
@@ -34,6 +37,10 @@ function load(given) {
   return addon;
 }
 
+/**
+ * @param {string} file
+ * @param {Failure[]} failures
+ */
 function fromFile(file, failures) {
   try {
     // Asked first: it is quicker than to fail to load it, and says it plainly.
@@ -55,6 +62,8 @@ function fromFile(file, failures) {
 /**
  * The package of a platform. Each by its name, for the tools that find what an app needs by reading
  * it, and in a `try`, by which they know that most of these are not there.
+ * @param {string} platform
+ * @param {Failure[]} failures
  */
 function fromPackage(platform, failures) {
   const name = `connect-redis-rs-${platform}`;
@@ -84,7 +93,10 @@ function fromPackage(platform, failures) {
   return undefined;
 }
 
-/** The addon's file in a package; undefined if it is not there, or a bundler has moved it. */
+/**
+ * The addon's file in a package; undefined if it is not there, or a bundler has moved it.
+ * @param {string} name
+ */
 function fileOf(name) {
   try {
     return require.resolve(name);
@@ -93,12 +105,16 @@ function fileOf(name) {
   }
 }
 
+/** @param {string | undefined} file */
 function checkWhole(file) {
   if (file === undefined || !isCutOff(file)) return;
   throw Object.assign(new Error(`${file} is cut off`), { code: "ERR_CUT_OFF" });
 }
 
-/** Returns an addon of this package's version: what crosses into it is no public API. */
+/**
+ * Returns an addon of this package's version: what crosses into it is no public API.
+ * @param {import("./addon.js").Addon} addon
+ */
 function checked(addon) {
   if (addon.VERSION === `connect-redis-rs ${version}`) return addon;
   const error = new Error(`it is ${addon.VERSION ?? "of no version"}, and this is ${version}`);

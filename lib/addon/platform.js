@@ -22,7 +22,10 @@ function findPlatform({ platform, arch, execPath } = process) {
   return platform === "win32" ? `win32-${arch}-msvc` : `${platform}-${arch}`;
 }
 
-/** The name of the addon's file on a platform. */
+/**
+ * The name of the addon's file on a platform.
+ * @param {string} platform
+ */
 function addonFile(platform) {
   return `connect-redis-rs.${platform}.node`;
 }

@@ -36,6 +36,7 @@ function attach(client, { options, transport, terms, first, emit, away }) {
   const complaint = missing(client);
   if (complaint) throw invalid(`RedisStore: ${complaint}`);
   const isForced = transport === "native";
+  /** @param {string} why */
   const cannot = (why) =>
     `transport is "native", but the store cannot have a connection of its own beside this client (${inspected.name}): ${why}. Leave transport out, or give the server as url instead of client.`;
   if (isForced && inspected.why) throw invalid(`RedisStore: ${cannot(inspected.why)}`);
@@ -44,11 +45,13 @@ function attach(client, { options, transport, terms, first, emit, away }) {
   const calls = new Calls({ bounds, client: name, failure });
   const isConnectRedis = inspected.dialect === "connect-redis";
   const commands = commandsOf(client, inspected);
-  const fields = (own) => ({
-    ...own,
-    clientPrefix: inspected.keyPrefix,
-    scanCount: own.scanCount ?? (isConnectRedis ? CONNECT_REDIS_SCAN_COUNT : undefined),
-  });
+  /** @param {Record<string, any>} own */
+  const fields = (own) =>
+    /** @type {import("../types.js").NativeFields} */ ({
+      ...own,
+      clientPrefix: inspected.keyPrefix,
+      scanCount: own.scanCount ?? (isConnectRedis ? CONNECT_REDIS_SCAN_COUNT : undefined),
+    });
   const scans = new Connection(
     options,
     fields(first),
@@ -95,25 +98,50 @@ function attach(client, { options, transport, terms, first, emit, away }) {
 }
 
 /**
+ * @typedef {ReturnType<typeof directConnectionOf>} Direct
+ * @typedef {InstanceType<typeof import("../native/pending-calls.js").Caller>} Caller
+ */
+
+/**
+ * @typedef {object} Member what a direct connection knows of a store
+ * @property {(event: string) => void} emit
+ * @property {InstanceType<typeof Calls>} calls
+ */
+
+/**
  * What a store has left with its client, to be undone when the store closes, takes another client, or
  * has been collected. So nothing in it holds the store.
  */
 class Attachment {
   constructor() {
     this.unwatch = () => {};
+    /** @type {Direct | undefined} */
     this.direct = undefined;
+    /** @type {Member | undefined} */
     this.member = undefined;
-    /** The connection beside the client that the store has made calls over, and as whom. */
+    /**
+     * The connection beside the client that the store has made calls over, and as whom.
+     * @type {InstanceType<typeof Connection> | undefined}
+     */
     this.connection = undefined;
+    /** @type {Caller | undefined} */
     this.caller = undefined;
   }
 
+  /**
+   * @param {Direct} direct
+   * @param {Member} member
+   */
   join(direct, member) {
     this.direct = direct;
     this.member = member;
     direct.members.add(member);
   }
 
+  /**
+   * @param {InstanceType<typeof Connection>} connection
+   * @param {Caller} caller
+   */
   uses(connection, caller) {
     this.connection = connection;
     this.caller = caller;
@@ -123,25 +151,38 @@ class Attachment {
   async detach(isAtOnce) {
     this.unwatch();
     const { direct, member, connection, caller } = this;
-    if (direct === undefined || !direct.members.has(member)) return;
-    connection?.leave(caller, isAtOnce);
+    if (direct === undefined || member === undefined || !direct.members.has(member)) return;
+    connection?.leave(/** @type {Caller} */ (caller), isAtOnce);
     await direct.left(member, isAtOnce);
   }
 }
 
 // The native side and the client hold these functions: what they close over has to be this small.
 
-/** That the scans have ended is the end of the store. They tell nothing of Redis. */
+/**
+ * That the scans have ended is the end of the store. They tell nothing of Redis.
+ * @param {(event: string) => void} emit
+ * @returns {(event: string) => void}
+ */
 function endOf(emit) {
   return (event) => {
     if (event === "end") emit("end");
   };
 }
 
+/**
+ * @param {InstanceType<typeof ClientScans>} scans
+ * @returns {Pick<InstanceType<typeof ClientScans>, "execute">}
+ */
 function executedBy(scans) {
   return { execute: (...commands) => scans.execute(...commands) };
 }
 
+/**
+ * @param {import("../types.js").AnyClient} client
+ * @param {InstanceType<typeof Calls>} calls
+ * @param {(isAway: boolean) => void} away
+ */
 function failWhileAway(client, calls, away) {
   calls.troubleOf = () => troubleOf(client);
   calls.isAway = () => isAway(client);
@@ -151,6 +192,10 @@ function failWhileAway(client, calls, away) {
   });
 }
 
+/**
+ * @param {Record<string, any>} from
+ * @param {string[]} names
+ */
 function pick(from, names) {
   return Object.fromEntries(names.map((name) => [name, from[name]]));
 }
@@ -168,6 +213,11 @@ function checkTransport({ transport, client }) {
   return given;
 }
 
+/**
+ * @param {string} option
+ * @param {any} given
+ * @param {string[]} known
+ */
 function checkOneOf(option, given, known) {
   if (given === undefined || given === null || known.includes(given)) return;
   const got = typeof given === "string" ? JSON.stringify(given) : typeof given;
@@ -175,7 +225,10 @@ function checkOneOf(option, given, known) {
   throw invalid(`RedisStore: the option ${option} must be one of ${names}, got ${got}`);
 }
 
-/** What cannot be a client at all. What a client lacks is an error of the call that needs it. */
+/**
+ * What cannot be a client at all. What a client lacks is an error of the call that needs it.
+ * @param {import("../types.js").AnyClient} client
+ */
 function missing(client) {
   if (typeof client.get !== "function" && typeof client.then === "function") {
     return "the option client is a Promise: await it first";
@@ -185,7 +238,10 @@ function missing(client) {
 
 const nodeLog = debuglog("connect-redis-rs");
 
-/** Logs a decision, if DEBUG or NODE_DEBUG asks for it. It names a server, and never a secret. */
+/**
+ * Logs a decision, if DEBUG or NODE_DEBUG asks for it. It names a server, and never a secret.
+ * @param {string} decision
+ */
 function log(decision) {
   nodeLog(decision);
   const isAsked = (process.env.DEBUG ?? "")

@@ -13,7 +13,16 @@ const { isHalfOver, putExpiry } = require("../serializer.js");
 /** The codes of a client's errors if its connection was lost. */
 const LOST = /^(ECLIENT|ECONN[A-Z]+|EPIPE)$/;
 
-/** Leaves a text as a record for the store to have parsed, as the native side does. */
+/**
+ * @typedef {import("../types.js").HandOut} HandOut
+ * @typedef {import("../types.js").NativeFields} NativeFields
+ * @typedef {Pick<import("../types.js").Serializer, "parse">} Parser
+ */
+
+/**
+ * Leaves a text as a record for the store to have parsed, as the native side does.
+ * @type {Parser}
+ */
 const RECORD = { parse: (text) => ({ text }) };
 
 class ClientBackend {
@@ -26,36 +35,59 @@ class ClientBackend {
     this.calls = calls;
   }
 
-  /** Takes the native object for scans, and whether a session that is gone may be written. */
+  /**
+   * Takes the native object for scans, and whether a session that is gone may be written.
+   * @param {InstanceType<typeof import("../native/native-backend.js").NativeBackend>} native
+   * @param {NativeFields} fields
+   * @param {boolean} resurrect
+   */
   begin(native, fields, resurrect) {
+    /** @type {InstanceType<typeof import("../native/native-backend.js").NativeBackend>} */
     this.native = native;
     this.resurrect = resurrect;
+    /** @type {NativeFields} */
     this.fields = fields;
   }
 
+  /** @param {NativeFields} fields */
   configure(fields) {
     this.native.configure(fields);
     this.fields = fields;
   }
 
+  /**
+   * @param {string} sid
+   * @param {Parser} serializer
+   * @param {HandOut} handOut
+   */
   get(sid, serializer, handOut) {
     const { calls, fields } = this;
     const key = fields.prefix + sid;
-    const answer = (text) => this.found(key, text, serializer, handOut);
+    const answer = (/** @type {string | Buffer | null} */ text) =>
+      this.found(key, text, serializer, handOut);
     return calls.make("get", key, answer, this.getFor(serializer === JSON), key);
   }
 
-  /** How a session is read: as bytes for a serializer of the app's, whose texts need not be text. */
+  /**
+   * How a session is read: as bytes for a serializer of the app's, whose texts need not be text.
+   * @param {boolean} isJson
+   */
   getFor(isJson) {
     const { get, getBytes } = this.commands;
     return isJson ? get : (getBytes ?? get);
   }
 
-  /** What `handOut` makes of the session of a text, or a promise of it; null if there is none. */
+  /**
+   * What `handOut` makes of the session of a text, or a promise of it; null if there is none.
+   * @param {string} key
+   * @param {string | Buffer | null} text
+   * @param {Parser} serializer
+   * @param {HandOut} handOut
+   */
   found(key, text, serializer, handOut) {
     if (!text || text.length === 0) return null;
     const parsed = serializer.parse(serializer === JSON ? text : asText(text));
-    const handedOut = (session) => this.withTrueExpiry(key, session, handOut);
+    const handedOut = (/** @type {any} */ session) => this.withTrueExpiry(key, session, handOut);
     return typeof parsed?.then === "function"
       ? Promise.resolve(parsed).then(handedOut)
       : handedOut(parsed);
@@ -65,6 +97,9 @@ class ClientBackend {
    * A session with its key's true expiry. Each question to a client is a command of its own, so it
    * is asked only if less than half of the cookie's time is left by what is stored: then the
    * session has been touched since, or will run out soon; before, a save of it is safe.
+   * @param {string} key
+   * @param {any} session
+   * @param {HandOut} handOut
    */
   withTrueExpiry(key, session, handOut) {
     const { calls, commands, fields } = this;
@@ -79,7 +114,16 @@ class ClientBackend {
     );
   }
 
-  /** As in native/native-backend.js; resolves to false if a loaded session is gone. */
+  /**
+   * As in native/native-backend.js; resolves to false if a loaded session is gone.
+   * @param {string} sid
+   * @param {unknown} payload
+   * @param {number} now
+   * @param {unknown} expires
+   * @param {unknown} ttl
+   * @param {boolean} isLoaded
+   * @param {number} [end]
+   */
   set(sid, payload, now, expires, ttl, isLoaded, end) {
     const { calls, commands, fields } = this;
     const key = fields.prefix + sid;
@@ -93,7 +137,10 @@ class ClientBackend {
     return calls.make("set", key, answer, commands.set, key, stored, seconds, onlyExisting);
   }
 
-  /** Bytes as every client takes them: some make a text of a Uint8Array that is no Buffer. */
+  /**
+   * Bytes as every client takes them: some make a text of a Uint8Array that is no Buffer.
+   * @param {Uint8Array} value
+   */
   bytes(value) {
     this.native.checkPayload(value);
     return Buffer.isBuffer(value)
@@ -101,6 +148,14 @@ class ClientBackend {
       : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   }
 
+  /**
+   * @param {string} sid
+   * @param {number} now
+   * @param {unknown} expires
+   * @param {unknown} ttl
+   * @param {number} [end]
+   * @param {number} [loadedUntil]
+   */
   touch(sid, now, expires, ttl, end, loadedUntil) {
     const { calls, commands, fields } = this;
     const ms = planTouch(this.native, fields, expires, ttl, now, end, loadedUntil);
@@ -112,15 +167,25 @@ class ClientBackend {
       : calls.make("touch", key, nothing, commands.expire, key, wholeSeconds(ms));
   }
 
-  /** Throws what `touch` would, for these times. */
+  /**
+   * Throws what `touch` would, for these times.
+   * @param {number} now
+   * @param {unknown} expires
+   * @param {unknown} ttl
+   */
   checkTimes(now, expires, ttl) {
     planTouch(this.native, this.fields, expires, ttl, now);
   }
 
+  /** @param {string} sid */
   destroy(sid) {
     return this.del("destroy", this.fields.prefix + sid);
   }
 
+  /**
+   * @param {string} name
+   * @param {string} key
+   */
   del(name, key) {
     return this.calls.make(name, key, nothing, this.commands.del, key);
   }
@@ -128,16 +193,27 @@ class ClientBackend {
   /**
    * Executes the command of a call under which the store's own connection was lost, as
    * src/napi/callbacks.rs hands it back. It has the same effect twice as once.
+   * @param {string} name
    * @param {number} left milliseconds until the call's deadline
+   * @param {string} command
    * @param {string} clientsKey with the prefix that the client puts before every key
+   * @param {string | Buffer} [value]
+   * @param {number} [ms]
+   * @param {boolean} [onlyExisting]
+   * @param {HandOut} [handOut]
    */
   again(name, left, command, clientsKey, value, ms, onlyExisting, handOut) {
     const { calls, commands, fields } = this;
-    const key = clientsKey.slice(fields.clientPrefix.length);
+    const key = clientsKey.slice(/** @type {string} */ (fields.clientPrefix).length);
+    /**
+     * @param {(reply: any) => unknown} answer
+     * @param {(...args: any[]) => any} command
+     * @param {[first?: unknown, second?: unknown, third?: unknown, fourth?: unknown]} args
+     */
     const make = (answer, command, ...args) => {
       const attempt = () => calls.make(name, key, answer, command, ...args);
       // The client may not have noticed yet that its own connection is lost, too.
-      const again = (error) => {
+      const again = (/** @type {any} */ error) => {
         if (!LOST.test(error?.code)) throw error;
         return attempt();
       };
@@ -148,7 +224,7 @@ class ClientBackend {
     switch (command) {
       case "GET":
         return make(
-          (text) =>
+          (/** @type {string | Buffer | null} */ text) =>
             handOut === undefined
               ? this.found(key, text, RECORD, (record) => record)
               : this.found(key, text, JSON, handOut),
@@ -195,7 +271,10 @@ class ClientBackend {
   }
 }
 
-/** Bytes that are valid UTF-8 as a string; whatever else as it is. */
+/**
+ * Bytes that are valid UTF-8 as a string; whatever else as it is.
+ * @param {string | Buffer} read
+ */
 function asText(read) {
   return Buffer.isBuffer(read) && isUtf8(read) ? read.toString("utf8") : read;
 }
@@ -204,7 +283,10 @@ function nothing() {
   return null;
 }
 
-/** What SET with XX replies: null if there was nothing to overwrite. */
+/**
+ * What SET with XX replies: null if there was nothing to overwrite.
+ * @param {unknown} reply
+ */
 function wasWritten(reply) {
   return reply === null ? false : null;
 }

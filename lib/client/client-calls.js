@@ -20,6 +20,19 @@ const SERVERS_WORD = /^([A-Z][A-Z0-9_]+)(?: |$)/;
  *   onUnavailable
  */
 
+/**
+ * @typedef {object} Call one that waits
+ * @property {string} name
+ * @property {(error: Error) => void} reject
+ * @property {number} deadline as `performance.now()` has it
+ * @property {number} bytes
+ * @property {boolean} isCarried whether the client carries it
+ * @property {(() => void) | undefined} taken
+ * @property {boolean} isQueued
+ * @property {Call | undefined} before
+ * @property {Call | undefined} after
+ */
+
 class Calls {
   /**
    * @param {object} terms
@@ -34,8 +47,12 @@ class Calls {
     this.failure = failure;
     this.isClosed = false;
     this.waiting = new Queue();
+    /** @type {NodeJS.Timeout | undefined} */
     this.timer = undefined;
-    /** What keeps the client from answering, if that is known. */
+    /**
+     * What keeps the client from answering, if that is known.
+     * @type {() => any}
+     */
     this.troubleOf = () => undefined;
     this.isAway = () => false;
   }
@@ -57,7 +74,7 @@ class Calls {
     return new Promise((resolve, reject) => {
       const call = this.enter(name, reject, sizeOf(second), true);
       if (call === undefined) return;
-      const replied = (reply) => {
+      const replied = (/** @type {any} */ reply) => {
         if (!this.waiting.take(call)) return;
         try {
           resolve(answer(reply));
@@ -65,7 +82,7 @@ class Calls {
           reject(error);
         }
       };
-      const failed = (error) => {
+      const failed = (/** @type {any} */ error) => {
         if (this.waiting.take(call)) reject(this.clientError(name, key, error));
       };
       try {
@@ -81,11 +98,16 @@ class Calls {
   /**
    * A promise that `start` settles, unless time or the store's end is sooner. `start` also gets a
    * function that says whether it still can.
+   * @param {string} name
+   * @param {(resolve: (value: any) => void, reject: (error: any) => void,
+   *   isWaiting: () => boolean) => void} start
+   * @returns {Promise<any>}
    */
   wait(name, start) {
     return new Promise((resolve, reject) => {
       const call = this.enter(name, reject);
       if (call === undefined) return;
+      /** @type {(how: (value: any) => void) => (value: any) => void} */
       const settle = (how) => (value) => {
         if (this.waiting.take(call)) how(value);
       };
@@ -93,7 +115,14 @@ class Calls {
     });
   }
 
-  /** Bounds a call that has used up a part of its time elsewhere. */
+  /**
+   * Bounds a call that has used up a part of its time elsewhere.
+   * @template T
+   * @param {number} left milliseconds
+   * @param {string} name
+   * @param {Promise<T>} made
+   * @returns {Promise<T>}
+   */
   within(left, name, made) {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(this.late(name)), left);
@@ -102,7 +131,11 @@ class Calls {
     });
   }
 
-  /** Adds a call to those that wait; undefined if it is too late for that. */
+  /**
+   * Adds a call to those that wait; undefined if it is too late for that.
+   * @param {string} name
+   * @param {(error: Error) => void} reject
+   */
   enter(name, reject, bytes = 0, isCarried = false) {
     const refusal = this.refusal(name, bytes);
     if (refusal !== undefined) {
@@ -110,6 +143,7 @@ class Calls {
       return undefined;
     }
     const deadline = performance.now() + this.limit;
+    /** @type {Call} */
     const call = {
       name,
       reject,
@@ -132,8 +166,8 @@ class Calls {
     for (let call = this.waiting.first; call !== undefined; call = call.after) {
       if (!call.isCarried) continue;
       const { taken } = call;
-      const wait = (resolve) => {
-        call.taken = () => {
+      const wait = (/** @type {(nothing?: undefined) => void} */ resolve) => {
+        /** @type {Call} */ (call).taken = () => {
           taken?.();
           resolve();
         };
@@ -143,7 +177,11 @@ class Calls {
     await Promise.all(answered);
   }
 
-  /** Returns why a call is refused, if it is. */
+  /**
+   * Returns why a call is refused, if it is.
+   * @param {string} name
+   * @param {number} bytes
+   */
   refusal(name, bytes) {
     if (this.isClosed) return this.closed(name);
     const { bounds, waiting } = this;
@@ -157,11 +195,17 @@ class Calls {
     return undefined;
   }
 
+  /**
+   * @param {string} name
+   * @param {string} what how much waits
+   * @param {string} option
+   */
   full(name, what, option) {
     const said = `${name}: ${what} wait for the app's Redis client (${this.client}) already, no more are taken (${option})`;
     return this.failure(said, "ENOBUFS");
   }
 
+  /** @param {string} name */
   away(name) {
     const said = `${name}: the app's Redis client (${this.client}) has no connection`;
     const trouble = this.troubleOf();
@@ -171,7 +215,10 @@ class Calls {
     return this.failure(`${said}: ${reason}`, code === "ECLIENT" ? "ECONNRESET" : code, cause);
   }
 
-  /** Looks for calls that have waited too long, in so many milliseconds. */
+  /**
+   * Looks for calls that have waited too long, in so many milliseconds.
+   * @param {number} delay
+   */
   watch(delay) {
     this.timer = setTimeout(() => {
       this.timer = undefined;
@@ -202,6 +249,7 @@ class Calls {
     this.rejectAll((name) => this.away(name));
   }
 
+  /** @param {(name: string) => Error} errorOf */
   rejectAll(errorOf) {
     for (let call = this.waiting.first; call !== undefined; call = this.waiting.first) {
       this.waiting.take(call);
@@ -209,6 +257,7 @@ class Calls {
     }
   }
 
+  /** @param {string} name */
   late(name) {
     const said = `${name}: the app's Redis client (${this.client}) did not answer within ${this.limit} ms (commandTimeout)`;
     const trouble = this.troubleOf();
@@ -220,18 +269,28 @@ class Calls {
     return this.failure(`${said}: ${reason}`, code === "ECLIENT" ? "ETIMEDOUT" : code, cause);
   }
 
+  /** @param {string} name */
   closed(name) {
     return this.failure(name + CLOSED, "ECLOSED");
   }
 
-  /** A client's error as the store's own, without the key that it may repeat. */
+  /**
+   * A client's error as the store's own, without the key that it may repeat.
+   * @param {string} name
+   * @param {string} key
+   * @param {any} error
+   */
   clientError(name, key, error) {
     const { code, reason } = this.reason(key, error);
     const cause = Object.assign(new Error(reason), { name: error?.name ?? "Error", code });
     return this.failure(`${name}: the app's Redis client (${this.client}): ${reason}`, code, cause);
   }
 
-  /** What a client's error says, without the key. */
+  /**
+   * What a client's error says, without the key.
+   * @param {string} key
+   * @param {any} error
+   */
   reason(key, error) {
     // Redis repeats the arguments of a command it does not know.
     const kind = error?.constructor?.name ?? "";
@@ -258,12 +317,19 @@ class Calls {
   }
 }
 
-/** About how many bytes a value has. */
+/**
+ * About how many bytes a value has.
+ * @param {unknown} value
+ */
 function sizeOf(value) {
   return typeof value === "string" || value instanceof Uint8Array ? value.length : 0;
 }
 
-/** A text without a key in it, nor the session id that the key ends with. */
+/**
+ * A text without a key in it, nor the session id that the key ends with.
+ * @param {string} text
+ * @param {string} key
+ */
 function withoutKey(text, key) {
   const MIN_LENGTH = 8; // of what can only be an id
   const id = key.slice(key.lastIndexOf(":") + 1);

@@ -26,7 +26,8 @@ const { inLots, isMissing, isOwn, mastersOf, methodOf } = require("./commands/me
  */
 
 /**
- * @param {import("./inspect.js").Inspected} reading
+ * @param {import("../types.js").AnyClient} client
+ * @param {import("./inspect.js").Inspected} inspected
  * @returns {Commands}
  */
 exports.commandsOf = function commandsOf(client, { dialect, isCluster }) {
@@ -34,6 +35,10 @@ exports.commandsOf = function commandsOf(client, { dialect, isCluster }) {
   return isCluster && !dialect?.startsWith("connect-redis") ? oneByOne(commands) : commands;
 };
 
+/**
+ * @type {Record<NonNullable<import("./inspect.js").Inspected["dialect"]> | "unknown",
+ *   (client: import("../types.js").AnyClient) => Commands>}
+ */
 const DIALECTS = {
   "node-redis": (client) => ({
     ...likeNodeRedis(client),
@@ -57,6 +62,7 @@ const DIALECTS = {
       ...bytesOfNodeRedis4(client, asked),
       set(key, value, seconds, onlyExisting) {
         if (seconds === undefined && !onlyExisting) return asked.set(key, value);
+        /** @type {{ EX?: number, XX?: boolean }} */
         const options = seconds === undefined ? {} : { EX: seconds };
         if (onlyExisting) options.XX = true;
         return asked.set(key, value, options);
@@ -84,6 +90,7 @@ const DIALECTS = {
 
   callbacks: (client) => {
     // Of the two names, the second is that of node-redis's legacy() interface.
+    /** @type {Record<string, string>} */
     const nameOf = { mget: "mGet", pttl: "pTTL" };
     return lowerCase(client, (name, ...args) => {
       const method = typeof client[name] === "function" ? name : (nameOf[name] ?? name);
@@ -120,17 +127,24 @@ const DIALECTS = {
   // By callback it is as node-redis 3, by promise as connect-redis 10 wants it: that is seen at the
   // first call, by a GET that offers a callback.
   "by its answers": (client) => {
+    /** @type {Promise<Commands> | undefined} */
     let commands;
+    /** @type {(key: string) => Promise<Commands>} */
     const commandsFor = (key) => {
       commands ??= answersByCallback(client, key).then((isCallback) =>
         DIALECTS[isCallback ? "callbacks" : "connect-redis"](client),
       );
       return commands;
     };
+    /**
+     * @type {(name: "get" | "set" | "expire" | "persist" | "del" | "pttl") =>
+     *   (key: string, ...rest: unknown[]) => Promise<any>}
+     */
     const asked =
       (name) =>
       async (key, ...rest) =>
-        (await commandsFor(key))[name](key, ...rest);
+        /** @type {any} */ (await commandsFor(key))[name](key, ...rest);
+    /** @type {(name: "unlink" | "mget") => (keys: string[]) => Promise<any>} */
     const askedOfMany = (name) => async (keys) => (await commandsFor(keys[0]))[name](keys);
     return {
       canSetOnlyExisting: false,
@@ -167,8 +181,13 @@ const DIALECTS = {
   }),
 };
 
-/** The same, with no command on several keys: in a cluster they lie on several nodes. */
+/**
+ * The same, with no command on several keys: in a cluster they lie on several nodes.
+ * @param {Commands} commands
+ * @returns {Commands}
+ */
 function oneByOne(commands) {
+  /** @type {<T>(get: (key: string) => Promise<T>) => (key: string) => Promise<T | null>} */
   const readable = (get) => (key) =>
     get(key).catch((error) => {
       // As MGET has it for a key of another type.

@@ -4,15 +4,25 @@
 // client goes; if an option changes how a call behaves there, or if it is not known what an option
 // does, the client carries the calls itself. docs/clients.md has the table for apps.
 
+/** @typedef {(value: any) => boolean} IsHarmless whether a call does the same with this value */
+
+/** @param {any} value an option of the app's */
 const isSet = (value) => value !== undefined && value !== null;
 // When an option changes nothing that a call does; with any other value the client carries them.
 const always = () => true;
+/** @param {unknown} value */
 const off = (value) => !value;
+/** @param {unknown} value */
 const unset = (value) => !isSet(value);
+/** @param {unknown} value */
 const on = (value) => value !== false;
+/** @type {(standard: unknown) => IsHarmless} */
 const is = (standard) => (value) => value === standard;
 
-/** The options of an ioredis client. */
+/**
+ * The options of an ioredis client.
+ * @type {Record<string, IsHarmless>}
+ */
 const IOREDIS = {
   // Where it connects, and as which user: followed, or read in inspect.js.
   ...all(
@@ -46,6 +56,7 @@ const IOREDIS = {
   dropBufferSupport: off,
 };
 
+/** @type {Record<string, IsHarmless>} */
 const IOREDIS_CLUSTER = {
   ...all(
     always,
@@ -63,7 +74,10 @@ const IOREDIS_CLUSTER = {
   retryDelayOnTryAgain: is(100),
 };
 
-/** The options of a node-redis client. */
+/**
+ * The options of a node-redis client.
+ * @type {Record<string, IsHarmless>}
+ */
 const NODE_REDIS = {
   ...all(
     always,
@@ -82,6 +96,7 @@ const NODE_REDIS = {
   ...all(unset, "commandsQueueMaxLength clientSideCache"),
 };
 
+/** @type {Record<string, IsHarmless>} */
 const NODE_REDIS_CLUSTER = {
   ...all(
     always,
@@ -95,14 +110,25 @@ const NODE_REDIS_CLUSTER = {
 /** The timeout that node-redis 6 gives every command; commandTimeout is no longer by default. */
 const NODE_REDIS_TIMEOUT = 5000;
 
-/** Says which option of ioredis changes what a call does; undefined if none does. */
+/**
+ * Says which option of ioredis changes what a call does; undefined if none does.
+ * @param {Record<string, any>} options
+ */
 exports.oddOptionOfIoredis = (options) => odd(IOREDIS, options);
+/** @param {Record<string, any>} options */
 exports.oddOptionOfIoredisCluster = (options) => odd(IOREDIS_CLUSTER, options);
-/** Likewise of node-redis 4, 5 and 6. */
+/**
+ * Likewise of node-redis 4, 5 and 6.
+ * @param {Record<string, any>} options
+ */
 exports.oddOptionOfNodeRedis = (options) => odd(NODE_REDIS, options);
+/** @param {Record<string, any>} options */
 exports.oddOptionOfNodeRedisCluster = (options) => odd(NODE_REDIS_CLUSTER, options);
 
-/** Says which command option a node-redis client gives each of its commands; see withTypeMapping. */
+/**
+ * Says which command option a node-redis client gives each of its commands; see withTypeMapping.
+ * @param {{_commandOptions?: Record<string, any>}} client
+ */
 exports.oddCommandOption = function oddCommandOption({ _commandOptions: given }) {
   for (const [name, value] of Object.entries(given ?? {})) {
     const isUsual = !isSet(value) || (name === "timeout" && value === NODE_REDIS_TIMEOUT);
@@ -111,6 +137,10 @@ exports.oddCommandOption = function oddCommandOption({ _commandOptions: given })
   return undefined;
 };
 
+/**
+ * @param {Record<string, IsHarmless>} known
+ * @param {Record<string, any>} options
+ */
 function odd(known, options) {
   for (const name of Object.keys(options)) {
     const value = options[name];
@@ -122,6 +152,11 @@ function odd(known, options) {
   return undefined;
 }
 
+/**
+ * @param {IsHarmless} isHarmless
+ * @param {string[]} names each a list of names, with spaces between them
+ * @returns {Record<string, IsHarmless>}
+ */
 function all(isHarmless, ...names) {
   const list = names.flatMap((some) => some.split(" "));
   return Object.fromEntries(list.map((name) => [name, isHarmless]));

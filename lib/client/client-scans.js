@@ -13,19 +13,25 @@ class ClientScans {
   constructor(commands, calls) {
     this.commands = commands;
     this.calls = calls;
-    /** Iterators over the keys, by the cursor that stands for them. */
+    /**
+     * Iterators over the keys, by the cursor that stands for them.
+     * @type {Map<string, AsyncIterator<string[]>>}
+     */
     this.scans = new Map();
     this.cursors = 0;
   }
 
   /**
    * Carries out a scan's commands; `answered(id, error, replies)` is called when that is done.
+   * @param {number} id
    * @param {string} name the store's method, for messages
    * @param {string[][]} list each command's name and arguments
+   * @param {(id: number, error: any, replies: unknown) => void} answered
    */
   execute(id, name, list, answered) {
     const { calls } = this;
     const asked = calls.wait(name, (resolve, reject) => {
+      /** @type {(error: any) => void} */
       const failed = (error) => reject(calls.clientError(name, "", error));
       Promise.all(list.map(async (command) => this.carryOut(command))).then(resolve, failed);
     });
@@ -47,17 +53,20 @@ class ClientScans {
     return this.pttl(args[0]).catch(() => null);
   }
 
+  /** @param {string} key */
   async pttl(key) {
     return this.commands.pttl(key);
   }
 
-  /** One step of SCAN: the client's cursors, its masters and iterators are behind one cursor. */
-  /** @param {string[]} args */
+  /**
+   * One step of SCAN: the client's cursors, its masters and iterators are behind one cursor.
+   * @param {string[]} args
+   */
   async scan([cursor, , pattern, , count]) {
     const keys =
       cursor === "0"
         ? this.commands.scan(pattern, Number(count))[Symbol.asyncIterator]()
-        : this.scans.get(cursor);
+        : /** @type {AsyncIterator<string[]>} */ (this.scans.get(cursor));
     this.scans.delete(cursor);
     const { done, value } = await keys.next();
     if (done) return ["0", []];

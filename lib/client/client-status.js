@@ -5,17 +5,30 @@
 const { EventEmitter, errorMonitor } = require("node:events");
 const { isProxy } = require("node:util").types;
 
+/** @typedef {import("../addon/addon.js").NativeStore["status"]} Status */
+
 /** What clients tell of their connections. */
 const EVENTS = ["ready", "end", "terminated", "close", "reconnecting", "select"];
 
-/** The last error of each client that is listened to, and which have been ready. */
+/**
+ * The last error of each client that is listened to, and which have been ready.
+ * @type {WeakMap<object, any>}
+ */
 const troubles = new WeakMap();
+/** @type {WeakSet<object>} */
 const readied = new WeakSet();
 
-/** Relays the events of each client: a client warns if it has many listeners. */
+/**
+ * Relays the events of each client: a client warns if it has many listeners.
+ * @type {WeakMap<object, EventEmitter>}
+ */
 const relays = new WeakMap();
 
-/** Returns an emitter of a client's events, which stays silent if the client has none. */
+/**
+ * Returns an emitter of a client's events, which stays silent if the client has none.
+ * @param {import("../types.js").AnyClient} client
+ * @returns {EventEmitter}
+ */
 function relayOf(client) {
   let relay = relays.get(client);
   if (relay === undefined) {
@@ -26,17 +39,25 @@ function relayOf(client) {
   return relay;
 }
 
+/**
+ * @param {import("../types.js").AnyClient} client
+ * @param {EventEmitter} relay
+ */
 function listen(client, relay) {
   if (isReady(client)) readied.add(client);
   client.on("ready", () => readied.add(client));
   for (const event of EVENTS) client.on(event, () => relay.emit(event));
   // Watched without a listener: an app without one must learn of an error as it would without us.
-  client.on(errorMonitor, (error) => {
+  client.on(errorMonitor, (/** @type {any} */ error) => {
     troubles.set(client, error);
     relay.emit("trouble");
   });
 }
 
+/**
+ * @param {import("../types.js").AnyClient} client
+ * @returns {boolean}
+ */
 function isReady(client) {
   if (client.isReady === undefined && typeof client.isOpen === "boolean") {
     return client.isOpen; // A cluster of node-redis 5 does not say.
@@ -44,22 +65,35 @@ function isReady(client) {
   return client.isReady === true || client.status === "ready";
 }
 
-/** Whether a client has been closed, or has given up. One that was never opened may still open. */
+/**
+ * Whether a client has been closed, or has given up. One that was never opened may still open.
+ * @param {import("../types.js").AnyClient} client
+ * @returns {boolean}
+ */
 function isEnded(client) {
   return typeof client.isOpen === "boolean" ? !client.isOpen : client.status === "end";
 }
 
-/** Whether a client that is listened to has been ready before. */
+/**
+ * Whether a client that is listened to has been ready before.
+ * @param {import("../types.js").AnyClient} client
+ */
 function hasBeenReady(client) {
   return readied.has(client);
 }
 
-/** What keeps a client from being ready, if it has emitted that. */
+/**
+ * What keeps a client from being ready, if it has emitted that.
+ * @param {import("../types.js").AnyClient} client
+ */
 function troubleOf(client) {
   return isReady(client) ? undefined : troubles.get(client);
 }
 
-/** ioredis's states, in the store's words. */
+/**
+ * ioredis's states, in the store's words.
+ * @type {Record<string, Status>}
+ */
 const STATES_OF_IOREDIS = {
   wait: "connecting",
   connecting: "connecting",
@@ -69,7 +103,11 @@ const STATES_OF_IOREDIS = {
   end: "closed",
 };
 
-/** The status of a client's connection, in the store's words; `ready` if it has none. */
+/**
+ * The status of a client's connection, in the store's words; `ready` if it has none.
+ * @param {import("../types.js").AnyClient} client
+ * @returns {Status}
+ */
 function statusOf(client) {
   if (isProxy(client)) return "ready"; // It may not bear to be looked at.
   const { isOpen, isReady, status } = client;
@@ -81,7 +119,10 @@ function statusOf(client) {
   return STATES_OF_IOREDIS[status] ?? "ready";
 }
 
-/** Whether a client is known to have no connection. */
+/**
+ * Whether a client is known to have no connection.
+ * @param {import("../types.js").AnyClient} client
+ */
 function isAway(client) {
   const status = statusOf(client);
   return status === "reconnecting" || (status === "connecting" && troubleOf(client) !== undefined);
@@ -90,6 +131,8 @@ function isAway(client) {
 /**
  * Waits until a client is ready; true if it has ended instead. One that opens with
  * its first command (ioredis's lazyConnect) is ready for that.
+ * @param {import("../types.js").AnyClient} client
+ * @returns {Promise<boolean>}
  */
 function untilReady(client) {
   return new Promise((resolve) => {
@@ -110,6 +153,8 @@ function untilReady(client) {
 
 /**
  * Calls `tell(isAway)` whenever a client may have lost its connection, or have it again.
+ * @param {import("../types.js").AnyClient} client
+ * @param {(isAway: boolean) => void} tell
  * @returns {() => void} what ends it
  */
 function watch(client, tell) {

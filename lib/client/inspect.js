@@ -26,16 +26,20 @@ const { inspectNodeRedis, inspectNodeRedis4 } = require("./inspect/node-redis.js
  * @property {number} [port]
  * @property {string} [path] of a Unix socket, instead of host and port
  * @property {object[]} [cluster] the nodes it starts from, instead of all these
- * @property {object} [sentinel] `{name, nodes, username, password, tls}`, likewise
+ * @property {{name: string, nodes: object[], username?: string, password?: string, tls?: object}} [sentinel]
+ *   likewise
  * @property {string} [username]
  * @property {string} [password]
- * @property {number} database
+ * @property {number} [database] not of a cluster, which has one only
  * @property {string} [name] the connection's name
  * @property {number} [family] 4 or 6, if a name must be looked up so
- * @property {true | object} [tls] Node's options, if it speaks TLS
+ * @property {object} [tls] Node's options, if it speaks TLS
  */
 
-/** The dialects that the option `clientType` names. */
+/**
+ * The dialects that the option `clientType` names.
+ * @type {Record<string, Inspected["dialect"]>}
+ */
 const CLIENT_TYPES = {
   "node-redis": "connect-redis",
   "node-redis-4": "connect-redis with node-redis 4",
@@ -45,11 +49,12 @@ const CLIENT_TYPES = {
 exports.CLIENT_TYPES = Object.keys(CLIENT_TYPES);
 
 /**
- * @param {object} client
+ * @param {import("../types.js").AnyClient} client
  * @param {string} [clientType] the option: what an app says that its client is
  * @returns {Inspected}
  */
 exports.inspect = function inspect(client, clientType) {
+  /** @type {Inspected} */
   let inspected;
   try {
     inspected = recognize(client);
@@ -65,6 +70,10 @@ exports.inspect = function inspect(client, clientType) {
   return { ...inspected, dialect: CLIENT_TYPES[clientType], name };
 };
 
+/**
+ * @param {import("../types.js").AnyClient} client
+ * @returns {Inspected}
+ */
 function recognize(client) {
   if (isFunction(client.commandsExecutor)) return inspectNodeRedis4(client);
   if (isFunction(client.withCommandOptions)) return inspectNodeRedis(client);
@@ -80,8 +89,10 @@ function recognize(client) {
  * connect-redis 9 and 10 know one way only, that of node-redis, and a client that has their four
  * calls is taken to be made for them, unless something proves another kind: SET in the way of ioredis
  * would store a session for ever through node-redis, the other way round it is an error.
+ * @param {import("../types.js").AnyClient} client
  */
 function dialectByShape(client) {
+  /** @param {string} name */
   const has = (name) => isFunction(client[name]);
   // The `legacy()` interface of node-redis 5 and 6, and node-redis 3.
   const isLegacy = has("mGet") && has("sendCommand") && has("multi") && !("isOpen" in client);
@@ -102,10 +113,12 @@ function dialectByShape(client) {
   return takesArray && !has("get") ? "callbacks" : undefined;
 }
 
+/** @param {Function} method */
 function isAsync(method) {
   return method.constructor.name === "AsyncFunction";
 }
 
+/** @param {unknown} value */
 function isFunction(value) {
   return typeof value === "function";
 }

@@ -1,5 +1,7 @@
 "use strict";
 
+/** @typedef {import("./client-calls.js").Call} Call */
+
 /**
  * Things in the order in which they came, each of which may leave at any time. A Set would do, but
  * its table is remade over and over while calls come and go, which the garbage collector pays for:
@@ -10,12 +12,15 @@
  */
 class Queue {
   constructor() {
+    /** @type {Call | undefined} */
     this.first = undefined;
+    /** @type {Call | undefined} */
     this.last = undefined;
     this.length = 0;
     this.bytes = 0;
   }
 
+  /** @param {Call} item */
   add(item) {
     item.isQueued = true;
     this.length += 1;
@@ -27,7 +32,10 @@ class Queue {
     this.last = item;
   }
 
-  /** Takes an item out; false if it was taken out before. */
+  /**
+   * Takes an item out; false if it was taken out before.
+   * @param {Call} item
+   */
   take(item) {
     if (!item.isQueued) return false;
     this.length -= 1;

@@ -7,6 +7,7 @@ const { channel } = require("node:diagnostics_channel");
 
 /** The steps of a tracing channel, each a channel of its own. */
 const STEPS = ["start", "end", "asyncStart", "asyncEnd", "error"];
+/** @param {string} name */
 const tracing = (name) => STEPS.map((step) => `tracing:${name}:${step}`);
 
 /**
@@ -24,9 +25,11 @@ const CHANNELS = {
   ),
 };
 
-/** @param {"node-redis" | "ioredis" | undefined} library */
+/** @typedef {"node-redis" | "ioredis"} Library */
+
+/** @param {Library | undefined} library */
 exports.isWatched = function isWatched(library) {
-  for (const one of CHANNELS[library]) if (one.hasSubscribers) return true;
+  for (const one of CHANNELS[/** @type {Library} */ (library)]) if (one.hasSubscribers) return true;
   return false;
 };
 
@@ -35,7 +38,10 @@ const MARKS = ["__original", "__wrapped", "__unwrap", "_isMockFunction"];
 /** The methods through which each command of a client goes, and by which tracers get hold of it. */
 const WRAPPED = ["sendCommand", "connect", "multi", "get", "set", "expire", "del"];
 
-/** The method of a client that instrumentation has wrapped; undefined if there is none. */
+/**
+ * The method of a client that instrumentation has wrapped; undefined if there is none.
+ * @param {import("../types.js").AnyClient} client
+ */
 exports.wrappedMethod = function wrappedMethod(client) {
   return WRAPPED.find((name) => MARKS.some((mark) => client[name]?.[mark] !== undefined));
 };

@@ -28,24 +28,38 @@ class Batch {
     this.count = 0;
     this.numbers = new Float64Array(PER_CALL * MAX_CALLS);
     this.text = "";
+    /** @type {unknown[] | undefined} */
     this.others = undefined;
     this.handOver = () => this.flush();
   }
 
-  /** Sets the fields of a store. Throws as the constructor does. */
+  /**
+   * Sets the fields of a store. Throws as the constructor does.
+   * @param {InstanceType<typeof import("./pending-calls.js").Caller>} caller
+   * @param {import("../types.js").NativeFields} fields
+   */
   configure(caller, fields) {
     this.flush();
     this.native.configure(caller.number, fields);
   }
 
-  /** A store is done with this connection, which others go on using. */
+  /**
+   * A store is done with this connection, which others go on using.
+   * @param {InstanceType<typeof import("./pending-calls.js").Caller>} caller
+   * @param {boolean} isAtOnce whether what it still waits for rejects
+   */
   leave(caller, isAtOnce) {
     this.flush();
     if (isAtOnce) this.pending.leave(caller);
     this.native.forget(caller.number);
   }
 
-  /** Starts a scan over the keyspace. */
+  /**
+   * Starts a scan over the keyspace.
+   * @param {InstanceType<typeof import("./pending-calls.js").Caller>} caller
+   * @param {string} name of `SCANS`
+   * @param {boolean} [isJson]
+   */
   scan(caller, name, isJson) {
     this.flush();
     const { scans } = this.pending;
@@ -82,8 +96,10 @@ class Batch {
    * @param {import("../client/client-calls.js").Bounds} bounds
    * @param {number} method of `METHODS`
    * @param {number} command of `commands` in crossing.js
+   * @param {string} sid
+   * @param {string | Uint8Array | undefined} value
    * @param {number} ms milliseconds to live
-   * @param {(session: unknown) => unknown} [handOut] makes the answer of the session that is read;
+   * @param {import("../types.js").HandOut} [handOut] makes the answer of the session that is read;
    *   without it, the answer is a record
    */
   call(caller, bounds, method, command, sid, value, ms, handOut) {
@@ -121,7 +137,13 @@ class Batch {
     });
   }
 
-  /** Returns why a call is refused; undefined if it is not. */
+  /**
+   * Returns why a call is refused; undefined if it is not.
+   * @param {InstanceType<typeof import("./pending-calls.js").Caller>} caller
+   * @param {import("../client/client-calls.js").Bounds} bounds
+   * @param {string} name
+   * @param {number} bytes
+   */
   refusal(caller, bounds, name, bytes) {
     let what;
     if (caller.length >= bounds.length) {

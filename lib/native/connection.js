@@ -28,15 +28,20 @@ class Connection {
    * @param {object} [to] where the commands go; see src/napi/options/config.rs
    */
   constructor(options, fields, onEvent, to) {
+    /** @type {(why: Error | undefined) => void} */
     let settle;
-    /** Resolves after the first attempt to connect: to why it failed, or undefined. */
+    /**
+     * Resolves after the first attempt to connect: to why it failed, or undefined.
+     * @type {Promise<Error | undefined>}
+     */
     this.connected = new Promise((resolve) => {
       settle = resolve;
     });
     const pending = new PendingCalls(failure);
+    /** @type {(event: string, ...args: unknown[]) => void} */
     const emit = (event, ...args) => {
       if (event === "ready") settle(undefined);
-      if (event === "failed") settle(args[0]);
+      if (event === "failed") settle(/** @type {Error} */ (args[0]));
       onEvent(event, ...args);
     };
     this.fields = fields;
@@ -62,12 +67,13 @@ class Connection {
     const caller = new Caller(this.stores, { corrupt, again });
     this.stores += 1;
     const backend = new NativeBackend(this.batch, { caller, bounds, resurrect });
-    backend.configure(fields);
+    backend.configure(/** @type {import("../types.js").NativeFields} */ (fields));
     return backend;
   }
 
   /**
    * A store is done with this connection, which others go on using.
+   * @param {InstanceType<typeof import("./pending-calls.js").Caller>} caller
    * @param {boolean} isAtOnce whether what it still waits for rejects
    */
   leave(caller, isAtOnce) {
@@ -78,6 +84,7 @@ class Connection {
   async probe() {
     const limit = Number.POSITIVE_INFINITY;
     const bounds = { limit, length: 1, bytes: limit, failFast: false };
+    /** @type {(name: string) => never} */
     const again = (name) => {
       throw failure(`${name}: the server is a replica, or the connection was lost`, "ECONNRESET");
     };
@@ -104,6 +111,10 @@ class Connection {
 /**
  * The functions that the native side calls (src/napi/callbacks.rs): `onEvent` gets its events, `pending`
  * its answers.
+ * @param {(event: string, ...args: unknown[]) => void} onEvent
+ * @param {InstanceType<typeof import("./pending-calls.js").PendingCalls>} pending
+ * @param {boolean} isOfClient
+ * @returns {import("../types.js").NativeCallbacks}
  */
 function callbacksOf(onEvent, pending, isOfClient) {
   // Credentials are asked for outside of any call.

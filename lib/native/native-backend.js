@@ -29,10 +29,15 @@ class NativeBackend {
     this.bounds = bounds;
     this.resurrect = resurrect;
     /** As src/napi/options/settings.rs reads them. */
-    this.fields = undefined;
+    this.fields = /** @type {import("../types.js").NativeFields} */ (
+      /** @type {unknown} */ (undefined)
+    );
   }
 
-  /** Sets the store's fields, at first and when the app has changed one. */
+  /**
+   * Sets the store's fields, at first and when the app has changed one.
+   * @param {import("../types.js").NativeFields} fields
+   */
   configure(fields) {
     this.batch.configure(this.caller, fields);
     this.fields = fields;
@@ -41,6 +46,9 @@ class NativeBackend {
   /**
    * What `handOut` makes of the session of `sid`, or null if there is none. If the serializer is not
    * JSON, it is a record `{text, expires}` for the store to have parsed.
+   * @param {string} sid
+   * @param {import("../types.js").Serializer} serializer
+   * @param {import("../types.js").HandOut} handOut
    */
   get(sid, serializer, handOut) {
     const made = serializer === JSON ? handOut : undefined;
@@ -49,6 +57,9 @@ class NativeBackend {
 
   /**
    * Stores a session, or what `payload` returns, if it is a function.
+   * @param {string} sid
+   * @param {any} payload
+   * @param {number} now
    * @param {unknown} expires the session's `cookie.expires`, undefined if it does not count
    * @param {unknown} ttl seconds: the field, or what it returned for this session
    * @param {boolean} isLoaded whether the session was loaded from this store, so that it is not
@@ -67,6 +78,12 @@ class NativeBackend {
   /**
    * Moves the expiry of a session. Times as for `set`; `loadedUntil` is the expiry that the session was
    * loaded with, if it is known.
+   * @param {string} sid
+   * @param {number} now
+   * @param {unknown} expires
+   * @param {unknown} ttl
+   * @param {number} [end]
+   * @param {number} [loadedUntil]
    */
   touch(sid, now, expires, ttl, end, loadedUntil) {
     const ms = planTouch(this.native, this.fields, expires, ttl, now, end, loadedUntil);
@@ -75,12 +92,20 @@ class NativeBackend {
     return this.call(BY_TOUCH, command, `${sid}`, undefined, ms);
   }
 
-  /** Throws what `touch` would, for these times. */
+  /**
+   * Throws what `touch` would, for these times.
+   * @param {number} now
+   * @param {unknown} expires
+   * @param {unknown} ttl
+   */
   checkTimes(now, expires, ttl) {
     planTouch(this.native, this.fields, expires, ttl, now);
   }
 
-  /** Deletes a session; no error if there is none. */
+  /**
+   * Deletes a session; no error if there is none.
+   * @param {string} sid
+   */
   destroy(sid) {
     return this.call(BY_DESTROY, DEL, `${sid}`, undefined, 0);
   }
@@ -102,6 +127,14 @@ class NativeBackend {
     return this.batch.scan(this.caller, "all", this.fields.json);
   }
 
+  /**
+   * @param {number} method
+   * @param {number} command
+   * @param {string} sid
+   * @param {string | Uint8Array | undefined} value
+   * @param {number} ms
+   * @param {import("../types.js").HandOut} [handOut]
+   */
   call(method, command, sid, value, ms, handOut) {
     const { batch, caller, bounds } = this;
     return batch.call(caller, bounds, method, command, sid, value, ms, handOut);
@@ -120,10 +153,16 @@ class NativeBackend {
     return this.native.status;
   }
 
+  /** @param {unknown} payload */
   checkPayload(payload) {
     this.native.checkPayload(payload);
   }
 
+  /**
+   * @param {unknown} expires
+   * @param {unknown} ttl
+   * @param {number} now
+   */
   expiresIn(expires, ttl, now) {
     return this.native.expiresIn(expires, ttl, now);
   }

@@ -17,6 +17,11 @@ function roomForAnswers() {
 }
 
 class PackedStrings {
+  /**
+   * @param {Float64Array} answers
+   * @param {string} text
+   * @param {import("../types.js").CrossedText[]} [others]
+   */
   constructor(answers, text, others) {
     this.answers = answers;
     this.text = text;
@@ -24,7 +29,10 @@ class PackedStrings {
     this.at = -PER_ANSWER;
     this.from = 0;
     this.other = 0;
-    /** The text of the answer that `next` went to. */
+    /**
+     * The text of the answer that `next` went to.
+     * @type {import("../types.js").CrossedText | undefined}
+     */
     this.own = undefined;
   }
 
@@ -38,7 +46,7 @@ class PackedStrings {
       this.own = this.text.slice(this.from, to);
       this.from = to;
     } else if (length === OTHER) {
-      this.own = this.others[this.other];
+      this.own = /** @type {import("../types.js").CrossedText[]} */ (this.others)[this.other];
       this.other += 1;
     } else this.own = undefined;
     return answers[at];

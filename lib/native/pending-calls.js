@@ -19,8 +19,8 @@ class Caller {
    * @param {number} number by which the native side knows the store
    * @param {object} store
    * @param {(sid: string, error: Error) => void} store.corrupt a record is no session
-   * @param {(name: string, ...call) => Promise} store.again makes a call through the app's client, or a
-   *   scan, by its name alone
+   * @param {(name: string, ...call: unknown[]) => Promise<unknown>} store.again makes a call
+   *   through the app's client, or a scan, by its name alone
    */
   constructor(number, { corrupt, again }) {
     this.number = number;
@@ -33,18 +33,33 @@ class Caller {
 }
 
 /**
+ * @typedef {object} Call
+ * @property {Caller} caller
+ * @property {number} method of `METHODS`
+ * @property {(answer: unknown) => void} resolve
+ * @property {(error: unknown) => void} reject
+ * @property {import("../types.js").HandOut} [handOut]
+ * @property {number} bytes
+ */
+
+/**
  * The calls that wait for an answer. The native side holds this, so nothing here may hold a store
  * or its native object, or neither could ever go.
  */
 class PendingCalls {
-  /** @param {(message: string, code: string) => Error} failure */
+  /** @param {import("../types.js").Failure} failure */
   constructor(failure) {
     this.failure = failure;
-    /** By the number of the call; and the numbers to be used again. */
+    /**
+     * By the number of the call; and the numbers to be used again.
+     * @type {(Call | undefined)[]}
+     */
     this.calls = [];
+    /** @type {number[]} */
     this.free = [];
     /** How many there are, and who waits until none is left. */
     this.length = 0;
+    /** @type {(() => void)[]} */
     this.idlers = [];
     this.answers = roomForAnswers();
     this.scans = new ScanResults({ answers: this.answers, failure });
@@ -55,19 +70,25 @@ class PendingCalls {
     this.closers = [];
   }
 
-  /** Returns the call's number. */
+  /**
+   * Returns the call's number.
+   * @param {Call} call
+   */
   add(call) {
     const { caller } = call;
     this.length += 1;
     caller.length += 1;
     caller.bytes += call.bytes;
     const { free, calls } = this;
-    const id = free.length > 0 ? free.pop() : calls.length;
+    const id = free.length > 0 ? /** @type {number} */ (free.pop()) : calls.length;
     calls[id] = call;
     return id;
   }
 
-  /** Takes a call out, whose number may be another's then; undefined if it was given up. */
+  /**
+   * Takes a call out, whose number may be another's then; undefined if it was given up.
+   * @param {number} id
+   */
   take(id) {
     const call = this.calls[id];
     if (call === undefined) return undefined;
@@ -77,6 +98,7 @@ class PendingCalls {
     return call;
   }
 
+  /** @param {Call} call */
   answered({ caller, bytes }) {
     caller.length -= 1;
     caller.bytes -= bytes;
@@ -92,15 +114,22 @@ class PendingCalls {
     });
   }
 
-  /** Rejects a call that may be answered all the same, so its number must never be another's. */
+  /**
+   * Rejects a call that may be answered all the same, so its number must never be another's.
+   * @param {number} id
+   * @param {unknown} error
+   */
   giveUp(id, error) {
-    const call = this.calls[id];
+    const call = /** @type {Call} */ (this.calls[id]);
     this.calls[id] = undefined;
     this.answered(call);
     call.reject(error);
   }
 
-  /** A store is closed, and the connection is not: rejects what it still waits for. */
+  /**
+   * A store is closed, and the connection is not: rejects what it still waits for.
+   * @param {Caller} caller
+   */
   leave(caller) {
     this.calls.forEach((call, id) => {
       if (call?.caller === caller) this.giveUp(id, this.closed(METHODS[call.method]));
@@ -110,7 +139,12 @@ class PendingCalls {
     }
   }
 
-  /** Settles so many calls by their answers. */
+  /**
+   * Settles so many calls by their answers.
+   * @param {number} count
+   * @param {string} text
+   * @param {import("../types.js").CrossedText[]} [others]
+   */
   settle(count, text, others) {
     const texts = new PackedStrings(this.answers, text, others);
     for (let n = 0; n < count; n += 1) {
@@ -121,7 +155,7 @@ class PendingCalls {
         call.resolve(texts.isDiscarded ? false : null);
       } else if (call.handOut !== undefined) {
         try {
-          call.resolve(call.handOut(parse(texts.own), texts.expires));
+          call.resolve(call.handOut(parse(/** @type {string} */ (texts.own)), texts.expires));
         } catch (error) {
           call.reject(error);
         }
@@ -129,11 +163,20 @@ class PendingCalls {
     }
   }
 
+  /**
+   * @param {number} id
+   * @param {unknown} error
+   */
   fail(id, error) {
     this.take(id)?.reject(error);
   }
 
-  /** The connection was lost under a call: the app's client executes it. */
+  /**
+   * The connection was lost under a call: the app's client executes it.
+   * @param {number} id
+   * @param {number} left milliseconds until its deadline
+   * @param {unknown[]} command
+   */
   handBack(id, left, ...command) {
     const call = this.take(id);
     if (call === undefined) return;
@@ -148,6 +191,7 @@ class PendingCalls {
   /**
    * Nothing can be answered any more. With `handsBack` the connection was lost, and the app's client
    * makes the scans.
+   * @param {boolean} handsBack
    */
   end(handsBack) {
     const { calls, scans, closers } = this;
@@ -165,6 +209,7 @@ class PendingCalls {
     for (const resolve of closers ?? []) resolve(null);
   }
 
+  /** @param {string} name */
   closed(name) {
     return this.failure(name + CLOSED, "ECLOSED");
   }

@@ -9,21 +9,43 @@ const { PackedStrings } = require("./packed-strings.js");
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
 const { parse } = JSON;
 
+/** @typedef {InstanceType<typeof import("./pending-calls.js").Caller>} Caller */
+
+/**
+ * @typedef {object} Scan
+ * @property {Caller} caller
+ * @property {string} name
+ * @property {(answer: unknown) => void} resolve
+ * @property {(error: unknown) => void} reject
+ * @property {boolean} [isJson]
+ * @property {boolean} isList whether it answers with a list
+ */
+
+/**
+ * @typedef {object} Progress
+ * @property {ReturnType<typeof AsyncLocalStorage.snapshot>} context
+ * @property {any[]} [found]
+ */
+
 /** The native side holds this, so nothing here may hold the store or its native object. */
 class ScanResults {
   /**
    * @param {object} parts
    * @param {Float64Array} parts.answers where the native side writes its numbers; see packed-strings.js
-   * @param {(message: string, code: string) => Error} parts.failure
+   * @param {import("../types.js").Failure} parts.failure
    */
   constructor({ answers, failure }) {
     this.answers = answers;
     this.failure = failure;
+    /** @type {Map<number, Scan & Progress>} */
     this.scans = new Map();
     this.last = 0;
   }
 
-  /** Returns the scan's id. */
+  /**
+   * Returns the scan's id.
+   * @param {Scan} scan
+   */
   add(scan) {
     this.last = (this.last + 1) % 2 ** 32;
     // What happens in the scan happens in the async context of its caller.
@@ -32,16 +54,23 @@ class ScanResults {
     return this.last;
   }
 
-  /** A record is no session. */
+  /**
+   * A record is no session.
+   * @param {number} id
+   * @param {string} sid
+   * @param {Error} error
+   */
   corrupt(id, sid, error) {
     const { context, caller } = this.scans.get(id) ?? {};
-    context?.(() => caller.corrupt(sid, error));
+    context?.(() => /** @type {Caller} */ (caller).corrupt(sid, error));
   }
 
   /**
    * Adds what a scan has found.
+   * @param {number} id
    * @param {string} sids the sids, as JSON: these strings are all that is kept of them
    * @param {string | undefined} text the sessions' texts, one after the other, or among the `others`
+   * @param {import("../types.js").CrossedText[]} [others]
    */
   addChunk(id, sids, text, others) {
     const scan = this.scans.get(id);
@@ -60,7 +89,7 @@ class ScanResults {
         continue;
       }
       try {
-        const session = parse(texts.own);
+        const session = parse(/** @type {string} */ (texts.own));
         if (session === null || typeof session !== "object") throw this.noSession();
         session.id = sid;
         found.push(session);
@@ -74,13 +103,20 @@ class ScanResults {
     return this.failure("all: a record holds JSON that is no session object", "ECORRUPT");
   }
 
-  /** A scan is done; `count` is the number of keys, if it counts them. */
+  /**
+   * A scan is done; `count` is the number of keys, if it counts them.
+   * @param {number} id
+   * @param {number} [count]
+   */
   end(id, count) {
     const scan = this.take(id);
     scan?.resolve(scan.found ?? count ?? (scan.isList ? [] : null));
   }
 
-  /** The connection was lost under a scan: the app's client makes it, from its beginning. */
+  /**
+   * The connection was lost under a scan: the app's client makes it, from its beginning.
+   * @param {number} id
+   */
   handBack(id) {
     const scan = this.take(id);
     if (scan === undefined) return;
@@ -92,10 +128,15 @@ class ScanResults {
     }
   }
 
+  /**
+   * @param {number} id
+   * @param {unknown} error
+   */
   fail(id, error) {
     this.take(id)?.reject(error);
   }
 
+  /** @param {number} id */
   take(id) {
     const scan = this.scans.get(id);
     this.scans.delete(id);

@@ -4,7 +4,12 @@
 
 const { methodOf, nameOfUnlink } = require("./methods.js");
 
-/** Redis's own arguments, under Redis's own names: ioredis and clients with callbacks. */
+/**
+ * Redis's own arguments, under Redis's own names: ioredis and clients with callbacks.
+ * @param {import("../../types.js").AnyClient} client
+ * @param {(name: string, ...args: any[]) => Promise<any>} call
+ * @returns {import("../client-commands.js").Commands}
+ */
 function lowerCase(client, call) {
   const unlink = nameOfUnlink(client);
   // connect-redis 6 gave SET's arguments as an array; a fake made for it takes just that.
@@ -28,6 +33,7 @@ function lowerCase(client, call) {
     async *scan(pattern, count) {
       const masters = client.isCluster ? client.nodes("master") : [undefined];
       for (const node of masters) {
+        /** @type {(...args: (string | number)[]) => Promise<any>} */
         const scan = node ? (...args) => node.scan(...args) : (...args) => call("scan", ...args);
         const rest = [
           "MATCH",
@@ -47,7 +53,10 @@ function lowerCase(client, call) {
   };
 }
 
-/** Whether a client hands on to Redis what it is given, as all do that are no fakes. */
+/**
+ * Whether a client hands on to Redis what it is given, as all do that are no fakes.
+ * @param {import("../../types.js").AnyClient} client
+ */
 function knowsMore(client) {
   const isIoredis = typeof client.status === "string";
   const isNodeRedis3 = typeof client.internal_send_command === "function";
@@ -55,7 +64,13 @@ function knowsMore(client) {
   return isIoredis || isNodeRedis3 || isLegacy;
 }
 
-/** Calls a method that answers by callback, by promise, or by both. */
+/**
+ * Calls a method that answers by callback, by promise, or by both.
+ * @param {import("../../types.js").AnyClient} client
+ * @param {(...args: (string | number | object | import("../../types.js").Callback)[]) => any} method
+ * @param {(string | number | object)[]} args
+ * @returns {Promise<any>}
+ */
 function calledBack(client, method, args) {
   return new Promise((resolve, reject) => {
     const returned = method.call(client, ...args, (error, reply) => {
@@ -70,7 +85,12 @@ function calledBack(client, method, args) {
   });
 }
 
-/** Whether a client answers a GET by the callback it is given, and not by a promise or at once. */
+/**
+ * Whether a client answers a GET by the callback it is given, and not by a promise or at once.
+ * @param {import("../../types.js").AnyClient} client
+ * @param {string} key
+ * @returns {Promise<boolean>}
+ */
 function answersByCallback(client, key) {
   return new Promise((resolve) => {
     const returned = methodOf(client, "get").call(client, key, () => resolve(true));

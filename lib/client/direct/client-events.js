@@ -8,11 +8,22 @@ const { isReady, relayOf } = require("../client-status.js");
 const MOVES = ["select", "auth", "hello", "reset"].flatMap((name) => [name, name.toUpperCase()]);
 const ENDS = ["close", "destroy", "disconnect", "quit", "QUIT", "end"];
 
-/** The direct connections that follow each client. One listener per client serves them all. */
+/**
+ * @typedef {object} Follower a direct connection
+ * @property {boolean} isClosed
+ * @property {(event: string) => void} onClientEvent
+ */
+
+/**
+ * The direct connections that follow each client. One listener per client serves them all.
+ * @type {WeakMap<object, Set<WeakRef<Follower>>>}
+ */
 const followers = new WeakMap();
 
 /**
  * Calls `onClientEvent` of a direct connection for events of a client: `ready`, `end`, `moving` before it moves or ends, `moved` after.
+ * @param {import("../../types.js").AnyClient} client
+ * @param {Follower} direct
  * @returns {() => void} what ends it
  */
 function follow(client, direct) {
@@ -28,7 +39,12 @@ function follow(client, direct) {
   return () => directConnections.delete(reference);
 }
 
+/**
+ * @param {import("../../types.js").AnyClient} client
+ * @param {Set<WeakRef<Follower>>} directConnections
+ */
 function listen(client, directConnections) {
+  /** @param {string} event */
   const push = (event) => {
     for (const reference of directConnections) {
       const direct = reference.deref();
@@ -47,11 +63,13 @@ function listen(client, directConnections) {
   }
   // Neither library says when it is moved, nor in time that it is closed: the calls say so.
   // (ioredis also calls them itself, to log in, before it is ready.)
+  /** @param {string} event */
   const whenReady = (event) => () => {
     if (isReady(client)) push(event);
   };
   for (const name of MOVES) announce(client, name, whenReady("moving"), whenReady("moved"));
   // ioredis takes no notice of these by `call` under a name in capitals.
+  /** @param {unknown[]} args */
   const isMove = ([name]) => MOVES.includes(String(name).toLowerCase());
   for (const name of ["call", "callBuffer"]) {
     announce(client, name, whenReady("moving"), whenReady("moved"), isMove);
@@ -59,7 +77,14 @@ function listen(client, directConnections) {
   for (const name of ENDS) announce(client, name, () => push("moving"));
 }
 
-/** Has `before` and `after` called around a method of a client, for the arguments that count. */
+/**
+ * Has `before` and `after` called around a method of a client, for the arguments that count.
+ * @param {import("../../types.js").AnyClient} client
+ * @param {string} name
+ * @param {() => void} before
+ * @param {() => void} [after]
+ * @param {(args: unknown[]) => boolean} [counts]
+ */
 function announce(client, name, before, after = () => {}, counts = (_args) => true) {
   const method = client[name];
   if (typeof method !== "function") return;
@@ -68,6 +93,7 @@ function announce(client, name, before, after = () => {}, counts = (_args) => tr
     configurable: true,
     writable: true,
     enumerable: own?.enumerable ?? false,
+    /** @param {...unknown} args */
     value(...args) {
       if (!counts(args)) return method.apply(this, args);
       before();

@@ -21,6 +21,7 @@ async function whoAmI(client, ms = ANSWER_WITHIN) {
         ? client.call("CLIENT", "INFO")
         : client.sendCommand(["CLIENT", "INFO"]);
     const info = String(await unharmed(client, asked, ms));
+    /** @param {string} name */
     const field = (name) => new RegExp(`(?:^| )${name}=(\\S*)`).exec(info)?.[1];
     // In the middle of an app's transaction the answer is QUEUED.
     if (field("db") === undefined) throw new Error("the answer is none");
@@ -30,9 +31,17 @@ async function whoAmI(client, ms = ANSWER_WITHIN) {
   }
 }
 
-/** Waits for a promise, so many milliseconds. */
+/**
+ * Waits for a promise, so many milliseconds.
+ * @template T
+ * @param {number} ms
+ * @param {T | PromiseLike<T>} promise
+ * @param {string} otherwise
+ * @returns {Promise<T>}
+ */
 async function within(ms, promise, otherwise) {
   let timer;
+  /** @type {Promise<never>} */
   const late = new Promise((_resolve, reject) => {
     const error = Object.assign(new Error(otherwise), { code: "ETIMEDOUT" });
     timer = setTimeout(() => reject(error), ms);
@@ -45,21 +54,35 @@ async function within(ms, promise, otherwise) {
   }
 }
 
-/** How often CLIENT INFO has cost a client its connection. */
+/**
+ * How often CLIENT INFO has cost a client its connection.
+ * @type {WeakMap<object, number>}
+ */
 const strikes = new WeakMap();
 
-/** Whether asking has cost the client its connection too often. */
+/**
+ * Whether asking has cost the client its connection too often.
+ * @param {import("../../types.js").AnyClient} client
+ */
 function mayNotAsk(client) {
   return strikesOf(client) >= STRIKES;
 }
 
+/** @param {import("../../types.js").AnyClient} client */
 function strikesOf(client) {
   return strikes.get(client) ?? 0;
 }
 
-/** Waits for an answer of a client that is ready; one that costs it its connection is counted. */
+/**
+ * Waits for an answer of a client that is ready; one that costs it its connection is counted.
+ * @param {import("../../types.js").AnyClient} client
+ * @param {PromiseLike<unknown>} asked
+ * @param {number} ms
+ */
 async function unharmed(client, asked, ms) {
+  /** @type {any} a function, once the promise is made */
   let harm;
+  /** @type {Promise<never>} */
   const harmed = new Promise((_resolve, reject) => {
     harm = () => {
       forgetQuestion(client);
@@ -83,9 +106,12 @@ async function unharmed(client, asked, ms) {
   }
 }
 
-/** Takes CLIENT INFO off what ioredis sends again on its next connection: it would lose that, too. */
+/**
+ * Takes CLIENT INFO off what ioredis sends again on its next connection: it would lose that, too.
+ * @param {import("../../types.js").AnyClient} client
+ */
 function forgetQuestion({ prevCommandQueue: queue }) {
-  const place = queue?.toArray().findIndex(({ command }) => {
+  const place = queue?.toArray().findIndex((/** @type {any} */ { command }) => {
     const words = [command.name, ...command.args].map(String);
     return words.join(" ").toUpperCase() === "CLIENT INFO";
   });

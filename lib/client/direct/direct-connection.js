@@ -19,37 +19,52 @@ const AGAIN_AFTER = 5000;
 /** What carries the calls if no connection of our own does. */
 const CLIENT = "client";
 
+/** @typedef {InstanceType<typeof import("../../native/connection.js").Connection>} OwnConnection */
+/** @typedef {OwnConnection | typeof CLIENT} Carrier what carries calls */
+/** @typedef {(carrier: Carrier, error?: any) => void} Run has a carrier unless there is an error */
+/** @typedef {import("../inspect.js").Server} Server */
+
+/**
+ * @typedef {object} Member a store
+ * @property {(event: string) => void} emit
+ * @property {InstanceType<typeof import("../client-calls.js").Calls>} calls those that the client carries
+ */
+
 /**
  * @typedef {object} Means
- * @property {(server: object, onEvent: (event: string) => void) =>
- *   InstanceType<typeof import("../../native/connection.js").Connection>} connect
+ * @property {(server: object, onEvent: (event: string) => void) => OwnConnection} connect
  * @property {boolean} isForced whether the app wants only a connection of the store's own
  * @property {(reason: string) => Error} refusal
  * @property {(decision: string) => void} log
  */
 
-/** The direct connections of each client, by what their stores have in common. */
+/**
+ * The direct connections of each client, by what their stores have in common.
+ * @type {WeakMap<object, Map<string, DirectConnection>>}
+ */
 const directConnections = new WeakMap();
 
 /**
  * The direct connection that all stores of a client share if they have the same timeouts: there is one
  * connection beside the client for all of them, until the last of them has gone.
+ * @param {import("../../types.js").AnyClient} client
  * @param {{isForced: boolean}} terms what the stores have in common
  * @param {() => Omit<Means, "isForced">} meansOf makes the means of a new one
+ * @returns {DirectConnection}
  */
 function directConnectionOf(client, terms, meansOf) {
   if (!directConnections.has(client)) directConnections.set(client, new Map());
-  const ofClient = directConnections.get(client);
+  const ofClient = /** @type {Map<string, DirectConnection>} */ (directConnections.get(client));
   const key = JSON.stringify(terms);
   if (ofClient.get(key)?.isClosed ?? true) {
     ofClient.set(key, new DirectConnection(client, { ...meansOf(), isForced: terms.isForced }));
   }
-  return ofClient.get(key);
+  return /** @type {DirectConnection} */ (ofClient.get(key));
 }
 
 class DirectConnection {
   /**
-   * @param {any} client
+   * @param {import("../../types.js").AnyClient} client
    * @param {Means} means
    */
   constructor(client, { connect, isForced, refusal, log }) {
@@ -58,14 +73,24 @@ class DirectConnection {
     this.isForced = isForced;
     this.refusal = refusal;
     this.log = log;
-    /** The stores: how each emits an event, and its calls that the client carries. */
+    /**
+     * The stores: how each emits an event, and its calls that the client carries.
+     * @type {Set<Member>}
+     */
     this.members = new Set();
     /** Work for all stores runs in no caller's async context. */
     this.outside = AsyncLocalStorage.snapshot();
-    /** The store's own connection, while one is in use, and where it goes. */
+    /**
+     * The store's own connection, while one is in use, and where it goes.
+     * @type {OwnConnection | undefined}
+     */
     this.own = undefined;
+    /** @type {Server | undefined} */
     this.where = undefined;
-    /** Resolves when what is under way on a connection that was given up is answered. */
+    /**
+     * Resolves when what is under way on a connection that was given up is answered.
+     * @type {Promise<void> | undefined}
+     */
     this.parting = undefined;
     /** The client's methods at first: a test may put others in their place. */
     this.methods = methodsOf(client);
@@ -76,10 +101,12 @@ class DirectConnection {
     this.isWanted = false;
     /** Whether it is being decided what carries the calls, and the calls that wait for that. */
     this.isDeciding = false;
+    /** @type {Run[]} */
     this.parked = [];
     /** Counts the reasons to decide anew. */
     this.epoch = 0;
     this.isClosed = false;
+    /** @type {NodeJS.Timeout | undefined} */
     this.timer = undefined;
     this.isChecking = false;
     this.unfollow = follow(client, this);
@@ -97,6 +124,7 @@ class DirectConnection {
   /**
    * Returns what carries a call that is made now: a connection or `CLIENT`; undefined while that is not
    * decided: see `park`.
+   * @returns {Carrier | undefined}
    */
   current() {
     const { client, own } = this;
@@ -137,7 +165,10 @@ class DirectConnection {
     );
   }
 
-  /** Calls `run`, in turn, with what carries the calls, or with the error why nothing does. */
+  /**
+   * Calls `run`, in turn, with what carries the calls, or with the error why nothing does.
+   * @param {Run} run
+   */
   park(run) {
     this.parked.push(run);
     if (this.isDeciding) return;
@@ -148,15 +179,23 @@ class DirectConnection {
     );
   }
 
+  /**
+   * @param {Carrier} [carrier]
+   * @param {any} [error]
+   */
   decided(carrier, error) {
     this.isDeciding = false;
     this.release(carrier, error);
   }
 
+  /**
+   * @param {Carrier} [carrier]
+   * @param {any} [error]
+   */
   release(carrier, error) {
     const { parked } = this;
     this.parked = [];
-    for (const run of parked) run(carrier, error);
+    for (const run of parked) run(/** @type {Carrier} */ (carrier), error);
   }
 
   async find() {
@@ -180,7 +219,7 @@ class DirectConnection {
   /**
    * Returns a connection to where the client is, or why there is none. `passing`: this may change with
    * the next call. `isForNow`: it may change in a while.
-   * @returns {Promise<{own?: InstanceType<typeof import("../../native/connection.js").Connection>, where?: any, place?: string,
+   * @returns {Promise<{own?: OwnConnection, where?: Server, place?: string,
    *   why?: string, passing?: boolean, isForNow?: boolean}>}
    */
   async tryToConnect() {
@@ -199,7 +238,11 @@ class DirectConnection {
     let where;
     let at;
     try {
-      where = await within(ANSWER_WITHIN, server?.(), "its credentialsProvider does not answer");
+      where = await within(
+        ANSWER_WITHIN,
+        /** @type {Promise<Server>} */ (server?.()),
+        "its credentialsProvider does not answer",
+      );
       at = await addressed(where);
     } catch (error) {
       return { why: `cannot tell where and as whom it logs in: ${error?.message ?? error}` };
@@ -229,17 +272,26 @@ class DirectConnection {
     return { own, where, place };
   }
 
-  /** Opens a connection, which emits events to this. It must not hold this, or neither could go. */
+  /**
+   * Opens a connection, which emits events to this. It must not hold this, or neither could go.
+   * @param {Server} at
+   * @returns {[OwnConnection, OwnConnection["connected"]]}
+   */
   open(at) {
     const direct = new WeakRef(this);
+    /** @type {WeakRef<OwnConnection> | undefined} */
     let connection;
+    /** @param {string} event */
     const onEvent = (event) => direct.deref()?.onOwnEvent(connection?.deref(), event);
     const own = this.connect(at, onEvent);
     connection = new WeakRef(own);
     return [own, own.connected];
   }
 
-  /** Returns why nothing can be written over the store's own connection: no right, or a replica. */
+  /**
+   * Returns why nothing can be written over the store's own connection: no right, or a replica.
+   * @param {OwnConnection} own
+   */
   async lacksRights(own) {
     try {
       // It touches a session that does not exist.
@@ -272,7 +324,10 @@ class DirectConnection {
     return CLIENT;
   }
 
-  /** Emits an event on every store. */
+  /**
+   * Emits an event on every store.
+   * @param {string} event
+   */
   emit(event) {
     for (const member of this.members) member.emit(event);
   }
@@ -307,7 +362,7 @@ class DirectConnection {
     try {
       const { why, server, isCluster } = inspect(this.client);
       const where = why ? undefined : await server?.();
-      const isSame = where !== undefined && sameServer(where, this.where);
+      const isSame = where !== undefined && sameServer(where, /** @type {Server} */ (this.where));
       // Without a limit: only one such check runs at a time.
       const asks = isSame && !isCluster;
       const answer = asks ? await whoAmI(this.client, Number.POSITIVE_INFINITY) : {};
@@ -341,7 +396,11 @@ class DirectConnection {
     own.retire();
   }
 
-  /** Handles an event of the store's own connection. */
+  /**
+   * Handles an event of the store's own connection.
+   * @param {OwnConnection | undefined} connection
+   * @param {string} event
+   */
   onOwnEvent(connection, event) {
     if (connection === undefined || connection !== this.own) return;
     if (event === "reconnecting") {
@@ -353,7 +412,10 @@ class DirectConnection {
     else if (event === "end") this.leave();
   }
 
-  /** Handles an event of the client, which may be about to move or to end. */
+  /**
+   * Handles an event of the client, which may be about to move or to end.
+   * @param {string} event
+   */
   onClientEvent(event) {
     if (this.isClosed) return;
     // Calls made before the client moves, or ends, must reach the client before that.
@@ -367,7 +429,11 @@ class DirectConnection {
     if (event === "ready") this.isWanted = false;
   }
 
-  /** A store has gone; the last one closes the connection. */
+  /**
+   * A store has gone; the last one closes the connection.
+   * @param {Member} member
+   * @param {boolean} isAtOnce whether what is pending rejects
+   */
   async left(member, isAtOnce) {
     this.members.delete(member);
     if (this.members.size > 0) return;
@@ -388,7 +454,10 @@ class DirectConnection {
   }
 }
 
-/** The methods whose work a connection of our own does. */
+/**
+ * The methods whose work a connection of our own does.
+ * @param {import("../../types.js").AnyClient} client
+ */
 function methodsOf({ get, set, expire, del, sendCommand }) {
   return { get, set, expire, del, sendCommand };
 }

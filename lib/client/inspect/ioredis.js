@@ -8,9 +8,14 @@ const { oddOptionOfIoredis, oddOptionOfIoredisCluster } = require("../client-opt
 const { touchedMethod } = require("./overrides.js");
 const { pick, wholeServer } = require("./server.js");
 
+/**
+ * @param {import("../../types.js").AnyClient} client
+ * @returns {import("../inspect.js").Inspected}
+ */
 function inspectIoredis(client) {
   const options = client.options ?? {};
   const library = "ioredis";
+  /** @type {Omit<import("../inspect.js").Inspected, "keyPrefix">} */
   const inspected = {
     dialect: library,
     name: library,
@@ -25,7 +30,11 @@ function inspectIoredis(client) {
   return { ...inspected, keyPrefix: options.keyPrefix ?? "", ...serverOfIoredis(client, options) };
 }
 
-/** @returns {Pick<import("../inspect.js").Inspected, "why" | "at" | "server">} */
+/**
+ * @param {import("../../types.js").AnyClient} client
+ * @param {Record<string, any>} options the client's
+ * @returns {Pick<import("../inspect.js").Inspected, "why" | "at" | "server">}
+ */
 function serverOfIoredis(client, options) {
   const isReal = typeof client.connector === "object" && typeof client.commandQueue === "object";
   if (!isReal) return { why: "it is not ioredis itself" };
@@ -47,12 +56,19 @@ function serverOfIoredis(client, options) {
   );
 }
 
+/**
+ * @param {Record<string, any>} options the client's
+ * @returns {{where?: import("../inspect.js").Server, why?: string}}
+ */
 function whereIsIoredis(options) {
   if (options.sentinels) {
     const { sentinels, name, role, natMap, sentinelUsername, sentinelPassword } = options;
     if (role === "slave") return { why: "it is connected to a replica (role)" };
     if (natMap) return { why: "it has a natMap" };
-    const nodes = sentinels.map(({ host, port }) => ({ host, port: Number(port ?? 26379) }));
+    const nodes = sentinels.map((/** @type {any} */ { host, port }) => ({
+      host,
+      port: Number(port ?? 26379),
+    }));
     const tls = options.enableTLSForSentinelMode ? options.sentinelTLS || undefined : undefined;
     const unknown = unknownTlsOption(tls);
     if (unknown !== undefined) return { why: `its sentinelTLS has the option ${unknown}` };
@@ -63,7 +79,11 @@ function whereIsIoredis(options) {
   return { where: { host: options.host ?? "localhost", port: Number(options.port ?? 6379) } };
 }
 
-/** @returns {Pick<import("../inspect.js").Inspected, "why" | "at" | "server">} */
+/**
+ * @param {import("../../types.js").AnyClient} client
+ * @param {Record<string, any>} options the client's
+ * @returns {Pick<import("../inspect.js").Inspected, "why" | "at" | "server">}
+ */
 function clusterOfIoredis(client, options) {
   const { redisOptions = {}, natMap, dnsLookup, useSRVRecords } = options;
   if (typeof client.connectionPool !== "object") return { why: "it is not ioredis itself" };
@@ -73,7 +93,7 @@ function clusterOfIoredis(client, options) {
   if (natMap) return { why: "it has a natMap" };
   if (useSRVRecords) return { why: "it finds its nodes by SRV records" };
   if (dnsLookup && dnsLookup !== dns.lookup) return { why: "it has a dnsLookup of its own" };
-  const cluster = client.startupNodes.map((node) => {
+  const cluster = client.startupNodes.map((/** @type {any} */ node) => {
     if (typeof node === "string") return node.includes("://") ? { url: node } : node;
     if (typeof node === "number") return { host: "127.0.0.1", port: node };
     return { host: node.host ?? "127.0.0.1", port: Number(node.port ?? 6379) };
@@ -90,7 +110,10 @@ function clusterOfIoredis(client, options) {
   );
 }
 
-/** What in options of ioredis is beyond the store's own connections. */
+/**
+ * What in options of ioredis is beyond the store's own connections.
+ * @param {Record<string, any>} options the client's
+ */
 function oddOfIoredis(options) {
   const changes = oddOptionOfIoredis(options);
   if (changes) return changes;
@@ -101,6 +124,7 @@ function oddOfIoredis(options) {
   return unknown === undefined ? undefined : `its tls has the option ${unknown}`;
 }
 
+/** @param {Record<string, any>} options the client's */
 function tlsOfIoredis({ tls }) {
   if (!tls) return undefined;
   return tls === true ? {} : pick(tls, TLS_OPTIONS);

@@ -11,9 +11,14 @@ const {
 const { touchedMethod } = require("./overrides.js");
 const { pick, wholeServer } = require("./server.js");
 
+/**
+ * @param {import("../../types.js").AnyClient} client
+ * @returns {import("../inspect.js").Inspected}
+ */
 function inspectNodeRedis4(client) {
   const name = "node-redis 4";
   const library = "node-redis";
+  /** @type {import("../inspect.js").Inspected} */
   const inspected = { dialect: "node-redis 4", name, library, isCluster: false, keyPrefix: "" };
   if ("masters" in client) {
     const why = "node-redis 4 does not say which nodes its cluster starts from";
@@ -22,12 +27,18 @@ function inspectNodeRedis4(client) {
   return { ...inspected, ...serverOfNodeRedis(client) };
 }
 
+/**
+ * @param {import("../../types.js").AnyClient} client
+ * @returns {import("../inspect.js").Inspected}
+ */
 function inspectNodeRedis(client) {
+  /** @param {string} method */
   const hasMethod = (method) => typeof client[method] === "function";
   // node-redis 6 says which; 5 has none.
   const keyPrefix = String(client._keyPrefix ?? "");
   const isText = ["undefined", "string"].includes(typeof client._keyPrefix);
   const library = "node-redis";
+  /** @type {import("../inspect.js").Inspected} */
   const inspected = { dialect: library, name: library, library, isCluster: false, keyPrefix };
   if ("masters" in client) {
     const cluster = { ...inspected, isCluster: true, name: "node-redis cluster" };
@@ -61,7 +72,10 @@ const SOCKET_OPTIONS = new Set([
   "tls",
 ]);
 
-/** @returns {Pick<import("../inspect.js").Inspected, "why" | "at" | "server">} */
+/**
+ * @param {import("../../types.js").AnyClient} client
+ * @returns {Pick<import("../inspect.js").Inspected, "why" | "at" | "server">}
+ */
 function serverOfNodeRedis(client) {
   const touched = touchedMethod(client);
   if (touched) return { why: touched };
@@ -85,7 +99,11 @@ function serverOfNodeRedis(client) {
   );
 }
 
-/** @returns {Pick<import("../inspect.js").Inspected, "why" | "at" | "server">} */
+/**
+ * @param {import("../../types.js").AnyClient} client
+ * @param {Record<string, any>} options the client's
+ * @returns {Pick<import("../inspect.js").Inspected, "why" | "at" | "server">}
+ */
 function clusterOfNodeRedis(client, options) {
   const { rootNodes, defaults = {}, nodeAddressMap } = options;
   const changed =
@@ -108,7 +126,11 @@ function clusterOfNodeRedis(client, options) {
   );
 }
 
-/** What in options of node-redis is beyond the store's own connections. */
+/**
+ * What in options of node-redis is beyond the store's own connections.
+ * @param {Record<string, any>} options the client's
+ * @param {Record<string, any>} socket its options
+ */
 function oddOfNodeRedis(options, socket) {
   const { credentialsProvider } = options;
   const changes =
@@ -116,7 +138,9 @@ function oddOfNodeRedis(options, socket) {
   if (changes) return changes;
   if (options.readonly) return "it may be connected to a replica (readonly)";
   // Its options of TLS stand beside the others.
+  /** @param {string} key */
   const isOfTls = (key) => Boolean(socket.tls) && TLS_OPTIONS.includes(key);
+  /** @param {string} key */
   const isOdd = (key) => socket[key] !== undefined && !SOCKET_OPTIONS.has(key) && !isOfTls(key);
   const odd = Object.keys(socket).find(isOdd);
   if (odd !== undefined) return `its socket has the option ${odd}`;
@@ -126,11 +150,15 @@ function oddOfNodeRedis(options, socket) {
   return undefined;
 }
 
+/** @param {Record<string, any>} socket its options */
 function tlsOfNodeRedis(socket) {
   return socket.tls ? pick(socket, TLS_OPTIONS) : undefined;
 }
 
-/** Asks the credentials provider, as the client itself does before each connect. */
+/**
+ * Asks the credentials provider, as the client itself does before each connect.
+ * @param {Record<string, any>} options the client's
+ */
 function credentialsOfNodeRedis(options) {
   const { credentialsProvider } = options;
   return async () => (credentialsProvider ? credentialsProvider.credentials() : options);

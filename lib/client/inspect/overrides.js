@@ -9,9 +9,11 @@ const { wrappedMethod } = require("../tracers.js");
  * Says which method of a client is not its library's own, so that to go past it could skip what an
  * app does there. A library defines all its commands in one place: whatever comes from elsewhere
  * than `dump`, which nobody overrides, is overridden.
+ * @param {import("../../types.js").AnyClient} client
  */
 function touchedMethod(client) {
   if (isProxy(client)) return "it is a Proxy";
+  /** @type {[string, string[]][]} */
   const alike = [
     ["dump", ["get", "set", "expire", "del"]],
     ["duplicate", ["sendCommand"]],
@@ -43,7 +45,11 @@ const REWRITTEN = /orchestrion|tr_ch_apm/;
 const OWN_TEXT =
   /VALID_IN_SUBSCRIBER_MODE|scaleReads|disableOfflineQueue|_commandOptions|_RedisClient_sendCommand|_RedisCluster_execute/;
 
-/** The object on the prototype chain that has a property. */
+/**
+ * The object on the prototype chain that has a property.
+ * @param {any} object
+ * @param {string} name
+ */
 function homeOf(object, name) {
   let home = object;
   while (home && !Object.hasOwn(home, name)) home = Object.getPrototypeOf(home);

@@ -2,7 +2,12 @@
 
 // A server as a client's options describe it, checked.
 
-/** Returns a server, if all its parts have the type that they must have. */
+/**
+ * Returns a server, if all its parts have the type that they must have.
+ * @param {import("../inspect.js").Server} where
+ * @param {() => Promise<any>} credentials
+ * @returns {Pick<import("../inspect.js").Inspected, "why" | "at" | "server">}
+ */
 function wholeServer(where, credentials) {
   const at = addressOf(where);
   const isWhole = at !== undefined && Number.isInteger(where.database ?? 0);
@@ -25,7 +30,10 @@ function wholeServer(where, credentials) {
   };
 }
 
-/** What messages call a server; undefined if it is none. */
+/**
+ * What messages call a server; undefined if it is none.
+ * @param {import("../inspect.js").Server} where
+ */
 function addressOf({ host, port, path, cluster, sentinel }) {
   if (cluster) return `a cluster of ${cluster.length} known nodes`;
   if (sentinel) return `the master ${JSON.stringify(sentinel.name)} of its sentinels`;
@@ -33,11 +41,17 @@ function addressOf({ host, port, path, cluster, sentinel }) {
   return typeof host === "string" && isPort(port) ? `${host}:${port}` : undefined;
 }
 
+/** @param {any} port */
 function isPort(port) {
   return Number.isInteger(port) && port > 0 && port < 65536;
 }
 
-/** An object with some of the properties of another. */
+/**
+ * An object with some of the properties of another.
+ * @param {Record<string, any>} from
+ * @param {string[]} names
+ * @param {string[]} [except]
+ */
 function pick(from, names, except = []) {
   const picked = names.filter((name) => from[name] !== undefined && !except.includes(name));
   return Object.fromEntries(picked.map((name) => [name, from[name]]));

@@ -1,0 +1,101 @@
+// biome-ignore-all lint/suspicious/noExplicitAny: what an app hands over may be anything.
+
+// The shapes that several files of lib/ hand on; for their type checks only.
+
+import type session from "express-session";
+
+/** A callback of the app: `any`, because each method gives it something else. */
+export type Callback = (error: any, data?: any) => unknown;
+
+/** A stored session as `JSON.parse` gives it, or a session of express-session. */
+export interface SessionData {
+  cookie?: CookieData;
+  [member: string]: any;
+}
+
+/** What may stand in a stored cookie, if express-session wrote it. */
+export interface CookieData {
+  expires?: Date | string | number | null;
+  originalMaxAge?: number | null;
+  [member: string]: any;
+}
+
+/** An app's serializer; `parse` may be async. */
+export interface Serializer {
+  parse(text: any): any;
+  stringify(session: any): any;
+}
+
+/** The fields of a store that the app may change, and what follows from its options. */
+export interface StoreFields {
+  prefix: string;
+  scanCount: number;
+  scanCountSet?: boolean;
+  serializer: Serializer;
+  ttl: number | ((session: SessionData) => unknown);
+  disableTTL: boolean;
+  disableTouch: boolean;
+  /** Milliseconds. */
+  touchAfter?: number;
+}
+
+/** The fields as src/napi/options/settings.rs reads them. */
+export interface NativeFields {
+  prefix: string;
+  scanCount?: number;
+  json: boolean;
+  followsCookie?: boolean;
+  readsExpiry?: boolean;
+  clientPrefix?: string;
+  ttl?: unknown;
+  disableTTL?: boolean;
+  disableTouch?: boolean;
+  touchAfter?: number;
+}
+
+/** A record as it is stored, for the app's serializer. */
+export interface StoredRecord {
+  text: any;
+  /** The key's expiry in milliseconds since the epoch, if it is known. */
+  expires?: number;
+}
+
+/** Makes a `RedisStoreError`. */
+export type Failure = (message: string, code: string, cause?: Error | string) => Error;
+/** Makes a `TypeError`. */
+export type Invalid = (message: string) => Error;
+
+/** Makes what `get` hands out of a parsed session, read with this expiry. */
+export type HandOut = (session: any, until?: number) => unknown;
+
+/** An app's Redis client, of any library or none: what it has is found out by looking. */
+export type AnyClient = any;
+
+export type ExpressSession = typeof session;
+
+/** A text that crosses: a Buffer if it is no valid UTF-8. */
+export type CrossedText = string | Buffer;
+
+/** What the native side calls: src/napi/callbacks.rs says what each is for. */
+export interface NativeCallbacks {
+  answers: Float64Array;
+  settle(count: number, text: string, others?: CrossedText[]): void;
+  fail(id: number, error: Error): void;
+  handBack(id: number, left: number, ...command: unknown[]): void;
+  scanChunk(id: number, sids: string, text?: string, others?: CrossedText[]): void;
+  scanEnd(id: number, count?: number): void;
+  handBackScan(id: number): void;
+  failScan(id: number, error: Error): void;
+  corrupt(id: number, sid: string, error: Error): void;
+  end(handsBack: boolean): void;
+  date(value: string | number | Date): number;
+  credential(
+    give: () => unknown,
+    id: number,
+    answered: (id: number, given?: string, said?: string) => void,
+  ): void;
+  rejectsUnauthorized(): boolean;
+  error(isInvalidArgument: boolean, message: string, code: string, cause?: string): Error;
+  emit(event: string, ...args: unknown[]): void;
+  setImmediate(callback: () => void): unknown;
+}
