@@ -23,31 +23,19 @@ class HandedOut extends Given {
   #origin;
   /** @type {string | undefined} */
   #key;
-  /** @type {number | undefined} */
-  #until;
 
   /**
    * Notes what was read at `key` of `origin`, and returns it. What is no object is no session.
    * @param {any} data
    * @param {object} origin
    * @param {string} key
-   * @param {number} [until] the key's expiry, if it is known
    */
-  static note(data, origin, key, until) {
+  static note(data, origin, key) {
     if (data === null || typeof data !== "object") return data;
     const marked = #key in data ? data : new HandedOut(data);
     marked.#origin = origin;
     marked.#key = key;
-    marked.#until = until;
     return data;
-  }
-
-  /**
-   * The expiry that `data` was read with; undefined if it is unknown.
-   * @param {object} data
-   */
-  static untilOf(data) {
-    return #key in data ? data.#until : undefined;
   }
 
   /**
@@ -67,34 +55,16 @@ class Loaded extends Given {
   #origin;
   /** @type {string | undefined} */
   #key;
-  /** @type {number | undefined} */
-  #until;
 
   /**
    * @param {object} session
    * @param {object} origin
    * @param {string} key
-   * @param {number} [until]
    */
-  static note(session, origin, key, until) {
+  static note(session, origin, key) {
     const marked = #key in session ? session : new Loaded(session);
     marked.#origin = origin;
     marked.#key = key;
-    marked.#until = until;
-  }
-
-  /**
-   * The expiry that `session` was loaded with from `key` of `origin`; undefined if it is unknown, and
-   * from now on, since the caller is about to change it.
-   * @param {any} session
-   * @param {object} origin
-   * @param {string} key
-   */
-  static takeUntil(session, origin, key) {
-    if (!Loaded.is(session, origin, key)) return undefined;
-    const until = session.#until;
-    session.#until = undefined;
-    return until;
   }
 
   /**
@@ -109,4 +79,34 @@ class Loaded extends Given {
   }
 }
 
-module.exports = { HandedOut, Loaded };
+/**
+ * What was read, or a session made of it, with the expiry that its key had then (`touchAfter`). A mark of
+ * its own, because each one costs something at every `get`.
+ */
+class ReadUntil extends Given {
+  /** @type {number | undefined} */
+  #until;
+
+  /**
+   * @param {any} object
+   * @param {number} until
+   */
+  static note(object, until) {
+    if (object === null || typeof object !== "object") return;
+    const marked = #until in object ? object : new ReadUntil(object);
+    marked.#until = until;
+  }
+
+  /**
+   * Returns the expiry, if it is known; from now on it is not, since the caller may change it.
+   * @param {any} object
+   */
+  static take(object) {
+    if (object === null || typeof object !== "object" || !(#until in object)) return undefined;
+    const until = object.#until;
+    object.#until = undefined;
+    return until;
+  }
+}
+
+module.exports = { HandedOut, Loaded, ReadUntil };

@@ -23,7 +23,7 @@ const { checkTransport } = require("./client/attach.js");
 const { statusOf } = require("./client/client-status.js");
 const { RedisStoreError, invalid } = require("./errors.js");
 const { followsCookie, isTouchOff, timesOf } = require("./lifetime.js");
-const { HandedOut, Loaded } = require("./loaded-sessions.js");
+const { HandedOut, Loaded, ReadUntil } = require("./loaded-sessions.js");
 const { checkOptions } = require("./options.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
 const { soundCookie } = require("./session-cookie.js");
@@ -110,13 +110,15 @@ function defineStore({ Store, Cookie }) {
     get(sid, cb) {
       return answer(cb, () => {
         const { serializer } = this;
-        const { origin, lifetime } = stateOf(this);
+        const { origin, lifetime, touchAfter } = stateOf(this);
         const key = this.prefix + sid;
         /** @type {import("./types.js").HandOut} */
-        const handOut = (session, until) =>
-          lifetime !== undefined && endOf(session, lifetime) <= Date.now()
-            ? null // Another writer, or a longer `lifetime` before, has kept it.
-            : HandedOut.note(session, origin, key, until);
+        const handOut = (session, until) => {
+          // Another writer, or a longer `lifetime` before, may have kept it.
+          if (lifetime !== undefined && endOf(session, lifetime) <= Date.now()) return null;
+          if (touchAfter > 0 && until !== undefined) ReadUntil.note(session, until);
+          return HandedOut.note(session, origin, key);
+        };
         return use(this, "get", ({ native, isClient }) => {
           const read = native.get(sid, serializer, handOut);
           if (serializer === JSON || isClient) return read;
@@ -137,7 +139,7 @@ function defineStore({ Store, Cookie }) {
       return answer(cb, () => {
         const [expires, ttl] = timesOf(this, sess);
         const { serializer } = this;
-        const { origin, lifetime } = stateOf(this);
+        const { origin, lifetime, touchAfter } = stateOf(this);
         const { data, end } =
           lifetime === undefined
             ? { data: sess, end: undefined }
@@ -150,7 +152,7 @@ function defineStore({ Store, Cookie }) {
         }
         const key = this.prefix + sid;
         const isLoaded = Loaded.is(sess, origin, key);
-        if (isLoaded) Loaded.takeUntil(sess, origin, key);
+        if (touchAfter > 0) ReadUntil.take(sess);
         const stored = use(this, "set", ({ native }) =>
           native.set(sid, payload, Date.now(), expires, ttl, isLoaded, end),
         );
@@ -167,12 +169,12 @@ function defineStore({ Store, Cookie }) {
       return answer(cb, () => {
         // The ttl function is called only if it counts: it may throw.
         const [expires, ttl] = isTouchOff(this) ? [] : timesOf(this, sess);
-        const { origin, lifetime, isTouchInBackground } = stateOf(this);
+        const { lifetime, touchAfter, isTouchInBackground } = stateOf(this);
         const end = lifetime === undefined ? undefined : endOf(sess, lifetime);
         // At the call, also if it is not decided yet what carries it: later it would be an event.
         if (isTouchInBackground) stateOf(this).carrier.native.checkTimes(Date.now(), expires, ttl);
         // Known for one touch only: whatever follows in this request is sent.
-        const until = Loaded.takeUntil(sess, origin, this.prefix + sid);
+        const until = touchAfter > 0 ? ReadUntil.take(sess) : undefined;
         const touched = use(this, "touch", ({ native }) =>
           native.touch(sid, Date.now(), expires, ttl, end, until),
         );
@@ -238,11 +240,12 @@ function defineStore({ Store, Cookie }) {
       }
       const { origin } = state;
       const key = HandedOut.keyOf(sess, origin);
-      const until = key === undefined ? undefined : HandedOut.untilOf(sess);
+      const until = state.touchAfter > 0 ? ReadUntil.take(sess) : undefined;
       const cookie = soundCookie(sess.cookie, state.Cookie);
       if (cookie !== sess.cookie) sess.cookie = cookie;
       const created = super.createSession(req, sess);
-      if (key !== undefined) Loaded.note(created, origin, key, until);
+      if (key !== undefined) Loaded.note(created, origin, key);
+      if (until !== undefined) ReadUntil.note(created, until);
       return created;
     }
 
