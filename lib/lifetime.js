@@ -66,7 +66,7 @@ function planSave(native, fields, expires, ttl, now, end = FOREVER) {
 function planTouch(native, fields, expires, ttl, now, end = FOREVER, loadedUntil = Number.NaN) {
   if (isTouchOff(fields)) return UNCHANGED;
   const ms = Math.min(expiresIn(native, expires, ttl, now), end - now);
-  return isSoonEnough(now + ms - loadedUntil, fields.touchAfter) ? UNCHANGED : ms;
+  return isWithinTouchAfter(now + ms - loadedUntil, fields.touchAfter) ? UNCHANGED : ms;
 }
 
 /**
@@ -75,7 +75,7 @@ function planTouch(native, fields, expires, ttl, now, end = FOREVER, loadedUntil
  * @param {number} later
  * @param {number} [touchAfter]
  */
-function isSoonEnough(later, touchAfter = 0) {
+function isWithinTouchAfter(later, touchAfter = 0) {
   return touchAfter > 0 && later < touchAfter && later > -1000;
 }
 

@@ -5,6 +5,7 @@
 
 const { performance } = require("node:perf_hooks");
 const { clearTimeout, setTimeout } = require("node:timers");
+const { fullMessage } = require("../full-queue.js");
 const { closed: CLOSED } = require("../native/crossing.js");
 const { Queue } = require("./queue.js");
 
@@ -43,7 +44,8 @@ class Calls {
   constructor({ bounds, client, failure }) {
     this.bounds = bounds;
     this.limit = bounds.limit;
-    this.client = client;
+    /** What messages call the client. */
+    this.server = `the app's Redis client (${client})`;
     this.failure = failure;
     this.isClosed = false;
     this.waiting = new Queue();
@@ -186,28 +188,13 @@ class Calls {
     if (this.isClosed) return this.closed(name);
     const { bounds, waiting } = this;
     if (bounds.failFast && this.isAway()) return this.away(name);
-    if (waiting.length >= bounds.length) {
-      return this.full(name, `${waiting.length} calls`, "commandsQueueMaxLength");
-    }
-    if (waiting.bytes > 0 && waiting.bytes + bytes > bounds.bytes) {
-      return this.full(name, `calls of ${waiting.bytes} bytes`, "commandsQueueMaxBytes");
-    }
-    return undefined;
-  }
-
-  /**
-   * @param {string} name
-   * @param {string} what how much waits
-   * @param {string} option
-   */
-  full(name, what, option) {
-    const said = `${name}: ${what} wait for the app's Redis client (${this.client}) already, no more are taken (${option})`;
-    return this.failure(said, "ENOBUFS");
+    const full = fullMessage(name, waiting, bytes, bounds, this.server);
+    return full === undefined ? undefined : this.failure(full, "ENOBUFS");
   }
 
   /** @param {string} name */
   away(name) {
-    const said = `${name}: the app's Redis client (${this.client}) has no connection`;
+    const said = `${name}: ${this.server} has no connection`;
     const trouble = this.troubleOf();
     if (trouble === undefined) return this.failure(said, "ECONNRESET");
     const { code, reason } = this.reason("", trouble);
@@ -259,7 +246,7 @@ class Calls {
 
   /** @param {string} name */
   late(name) {
-    const said = `${name}: the app's Redis client (${this.client}) did not answer within ${this.limit} ms (commandTimeout)`;
+    const said = `${name}: ${this.server} did not answer within ${this.limit} ms (commandTimeout)`;
     const trouble = this.troubleOf();
     if (trouble === undefined) {
       return this.failure(`${said}; is Redis there, and the client connected?`, "ETIMEDOUT");
@@ -283,7 +270,7 @@ class Calls {
   clientError(name, key, error) {
     const { code, reason } = this.reason(key, error);
     const cause = Object.assign(new Error(reason), { name: error?.name ?? "Error", code });
-    return this.failure(`${name}: the app's Redis client (${this.client}): ${reason}`, code, cause);
+    return this.failure(`${name}: ${this.server}: ${reason}`, code, cause);
   }
 
   /**

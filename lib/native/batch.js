@@ -3,6 +3,7 @@
 // Calls on their way to the native RedisStore (src/napi/store.rs): the calls of one run of JS cross
 // together, because to cross for each call costs more than all else that a call needs.
 
+const { fullMessage } = require("../full-queue.js");
 const {
   methods: METHODS,
   scans: SCANS,
@@ -145,14 +146,8 @@ class Batch {
    * @param {number} bytes
    */
   refusal(caller, bounds, name, bytes) {
-    let what;
-    if (caller.length >= bounds.length) {
-      what = [`${caller.length} calls`, "commandsQueueMaxLength"];
-    } else if (caller.bytes > 0 && caller.bytes + bytes > bounds.bytes) {
-      what = [`calls of ${caller.bytes} bytes`, "commandsQueueMaxBytes"];
-    } else return undefined; // A single call may be as large as it is.
-    const said = `${name}: ${what[0]} wait for Redis at ${this.native.server} already, no more are taken (${what[1]})`;
-    return this.pending.failure(said, "ENOBUFS");
+    const full = fullMessage(name, caller, bytes, bounds, `Redis at ${this.native.server}`);
+    return full === undefined ? undefined : this.pending.failure(full, "ENOBUFS");
   }
 
   /** Sends the batch. */

@@ -48,6 +48,16 @@ fn ok() -> Script {
     node(|_| Some("+OK\r\n".into()))
 }
 
+/// A node that has the halves; after a second, `c` has the slots of `b`.
+fn replaced_after_a_second() -> Script {
+    let since = Instant::now();
+    Arc::new(move |command| match command[0].as_str() {
+        "CLUSTER" if since.elapsed() < Duration::from_secs(1) => Some(slots(&HALVES)),
+        "CLUSTER" => Some(slots(&[(0, 8191, "a"), (8192, 16383, "c")])),
+        _ => Some("+OK\r\n".into()),
+    })
+}
+
 fn commands(log: &Arc<Mutex<Vec<String>>>) -> Vec<String> {
     let is_call = |command: &&String| !command.starts_with("CLUSTER");
     lock(log).iter().filter(is_call).cloned().collect()
@@ -195,13 +205,8 @@ async fn a_slot_that_stays_unserved_is_an_error_with_the_reason_at_the_deadline(
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_a_node_that_is_gone_goes_to_the_one_that_takes_its_place() {
     let network = TestNetwork::new();
-    let since = Instant::now();
-    // After a second, `c` has the slots of `b`, which nobody has ever reached.
-    let a: Script = Arc::new(move |command| match command[0].as_str() {
-        "CLUSTER" if since.elapsed() < Duration::from_secs(1) => Some(slots(&HALVES)),
-        "CLUSTER" => Some(slots(&[(0, 8191, "a"), (8192, 16383, "c")])),
-        _ => Some("+OK\r\n".into()),
-    });
+    // Nobody has ever reached `b`.
+    let a = replaced_after_a_second();
     let _a = serve(network.listen("a:6379"), a);
     let at_c = serve(network.listen("c:6379"), ok());
     let store = TestStore::over_cluster(seeds(&network));
@@ -214,12 +219,7 @@ async fn what_waits_for_a_node_that_is_gone_goes_to_the_one_that_takes_its_place
 #[tokio::test(start_paused = true)]
 async fn a_node_that_hangs_is_left_when_another_has_its_slots() {
     let network = TestNetwork::new();
-    let since = Instant::now();
-    let a: Script = Arc::new(move |command| match command[0].as_str() {
-        "CLUSTER" if since.elapsed() < Duration::from_secs(1) => Some(slots(&HALVES)),
-        "CLUSTER" => Some(slots(&[(0, 8191, "a"), (8192, 16383, "c")])),
-        _ => Some("+OK\r\n".into()),
-    });
+    let a = replaced_after_a_second();
     let _a = serve(network.listen("a:6379"), a);
     let _b = serve(network.listen("b:6379"), node(|_| None));
     let at_c = serve(network.listen("c:6379"), ok());
