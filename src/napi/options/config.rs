@@ -72,14 +72,14 @@ impl Config {
         reader.flag(options, "resurrect")?;
         reader.check_seconds(options, "touchAfter", 0.0)?;
         reader.check_seconds(options, "lifetime", 1.0)?;
-        reader.check_touch(options)?;
+        reader.is_word(options, "touch", ["wait", "background"])?;
         let (transport, in_url) = reader.transport(options, to)?;
         let command = in_url.command.unwrap_or(COMMAND_TIMEOUT);
         let connect = in_url.connect.unwrap_or(CONNECT_TIMEOUT);
         let limits = Limits {
             command: reader.timeout(options, "commandTimeout", command)?,
             connect: reader.timeout(options, "connectTimeout", connect)?,
-            fail_fast: reader.fail_fast(options)?,
+            fail_fast: reader.is_word(options, "onUnavailable", ["error", "skip"])?,
         };
         Ok(Config {
             transport,
@@ -113,19 +113,5 @@ impl<'e> Reader<'e, '_> {
                 (Transport::Client(client), Timeouts::default())
             }
         })
-    }
-
-    /// Whether calls fail fast while there is no connection, by the option `onUnavailable`.
-    fn fail_fast(&self, options: &Unknown<'e>) -> JsResult<'e, bool> {
-        let option = self.option(options, "onUnavailable")?;
-        let given = match raw::kind(&option) {
-            ValueType::Undefined => return Ok(false),
-            ValueType::String => raw::text(self.env, &option)?,
-            _ => String::new(),
-        };
-        match &*given {
-            "error" | "skip" => Ok(true),
-            _ => Err(self.wrong("onUnavailable", "\"error\" or \"skip\"", &option)),
-        }
     }
 }

@@ -110,18 +110,24 @@ impl<'e> Reader<'e, '_> {
         }
     }
 
-    /// Checks the option `touch`. JS uses it.
-    pub fn check_touch(&self, options: &Unknown<'e>) -> JsResult<'e, ()> {
-        let value = self.option(options, "touch")?;
+    /// An option that must be one of two words; whether it is given.
+    pub fn is_word(
+        &self,
+        options: &Unknown<'e>,
+        name: &str,
+        words: [&str; 2],
+    ) -> JsResult<'e, bool> {
+        let value = self.option(options, name)?;
         let given = match raw::kind(&value) {
-            ValueType::Undefined => return Ok(()),
+            ValueType::Undefined => return Ok(false),
             ValueType::String => raw::text(self.env, &value)?,
             _ => String::new(),
         };
-        match &*given {
-            "wait" | "background" => Ok(()),
-            _ => Err(self.wrong("touch", "\"wait\" or \"background\"", &value)),
+        if words.contains(&&*given) {
+            return Ok(true);
         }
+        let [first, second] = words;
+        Err(self.wrong(name, &format!("\"{first}\" or \"{second}\""), &value))
     }
 
     /// Checks an option that bounds a queue. JS uses it.
