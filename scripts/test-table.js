@@ -28,7 +28,7 @@ function runJest(args, env = {}, node = process.execPath) {
  *   tests, by what came of them
  */
 function runBun(bun, files, env) {
-  const { testTimeout } = require("../jest.config.js");
+  const { testTimeout } = require("../package.json").jest;
   const paths = files.map((file) => `./${file}`);
   const { status, text } = runForReport(
     bun,

@@ -203,11 +203,8 @@ impl StoreError {
 
     /// The server took longer than `commandTimeout`.
     pub fn timeout(call: &str, server: &str, limit: Duration) -> StoreError {
-        let limit = limit.as_millis();
-        StoreError::new(
-            Code::TimedOut,
-            format!("{call}: Redis at {server} did not answer within {limit} ms (commandTimeout)"),
-        )
+        let message = late_message(call, &format!("Redis at {server}"), limit.as_millis());
+        StoreError::new(Code::TimedOut, message)
     }
 
     /// There was no connection for the whole of `commandTimeout`.
@@ -279,11 +276,7 @@ impl StoreError {
             own if own == code.as_str() => details.to_string(),
             other => format!("{other} {details}"),
         };
-        // Redis repeats the arguments of an unknown command, the key among them.
-        let details = text
-            .split(", with args beginning with")
-            .next()
-            .unwrap_or_default();
+        let details = text.split(REPEATED_ARGUMENTS).next().unwrap_or_default();
         let advice = code.advice();
         StoreError {
             message: format!("{call}: Redis at {server} answered {code} {details}{advice}"),
@@ -347,6 +340,14 @@ impl ConnectError {
     pub fn at(self, server: impl fmt::Display) -> ConnectError {
         ConnectError::new(self.code, format!("{server}: {}", self.reason))
     }
+}
+
+/// What follows in Redis's error for an unknown command: its arguments, the key among them.
+pub const REPEATED_ARGUMENTS: &str = ", with args beginning with";
+
+/// The message of a call that `server` did not answer within `commandTimeout`, in milliseconds.
+pub fn late_message(call: &str, server: &str, limit: impl fmt::Display) -> String {
+    format!("{call}: {server} did not answer within {limit} ms (commandTimeout)")
 }
 
 /// `text` with `…` for each `secret` in it.

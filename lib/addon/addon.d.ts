@@ -3,6 +3,7 @@
 export interface Addon {
   VERSION: string;
   crossing(): Crossing;
+  lateMessage(call: string, server: string, limit: number): string;
   RedisStore: NativeStoreClass;
 }
 
@@ -23,6 +24,7 @@ export interface Crossing {
   };
   names: Record<"server" | "sentinel" | "tls", string[]>;
   closed: string;
+  repeatedArguments: string;
 }
 
 export interface NativeStoreClass {

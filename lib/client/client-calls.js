@@ -6,7 +6,8 @@
 const { performance } = require("node:perf_hooks");
 const { clearTimeout, setTimeout } = require("node:timers");
 const { fullMessage } = require("../full-queue.js");
-const { closed: CLOSED } = require("../native/crossing.js");
+const { lateMessage } = require("../addon/load.js");
+const { closed: CLOSED, repeatedArguments: REPEATED_ARGUMENTS } = require("../native/crossing.js");
 const { Queue } = require("./queue.js");
 
 /** What Redis's own errors begin with: WRONGTYPE, NOAUTH, OOM … */
@@ -246,7 +247,7 @@ class Calls {
 
   /** @param {string} name */
   late(name) {
-    const said = `${name}: ${this.server} did not answer within ${this.limit} ms (commandTimeout)`;
+    const said = lateMessage(name, this.server, this.limit);
     const trouble = this.troubleOf();
     if (trouble === undefined) {
       return this.failure(`${said}; is Redis there, and the client connected?`, "ETIMEDOUT");
@@ -279,10 +280,9 @@ class Calls {
    * @param {any} error
    */
   reason(key, error) {
-    // Redis repeats the arguments of a command it does not know.
     const kind = error?.constructor?.name ?? "";
     const text = String(error?.message ?? error) || error?.errors?.[0]?.message || kind;
-    const [said] = text.split(", with args beginning with");
+    const [said] = text.split(REPEATED_ARGUMENTS);
     const reason = withoutKey(said, key);
     const own = typeof error?.code === "string" && error.code !== "ENOENT" ? error.code : undefined;
     const missing = error?.name === "TypeError" && / ([\w.]+) is not a function/.exec(` ${text}`);

@@ -3,7 +3,7 @@
 
 use napi_derive::napi;
 
-use crate::error::StoreError;
+use crate::error::{REPEATED_ARGUMENTS, StoreError, late_message};
 use crate::io::scan_request::ScanKind;
 use crate::napi::options::names;
 
@@ -64,6 +64,8 @@ pub struct Crossing {
     pub names: Names,
     /// The message of a call to a closed store, after the name of the call.
     pub closed: String,
+    /// Where Redis begins to repeat the arguments of a command that it does not know.
+    pub repeated_arguments: &'static str,
 }
 
 /// The commands by their names.
@@ -129,5 +131,12 @@ pub fn crossing() -> Crossing {
             tls: names::TLS.to_vec(),
         },
         closed: StoreError::closed("").message,
+        repeated_arguments: REPEATED_ARGUMENTS,
     }
+}
+
+/// Returns the message of a call that `server` did not answer within `limit` milliseconds.
+#[napi(js_name = "lateMessage", catch_unwind)]
+pub fn late_message_for_js(call: String, server: String, limit: f64) -> String {
+    late_message(&call, &server, limit)
 }
