@@ -46,9 +46,19 @@ function createdOf(session) {
   return hasMember(session) ? session[CREATED] : created.get(session);
 }
 
+/**
+ * A session with a new id counts from when its data was created.
+ * @param {object} session
+ * @param {object} old
+ */
+function inheritCreated(session, old) {
+  const since = created.get(old);
+  if (since !== undefined) created.set(session, since);
+}
+
 /** @param {Record<string, any>} session */
 function hasMember(session) {
   return Number.isFinite(session[CREATED]);
 }
 
-module.exports = { endOf, withCreated };
+module.exports = { endOf, inheritCreated, withCreated };

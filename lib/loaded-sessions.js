@@ -23,19 +23,31 @@ class HandedOut extends Given {
   #origin;
   /** @type {string | undefined} */
   #key;
+  /** @type {import("./types.js").Base | undefined} */
+  #base;
 
   /**
    * Notes what was read at `key` of `origin`, and returns it. What is no object is no session.
    * @param {any} data
    * @param {object} origin
    * @param {string} key
+   * @param {import("./types.js").Base} [base] what a save of it compares with
    */
-  static note(data, origin, key) {
+  static note(data, origin, key, base) {
     if (data === null || typeof data !== "object") return data;
     const marked = #key in data ? data : new HandedOut(data);
     marked.#origin = origin;
     marked.#key = key;
+    marked.#base = base;
     return data;
+  }
+
+  /**
+   * What a save of `data` compares with; undefined if it is not known.
+   * @param {any} data
+   */
+  static baseOf(data) {
+    return #base in data ? data.#base : undefined;
   }
 
   /**
@@ -55,16 +67,28 @@ class Loaded extends Given {
   #origin;
   /** @type {string | undefined} */
   #key;
+  /** @type {import("./types.js").Base | undefined} */
+  #base;
 
   /**
    * @param {object} session
    * @param {object} origin
    * @param {string} key
+   * @param {import("./types.js").Base} [base] what a save of it compares with
    */
-  static note(session, origin, key) {
+  static note(session, origin, key, base) {
     const marked = #key in session ? session : new Loaded(session);
     marked.#origin = origin;
     marked.#key = key;
+    marked.#base = base;
+  }
+
+  /**
+   * What a save of `session` compares with; undefined if it is not known.
+   * @param {any} session
+   */
+  static baseOf(session) {
+    return #base in session ? session.#base : undefined;
   }
 
   /**

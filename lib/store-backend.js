@@ -42,7 +42,9 @@ const { nextTick } = process;
  * @property {import("./session-cookie.js").CookieClass} Cookie
  * @property {boolean} isClosed
  * @property {ReturnType<typeof AsyncLocalStorage.snapshot>} outside
+ * @property {number} limit milliseconds that a call may take: commandTimeout
  * @property {number} touchAfter milliseconds
+ * @property {import("./types.js").Comparison["how"]} [comparesBy] how saves compare
  * @property {number} [lifetime] milliseconds
  * @property {boolean} isTouchInBackground
  * @property {(isAway: boolean) => void} [away]
@@ -328,6 +330,7 @@ function nativeFields({ serializer, scanCount, scanCountSet, ...fields }) {
     ...fields,
     followsCookie: followsCookie(fields),
     readsExpiry: /** @type {number} */ (fields.touchAfter) > 0,
+    keepsBase: fields.comparesBy !== undefined,
     json: serializer === JSON,
     scanCount: scanCountSet ? scanCount : undefined,
   };
@@ -340,8 +343,8 @@ function nativeFields({ serializer, scanCount, scanCountSet, ...fields }) {
  */
 function fieldsOf(store) {
   const { prefix, scanCount, serializer, ttl, disableTTL, disableTouch } = store;
-  const { touchAfter } = store[kState] ?? store;
-  return { prefix, scanCount, serializer, ttl, disableTTL, disableTouch, touchAfter };
+  const { touchAfter, comparesBy } = store[kState] ?? store;
+  return { prefix, scanCount, serializer, ttl, disableTTL, disableTouch, touchAfter, comparesBy };
 }
 
-module.exports = { attachTo, isHeld, kState, openOwn, optionsOf, stateOf, use };
+module.exports = { attachTo, boundsOf, isHeld, kState, openOwn, optionsOf, stateOf, use };

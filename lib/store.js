@@ -9,8 +9,10 @@ const { EventEmitter } = require("node:events");
 const expressSession = require("express-session");
 const { endOf, withCreated } = require("./absolute-lifetime.js");
 const { answer } = require("./answer.js");
+const { announce, checkConcurrency, comparesBy, comparisonOf } = require("./concurrency.js");
 const {
   attachTo,
+  boundsOf,
   isHeld,
   kState,
   openOwn,
@@ -21,12 +23,15 @@ const {
 const { skipWhileAway } = require("./skip-when-away.js");
 const { checkTransport } = require("./client/attach.js");
 const { statusOf } = require("./client/client-status.js");
-const { RedisStoreError, invalid } = require("./errors.js");
+const { RedisStoreError, failure, invalid } = require("./errors.js");
 const { followsCookie, isTouchOff, timesOf } = require("./lifetime.js");
 const { HandedOut, Loaded, ReadUntil } = require("./loaded-sessions.js");
+const { Base } = require("./native/bases.js");
 const { checkOptions } = require("./options.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
+const { rotate } = require("./rotate.js");
 const { soundCookie } = require("./session-cookie.js");
+const { update } = require("./update.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later, and the
 // store's own work must go on.
@@ -36,6 +41,7 @@ const { nextTick } = process;
  * @typedef {import("./types.js").Callback} Callback
  * @typedef {import("./types.js").SessionData} SessionData
  * @typedef {import("./store-backend.js").State} State
+ * @typedef {InstanceType<typeof import("./native/native-backend.js").NativeBackend>} NativeBackend
  */
 
 /**
@@ -84,6 +90,7 @@ function defineStore({ Store, Cookie }) {
       checkSerializer(this.serializer, invalid);
       checkTransport(options);
       const { client, warn } = checkOptions(options, invalid);
+      checkConcurrency({ ...options, serializer: this.serializer }, invalid);
       const state = /** @type {State} */ ({
         client: this.client,
         origin: {},
@@ -92,8 +99,10 @@ function defineStore({ Store, Cookie }) {
       });
       // Whatever comes of no call of the app's is emitted in the async context the store was made in.
       state.outside = AsyncLocalStorage.snapshot();
+      state.limit = boundsOf(options).limit;
       state.touchAfter = (options.touchAfter ?? 0) * 1000;
       state.lifetime = options.lifetime == null ? undefined : options.lifetime * 1000;
+      state.comparesBy = comparesBy(options.concurrency);
       state.isTouchInBackground = options.touch === "background";
       if (options.onUnavailable === "skip") state.away = skipWhileAway(this);
       optionsOf.set(state, options);
@@ -113,11 +122,11 @@ function defineStore({ Store, Cookie }) {
         const { origin, lifetime, touchAfter } = stateOf(this);
         const key = this.prefix + sid;
         /** @type {import("./types.js").HandOut} */
-        const handOut = (session, until) => {
+        const handOut = (session, until, base) => {
           // Another writer, or a longer `lifetime` before, may have kept it.
           if (lifetime !== undefined && endOf(session, lifetime) <= Date.now()) return null;
           if (touchAfter > 0 && until !== undefined) ReadUntil.note(session, until);
-          return HandedOut.note(session, origin, key);
+          return HandedOut.note(session, origin, key, base);
         };
         return use(this, "get", ({ native, isClient }) => {
           const read = native.get(sid, serializer, handOut);
@@ -139,7 +148,7 @@ function defineStore({ Store, Cookie }) {
       return answer(cb, () => {
         const [expires, ttl] = timesOf(this, sess);
         const { serializer } = this;
-        const { origin, lifetime, touchAfter } = stateOf(this);
+        const { origin, lifetime, touchAfter, comparesBy } = stateOf(this);
         const { data, end } =
           lifetime === undefined
             ? { data: sess, end: undefined }
@@ -153,10 +162,25 @@ function defineStore({ Store, Cookie }) {
         const key = this.prefix + sid;
         const isLoaded = Loaded.is(sess, origin, key);
         if (touchAfter > 0) ReadUntil.take(sess);
+        if (comparesBy !== undefined) {
+          const comparison = comparisonOf(comparesBy, sess, origin, key, invalid);
+          return use(this, "set", ({ native }) =>
+            native.set(sid, payload, Date.now(), expires, ttl, isLoaded, end, comparison),
+          ).then((saved) => {
+            // It was new, and is not any more.
+            if (saved instanceof Base) Loaded.note(sess, origin, key, saved);
+            else announce(this, sid, saved);
+            return null;
+          });
+        }
         const stored = use(this, "set", ({ native }) =>
           native.set(sid, payload, Date.now(), expires, ttl, isLoaded, end),
         );
-        return isLoaded ? stored.then((done) => announce(this, sid, done)) : stored;
+        if (!isLoaded) return stored;
+        return stored.then((saved) => {
+          announce(this, sid, saved);
+          return null;
+        });
       });
     }
 
@@ -240,13 +264,53 @@ function defineStore({ Store, Cookie }) {
       }
       const { origin } = state;
       const key = HandedOut.keyOf(sess, origin);
+      const base = key === undefined ? undefined : HandedOut.baseOf(sess);
       const until = state.touchAfter > 0 ? ReadUntil.take(sess) : undefined;
       const cookie = soundCookie(sess.cookie, state.Cookie);
       if (cookie !== sess.cookie) sess.cookie = cookie;
       const created = super.createSession(req, sess);
-      if (key !== undefined) Loaded.note(created, origin, key);
+      if (key !== undefined) Loaded.note(created, origin, key, base);
       if (until !== undefined) ReadUntil.note(created, until);
       return created;
+    }
+
+    /**
+     * @param {string} sid
+     * @param {(session: SessionData) => unknown} change
+     * @returns {Promise<boolean>}
+     */
+    update(sid, change) {
+      return answer(undefined, () => {
+        const { limit, lifetime } = stateOf(this);
+        /** @param {(native: NativeBackend) => Promise<any>} call */
+        const make = (call) =>
+          use(this, "update", ({ native, isClient }) => {
+            if (!isClient) return call(/** @type {NativeBackend} */ (native));
+            throw failure(
+              `update: it needs a connection of the store's own, and the app's Redis client carries the calls: give the server as url instead of client`,
+              "ECLIENT",
+            );
+          });
+        return update(this, sid, change, { limit, lifetime, use: make });
+      });
+    }
+
+    /**
+     * @param {any} req
+     * @param {{grace?: number} | Callback} [options]
+     * @param {Callback} [cb]
+     * @returns {Promise<any>}
+     */
+    rotate(req, options, cb) {
+      if (typeof options === "function") return this.rotate(req, undefined, options);
+      return answer(cb, () => {
+        const { origin } = stateOf(this);
+        const isStored = Loaded.is(req?.session, origin, this.prefix + req?.sessionID);
+        return rotate(this, req, /** @type {{grace?: number}} */ (options), {
+          isStored,
+          use: (call) => use(this, "rotate", ({ native }) => call(native)),
+        });
+      });
     }
 
     /** @param {Callback} [cb] */
@@ -286,17 +350,6 @@ function defineStore({ Store, Cookie }) {
 function generated(store, req) {
   store.generate(req);
   return req.session;
-}
-
-/**
- * Emits `discarded` if `set` found that its session is gone.
- * @param {BaseStore} store
- * @param {string} sid
- * @param {false | null} done
- */
-function announce(store, sid, done) {
-  if (done === false) nextTick(() => store.emit("discarded", sid));
-  return null;
 }
 
 /** The classes by the Store that they extend. */

@@ -37,6 +37,8 @@ export interface StoreFields {
   disableTouch: boolean;
   /** Milliseconds. */
   touchAfter?: number;
+  /** How saves compare (`concurrency`). */
+  comparesBy?: Comparison["how"];
 }
 
 /** The fields as src/napi/options/settings.rs reads them. */
@@ -46,6 +48,7 @@ export interface NativeFields {
   json: boolean;
   followsCookie?: boolean;
   readsExpiry?: boolean;
+  keepsBase?: boolean;
   clientPrefix?: string;
   ttl?: unknown;
   disableTTL?: boolean;
@@ -58,6 +61,21 @@ export interface StoredRecord {
   text: any;
   /** The key's expiry in milliseconds since the epoch, if it is known. */
   expires?: number;
+  /** What a save of it compares with, if that was asked for. */
+  base?: Base;
+}
+
+/** What a session was loaded with. */
+export type Base = InstanceType<typeof import("./native/bases.js").Base>;
+
+/** What became of a save, if there is something to say of it. */
+export type Saved = "discarded" | "merged" | "unmerged" | "conflict";
+
+/** How a save compares with what is stored (`concurrency`). */
+export interface Comparison {
+  how: "detect" | "merge";
+  /** What the session was loaded with; undefined of a new one. */
+  base: Base | undefined;
 }
 
 /** Makes a `RedisStoreError`. */
@@ -65,8 +83,8 @@ export type Failure = (message: string, code: string, cause?: Error | string) =>
 /** Makes a `TypeError`. */
 export type Invalid = (message: string) => Error;
 
-/** Makes what `get` hands out of a parsed session, read with this expiry. */
-export type HandOut = (session: any, until?: number) => unknown;
+/** Makes what `get` hands out of a parsed session, read with this expiry and this base. */
+export type HandOut = (session: any, until?: number, base?: Base) => unknown;
 
 /** An app's Redis client, of any library or none: what it has is found out by looking. */
 export type AnyClient = any;
@@ -79,7 +97,7 @@ export type CrossedText = string | Buffer;
 /** What the native side calls: src/napi/callbacks.rs says what each is for. */
 export interface NativeCallbacks {
   answers: Float64Array;
-  settle(count: number, text: string, others?: CrossedText[]): void;
+  settle(count: number, text: string, others?: CrossedText[], bases?: number): void;
   fail(id: number, error: Error): void;
   handBack(id: number, left: number, ...command: unknown[]): void;
   scanChunk(id: number, sids: string, text?: string, others?: CrossedText[]): void;

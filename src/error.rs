@@ -84,6 +84,8 @@ codes! {
 
     // The store's own.
     Closed = "ECLOSED",
+    /// Other requests saved the same session, again and again.
+    Conflict = "ECONFLICT",
     /// A function given as `username` or `password` failed.
     Credentials = "ECREDENTIALS",
     /// A bug in this library.
@@ -266,6 +268,29 @@ impl StoreError {
             cause: Some(reason),
             code,
         }
+    }
+
+    /// The connection broke under a save, and others have saved the session since.
+    pub fn doubtful(call: &str, server: &str) -> StoreError {
+        StoreError::new(
+            Code::Reset,
+            format!(
+                "{call}: the connection to Redis at {server} was lost, and the session has changed \
+                 since: it is not known whether this save was carried out"
+            ),
+        )
+    }
+
+    /// Whenever the save was tried, another request had saved the session.
+    pub fn conflict(call: &str, server: &str, limit: Duration) -> StoreError {
+        let limit = limit.as_millis();
+        StoreError::new(
+            Code::Conflict,
+            format!(
+                "{call}: other requests went on saving the session in Redis at {server} for \
+                 {limit} ms (commandTimeout); nothing was written"
+            ),
+        )
     }
 
     /// The server replied with an error. The caller removes the key with [`StoreError::without`].

@@ -11,12 +11,30 @@ export interface Addon {
 export interface Crossing {
   methods: string[];
   scans: string[];
-  commands: Record<"GET" | "SET" | "SET_XX" | "PEXPIRE" | "PERSIST" | "DEL", number>;
+  commands: Record<
+    | "GET"
+    | "SET"
+    | "SET_XX"
+    | "PEXPIRE"
+    | "PERSIST"
+    | "DEL"
+    | "GET_BASE"
+    | "SET_NEW"
+    | "SAVE_MERGE"
+    | "SAVE_REPORT"
+    | "SAVE_GIVE_UP"
+    | "PTTL"
+    | "END",
+    number
+  >;
   perCall: number;
   perAnswer: number;
   maxAnswers: number;
   discarded: number;
   other: number;
+  merged: number;
+  unmerged: number;
+  conflict: number;
   defaults: {
     commandTimeout: number;
     commandsQueueMaxLength: number;
@@ -38,6 +56,7 @@ export interface NativeStore {
   readonly status: "connecting" | "ready" | "reconnecting" | "closed";
   configure(store: number, fields: object): void;
   forget(store: number): void;
+  forgetBases(batch: number): void;
   send(
     count: number,
     numbers: Float64Array,

@@ -6,6 +6,7 @@
 
 const { debuglog } = require("node:util");
 const { Connection } = require("../native/connection.js");
+const { comparesBy } = require("../concurrency.js");
 const { failure, invalid } = require("../errors.js");
 const { directConnectionOf } = require("./direct/direct-connection.js");
 const { ClientBackend } = require("./client-backend.js");
@@ -35,10 +36,12 @@ function attach(client, { options, transport, terms, first, emit, away }) {
   const inspected = inspect(client, options.clientType);
   const complaint = missing(client);
   if (complaint) throw invalid(`RedisStore: ${complaint}`);
-  const isForced = transport === "native";
+  // Saves that compare cannot be made through a client.
+  const option = comparesBy(options.concurrency) === undefined ? "transport" : "concurrency";
+  const isForced = transport === "native" || option === "concurrency";
   /** @param {string} why */
   const cannot = (why) =>
-    `transport is "native", but the store cannot have a connection of its own beside this client (${inspected.name}): ${why}. Leave transport out, or give the server as url instead of client.`;
+    `${option} is "${options[option]}", but the store cannot have a connection of its own beside this client (${inspected.name}): ${why}. Leave ${option} out, or give the server as url instead of client.`;
   if (isForced && inspected.why) throw invalid(`RedisStore: ${cannot(inspected.why)}`);
 
   const name = inspected.at === undefined ? inspected.name : `${inspected.name}, ${inspected.at}`;

@@ -115,7 +115,8 @@ class ClientBackend {
   }
 
   /**
-   * As in native/native-backend.js; resolves to false if a loaded session is gone.
+   * As in native/native-backend.js; resolves to "discarded" if a loaded session is gone. No save that
+   * compares comes here.
    * @param {string} sid
    * @param {unknown} payload
    * @param {number} now
@@ -175,6 +176,28 @@ class ClientBackend {
    */
   checkTimes(now, expires, ttl) {
     planTouch(this.native, this.fields, expires, ttl, now);
+  }
+
+  /**
+   * As in native/native-backend.js.
+   * @param {string} sid
+   */
+  pttl(sid) {
+    const key = this.fields.prefix + sid;
+    return this.calls.make("rotate", key, Number, this.commands.pttl, key);
+  }
+
+  /**
+   * As in native/native-backend.js; in whole seconds.
+   * @param {string} sid
+   * @param {number} ms
+   */
+  end(sid, ms) {
+    const key = this.fields.prefix + sid;
+    const { calls, commands } = this;
+    return ms <= 0
+      ? calls.make("rotate", key, Number, commands.del, key)
+      : calls.make("rotate", key, Number, commands.expire, key, wholeSeconds(ms));
   }
 
   /** @param {string} sid */
@@ -288,7 +311,7 @@ function nothing() {
  * @param {unknown} reply
  */
 function wasWritten(reply) {
-  return reply === null ? false : null;
+  return reply === null ? "discarded" : null;
 }
 
 module.exports = { ClientBackend };

@@ -102,8 +102,10 @@ class Batch {
    * @param {number} ms milliseconds to live
    * @param {import("../types.js").HandOut} [handOut] makes the answer of the session that is read;
    *   without it, the answer is a record
+   * @param {import("../types.js").Base} [base] what a save compares with
+   * @param {number} [longest] the most milliseconds to live, whatever others have stored
    */
-  call(caller, bounds, method, command, sid, value, ms, handOut) {
+  call(caller, bounds, method, command, sid, value, ms, handOut, base, longest) {
     const bytes = sid.length + (value === undefined ? 0 : value.length);
     return new Promise((resolve, reject) => {
       const { pending, numbers } = this;
@@ -122,6 +124,10 @@ class Batch {
       numbers[at + 4] = 0;
       numbers[at + 5] = ms;
       numbers[at + 6] = caller.number;
+      if (base !== undefined) {
+        numbers[at + 7] = base.number;
+        numbers[at + 8] = /** @type {number} */ (longest);
+      }
       this.text += sid;
       if (typeof value === "string") {
         numbers[at + 4] = value.length;

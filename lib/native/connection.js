@@ -6,6 +6,7 @@
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { setImmediate } = require("node:timers");
 const { RedisStore: Native } = require("../addon/load.js");
+const { Bases } = require("./bases.js");
 const { Batch } = require("./batch.js");
 const { Caller, PendingCalls } = require("./pending-calls.js");
 const { askCredential } = require("../credentials.js");
@@ -46,7 +47,9 @@ class Connection {
     };
     this.fields = fields;
     const callbacks = callbacksOf(emit, pending, to !== undefined);
-    this.batch = new Batch(new Native(options, fields, callbacks, to), pending);
+    const native = new Native(options, fields, callbacks, to);
+    pending.bases = new Bases(native);
+    this.batch = new Batch(native, pending);
     this.stores = 0;
   }
 
@@ -122,7 +125,7 @@ function callbacksOf(onEvent, pending, isOfClient) {
   const { answers, scans } = pending;
   return {
     answers,
-    settle: (count, text, others) => pending.settle(count, text, others),
+    settle: (count, text, others, bases) => pending.settle(count, text, others, bases),
     fail: (id, error) => pending.fail(id, error),
     handBack: (id, left, ...command) => pending.handBack(id, left, ...command),
     scanChunk: (id, sids, text, others) => scans.addChunk(id, sids, text, others),

@@ -6,10 +6,14 @@
 const { FOREVER, UNCHANGED, planSave, planTouch } = require("../lifetime.js");
 const { commands, methods } = require("./crossing.js");
 
-const { GET, SET, SET_XX, PEXPIRE, PERSIST, DEL } = commands;
-const [BY_GET, BY_SET, BY_TOUCH, BY_DESTROY] = ["get", "set", "touch", "destroy"].map((name) =>
-  methods.indexOf(name),
-);
+const { GET, SET, SET_XX, PEXPIRE, PERSIST, DEL, PTTL, END } = commands;
+const { GET_BASE, SET_NEW, SAVE_MERGE, SAVE_REPORT, SAVE_GIVE_UP } = commands;
+const BY_GET = methods.indexOf("get");
+const BY_SET = methods.indexOf("set");
+const BY_TOUCH = methods.indexOf("touch");
+const BY_DESTROY = methods.indexOf("destroy");
+const BY_UPDATE = methods.indexOf("update");
+const BY_ROTATE = methods.indexOf("rotate");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
 const { stringify } = JSON;
@@ -63,16 +67,101 @@ class NativeBackend {
    * @param {unknown} expires the session's `cookie.expires`, undefined if it does not count
    * @param {unknown} ttl seconds: the field, or what it returned for this session
    * @param {boolean} isLoaded whether the session was loaded from this store, so that it is not
-   *   written if its key is gone; then the promise is of false
+   *   written if its key is gone; then the promise is of "discarded"
    * @param {number} [end] when the session ends whatever happens
+   * @param {import("../types.js").Comparison} [comparison] if the save compares with what is stored
    */
-  set(sid, payload, now, expires, ttl, isLoaded, end) {
+  set(sid, payload, now, expires, ttl, isLoaded, end, comparison) {
     const ms = planSave(this.native, this.fields, expires, ttl, now, end);
     if (ms <= 0) return this.call(BY_SET, DEL, `${sid}`, undefined, 0);
     const value = typeof payload === "function" ? payload() : stringify(payload);
     if (typeof value !== "string") this.native.checkPayload(value);
+    if (comparison !== undefined) {
+      return this.compare(`${sid}`, value, ms, isLoaded, comparison, longest(end, now));
+    }
     const command = isLoaded && !this.resurrect ? SET_XX : SET;
     return this.call(BY_SET, command, `${sid}`, value, ms);
+  }
+
+  /**
+   * Stores a session if it is still stored as it was loaded; what happens if it is not, `how` says. The
+   * promise is of what became of it (`Saved`), of the names of overwritten members, or of the base of a
+   * session that was new.
+   * @param {string} sid
+   * @param {string} value
+   * @param {number} ms
+   * @param {boolean} isLoaded
+   * @param {import("../types.js").Comparison} comparison
+   * @param {number} longest
+   */
+  compare(sid, value, ms, isLoaded, { how, base }, longest) {
+    const { batch, caller, bounds } = this;
+    if (base?.isOf(this.bases)) {
+      const command = how === "merge" ? SAVE_MERGE : SAVE_REPORT;
+      return batch.call(caller, bounds, BY_SET, command, sid, value, ms, undefined, base, longest);
+    }
+    if (!isLoaded) return this.call(BY_SET, SET_NEW, sid, value, ms);
+    // It was loaded over another connection, which had its base.
+    return this.call(BY_SET, SET_XX, sid, value, ms).then((saved) => saved ?? "unmerged");
+  }
+
+  /** The bases of what is read here. */
+  get bases() {
+    return /** @type {InstanceType<typeof import("./bases.js").Bases>} */ (
+      this.batch.pending.bases
+    );
+  }
+
+  /**
+   * Reads a session for `replace`: a record with its base, or null if there is none.
+   * @param {string} sid
+   * @returns {Promise<import("../types.js").StoredRecord | null>}
+   */
+  readForUpdate(sid) {
+    return this.call(BY_UPDATE, GET_BASE, `${sid}`, undefined, 0);
+  }
+
+  /**
+   * Stores a session if it is still stored as it was read. The promise is of "conflict" if it is not, of
+   * "discarded" if it is gone, else of null.
+   * @param {string} sid
+   * @param {string | Uint8Array} value
+   * @param {number} ms as for `planSave`; NaN to leave the expiry as it is
+   * @param {import("../types.js").Base} base
+   */
+  replace(sid, value, ms, base) {
+    const { batch, caller, bounds } = this;
+    if (ms <= 0) return this.call(BY_UPDATE, DEL, `${sid}`, undefined, 0);
+    if (typeof value !== "string") this.native.checkPayload(value);
+    return batch.call(
+      caller,
+      bounds,
+      BY_UPDATE,
+      SAVE_GIVE_UP,
+      `${sid}`,
+      value,
+      ms,
+      undefined,
+      base,
+      FOREVER,
+    );
+  }
+
+  /**
+   * Milliseconds until a session ends: -1 if never, -2 if there is none.
+   * @param {string} sid
+   */
+  pttl(sid) {
+    return this.call(BY_ROTATE, PTTL, `${sid}`, undefined, 0);
+  }
+
+  /**
+   * Ends a session in so many milliseconds; now, if that is 0. Resolves to 0 if there is none.
+   * @param {string} sid
+   * @param {number} ms
+   */
+  end(sid, ms) {
+    return this.call(BY_ROTATE, END, `${sid}`, undefined, ms);
   }
 
   /**
@@ -166,6 +255,15 @@ class NativeBackend {
   expiresIn(expires, ttl, now) {
     return this.native.expiresIn(expires, ttl, now);
   }
+}
+
+/**
+ * The most milliseconds that a session may live.
+ * @param {number | undefined} end
+ * @param {number} now
+ */
+function longest(end, now) {
+  return end === undefined ? FOREVER : end - now;
 }
 
 module.exports = { NativeBackend };

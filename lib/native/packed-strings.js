@@ -9,7 +9,21 @@ const {
   maxAnswers: MAX_ANSWERS,
   discarded: DISCARDED,
   other: OTHER,
+  merged: MERGED,
+  unmerged: UNMERGED,
+  conflict: CONFLICT,
 } = require("./crossing.js");
+
+/**
+ * What became of a save, if it is not that it was written as it is.
+ * @type {Record<number, import("../types.js").Saved>}
+ */
+const SAVED = {
+  [DISCARDED]: "discarded",
+  [MERGED]: "merged",
+  [UNMERGED]: "unmerged",
+  [CONFLICT]: "conflict",
+};
 
 /** Where the native side writes its numbers. */
 function roomForAnswers() {
@@ -52,23 +66,36 @@ class PackedStrings {
     return answers[at];
   }
 
-  /** Whether `set` found its key gone. */
-  get isDiscarded() {
-    return this.answers[this.at + 1] === DISCARDED;
+  /** What became of a save; null if there is nothing to say of it. */
+  get saved() {
+    return SAVED[this.answers[this.at + 1]] ?? null;
   }
 
-  /** The key's expiry in milliseconds since the epoch; undefined if it is not known. */
+  /** The place of its base in its batch; NaN if it has none. */
+  get basePlace() {
+    return this.answers[this.at + 3];
+  }
+
+  /**
+   * The key's expiry in milliseconds since the epoch, or the number that was asked for; undefined if
+   * it is not known.
+   */
   get expires() {
     const expires = this.answers[this.at + 2];
     return Number.isNaN(expires) ? undefined : expires;
   }
 
-  /** What is stored, for the serializer of the app: the text, and the key's expiry if there is one. */
-  record() {
+  /**
+   * What is stored, for the serializer of the app: the text, and the key's expiry if there is one.
+   * @param {InstanceType<typeof import("./bases.js").Base>} [base]
+   * @returns {import("../types.js").StoredRecord}
+   */
+  record(base) {
     const expires = this.answers[this.at + 2];
     // A copy: an app that keeps a part of this text must not keep all others with it. (What is no text
     // is a Buffer.)
     const text = typeof this.own === "string" ? `>${this.own}`.slice(1) : this.own;
+    if (base !== undefined) return { text, expires, base };
     return Number.isNaN(expires) ? { text } : { text, expires };
   }
 }

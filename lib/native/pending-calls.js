@@ -4,8 +4,11 @@
 // JS because V8 makes a promise faster than N-API does.
 
 const { closed: CLOSED, methods: METHODS } = require("./crossing.js");
+const { Base } = require("./bases.js");
 const { PackedStrings, roomForAnswers } = require("./packed-strings.js");
 const { ScanResults } = require("./scan-results.js");
+
+const BY_SET = METHODS.indexOf("set");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
 const { parse } = JSON;
@@ -62,6 +65,11 @@ class PendingCalls {
     /** @type {(() => void)[]} */
     this.idlers = [];
     this.answers = roomForAnswers();
+    /**
+     * Those of the native object, once there is one.
+     * @type {InstanceType<typeof import("./bases.js").Bases> | undefined}
+     */
+    this.bases = undefined;
     this.scans = new ScanResults({ answers: this.answers, failure });
     /**
      * Who waits for the end, until it has come.
@@ -144,22 +152,29 @@ class PendingCalls {
    * @param {number} count
    * @param {string} text
    * @param {import("../types.js").CrossedText[]} [others]
+   * @param {number} [bases] the number of the bases that came with them
    */
-  settle(count, text, others) {
+  settle(count, text, others, bases) {
     const texts = new PackedStrings(this.answers, text, others);
+    const batch = bases === undefined ? undefined : this.bases?.batch(bases);
     for (let n = 0; n < count; n += 1) {
       const call = this.take(texts.next());
       if (call === undefined) continue;
+      const base = batch === undefined ? undefined : baseIn(batch, texts.basePlace);
       if (texts.own === undefined) {
-        // The store emits `discarded`: it knows the sid.
-        call.resolve(texts.isDiscarded ? false : null);
+        // The store emits the events: it knows the sid.
+        call.resolve(base ?? texts.expires ?? texts.saved);
       } else if (call.handOut !== undefined) {
         try {
-          call.resolve(call.handOut(parse(/** @type {string} */ (texts.own)), texts.expires));
+          const session = parse(/** @type {string} */ (texts.own));
+          call.resolve(call.handOut(session, texts.expires, base));
         } catch (error) {
           call.reject(error);
         }
-      } else call.resolve(texts.record());
+      } else if (call.method === BY_SET) {
+        // The members that a save has overwritten.
+        call.resolve(parse(/** @type {string} */ (texts.own)));
+      } else call.resolve(texts.record(base));
     }
   }
 
@@ -213,6 +228,14 @@ class PendingCalls {
   closed(name) {
     return this.failure(name + CLOSED, "ECLOSED");
   }
+}
+
+/**
+ * @param {InstanceType<typeof import("./bases.js").BaseBatch>} batch
+ * @param {number} place
+ */
+function baseIn(batch, place) {
+  return Number.isNaN(place) ? undefined : new Base(batch, place);
 }
 
 module.exports = { Caller, PendingCalls };

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::error::StoreError;
 use crate::io::completions::CompletionQueue;
 use crate::io::event::{CallId, Event, HandedBack};
+use crate::io::turn::Turn;
 use crate::session::command::{Command, Reply};
 
 /// Identifies a connection within its store.
@@ -35,6 +36,8 @@ pub struct Call {
     pub asking: bool,
     /// How often a node of a cluster has redirected it.
     pub redirections: u8,
+    /// Whose end others wait for.
+    pub turn: Option<Turn>,
     caller: Option<Caller>,
 }
 
@@ -103,6 +106,7 @@ impl Call {
             destination,
             asking: false,
             redirections: 0,
+            turn: None,
             caller: Some(caller),
         }
     }
@@ -114,6 +118,7 @@ impl Call {
 
     /// Answers the call. Answers to JS are collected in `events`, for one wake a batch.
     pub fn answer(&mut self, answer: Result<Reply, StoreError>, events: &mut Vec<Event>) {
+        self.turn = None;
         match self.caller.take() {
             Some(Caller::Js(id, _)) => events.push(Event::Answer(id, answer)),
             Some(Caller::Task(sender)) => {
@@ -126,7 +131,9 @@ impl Call {
     /// Hands a call of JS back, so that the app's client executes it. A task's call fails instead: its
     /// scan is handed back as a whole.
     pub fn hand_back(mut self, server: &str, events: &mut Vec<Event>) {
-        if let Some(Caller::Js(id, _)) = self.caller {
+        if let Some(Caller::Js(id, _)) = self.caller
+            && self.command.can_be_handed_back()
+        {
             let handed_back = HandedBack {
                 command: replace(&mut self.command, Command::Raw(Vec::new())),
                 deadline: self.deadline,

@@ -1,7 +1,7 @@
 //! A connection to one server, made anew whenever it is lost, and the calls that go over it.
 //!
-//! What is in flight on a connection that breaks is sent once more, since every command of the store
-//! has the same effect twice as once; and in the order in which the calls were made.
+//! What is in flight on a connection that breaks is sent once more, if the command has the same effect
+//! twice as once; and in the order in which the calls were made.
 
 use std::collections::VecDeque;
 use std::future::{Future, pending};
@@ -25,6 +25,8 @@ use crate::io::sent_batch::{BatchEnd, BatchOutcome, Generation, send_batch};
 use crate::io::shared::Shared;
 use crate::redis::cluster::slots::{Node, Redirect, redirect};
 use crate::redis::{OpenConnection, Sender, Target, is_transient, within};
+use crate::session::command::Read;
+use crate::session::compare_and_set::Form;
 
 /// Calls that go out as one batch at most. With more, the first would wait for the last.
 const MAX_BATCH: usize = 1024;
@@ -52,6 +54,8 @@ pub struct Connection {
     attempts: u32,
     last_error: Option<ConnectError>,
     role: Role,
+    /// How the server compares and sets, as far as it is known.
+    compares_by: Form,
     left: Option<Left>,
     /// The last socket that was given up because another server has taken this one's place. What was in
     /// flight there was not lost to a fault: it may be lost once more.
@@ -131,6 +135,7 @@ impl Connection {
             attempts: 0,
             last_error: None,
             role: Role::default(),
+            compares_by: Form::default(),
             left: None,
             replaced: None,
         };
@@ -211,7 +216,10 @@ impl Connection {
         if self.in_flight.given_up > 0 || self.waiting.is_empty() {
             return None;
         }
-        let calls = self.waiting.take_first(MAX_BATCH);
+        let mut calls = self.waiting.take_first(MAX_BATCH);
+        for call in &mut calls {
+            call.command.prepare(self.compares_by);
+        }
         let result = send_batch(
             &open.sender(),
             calls,
@@ -251,6 +259,8 @@ impl Connection {
                     self.role.confirm_master();
                 }
                 self.link = Link::Open(open);
+                // It may be another server.
+                self.compares_by = Form::default();
                 self.last_error = None;
             }
             ConnectionEvent::ConnectFailed(error) => {
@@ -394,8 +404,19 @@ impl Connection {
                 let refusal = match refusal {
                     None | Some(Refusal::LeaveAndAnswer) => {
                         let came = now.into_std();
-                        let answer = call.command.read(replies, call.name, &self.name, came);
-                        call.answer(answer, events);
+                        match call.command.read(replies, call.name, &self.name, came) {
+                            Read::Answer(answer) => call.answer(answer, events),
+                            Read::Again(_) if call.deadline <= now => {
+                                let limit = shared.limits.command;
+                                let conflict = StoreError::conflict(call.name, &self.name, limit);
+                                call.answer(Err(conflict), events);
+                            }
+                            Read::Again(learned) => {
+                                self.compares_by = learned.unwrap_or(self.compares_by);
+                                call.asking = false;
+                                unanswered.push(Unanswered::Unsent(call));
+                            }
+                        }
                         continue;
                     }
                     Some(refusal) => refusal,
@@ -456,12 +477,14 @@ impl Connection {
         let mut unanswered = Vec::new();
         self.shared.completions.push_all(|events| {
             for mut call in calls.into_iter().filter(Call::is_open) {
-                if call.retried && !by_us && !self.shared.hands_back() {
+                let is_last = call.retried || !call.command.can_be_sent_again();
+                if is_last && !by_us && !self.shared.hands_back() {
                     let lost = StoreError::lost(call.name, &self.name, error);
                     call.answer(Err(lost), events);
                 } else {
                     call.retried |= !by_us;
                     call.asking = false;
+                    call.command.lost();
                     unanswered.push(Unanswered::Unsent(call));
                 }
             }

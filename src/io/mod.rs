@@ -26,6 +26,8 @@ pub mod shared;
 mod slot_map_refresh;
 mod slot_routes;
 mod supervisor;
+mod turn;
+mod turns;
 
 #[cfg(test)]
 mod cluster_servers_test;

@@ -26,6 +26,7 @@ fn text(text: &str) -> Reply {
     Reply::Session {
         text: text.into(),
         expires: None,
+        base: None,
     }
 }
 

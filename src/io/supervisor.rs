@@ -19,6 +19,7 @@ use crate::io::scan;
 use crate::io::sent_batch::BatchOutcome;
 use crate::io::servers::{Servers, ServersEvent};
 use crate::io::shared::{Closing, Shared};
+use crate::io::turns::Turns;
 use crate::redis::Topology;
 
 /// Serves a store until it is closed.
@@ -28,6 +29,7 @@ pub async fn run(shared: Arc<Shared>, topology: Topology) {
     let mut supervisor = Supervisor {
         shared,
         servers,
+        turns: Turns::default(),
         sequence: 0,
     };
     supervisor.serve().await;
@@ -48,6 +50,7 @@ impl Drop for AnnounceEnd {
 struct Supervisor {
     shared: Arc<Shared>,
     servers: Servers,
+    turns: Turns,
     /// Counts the calls.
     sequence: u64,
 }
@@ -73,6 +76,10 @@ impl Supervisor {
             let real_now = std::time::Instant::now();
             busy_poll.calls_arrived(arrivals.calls.len(), batches.len(), real_now);
             let is_polling = busy_poll.is_on(real_now);
+            // Those that waited for another save came before.
+            for call in self.turns.released() {
+                self.servers.route(call);
+            }
             self.route(arrivals.calls, now);
             for request in arrivals.masters {
                 self.servers.answer_masters(request);
@@ -118,6 +125,7 @@ impl Supervisor {
         }
         // Every call that is left gets an answer.
         let mut left = self.servers.close();
+        left.extend(self.turns.take_all());
         while let Some(outcome) = batches.next().await {
             // A reply that has come is still the truth about its call.
             left.extend(self.servers.handle_last_outcome(outcome));
@@ -134,7 +142,9 @@ impl Supervisor {
             self.sequence += 1;
             call.sequence = self.sequence;
             call.deadline = deadline;
-            self.servers.route(call);
+            if let Some(call) = self.turns.admit(call) {
+                self.servers.route(call);
+            }
         }
     }
 }

@@ -102,6 +102,7 @@ impl TestStore {
             key: key.into(),
             expiry: TrueExpiry::Unasked,
             clock: Clock::new(0.0),
+            keeps_base: false,
         })
     }
 

@@ -1,13 +1,21 @@
 //! Answers of calls on their way to JS, many at once (`lib/native/pending-calls.js`).
 
+use std::cell::RefCell;
+use std::mem::take;
+use std::sync::Arc;
+
 use napi::Env;
 
 use crate::io::event::CallId;
+use crate::napi::bases::Bases;
 use crate::napi::callbacks::JsCallbacks;
-use crate::napi::crossing::{DISCARDED, MAX_ANSWERS, NO_TEXT, OTHER, PER_ANSWER};
+use crate::napi::crossing::{
+    CONFLICT, DISCARDED, MAX_ANSWERS, MERGED, NO_TEXT, OTHER, PER_ANSWER, UNMERGED,
+};
 use crate::napi::packed_strings::PackedStrings;
 use crate::napi::raw;
 use crate::session::command::Reply;
+use crate::session::compare_and_set::{Base, Saved};
 use crate::test_panics::panic_at;
 
 /// Bytes of text after which the answers are settled.
@@ -19,6 +27,7 @@ pub struct Answers {
     numbers: Vec<f64>,
     text: Vec<u8>,
     others: Vec<Vec<u8>>,
+    bases: Vec<Arc<Base>>,
 }
 
 impl Answers {
@@ -32,28 +41,61 @@ impl Answers {
         if let Reply::Session { text, .. } = &reply {
             panic_at("the answer", text);
         }
-        let (length, expires) = match reply {
-            Reply::Session { text, expires } => {
-                let expires = expires.unwrap_or(f64::NAN);
-                if text.is_ascii() {
-                    self.text.extend_from_slice(&text);
-                    (text.len() as f64, expires)
-                } else {
-                    self.others.push(text);
-                    (OTHER, expires)
-                }
+        let (length, expires, base) = match reply {
+            Reply::Session {
+                text,
+                expires,
+                base,
+            } => (self.add_text(text), expires, base),
+            Reply::Discarded => (DISCARDED, None, None),
+            Reply::Saved { saved, base } => {
+                let length = match saved {
+                    Saved::AsIs => NO_TEXT,
+                    Saved::Merged => MERGED,
+                    Saved::Unmerged => UNMERGED,
+                    Saved::Discarded => DISCARDED,
+                    Saved::Conflict => CONFLICT,
+                    // Writing to memory does not fail.
+                    Saved::Overwritten(names) => {
+                        self.add_text(serde_json::to_vec(&names).unwrap_or_default())
+                    }
+                };
+                (length, None, base)
             }
-            Reply::Discarded => (DISCARDED, f64::NAN),
-            Reply::Null | Reply::Raw(_) => (NO_TEXT, f64::NAN),
+            Reply::Number(number) => (NO_TEXT, Some(number as f64), None),
+            Reply::Null | Reply::Raw(_) => (NO_TEXT, None, None),
         };
-        self.numbers.extend([f64::from(id), length, expires]);
+        let place = match base {
+            Some(base) => {
+                self.bases.push(base);
+                (self.bases.len() - 1) as f64
+            }
+            None => f64::NAN,
+        };
+        let expires = expires.unwrap_or(f64::NAN);
+        self.numbers.extend([f64::from(id), length, expires, place]);
+    }
+
+    /// Adds a text. Returns what stands in the place of its length.
+    fn add_text(&mut self, text: Vec<u8>) -> f64 {
+        if text.is_ascii() {
+            self.text.extend_from_slice(&text);
+            text.len() as f64
+        } else {
+            self.others.push(text);
+            OTHER
+        }
     }
 
     /// Settles the promises of the calls in JS, and empties the answers.
-    pub fn settle(&mut self, env: &Env, callbacks: &JsCallbacks) {
+    pub fn settle(&mut self, env: &Env, callbacks: &JsCallbacks, bases: &RefCell<Bases>) {
         if !self.numbers.is_empty() {
             let count = self.numbers.len() / PER_ANSWER;
-            raw::scoped(env, |env| callbacks.settle(env, count, &self.packed()));
+            let kept = take(&mut self.bases);
+            let batch = (!kept.is_empty()).then(|| bases.borrow_mut().keep(kept));
+            raw::scoped(env, |env| {
+                callbacks.settle(env, count, &self.packed(), batch);
+            });
             self.clear();
         }
     }
@@ -80,7 +122,12 @@ mod tests {
 
     fn session(text: &str, expires: Option<f64>) -> Reply {
         let text = text.into();
-        Reply::Session { text, expires }
+        let base = None;
+        Reply::Session {
+            text,
+            expires,
+            base,
+        }
     }
 
     #[test]
@@ -94,7 +141,7 @@ mod tests {
         assert_eq!(packed.others, ["é".as_bytes()]);
         let lengths: Vec<f64> = packed.numbers.chunks(PER_ANSWER).map(|n| n[1]).collect();
         assert_eq!(lengths, [2.0, OTHER, 3.0]);
-        assert!(packed.numbers[2].is_nan() && packed.numbers[5] == 7.0);
+        assert!(packed.numbers[2].is_nan() && packed.numbers[PER_ANSWER + 2] == 7.0);
     }
 
     #[test]
@@ -104,7 +151,8 @@ mod tests {
         answers.add(5, Reply::Discarded);
         let numbers = answers.packed().numbers;
         assert_eq!((numbers[0], numbers[1]), (4.0, NO_TEXT));
-        assert_eq!((numbers[3], numbers[4]), (5.0, DISCARDED));
+        let second = &numbers[PER_ANSWER..];
+        assert_eq!((second[0], second[1]), (5.0, DISCARDED));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::error::StoreError;
 use crate::io::event::CallId;
 use crate::napi::packed_strings::PackedStrings;
 use crate::napi::raw::{self, JsRef, JsResult};
-use crate::session::command::{Command, Expiry};
+use crate::session::command::Command;
+use crate::session::expiry::Expiry;
 
 /// The functions, by what they do.
 pub struct JsCallbacks {
@@ -117,12 +118,14 @@ impl JsCallbacks {
         let _ = self.emit.call(env, event_and_args);
     }
 
-    /// Settles the promises of so many calls.
-    pub fn settle(&self, env: &Env, count: usize, answers: &PackedStrings) {
+    /// Settles the promises of so many calls. `bases` is the number of the bases that came with them.
+    pub fn settle(&self, env: &Env, count: usize, answers: &PackedStrings, bases: Option<u32>) {
         let settle = || -> JsResult<()> {
             let [text, others] = answers.to_js(env, &self.answers.get(env))?;
             let count = raw::value(env, count as f64);
-            self.settle.call(env, [count, text, others]).map(drop)
+            let bases = bases.map_or(raw::undefined(env), |bases| raw::value(env, bases));
+            let arguments = [count, text, others, bases];
+            self.settle.call(env, arguments).map(drop)
         };
         // It fails only if the environment ends, and all promises with it.
         let _ = settle();
@@ -206,7 +209,10 @@ impl JsCallbacks {
                     Expiry::Never => ("PERSIST", nothing, nothing, false),
                     Expiry::Past => ("DEL", nothing, nothing, false),
                 },
-                Command::Destroy { .. } | Command::Raw(_) => ("DEL", nothing, nothing, false),
+                Command::Destroy { .. }
+                | Command::CompareAndSet { .. }
+                | Command::Ask { .. }
+                | Command::Raw(_) => ("DEL", nothing, nothing, false),
             };
             let call = [
                 raw::value(env, id),

@@ -8,7 +8,7 @@ use crate::io::scan_request::ScanKind;
 use crate::napi::options::names;
 
 /// The store's methods that a batch carries, by their numbers.
-pub const METHODS: [&str; 4] = ["get", "set", "touch", "destroy"];
+pub const METHODS: [&str; 6] = ["get", "set", "touch", "destroy", "update", "rotate"];
 
 /// The scans, by their numbers.
 pub const SCANS: [(&str, ScanKind); 4] = [
@@ -25,12 +25,25 @@ pub const SET_XX: u32 = 2;
 pub const PEXPIRE: u32 = 3;
 pub const PERSIST: u32 = 4;
 pub const DEL: u32 = 5;
+/// GET that keeps what a save compares with.
+pub const GET_BASE: u32 = 6;
+/// SET of a new session; its next save compares.
+pub const SET_NEW: u32 = 7;
+// Saves that compare: see `OnConflict`.
+pub const SAVE_MERGE: u32 = 8;
+pub const SAVE_REPORT: u32 = 9;
+pub const SAVE_GIVE_UP: u32 = 10;
+/// PTTL, answered with its number.
+pub const PTTL: u32 = 11;
+/// PEXPIRE, or DEL for no time at all, answered with how many keys there were.
+pub const END: u32 = 12;
 
 /// Numbers of a call: its id, its method, its command, the lengths of its sid and its value, its
-/// milliseconds to live, its store.
-pub const PER_CALL: usize = 7;
-/// Numbers of an answer: the id of its call, the length of its text, its expiry.
-pub const PER_ANSWER: usize = 3;
+/// milliseconds to live, its store; for a save that compares its base, and the most milliseconds to live.
+pub const PER_CALL: usize = 9;
+/// Numbers of an answer: the id of its call, the length of its text, its expiry or number, the place of
+/// its base.
+pub const PER_ANSWER: usize = 4;
 /// Answers that JS has room for.
 pub const MAX_ANSWERS: usize = 1024;
 
@@ -39,8 +52,14 @@ pub const MAX_ANSWERS: usize = 1024;
 pub const NO_TEXT: f64 = -1.0;
 /// `set` found its key gone,
 pub const DISCARDED: f64 = -2.0;
-/// the text stands among the others.
+/// the text stands among the others,
 pub const OTHER: f64 = -3.0;
+/// a save has kept what others changed,
+pub const MERGED: f64 = -4.0;
+/// a save may have overwritten it,
+pub const UNMERGED: f64 = -5.0;
+/// a save wrote nothing, because something else was stored.
+pub const CONFLICT: f64 = -6.0;
 
 /// The default of `commandTimeout`, in milliseconds.
 pub const COMMAND_TIMEOUT: f64 = 5000.0;
@@ -60,6 +79,9 @@ pub struct Crossing {
     pub max_answers: u32,
     pub discarded: f64,
     pub other: f64,
+    pub merged: f64,
+    pub unmerged: f64,
+    pub conflict: f64,
     pub defaults: Defaults,
     pub names: Names,
     /// The message of a call to a closed store, after the name of the call.
@@ -83,6 +105,20 @@ pub struct Commands {
     pub persist: u32,
     #[napi(js_name = "DEL")]
     pub del: u32,
+    #[napi(js_name = "GET_BASE")]
+    pub get_base: u32,
+    #[napi(js_name = "SET_NEW")]
+    pub set_new: u32,
+    #[napi(js_name = "SAVE_MERGE")]
+    pub save_merge: u32,
+    #[napi(js_name = "SAVE_REPORT")]
+    pub save_report: u32,
+    #[napi(js_name = "SAVE_GIVE_UP")]
+    pub save_give_up: u32,
+    #[napi(js_name = "PTTL")]
+    pub pttl: u32,
+    #[napi(js_name = "END")]
+    pub end: u32,
 }
 
 /// Options that JS needs, if the app gives none.
@@ -114,12 +150,22 @@ pub fn crossing() -> Crossing {
             pexpire: PEXPIRE,
             persist: PERSIST,
             del: DEL,
+            get_base: GET_BASE,
+            set_new: SET_NEW,
+            save_merge: SAVE_MERGE,
+            save_report: SAVE_REPORT,
+            save_give_up: SAVE_GIVE_UP,
+            pttl: PTTL,
+            end: END,
         },
         per_call: PER_CALL as u32,
         per_answer: PER_ANSWER as u32,
         max_answers: MAX_ANSWERS as u32,
         discarded: DISCARDED,
         other: OTHER,
+        merged: MERGED,
+        unmerged: UNMERGED,
+        conflict: CONFLICT,
         defaults: Defaults {
             command_timeout: COMMAND_TIMEOUT,
             commands_queue_max_length: COMMANDS_QUEUE_MAX_LENGTH,

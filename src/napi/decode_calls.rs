@@ -11,14 +11,18 @@ use crate::error::StoreError;
 use crate::io::call::NewCall;
 use crate::io::event::CallId;
 use crate::io::scan_request::ScanRequest;
+use crate::napi::bases::Bases;
 use crate::napi::crossing::{
-    DEL, GET, METHODS, OTHER, PER_CALL, PERSIST, PEXPIRE, SCANS, SET, SET_XX,
+    DEL, END, GET, GET_BASE, METHODS, OTHER, PER_CALL, PERSIST, PEXPIRE, PTTL, SAVE_GIVE_UP,
+    SAVE_MERGE, SAVE_REPORT, SCANS, SET, SET_NEW, SET_XX,
 };
 use crate::napi::lifetime;
 use crate::napi::options::settings::Settings;
 use crate::napi::raw::{self, JsResult, Text};
 use crate::session::clock::Clock;
-use crate::session::command::{Command, Expiry};
+use crate::session::command::{Command, Question};
+use crate::session::compare_and_set::{Base, CompareAndSet, KeyLife, OnConflict};
+use crate::session::expiry::Expiry;
 
 /// The calls of a batch.
 #[derive(Default)]
@@ -33,6 +37,7 @@ pub struct Decoded {
 pub fn decode_calls<'e>(
     env: &'e Env,
     stores: &HashMap<u32, Rc<Settings>>,
+    bases: &Bases,
     clock: Clock,
     (count, numbers, text, others): (usize, &Unknown<'e>, &Unknown<'e>, &Unknown<'e>),
 ) -> JsResult<'e, Decoded> {
@@ -65,9 +70,7 @@ pub fn decode_calls<'e>(
         let command = key.and_then(|key| {
             settings
                 .zip(value)
-                .and_then(|(settings, value)| {
-                    command(settings, clock, numbers[2], key, value, numbers[5])
-                })
+                .and_then(|(settings, value)| command(settings, bases, clock, numbers, key, value))
                 .ok_or_else(|| StoreError::internal(name))
         });
         let id = numbers[0] as CallId;
@@ -82,26 +85,48 @@ pub fn decode_calls<'e>(
 /// The command of a number; `None` of an unknown one.
 fn command(
     settings: &Settings,
+    bases: &Bases,
     clock: Clock,
-    number: f64,
+    numbers: &[f64],
     key: Vec<u8>,
     value: Vec<u8>,
-    ms: f64,
 ) -> Option<Command> {
+    let number = numbers[2] as u32;
     // Beyond i64 it saturates; Redis refuses what is beyond its own range with an error.
-    let ms = ms.is_finite().then_some(ms as i64);
-    Some(match number as u32 {
-        GET => Command::Get {
+    let ms = numbers[5].is_finite().then_some(numbers[5] as i64);
+    Some(match number {
+        GET | GET_BASE => Command::Get {
             key,
             expiry: settings.true_expiry_of_get(),
             clock,
+            keeps_base: settings.keeps_base || number == GET_BASE,
         },
         SET | SET_XX => Command::Set {
             key,
             value,
             expires_in: ms,
-            only_existing: number as u32 == SET_XX,
+            only_existing: number == SET_XX,
         },
+        SET_NEW | SAVE_MERGE | SAVE_REPORT | SAVE_GIVE_UP => {
+            let (base, on_conflict) = match number {
+                SET_NEW => (Base::new(Vec::new()), OnConflict::None),
+                SAVE_MERGE => (bases.get(numbers[7])?, OnConflict::Merge),
+                SAVE_REPORT => (bases.get(numbers[7])?, OnConflict::Report),
+                _ => (bases.get(numbers[7])?, OnConflict::GiveUp),
+            };
+            let life = match ms {
+                Some(ms) => KeyLife::In(ms),
+                None if numbers[5].is_nan() => KeyLife::Kept,
+                None => KeyLife::Never,
+            };
+            let longest = (settings.follows_cookie && number != SET_NEW).then_some(numbers[8]);
+            let times = (longest, clock.at(clock.read));
+            let save = CompareAndSet::new(base, on_conflict, value, life, times);
+            Command::CompareAndSet {
+                key,
+                save: Box::new(save),
+            }
+        }
         PEXPIRE => Command::Touch {
             key,
             expiry: Expiry::In(ms?),
@@ -111,6 +136,14 @@ fn command(
             expiry: Expiry::Never,
         },
         DEL => Command::Destroy { key },
+        PTTL => Command::Ask {
+            key,
+            question: Question::Ttl,
+        },
+        END => Command::Ask {
+            key,
+            question: Question::End(ms?),
+        },
         _ => return None,
     })
 }
@@ -147,19 +180,16 @@ mod tests {
             json: true,
             follows_cookie: true,
             reads_expiry: false,
+            keeps_base: false,
         }
     }
 
     fn decode(number: u32, ms: f64) -> Option<Command> {
-        let clock = Clock::new(0.0);
-        command(
-            &settings(),
-            clock,
-            f64::from(number),
-            b"k".to_vec(),
-            b"v".to_vec(),
-            ms,
-        )
+        let mut numbers = [0.0; PER_CALL];
+        (numbers[2], numbers[5]) = (f64::from(number), ms);
+        let bases = Bases::default();
+        let (key, value) = (b"k".to_vec(), b"v".to_vec());
+        command(&settings(), &bases, Clock::new(0.0), &numbers, key, value)
     }
 
     #[test]
@@ -196,7 +226,13 @@ mod tests {
             })
         ));
         assert!(matches!(decode(DEL, 0.0), Some(Command::Destroy { .. })));
+        assert!(matches!(
+            decode(SET_NEW, 5.0),
+            Some(Command::CompareAndSet { .. })
+        ));
         assert!(decode(99, 0.0).is_none());
+        // Nothing is known under its base's number.
+        assert!(decode(SAVE_MERGE, 5.0).is_none());
     }
 
     #[test]

@@ -36,12 +36,12 @@ impl StoreCore {
                 self.add_answer(env, id, reply, &mut answers);
             } else {
                 // Events are handled in their order.
-                answers.settle(env, &self.callbacks);
+                answers.settle(env, &self.callbacks, &self.bases);
                 raw::scoped(env, |env| self.handle_event(env, event));
             }
             let is_measured = unmeasured > UNMEASURED;
             if is_measured || events.is_empty() || answers.is_full() {
-                answers.settle(env, &self.callbacks);
+                answers.settle(env, &self.callbacks, &self.bases);
             }
             if !is_measured && !events.is_empty() {
                 continue;

@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::napi::callbacks::JsCallbacks;
 use crate::napi::describe::describe;
 use crate::napi::raw::{self, JsResult};
-use crate::session::command::Expiry;
+use crate::session::expiry::Expiry;
 use crate::test_panics::panic_at;
 
 /// The key of a session. (JS makes a string of any sid, as `+` does: `undefined` becomes

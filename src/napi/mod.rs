@@ -2,6 +2,7 @@
 //! knows N-API.
 
 mod answers;
+mod bases;
 mod callbacks;
 mod client;
 mod client_scans;

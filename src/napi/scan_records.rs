@@ -36,7 +36,13 @@ impl ScanRecords {
     pub fn add(&mut self, Record { id, text, expires }: Record) -> Result<(), BadRecord> {
         if let Some(text) = text {
             let added = StoreError::catch_panic("all", || {
-                self.texts.add(0, Reply::Session { text, expires });
+                let base = None;
+                let session = Reply::Session {
+                    text,
+                    expires,
+                    base,
+                };
+                self.texts.add(0, session);
                 Ok(())
             });
             added.map_err(|error| BadRecord {

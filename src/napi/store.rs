@@ -22,7 +22,7 @@ use crate::napi::options::settings::Settings;
 use crate::napi::raw::{self, JsRef, JsResult, JsWaker};
 use crate::napi::store_core::{Parts, StoreCore};
 use crate::session::clock::Clock;
-use crate::session::command::Expiry;
+use crate::session::expiry::Expiry;
 
 static RETAIN_MODULE: Once = Once::new();
 
@@ -140,6 +140,12 @@ impl RedisStore {
     #[napi(catch_unwind)]
     pub fn forget(&self, store: u32) {
         self.core.forget(store);
+    }
+
+    /// Forgets what the sessions of a batch of answers were loaded with.
+    #[napi(catch_unwind)]
+    pub fn forget_bases(&self, batch: u32) {
+        self.core.bases.borrow_mut().forget(batch);
     }
 
     /// Sends a batch of `count` calls; see `decode_calls.rs`. `now` is `Date.now()` by the app's own

@@ -16,6 +16,7 @@ use crate::io::handle::{Handle, Refused};
 use crate::io::scan_request::ScanRequest;
 use crate::io::shared::Closing;
 use crate::napi::answers::Answers;
+use crate::napi::bases::Bases;
 use crate::napi::callbacks::JsCallbacks;
 use crate::napi::client::JsClient;
 use crate::napi::decode_calls::{Decoded, decode_calls};
@@ -37,6 +38,8 @@ pub struct StoreCore {
     pub parts: Parts,
     /// The fields of each store that shares this connection, by its number.
     settings: RefCell<HashMap<u32, Rc<Settings>>>,
+    /// What the sessions under way were loaded with.
+    pub bases: RefCell<Bases>,
     /// How much waits for an answer: calls, scans, and the close.
     waiting: Cell<usize>,
     closing: Cell<bool>,
@@ -98,6 +101,7 @@ impl StoreCore {
         StoreCore {
             parts,
             settings: RefCell::new(HashMap::from([(FIRST_STORE, Rc::new(settings))])),
+            bases: RefCell::default(),
             waiting: Cell::default(),
             closing: Cell::default(),
             at_client: RefCell::default(),
@@ -135,7 +139,13 @@ impl StoreCore {
         batch: (usize, &Unknown<'e>, &Unknown<'e>, &Unknown<'e>),
         clock: Clock,
     ) -> JsResult<'e, ()> {
-        let Decoded { calls, failed } = decode_calls(env, &self.settings.borrow(), clock, batch)?;
+        let Decoded { calls, failed } = decode_calls(
+            env,
+            &self.settings.borrow(),
+            &self.bases.borrow(),
+            clock,
+            batch,
+        )?;
         self.wait_for(env, calls.len() + failed.len());
         for (id, error) in failed {
             self.fail(env, id, &error);
@@ -191,6 +201,13 @@ impl StoreCore {
 
     /// Hands a call back, so that the app's client executes it within the time that is left.
     pub fn hand_back(&self, env: &Env, id: CallId, command: &Command, left: Duration) {
+        if !command.can_be_handed_back() {
+            // Each has one method.
+            let is_rotate = matches!(command, Command::Ask { .. });
+            let name = if is_rotate { "rotate" } else { "update" };
+            let error = StoreError::connection_lost(name, self.handle.server());
+            return self.fail(env, id, &error);
+        }
         self.answered_one();
         self.callbacks.hand_back(env, id, left, command);
     }

@@ -1,5 +1,7 @@
 //! A call on one session as Redis commands, and Redis's replies as the answer to the call.
 
+use std::mem::take;
+use std::sync::Arc;
 use std::time::Instant;
 
 use redis::{Cmd, Value};
@@ -7,19 +9,10 @@ use redis::{Cmd, Value};
 use crate::error::StoreError;
 use crate::redis::Batch;
 use crate::session::clock::Clock;
+use crate::session::compare_and_set::{Base, CompareAndSet, Form, Next, Saved};
+use crate::session::expiry::Expiry;
 use crate::session::true_expiry::TrueExpiry;
 use crate::test_panics::panic_at;
-
-/// When a key expires.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Expiry {
-    /// After so many milliseconds, at least 1.
-    In(i64),
-    /// Never.
-    Never,
-    /// It has expired: delete it.
-    Past,
-}
 
 /// What one call asks of Redis.
 pub enum Command {
@@ -28,6 +21,8 @@ pub enum Command {
         key: Vec<u8>,
         expiry: TrueExpiry,
         clock: Clock,
+        /// Whether the answer has the stored text for a later save to compare with.
+        keeps_base: bool,
     },
     /// SET with PX; with XX if only a key that still exists may be written.
     Set {
@@ -37,29 +32,109 @@ pub enum Command {
         expires_in: Option<i64>,
         only_existing: bool,
     },
+    /// A save that compares with what is stored (`concurrency`, `update`).
+    CompareAndSet {
+        key: Vec<u8>,
+        save: Box<CompareAndSet>,
+    },
     /// PEXPIRE, PERSIST or DEL, by the expiry.
     Touch { key: Vec<u8>, expiry: Expiry },
     /// DEL.
     Destroy { key: Vec<u8> },
+    /// A command that is answered with its number (`rotate`).
+    Ask { key: Vec<u8>, question: Question },
     /// Commands whose replies are returned as they are.
     Raw(Vec<Cmd>),
 }
 
+/// What is asked of a key.
+#[derive(Clone, Copy, Debug)]
+pub enum Question {
+    /// PTTL: milliseconds; -1 for ever, -2 if there is no key.
+    Ttl,
+    /// PEXPIRE, or DEL if no milliseconds are left: 1, or 0 if there is no key.
+    End(i64),
+}
+
 /// The answer of a call.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub enum Reply {
     /// `null`: done, or no such session.
     Null,
     /// The stored text. With [`TrueExpiry::Beside`] also the key's expiry, if it has one, in milliseconds
     /// since the epoch.
-    Session { text: Vec<u8>, expires: Option<f64> },
+    /// If it was asked for, there is also what a later save compares with.
+    Session {
+        text: Vec<u8>,
+        expires: Option<f64>,
+        base: Option<Arc<Base>>,
+    },
     /// `set` found its key gone and wrote nothing.
     Discarded,
+    /// The number that a question is answered with.
+    Number(i64),
+    /// What became of a save that compares. The base is what the next save of a session compares with
+    /// that was new.
+    Saved {
+        saved: Saved,
+        base: Option<Arc<Base>>,
+    },
     /// The replies to [`Command::Raw`], errors of the server among them.
     Raw(Vec<Value>),
 }
 
+/// What follows from the replies to a call.
+pub enum Read {
+    Answer(Result<Reply, StoreError>),
+    /// The call must be sent again. If something was learned of the server, it holds for others, too.
+    Again(Option<Form>),
+}
+
 impl Command {
+    /// Prepares the call for a server that compares and sets in this form.
+    pub fn prepare(&mut self, form: Form) {
+        if let Command::CompareAndSet { save, .. } = self {
+            save.prepare(form);
+        }
+    }
+
+    /// The connection broke after the call was sent.
+    pub fn lost(&mut self) {
+        if let Command::CompareAndSet { save, .. } = self {
+            save.lost();
+        }
+    }
+
+    /// Whether it has the same effect twice as once, and the same answer.
+    pub fn can_be_sent_again(&self) -> bool {
+        !matches!(
+            self,
+            Command::Ask {
+                question: Question::End(_),
+                ..
+            }
+        )
+    }
+
+    /// Whether an app's client can execute it.
+    pub fn can_be_handed_back(&self) -> bool {
+        !matches!(
+            self,
+            Command::CompareAndSet { .. }
+                | Command::Ask { .. }
+                | Command::Get {
+                    keeps_base: true,
+                    ..
+                }
+        )
+    }
+
+    /// Whether later calls on its key wait until it is answered.
+    pub fn takes_turn(&self) -> bool {
+        matches!(self, Command::CompareAndSet { save, .. } if save.takes_turn())
+    }
+
     /// Adds the call's Redis commands to a batch.
     pub fn add_to(&self, batch: &mut Batch) {
         panic_at("the sending", self.key());
@@ -85,12 +160,20 @@ impl Command {
                     (None, false) => batch.add(&[b"SET", key, value]),
                 }
             }
+            Command::CompareAndSet { key, save } => save.add_to(key, batch),
             Command::Touch { key, expiry } => match expiry {
                 Expiry::In(ms) => batch.add(&[b"PEXPIRE", key, digits.format(*ms).as_bytes()]),
                 Expiry::Never => batch.add(&[b"PERSIST", key]),
                 Expiry::Past => batch.add(&[b"DEL", key]),
             },
             Command::Destroy { key } => batch.add(&[b"DEL", key]),
+            Command::Ask { key, question } => match question {
+                Question::Ttl => batch.add(&[b"PTTL", key]),
+                Question::End(ms @ 1..) => {
+                    batch.add(&[b"PEXPIRE", key, digits.format(*ms).as_bytes()]);
+                }
+                Question::End(_) => batch.add(&[b"DEL", key]),
+            },
             Command::Raw(commands) => {
                 for command in commands {
                     batch.add_cmd(command);
@@ -103,7 +186,14 @@ impl Command {
     pub fn is_write(&self) -> bool {
         matches!(
             self,
-            Command::Set { .. } | Command::Touch { .. } | Command::Destroy { .. }
+            Command::Set { .. }
+                | Command::CompareAndSet { .. }
+                | Command::Touch { .. }
+                | Command::Destroy { .. }
+                | Command::Ask {
+                    question: Question::End(_),
+                    ..
+                }
         )
     }
 
@@ -120,6 +210,7 @@ impl Command {
     pub fn size(&self) -> usize {
         let value = match self {
             Command::Set { value, .. } => value.len(),
+            Command::CompareAndSet { save, .. } => save.size(),
             _ => 0,
         };
         self.key().len() + value
@@ -130,7 +221,9 @@ impl Command {
         match self {
             Command::Get { key, .. }
             | Command::Set { key, .. }
+            | Command::CompareAndSet { key, .. }
             | Command::Touch { key, .. }
+            | Command::Ask { key, .. }
             | Command::Destroy { key } => key,
             Command::Raw(_) => &[],
         }
@@ -140,6 +233,22 @@ impl Command {
     /// [`Command::add_to`] added commands. `call` and `server` name both in errors;
     /// `came` is when the replies did.
     pub fn read(
+        &mut self,
+        replies: &mut impl Iterator<Item = Value>,
+        call: &str,
+        server: &str,
+        came: Instant,
+    ) -> Read {
+        match self {
+            Command::CompareAndSet { .. } => {
+                let reply = replies.next().unwrap_or(Value::Nil);
+                self.read_compared(reply, call, server)
+            }
+            _ => Read::Answer(self.read_answer(replies, call, server, came)),
+        }
+    }
+
+    fn read_answer(
         &self,
         replies: &mut impl Iterator<Item = Value>,
         call: &str,
@@ -154,7 +263,12 @@ impl Command {
             value => Ok(value),
         };
         match self {
-            Command::Get { expiry, clock, .. } => {
+            Command::Get {
+                expiry,
+                clock,
+                keeps_base,
+                ..
+            } => {
                 let text = next();
                 // The PTTL is taken off the replies in any case, or the next call would get it.
                 let ttl = (*expiry != TrueExpiry::Unasked).then(next);
@@ -168,20 +282,63 @@ impl Command {
                     return Ok(Reply::Null);
                 }
                 // The text is anybody's, and other calls of the store are under way.
+                let base = keeps_base.then(|| Base::new(text.clone()));
                 StoreError::catch_panic(call, || {
                     let expires = ttl.and_then(|ttl| expiry.apply(&mut text, &ttl, clock.at(came)));
-                    Ok(Reply::Session { text, expires })
+                    Ok(Reply::Session {
+                        text,
+                        expires,
+                        base,
+                    })
                 })
             }
             Command::Set { .. } => match checked(next())? {
                 Value::Nil => Ok(Reply::Discarded),
                 _ => Ok(Reply::Null),
             },
-            Command::Touch { .. } | Command::Destroy { .. } => {
+            Command::CompareAndSet { .. } | Command::Touch { .. } | Command::Destroy { .. } => {
                 checked(next())?;
                 Ok(Reply::Null)
             }
+            Command::Ask { .. } => match checked(next())? {
+                Value::Int(number) => Ok(Reply::Number(number)),
+                _ => Err(StoreError::unexpected(call, server)),
+            },
             Command::Raw(commands) => Ok(Reply::Raw(commands.iter().map(|_| next()).collect())),
+        }
+    }
+
+    /// Reads the reply to a save that compares. What is stored is anybody's, so a panic stays here.
+    fn read_compared(&mut self, reply: Value, call: &str, server: &str) -> Read {
+        let Command::CompareAndSet { key, save } = self else {
+            return Read::Answer(Err(StoreError::internal(call)));
+        };
+        let next = StoreError::catch_panic(call, || match reply {
+            Value::ServerError(error) => save
+                .read_error(&error)
+                .ok_or_else(|| StoreError::server(call, server, &error).without(key)),
+            reply => save
+                .read(reply)
+                .ok_or_else(|| StoreError::unexpected(call, server)),
+        });
+        match next {
+            Err(error) => Read::Answer(Err(error)),
+            Ok(Next::Again(form)) => Read::Again(form),
+            Ok(Next::Unknown) => Read::Answer(Err(StoreError::doubtful(call, server))),
+            Ok(Next::Done(saved)) => {
+                let base = save.new_base();
+                Read::Answer(Ok(Reply::Saved { saved, base }))
+            }
+            Ok(Next::Touch) => match save.touch() {
+                Some(expiry) => {
+                    *self = Command::Touch {
+                        key: take(key),
+                        expiry,
+                    };
+                    Read::Again(None)
+                }
+                None => Read::Answer(Ok(Reply::Null)),
+            },
         }
     }
 }
@@ -216,12 +373,13 @@ mod tests {
             key: b"k".to_vec(),
             expiry,
             clock: Clock::new(1_767_268_800_000.0),
+            keeps_base: false,
         }
     }
 
     fn read(command: &Command, replies: Vec<Value>) -> Result<Reply, StoreError> {
         let mut replies = replies.into_iter();
-        let reply = command.read(&mut replies, "get", "here", Instant::now());
+        let reply = command.read_answer(&mut replies, "get", "here", Instant::now());
         assert_eq!(replies.next(), None, "a reply was left for the next call");
         reply
     }
@@ -261,6 +419,7 @@ mod tests {
         let expected = Reply::Session {
             text,
             expires: None,
+            base: None,
         };
         assert_eq!(read(&get(TrueExpiry::InText), replies), Ok(expected));
     }

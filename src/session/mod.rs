@@ -3,4 +3,8 @@
 
 pub mod clock;
 pub mod command;
+pub mod compare_and_set;
+pub mod expiry;
+pub mod members;
+pub mod patch;
 pub mod true_expiry;

@@ -75,9 +75,7 @@ pub fn put_true_expiry(text: &mut Vec<u8>, expires: f64) -> bool {
     let mut new = [0; ISO_DATE];
     let mut rest = &mut new[..];
     let written = if text[place.start] == b'"' {
-        let time = UNIX_EPOCH + Duration::from_millis(expires as u64);
-        // As `Date.prototype.toISOString` writes it.
-        write!(rest, "\"{}\"", humantime::format_rfc3339_millis(time))
+        write!(rest, "{}", WrittenDate(expires))
     } else {
         write!(rest, "{expires:.0}")
     };
@@ -92,6 +90,23 @@ pub fn put_true_expiry(text: &mut Vec<u8>, expires: f64) -> bool {
         text.splice(place, new.iter().copied());
     }
     true
+}
+
+/// A time, in milliseconds since the epoch, as `JSON.stringify` writes a Date. `None` if its year does
+/// not have four digits.
+pub fn written_date(time: f64) -> Option<Vec<u8>> {
+    let is_usual = (0.0..YEAR_10000).contains(&time);
+    is_usual.then(|| WrittenDate(time).to_string().into_bytes())
+}
+
+/// Milliseconds since the epoch, of a year with four digits.
+struct WrittenDate(f64);
+
+impl fmt::Display for WrittenDate {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let time = UNIX_EPOCH + Duration::from_millis(self.0 as u64);
+        write!(f, "\"{}\"", humantime::format_rfc3339_millis(time))
+    }
 }
 
 /// Whether [`put_true_expiry`] would change this text; if not, no PTTL is needed.

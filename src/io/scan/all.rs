@@ -127,13 +127,14 @@ async fn read_from_nodes(
         key: key.clone(),
         expiry: scan.request.true_expiry,
         clock: scan.request.clock,
+        keeps_base: false,
     });
     let name = scan.request.name;
     let replies = scan.shared.execute_at_nodes(name, commands).await;
     let mut records = VecDeque::new();
     for (key, reply) in keys.iter().zip(replies) {
         match reply {
-            Ok(Reply::Session { text, expires }) => {
+            Ok(Reply::Session { text, expires, .. }) => {
                 records.push_back(scan.record(key, Some(text), expires));
             }
             // The key has another type; MGET leaves such a key out, too.

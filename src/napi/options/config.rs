@@ -72,14 +72,15 @@ impl Config {
         reader.flag(options, "resurrect")?;
         reader.check_seconds(options, "touchAfter", 0.0)?;
         reader.check_seconds(options, "lifetime", 1.0)?;
-        reader.is_word(options, "touch", ["wait", "background"])?;
+        reader.is_word(options, "touch", &["wait", "background"])?;
+        reader.is_word(options, "concurrency", &["last", "detect", "merge"])?;
         let (transport, in_url) = reader.transport(options, to)?;
         let command = in_url.command.unwrap_or(COMMAND_TIMEOUT);
         let connect = in_url.connect.unwrap_or(CONNECT_TIMEOUT);
         let limits = Limits {
             command: reader.timeout(options, "commandTimeout", command)?,
             connect: reader.timeout(options, "connectTimeout", connect)?,
-            fail_fast: reader.is_word(options, "onUnavailable", ["error", "skip"])?,
+            fail_fast: reader.is_word(options, "onUnavailable", &["error", "skip"])?,
         };
         Ok(Config {
             transport,

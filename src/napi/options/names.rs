@@ -1,7 +1,7 @@
 //! The names of the options, and those that are not among them.
 
 /// Every option.
-const KNOWN: [&str; 25] = [
+const KNOWN: [&str; 26] = [
     "client",
     "clientType",
     "transport",
@@ -12,6 +12,7 @@ const KNOWN: [&str; 25] = [
     "disableTTL",
     "disableTouch",
     "touchAfter",
+    "concurrency",
     "touch",
     "lifetime",
     "url",

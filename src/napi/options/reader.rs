@@ -110,13 +110,8 @@ impl<'e> Reader<'e, '_> {
         }
     }
 
-    /// An option that must be one of two words; whether it is given.
-    pub fn is_word(
-        &self,
-        options: &Unknown<'e>,
-        name: &str,
-        words: [&str; 2],
-    ) -> JsResult<'e, bool> {
+    /// An option that must be one of some words; whether it is given.
+    pub fn is_word(&self, options: &Unknown<'e>, name: &str, words: &[&str]) -> JsResult<'e, bool> {
         let value = self.option(options, name)?;
         let given = match raw::kind(&value) {
             ValueType::Undefined => return Ok(false),
@@ -126,8 +121,10 @@ impl<'e> Reader<'e, '_> {
         if words.contains(&&*given) {
             return Ok(true);
         }
-        let [first, second] = words;
-        Err(self.wrong(name, &format!("\"{first}\" or \"{second}\""), &value))
+        let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+        let (last, others) = quoted.split_last().map_or(("", &[][..]), |(l, o)| (l, o));
+        let wanted = format!("{} or {last}", others.join(", "));
+        Err(self.wrong(name, &wanted, &value))
     }
 
     /// Checks an option that bounds a queue. JS uses it.

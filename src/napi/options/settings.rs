@@ -22,6 +22,8 @@ pub struct Settings {
     pub follows_cookie: bool,
     /// Whether `get` also returns the true expiry, for `touchAfter`.
     pub reads_expiry: bool,
+    /// Whether `get` keeps what a save compares with (`concurrency`).
+    pub keeps_base: bool,
 }
 
 impl Settings {
@@ -65,6 +67,7 @@ impl Settings {
             json: reader.flag(fields, "json")?,
             follows_cookie: reader.flag(fields, "followsCookie")?,
             reads_expiry: reader.flag(fields, "readsExpiry")?,
+            keeps_base: reader.flag(fields, "keepsBase")?,
         })
     }
 

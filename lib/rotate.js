@@ -1,0 +1,105 @@
+"use strict";
+
+// `store.rotate`: gives a request's session a new id. The new session is written before the old one
+// ends, so a crash in between loses nothing.
+
+const { setTimeout } = require("node:timers");
+const { inheritCreated } = require("./absolute-lifetime.js");
+const { invalid } = require("./errors.js");
+
+/** The longest time that a timer takes, in milliseconds. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+/**
+ * @typedef {object} Ending how the old session ends; see native/native-backend.js
+ * @property {(sid: string) => Promise<number>} pttl
+ * @property {(sid: string, ms: number) => Promise<number | boolean>} end
+ */
+
+/**
+ * Rotates the session of a request. Resolves to false, and leaves the request's session as it was, if
+ * the session has been destroyed or rotated meanwhile.
+ * @param {any} store an express-session Store, which the middleware has given `generate`
+ * @param {any} req
+ * @param {{grace?: number} | undefined} options
+ * @param {object} terms
+ * @param {boolean} terms.isStored whether the old session was loaded, so that it must still be there
+ * @param {(call: (ending: Ending) => Promise<any>) => Promise<any>} terms.use makes a call
+ * @returns {Promise<boolean>}
+ */
+async function rotate(store, req, options, { isStored, use }) {
+  const grace = graceOf(options);
+  const old = req?.session;
+  if (old === null || typeof old !== "object") {
+    throw invalid("rotate: the request has no session; it must come through express-session");
+  }
+  if (typeof store.generate !== "function") {
+    throw invalid("rotate: the store must be in use by express-session, which makes session ids");
+  }
+  const oldId = req.sessionID;
+  store.generate(req);
+  const { session } = req;
+  const restore = () => {
+    req.sessionID = oldId;
+    req.session = old;
+  };
+  copyTo(session, old);
+  try {
+    await store.set(req.sessionID, session);
+    const isThere = await ended(oldId, grace, use);
+    // One that was destroyed meanwhile must not live on under another id.
+    if (!isThere && isStored) {
+      await use((ending) => ending.end(req.sessionID, 0));
+      restore();
+      return false;
+    }
+  } catch (error) {
+    restore();
+    throw error;
+  }
+  return true;
+}
+
+/**
+ * Ends the old session, at once or after `grace` milliseconds. Resolves to whether there was one.
+ * @param {string} sid
+ * @param {number} grace
+ * @param {(call: (ending: Ending) => Promise<any>) => Promise<any>} use
+ */
+async function ended(sid, grace, use) {
+  if (grace === 0) return Boolean(await use((ending) => ending.end(sid, 0)));
+  const left = await use((ending) => ending.pttl(sid));
+  if (left === -2) return false;
+  // It must not live longer than it would have.
+  const isThere = left >= 0 && left <= grace ? true : await use((ending) => ending.end(sid, grace));
+  // A request that loaded it before may move its expiry, or save it, until then.
+  if (isThere && grace <= LONGEST_TIMER) {
+    const end = () => use((ending) => ending.end(sid, 0)).catch(() => {});
+    setTimeout(end, grace).unref();
+  }
+  return Boolean(isThere);
+}
+
+/** @param {any} options */
+function graceOf(options) {
+  const grace = options?.grace ?? 0;
+  if (typeof grace === "number" && grace >= 0 && Number.isFinite(grace)) return Math.ceil(grace);
+  throw invalid(
+    `rotate: grace must be a number of milliseconds from 0, got ${typeof grace === "number" ? grace : typeof grace}`,
+  );
+}
+
+/**
+ * Gives a new session the data of another, its cookie's age and attributes among them.
+ * @param {any} session
+ * @param {any} old
+ */
+function copyTo(session, old) {
+  for (const name of Object.keys(old)) {
+    if (name !== "cookie") session[name] = old[name];
+  }
+  if (old.cookie && session.cookie) Object.assign(session.cookie, old.cookie);
+  inheritCreated(session, old);
+}
+
+module.exports = { rotate };

@@ -1,0 +1,127 @@
+"use strict";
+
+// `store.update`: reads a session, lets the app change it and writes it, if nobody has written it
+// meanwhile; else once more.
+
+const { performance } = require("node:perf_hooks");
+const { clearTimeout, setTimeout } = require("node:timers");
+const { endOf } = require("./absolute-lifetime.js");
+const { failure, invalid } = require("./errors.js");
+const { planSave, timesOf } = require("./lifetime.js");
+const { parseOne } = require("./serializer.js");
+
+/** Attempts after which it waits before the next, for a random time: others may be in step with it. */
+const AT_ONCE = 3;
+/** The longest of these waits, in milliseconds. */
+const LONGEST_WAIT = 20;
+
+/**
+ * @typedef {InstanceType<typeof import("./native/native-backend.js").NativeBackend>} NativeBackend
+ * @typedef {import("./store-backend.js").Store} Store
+ */
+
+/** Of each store, the last update of each key: the next one waits for it. */
+const lastOf = new WeakMap();
+
+/**
+ * Changes a session. Resolves to whether there was one.
+ * @param {Store} store
+ * @param {string} sid
+ * @param {(session: any) => unknown} change may be called several times
+ * @param {object} terms
+ * @param {number} terms.limit milliseconds that it may take: commandTimeout
+ * @param {number} [terms.lifetime] milliseconds
+ * @param {(call: (native: NativeBackend) => Promise<any>) => Promise<any>} terms.use makes a call
+ */
+async function update(store, sid, change, { limit, lifetime, use }) {
+  if (typeof change !== "function") {
+    throw invalid(`update: the second argument must be a function, got ${typeof change}`);
+  }
+  const deadline = performance.now() + limit;
+  const { serializer } = store;
+  /** Calls `change`, and resolves to what is to be stored; within the time that is left. */
+  const changed = async (/** @type {any} */ session) => {
+    const before = session?.cookie?.expires;
+    await within(deadline, change(session), () =>
+      failure(
+        `update: the function that changes the session has not settled within ${limit} ms (commandTimeout); nothing was written`,
+        "ETIMEDOUT",
+      ),
+    );
+    return {
+      text: await serializer.stringify(session),
+      isMoved: session?.cookie?.expires !== before,
+    };
+  };
+  for (let attempt = 1; ; attempt += 1) {
+    const record = await use((native) => native.readForUpdate(sid));
+    const session = await parseOne(serializer, record);
+    const end = lifetime === undefined ? undefined : endOf(session, lifetime);
+    if (session === null || (end !== undefined && end <= Date.now())) return false;
+    if (typeof session !== "object") {
+      throw failure("update: what is stored is no session object", "ECORRUPT");
+    }
+    const { text, isMoved } = await changed(session);
+    const [expires, ttl] = isMoved ? timesOf(store, session) : [];
+    const saved = await use((native) => {
+      const now = Date.now();
+      // A change of something else leaves the key's expiry as it is.
+      const ms = isMoved
+        ? planSave(native.native, native.fields, expires, ttl, now, end)
+        : Number.NaN;
+      return native.replace(sid, text, ms, record.base);
+    });
+    if (saved === "discarded") return false;
+    if (saved !== "conflict") return true;
+    if (performance.now() >= deadline) {
+      throw failure(
+        `update: other requests went on saving the session for ${limit} ms (commandTimeout); nothing was written`,
+        "ECONFLICT",
+      );
+    }
+    if (attempt >= AT_ONCE) await wait(Math.random() * Math.min(2 ** attempt, LONGEST_WAIT));
+  }
+}
+
+/**
+ * As `update`, after the updates of the same session that were called before: a store that competes
+ * with itself would only repeat its work.
+ * @type {typeof update}
+ */
+function updateInTurn(store, sid, change, terms) {
+  if (!lastOf.has(store)) lastOf.set(store, new Map());
+  /** @type {Map<string, Promise<unknown>>} */
+  const last = lastOf.get(store);
+  const key = store.prefix + sid;
+  const before = last.get(key);
+  const make = () => update(store, sid, change, terms);
+  const made = before === undefined ? make() : before.then(make, make);
+  last.set(key, made);
+  const forget = () => {
+    if (last.get(key) === made) last.delete(key);
+  };
+  made.then(forget, forget);
+  return made;
+}
+
+/**
+ * @param {number} deadline as `performance.now()` has it
+ * @param {unknown} work
+ * @param {() => Error} late
+ */
+function within(deadline, work, late) {
+  if (typeof (/** @type {any} */ (work)?.then) !== "function") return undefined;
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(late()), Math.max(deadline - performance.now(), 0));
+    Promise.resolve(work)
+      .then(resolve, reject)
+      .finally(() => clearTimeout(timer));
+  });
+}
+
+/** @param {number} ms */
+function wait(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+module.exports = { update: updateInTurn };

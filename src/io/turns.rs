@@ -1,0 +1,57 @@
+//! One save that compares at a time for each session: whatever else is asked of the session waits until
+//! it is answered. So later reads see it, and the store does not compete with itself.
+
+use std::collections::{HashMap, VecDeque};
+use std::mem::take;
+
+use crate::io::call::Call;
+use crate::io::turn::EndedTurns;
+
+/// The sessions that are being saved, by their keys.
+#[derive(Default)]
+pub struct Turns {
+    /// The calls that wait for each. Their deadlines are later than that of the call they wait for, so
+    /// they are watched when they come on.
+    waiting: HashMap<Vec<u8>, VecDeque<Call>>,
+    ended: EndedTurns,
+}
+
+impl Turns {
+    /// Returns a call that can go on; keeps one whose session is being saved.
+    pub fn admit(&mut self, mut call: Call) -> Option<Call> {
+        let takes_turn = call.command.takes_turn();
+        if self.waiting.is_empty() && !takes_turn {
+            return Some(call);
+        }
+        let key = call.command.key();
+        if let Some(waiting) = self.waiting.get_mut(key) {
+            waiting.push_back(call);
+            return None;
+        }
+        if takes_turn {
+            let key = key.to_vec();
+            call.turn = Some(self.ended.turn(key.clone()));
+            self.waiting.insert(key, VecDeque::new());
+        }
+        Some(call)
+    }
+
+    /// Returns the calls that can go on, since what they waited for has its answer.
+    pub fn released(&mut self) -> Vec<Call> {
+        let mut released = Vec::new();
+        for key in self.ended.take() {
+            let waiting = self.waiting.remove(&key).unwrap_or_default();
+            // Each goes on until one takes a turn of its own; the rest wait for that.
+            for call in waiting {
+                released.extend(self.admit(call));
+            }
+        }
+        released
+    }
+
+    /// Takes all calls that wait.
+    pub fn take_all(&mut self) -> Vec<Call> {
+        let waiting = take(&mut self.waiting);
+        waiting.into_values().flatten().collect()
+    }
+}

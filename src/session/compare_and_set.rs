@@ -1,0 +1,430 @@
+//! A save that writes only if the session is still stored as it was loaded, and what follows if it is
+//! not (`concurrency`, `store.update`).
+
+use std::mem::take;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use redis::{ServerError, Value};
+
+use crate::error::Code;
+use crate::redis::Batch;
+use crate::session::expiry::Expiry;
+use crate::session::patch::{Changes, Life, Patched, Traces};
+
+/// Compares and sets where SET knows no IFEQ. It only compares texts: `cjson` would make `{}` of `[]`.
+/// `pcall`, so that an error of Redis is the reply and not an error of the script.
+const SCRIPT: &str = "local stored = redis.pcall('GET', KEYS[1]) \
+    if stored == ARGV[1] then return redis.pcall('SET', KEYS[1], ARGV[2], unpack(ARGV, 3)) end \
+    return stored";
+
+/// By what EVALSHA knows the script.
+static SCRIPT_SHA1: LazyLock<String> = LazyLock::new(|| {
+    let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, SCRIPT.as_bytes());
+    digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+});
+
+/// What a session was loaded with, or saved with last. Shared by the calls that save the session, one
+/// after the other.
+#[derive(Debug)]
+pub struct Base(Mutex<Texts>);
+
+#[derive(Clone, Debug, Default)]
+struct Texts {
+    /// The text that is stored, as far as this session's owner knows.
+    stored: Vec<u8>,
+    /// What the owner saved, if another text was stored because of others' changes.
+    own: Option<Vec<u8>>,
+}
+
+#[cfg(test)]
+impl PartialEq for Base {
+    fn eq(&self, other: &Base) -> bool {
+        self.texts().stored == other.texts().stored
+    }
+}
+
+impl Base {
+    pub fn new(stored: Vec<u8>) -> Arc<Base> {
+        Arc::new(Base(Mutex::new(Texts { stored, own: None })))
+    }
+
+    fn texts(&self) -> Texts {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, texts: Texts) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = texts;
+    }
+}
+
+/// What happens if the session is not stored any more as it was loaded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OnConflict {
+    /// There is nothing to compare with: the session is new.
+    None,
+    /// My changes are put over what is stored.
+    Merge,
+    /// The session is written all the same, and the members that it overwrites are reported.
+    Report,
+    /// Nothing is written, and the caller learns of it (`update`).
+    GiveUp,
+}
+
+/// How a server compares and sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Form {
+    /// By `SET … IFEQ`.
+    #[default]
+    IfEq,
+    /// By a script.
+    Script,
+    /// Not at all: it lacks the right or the command. The last save wins.
+    Unsupported,
+}
+
+/// How long the key lives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum KeyLife {
+    /// So many milliseconds, at least 1.
+    In(i64),
+    Never,
+    /// As long as it would have.
+    Kept,
+}
+
+/// A save that compares.
+#[derive(Debug)]
+pub struct CompareAndSet {
+    base: Arc<Base>,
+    on_conflict: OnConflict,
+    /// What the caller saves.
+    mine: Vec<u8>,
+    life: KeyLife,
+    /// The most milliseconds that the key may live, whatever another request's cookie says; `None` if
+    /// the expiry does not follow the cookie.
+    longest: Option<f64>,
+    /// What `Date.now()` returned at the call, in milliseconds since the epoch.
+    now: f64,
+    attempt: Option<Attempt>,
+    /// Whether an attempt was sent over a connection that broke: it may have been carried out.
+    is_doubtful: bool,
+    /// Whether the server does not have the script, so that its text must be sent.
+    needs_text: bool,
+    /// Whether others' changes are in what is written, or could not be.
+    outcome: Option<Saved>,
+}
+
+/// What is sent.
+#[derive(Debug)]
+struct Attempt {
+    form: Form,
+    expected: Vec<u8>,
+    text: Vec<u8>,
+    life: KeyLife,
+}
+
+/// What became of a save.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Saved {
+    /// It was written as it is.
+    AsIs,
+    /// Others' changes were kept.
+    Merged,
+    /// Others' changes may be lost, because the server cannot compare, or what it had stored was no
+    /// session.
+    Unmerged,
+    /// These members of others' are lost.
+    Overwritten(Vec<String>),
+    /// The key is gone; nothing was written.
+    Discarded,
+    /// Something else is stored; nothing was written ([`OnConflict::GiveUp`]).
+    Conflict,
+}
+
+/// What follows from a reply.
+#[derive(Debug, PartialEq)]
+pub enum Next {
+    Done(Saved),
+    /// Send it again. If something was learned of the server, it holds for other calls, too.
+    Again(Option<Form>),
+    /// I have changed nothing, and others have: only the expiry must move.
+    Touch,
+    /// The connection broke under the save, and others have written since: nobody can tell whether the
+    /// save was carried out.
+    Unknown,
+}
+
+impl CompareAndSet {
+    pub fn new(
+        base: Arc<Base>,
+        on_conflict: OnConflict,
+        mine: Vec<u8>,
+        life: KeyLife,
+        (longest, now): (Option<f64>, f64),
+    ) -> CompareAndSet {
+        CompareAndSet {
+            base,
+            on_conflict,
+            mine,
+            life,
+            longest,
+            now,
+            attempt: None,
+            is_doubtful: false,
+            needs_text: false,
+            outcome: None,
+        }
+    }
+
+    /// About how many bytes are sent.
+    pub fn size(&self) -> usize {
+        2 * self.mine.len()
+    }
+
+    /// Decides what is sent to a server that compares in this form. Must be called before
+    /// [`CompareAndSet::add_to`].
+    pub fn prepare(&mut self, form: Form) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.form = form;
+            return;
+        }
+        let Texts { stored, own } = self.base.texts();
+        let patched = own
+            .as_deref()
+            .filter(|_| self.on_conflict == OnConflict::Merge)
+            .and_then(|own| Changes::between(own, &self.mine)?.apply(&stored, self.now));
+        let (text, life) = match patched {
+            Some(Patched { text, life }) => (text, self.life_by(life)),
+            None => (self.mine.clone(), self.life),
+        };
+        self.attempt = Some(Attempt {
+            form,
+            expected: stored,
+            text,
+            life,
+        });
+    }
+
+    /// Adds the command to a batch.
+    pub fn add_to(&self, key: &[u8], batch: &mut Batch) {
+        let Some(attempt) = &self.attempt else {
+            // It cannot be: each call is prepared when it is sent.
+            return batch.add(&[b"GET", key]);
+        };
+        let mut digits = itoa::Buffer::new();
+        let life: &[&[u8]] = match attempt.life {
+            KeyLife::In(ms) => &[b"PX", digits.format(ms).as_bytes()],
+            KeyLife::Never => &[],
+            KeyLife::Kept => &[b"KEEPTTL"],
+        };
+        let Attempt {
+            form,
+            expected,
+            text,
+            ..
+        } = attempt;
+        let mut command: Vec<&[u8]> = match (self.on_conflict, form) {
+            (OnConflict::None, _) => vec![b"SET", key, text],
+            (_, Form::Unsupported) => vec![b"SET", key, text, b"XX"],
+            (OnConflict::Report, _) => vec![b"SET", key, text, b"XX", b"GET"],
+            (_, Form::IfEq) => vec![b"SET", key, text, b"IFEQ", expected, b"GET"],
+            (_, Form::Script) if self.needs_text => {
+                vec![b"EVAL", SCRIPT.as_bytes(), b"1", key, expected, text]
+            }
+            (_, Form::Script) => {
+                vec![
+                    b"EVALSHA",
+                    SCRIPT_SHA1.as_bytes(),
+                    b"1",
+                    key,
+                    expected,
+                    text,
+                ]
+            }
+        };
+        command.extend(life);
+        batch.add(&command);
+    }
+
+    /// The connection broke after this was sent.
+    pub fn lost(&mut self) {
+        self.is_doubtful |= self.attempt.is_some();
+    }
+
+    /// Reads an error of the server; `None` if it is the call's answer.
+    pub fn read_error(&mut self, error: &ServerError) -> Option<Next> {
+        let form = self.attempt.as_ref()?.form;
+        let details = error.details().unwrap_or_default();
+        let (is_syntax, is_unknown) = (
+            details.starts_with("syntax error"),
+            details.starts_with("unknown command"),
+        );
+        let next = match (form, Code::of_server(error.code())) {
+            _ if self.on_conflict == OnConflict::None => return None,
+            (Form::Script, _) if error.code() == "NOSCRIPT" && !self.needs_text => {
+                self.needs_text = true;
+                return Some(Next::Again(None));
+            }
+            (Form::IfEq | Form::Script, Code::NoPermission) => Form::Unsupported,
+            (Form::Script, Code::ServerError) if is_unknown => Form::Unsupported,
+            (Form::IfEq | Form::Script, Code::ServerError) if is_syntax => match self.on_conflict {
+                // Redis before 6.2 knows no SET with GET.
+                OnConflict::Report => Form::Unsupported,
+                _ => Form::Script,
+            },
+            _ => return None,
+        };
+        if self.on_conflict == OnConflict::GiveUp && next == Form::Unsupported {
+            return None;
+        }
+        Some(Next::Again(Some(next)))
+    }
+
+    /// Reads a reply. `None` if the command cannot have it.
+    pub fn read(&mut self, reply: Value) -> Option<Next> {
+        let attempt = self.attempt.as_mut()?;
+        match (attempt.form, reply) {
+            (_, Value::Okay) if self.on_conflict == OnConflict::None => Some(self.written()),
+            (_, Value::Nil) => Some(Next::Done(Saved::Discarded)),
+            (Form::Unsupported, Value::Okay) => {
+                self.outcome = Some(Saved::Unmerged);
+                Some(self.written())
+            }
+            (Form::Script, Value::Okay) => Some(self.written()),
+            (_, Value::Okay) if self.on_conflict == OnConflict::None => Some(self.written()),
+            (_, Value::BulkString(stored)) => Some(self.compared(stored)),
+            _ => None,
+        }
+    }
+
+    /// What was stored before: by a script only if it is not what was expected.
+    fn compared(&mut self, stored: Vec<u8>) -> Next {
+        let Some(attempt) = &self.attempt else {
+            return Next::Unknown;
+        };
+        if self.on_conflict == OnConflict::Report {
+            // It is written in any case.
+            let is_mine = self.is_doubtful && stored == attempt.text;
+            if stored != attempt.expected && !is_mine {
+                let Texts {
+                    stored: loaded,
+                    own,
+                } = self.base.texts();
+                let base = own.as_deref().unwrap_or(&loaded);
+                let changes = Changes::between(base, &self.mine);
+                let names = changes.map(|changes| changes.overwritten_in(&stored));
+                self.outcome = names
+                    .filter(|names| !names.is_empty())
+                    .map(Saved::Overwritten);
+            }
+            return self.written();
+        }
+        if attempt.form == Form::IfEq && stored == attempt.expected {
+            return self.written();
+        }
+        if self.is_doubtful && stored == attempt.text {
+            return self.written();
+        }
+        if self.on_conflict == OnConflict::GiveUp {
+            return if self.is_doubtful {
+                Next::Unknown
+            } else {
+                Next::Done(Saved::Conflict)
+            };
+        }
+        self.merge(stored)
+    }
+
+    /// Puts my changes over what is stored.
+    fn merge(&mut self, stored: Vec<u8>) -> Next {
+        let Texts {
+            stored: loaded,
+            own,
+        } = self.base.texts();
+        let base = own.as_deref().unwrap_or(&loaded);
+        let changes = Changes::between(base, &self.mine);
+        if self.is_doubtful {
+            match changes.as_ref().map(|changes| changes.found_in(&stored)) {
+                Some(Traces::None) => self.is_doubtful = false,
+                Some(Traces::All) => {
+                    let own = Some(take(&mut self.mine));
+                    self.base.set(Texts { stored, own });
+                    return Next::Done(Saved::Merged);
+                }
+                Some(Traces::Some) | None => return Next::Unknown,
+            }
+        }
+        if changes.as_ref().is_some_and(Changes::is_empty) {
+            let own = Some(take(&mut self.mine));
+            self.base.set(Texts { stored, own });
+            return Next::Touch;
+        }
+        let patched = changes.and_then(|changes| changes.apply(&stored, self.now));
+        let (text, life) = match patched {
+            Some(Patched { text, life }) => {
+                self.outcome = Some(Saved::Merged);
+                (text, self.life_by(life))
+            }
+            None => {
+                self.outcome = Some(Saved::Unmerged);
+                (self.mine.clone(), self.life)
+            }
+        };
+        let form = self
+            .attempt
+            .as_ref()
+            .map_or(Form::IfEq, |attempt| attempt.form);
+        self.attempt = Some(Attempt {
+            form,
+            expected: stored,
+            text,
+            life,
+        });
+        Next::Again(None)
+    }
+
+    /// It is written: this is what the session's next save compares with.
+    fn written(&mut self) -> Next {
+        let text = self.attempt.take().map(|attempt| attempt.text);
+        let stored = text.unwrap_or_default();
+        let mine = take(&mut self.mine);
+        let own = (mine != stored).then_some(mine);
+        self.base.set(Texts { stored, own });
+        Next::Done(self.outcome.take().unwrap_or(Saved::AsIs))
+    }
+
+    /// How long the key lives, if another request may have given the session another life.
+    fn life_by(&self, life: Life) -> KeyLife {
+        match (life, self.longest) {
+            (Life::Theirs(age), Some(longest)) => KeyLife::In(age.min(longest).max(1.0) as i64),
+            (Life::Kept, Some(_)) => KeyLife::Kept,
+            (Life::Mine, _) | (_, None) => self.life,
+        }
+    }
+
+    /// What a touch does, which takes the place of a save that changes nothing.
+    pub fn touch(&self) -> Option<Expiry> {
+        match self.life {
+            KeyLife::In(ms) => Some(Expiry::In(ms)),
+            KeyLife::Never => Some(Expiry::Never),
+            KeyLife::Kept => None,
+        }
+    }
+
+    /// Whether later calls on the session wait for this one.
+    pub fn takes_turn(&self) -> bool {
+        self.on_conflict != OnConflict::None
+    }
+
+    /// The base of a session that had none.
+    pub fn new_base(&self) -> Option<Arc<Base>> {
+        (self.on_conflict == OnConflict::None).then(|| self.base.clone())
+    }
+}
