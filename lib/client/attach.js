@@ -39,9 +39,11 @@ function attach(client, { options, transport, terms, first, emit, away }) {
   // Saves that compare cannot be made through a client.
   const option = comparesBy(options.concurrency) === undefined ? "transport" : "concurrency";
   const isForced = transport === "native" || option === "concurrency";
+  // Not the options themselves: the direct connection keeps this function, and they may hold a store.
+  const given = `${options[option]}`;
   /** @param {string} why */
   const cannot = (why) =>
-    `${option} is "${options[option]}", but the store cannot have a connection of its own beside this client (${inspected.name}): ${why}. Leave ${option} out, or give the server as url instead of client.`;
+    `${option} is "${given}", but the store cannot have a connection of its own beside this client (${inspected.name}): ${why}. Leave ${option} out, or give the server as url instead of client.`;
   if (isForced && inspected.why) throw invalid(`RedisStore: ${cannot(inspected.why)}`);
 
   const name = inspected.at === undefined ? inspected.name : `${inspected.name}, ${inspected.at}`;
