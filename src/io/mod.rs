@@ -35,3 +35,5 @@ mod cluster_servers_test;
 mod one_server_test;
 #[cfg(test)]
 mod test_store;
+#[cfg(test)]
+mod turns_test;

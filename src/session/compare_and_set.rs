@@ -428,3 +428,232 @@ impl CompareAndSet {
         (self.on_conflict == OnConflict::None).then(|| self.base.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = r#"{"cookie":{"originalMaxAge":9,"expires":"a"},"n":1}"#;
+    const MINE: &str = r#"{"cookie":{"originalMaxAge":9,"expires":"b"},"n":2}"#;
+    const THEIRS: &str = r#"{"cookie":{"originalMaxAge":9,"expires":"c"},"n":1,"m":1}"#;
+    const BOTH: &str = r#"{"cookie":{"originalMaxAge":9,"expires":"b"},"n":2,"m":1}"#;
+
+    fn save(base: &Arc<Base>, on_conflict: OnConflict, mine: &str) -> CompareAndSet {
+        let times = (Some(f64::INFINITY), 0.0);
+        let life = KeyLife::In(5);
+        CompareAndSet::new(base.clone(), on_conflict, mine.into(), life, times)
+    }
+
+    fn sent(save: &mut CompareAndSet, form: Form) -> String {
+        save.prepare(form);
+        let mut batch = Batch::default();
+        save.add_to(b"k", &mut batch);
+        assert_eq!(batch.replies(), 1);
+        let text = String::from_utf8(batch.into_bytes()).unwrap();
+        let arguments = text
+            .split("\r\n")
+            .filter(|part| !part.starts_with(['*', '$']));
+        arguments.collect::<Vec<_>>().join(" ").trim().to_string()
+    }
+
+    fn stored(text: &str) -> Value {
+        Value::BulkString(text.into())
+    }
+
+    fn error(code: &str, details: &str) -> ServerError {
+        // As the parser makes it of a reply.
+        let line = format!("-{code} {details}\r\n");
+        match redis::parse_redis_value(line.as_bytes()) {
+            Ok(Value::ServerError(error)) => error,
+            other => panic!("{other:?} is no error"),
+        }
+    }
+
+    #[test]
+    fn a_save_compares_by_ifeq_or_by_the_script() {
+        let base = Base::new("old".into());
+        let mut merge = save(&base, OnConflict::Merge, "new");
+        assert_eq!(sent(&mut merge, Form::IfEq), "SET k new IFEQ old GET PX 5");
+        let by_script = sent(&mut merge, Form::Script);
+        assert!(by_script.starts_with("EVALSHA "), "{by_script}");
+        assert!(by_script.ends_with(" 1 k old new PX 5"), "{by_script}");
+        assert_eq!(sent(&mut merge, Form::Unsupported), "SET k new XX PX 5");
+        let mut report = save(&base, OnConflict::Report, "new");
+        assert_eq!(sent(&mut report, Form::Script), "SET k new XX GET PX 5");
+        let mut new = save(&base, OnConflict::None, "new");
+        assert_eq!(sent(&mut new, Form::IfEq), "SET k new PX 5");
+    }
+
+    #[test]
+    fn a_server_without_ifeq_gets_the_script_and_its_text_if_it_has_forgotten_it() {
+        let base = Base::new("old".into());
+        let mut merge = save(&base, OnConflict::Merge, "new");
+        sent(&mut merge, Form::IfEq);
+        let next = merge.read_error(&error("ERR", "syntax error"));
+        assert_eq!(next, Some(Next::Again(Some(Form::Script))));
+        sent(&mut merge, Form::Script);
+        let next = merge.read_error(&error("NOSCRIPT", "No matching script."));
+        assert_eq!(next, Some(Next::Again(None)));
+        assert!(sent(&mut merge, Form::Script).starts_with("EVAL local stored"));
+    }
+
+    #[test]
+    fn without_the_right_the_last_save_wins_and_says_so() {
+        let base = Base::new("old".into());
+        let mut merge = save(&base, OnConflict::Merge, "new");
+        sent(&mut merge, Form::Script);
+        let next = merge.read_error(&error("NOPERM", "no permissions"));
+        assert_eq!(next, Some(Next::Again(Some(Form::Unsupported))));
+        sent(&mut merge, Form::Unsupported);
+        assert_eq!(merge.read(Value::Okay), Some(Next::Done(Saved::Unmerged)));
+    }
+
+    #[test]
+    fn an_update_without_the_right_is_an_error() {
+        let base = Base::new("old".into());
+        let mut update = save(&base, OnConflict::GiveUp, "new");
+        sent(&mut update, Form::Script);
+        assert_eq!(update.read_error(&error("NOPERM", "no permissions")), None);
+    }
+
+    #[test]
+    fn other_errors_are_the_answer() {
+        let base = Base::new("old".into());
+        let mut merge = save(&base, OnConflict::Merge, "new");
+        sent(&mut merge, Form::IfEq);
+        let wrong = error("WRONGTYPE", "Operation against a key");
+        assert_eq!(merge.read_error(&wrong), None);
+        let invalid = error("ERR", "invalid expire time in 'set' command");
+        assert_eq!(merge.read_error(&invalid), None);
+    }
+
+    #[test]
+    fn an_unchanged_session_is_written_and_the_next_save_compares_with_that() {
+        let base = Base::new(OLD.into());
+        let mut first = save(&base, OnConflict::Merge, MINE);
+        sent(&mut first, Form::IfEq);
+        assert_eq!(first.read(stored(OLD)), Some(Next::Done(Saved::AsIs)));
+        let mut second = save(&base, OnConflict::Merge, "{}");
+        let expected = format!("SET k {{}} IFEQ {MINE} GET PX 5");
+        assert_eq!(sent(&mut second, Form::IfEq), expected);
+    }
+
+    #[test]
+    fn others_changes_are_kept_and_the_next_save_keeps_them_too() {
+        let base = Base::new(OLD.into());
+        let mut first = save(&base, OnConflict::Merge, MINE);
+        sent(&mut first, Form::Script);
+        assert_eq!(first.read(stored(THEIRS)), Some(Next::Again(None)));
+        assert!(sent(&mut first, Form::Script).ends_with(&format!("{THEIRS} {BOTH} PX 5")));
+        assert_eq!(first.read(Value::Okay), Some(Next::Done(Saved::Merged)));
+        // The owner of the session does not see `m`, and has not deleted it.
+        let mut second = save(
+            &base,
+            OnConflict::Merge,
+            &MINE.replace("\"n\":2", "\"n\":3"),
+        );
+        let both = BOTH.replace("\"n\":2", "\"n\":3");
+        assert!(sent(&mut second, Form::Script).ends_with(&format!("{BOTH} {both} PX 5")));
+    }
+
+    #[test]
+    fn a_save_that_changes_nothing_only_moves_the_expiry() {
+        let base = Base::new(OLD.into());
+        let mut merge = save(&base, OnConflict::Merge, &OLD.replace("\"a\"", "\"b\""));
+        sent(&mut merge, Form::IfEq);
+        assert_eq!(merge.read(stored(THEIRS)), Some(Next::Touch));
+        assert_eq!(merge.touch(), Some(Expiry::In(5)));
+    }
+
+    #[test]
+    fn a_session_that_is_gone_stays_gone() {
+        let base = Base::new(OLD.into());
+        for form in [Form::IfEq, Form::Script, Form::Unsupported] {
+            let mut merge = save(&base, OnConflict::Merge, MINE);
+            sent(&mut merge, form);
+            assert_eq!(merge.read(Value::Nil), Some(Next::Done(Saved::Discarded)));
+        }
+    }
+
+    #[test]
+    fn a_save_that_was_carried_out_before_the_connection_broke_is_done() {
+        for form in [Form::IfEq, Form::Script] {
+            let base = Base::new(OLD.into());
+            let mut merge = save(&base, OnConflict::Merge, MINE);
+            sent(&mut merge, form);
+            merge.lost();
+            sent(&mut merge, form);
+            assert_eq!(merge.read(stored(MINE)), Some(Next::Done(Saved::AsIs)));
+        }
+    }
+
+    #[test]
+    fn after_a_broken_connection_others_changes_tell_whether_the_save_was_carried_out() {
+        let after = |theirs: &str| {
+            let base = Base::new(OLD.into());
+            let mut merge = save(&base, OnConflict::Merge, MINE);
+            sent(&mut merge, Form::IfEq);
+            merge.lost();
+            sent(&mut merge, Form::IfEq);
+            merge.read(stored(theirs)).unwrap()
+        };
+        assert_eq!(after(BOTH), Next::Done(Saved::Merged));
+        assert_eq!(after(THEIRS), Next::Again(None));
+        assert_eq!(after(&THEIRS.replace("\"n\":1", "\"n\":7")), Next::Unknown);
+    }
+
+    #[test]
+    fn an_update_gives_up_if_another_wrote_and_after_a_broken_connection_cannot_tell() {
+        let base = Base::new(OLD.into());
+        let mut update = save(&base, OnConflict::GiveUp, MINE);
+        sent(&mut update, Form::IfEq);
+        assert_eq!(
+            update.read(stored(THEIRS)),
+            Some(Next::Done(Saved::Conflict))
+        );
+        update.lost();
+        assert_eq!(update.read(stored(BOTH)), Some(Next::Unknown));
+    }
+
+    #[test]
+    fn what_is_overwritten_is_reported() {
+        let base = Base::new(OLD.into());
+        let mut report = save(&base, OnConflict::Report, MINE);
+        sent(&mut report, Form::IfEq);
+        let names = vec!["m".to_string()];
+        let next = report.read(stored(THEIRS));
+        assert_eq!(next, Some(Next::Done(Saved::Overwritten(names))));
+        let mut next = save(&base, OnConflict::Report, MINE);
+        sent(&mut next, Form::IfEq);
+        assert_eq!(next.read(stored(MINE)), Some(Next::Done(Saved::AsIs)));
+    }
+
+    #[test]
+    fn what_is_no_session_is_overwritten_and_said_so() {
+        let base = Base::new(OLD.into());
+        let mut merge = save(&base, OnConflict::Merge, MINE);
+        sent(&mut merge, Form::IfEq);
+        assert_eq!(merge.read(stored("[]")), Some(Next::Again(None)));
+        let expected = format!("SET k {MINE} IFEQ [] GET PX 5");
+        assert_eq!(sent(&mut merge, Form::IfEq), expected);
+        assert_eq!(merge.read(stored("[]")), Some(Next::Done(Saved::Unmerged)));
+    }
+
+    #[test]
+    fn the_life_that_another_request_gave_the_session_is_bounded() {
+        let theirs = THEIRS.replace("\"originalMaxAge\":9", "\"originalMaxAge\":60000");
+        let attempt = |longest| {
+            let base = Base::new(OLD.into());
+            let times = (longest, 0.0);
+            let (life, mine) = (KeyLife::In(5), MINE.into());
+            let mut merge = CompareAndSet::new(base, OnConflict::Merge, mine, life, times);
+            sent(&mut merge, Form::IfEq);
+            assert_eq!(merge.read(stored(&theirs)), Some(Next::Again(None)));
+            sent(&mut merge, Form::IfEq)
+        };
+        assert!(attempt(Some(f64::INFINITY)).ends_with("PX 60000"));
+        assert!(attempt(Some(1000.0)).ends_with("PX 1000"));
+        // The expiry does not follow the cookie.
+        assert!(attempt(None).ends_with("PX 5"));
+    }
+}
