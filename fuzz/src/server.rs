@@ -88,7 +88,7 @@ fn serve(call: &Call, answer: &mut Answer) -> Result<Reply, StoreError> {
         .collect::<Result<_, _>>()?;
     let mut replies = replies.into_iter();
     call.command
-        .read(&mut replies, call.name, "here", Instant::now())
+        .read_answer(&mut replies, call.name, "here", Instant::now())
 }
 
 /// The commands as a server reads them off the wire.

@@ -13,7 +13,11 @@ use connect_redis_rs_fuzz::redis::Batch;
 use connect_redis_rs_fuzz::redis::cluster::slots::{Redirect, SLOTS, read_slot_map, redirect};
 use connect_redis_rs_fuzz::redis::resp::{Frame, Parser};
 use connect_redis_rs_fuzz::session::clock::Clock;
-use connect_redis_rs_fuzz::session::command::{Command, Expiry, Reply};
+use connect_redis_rs_fuzz::session::command::{Command, Read, Reply};
+use connect_redis_rs_fuzz::session::compare_and_set::{
+    Base, CompareAndSet, Form, KeyLife, OnConflict,
+};
+use connect_redis_rs_fuzz::session::expiry::Expiry;
 use connect_redis_rs_fuzz::session::true_expiry::TrueExpiry;
 use connect_redis_rs_fuzz::values::{any, put_key};
 use connect_redis_rs_fuzz::{check, json};
@@ -32,7 +36,8 @@ fuzz_target!(|input: &[u8]| {
     let sid = String::from_utf8_lossy(sid).replace(['…', '\r', '\u{1}'], "");
     let key = format!("sess:{sid}");
 
-    let command = command(kind.wrapping_sub(b'0') % 10, key.clone().into_bytes());
+    let mut command = command(kind.wrapping_sub(b'0') % 12, key.clone().into_bytes());
+    command.prepare(Form::IfEq);
     let mut batch = Batch::default();
     command.add_to(&mut batch);
     let asked = batch.replies();
@@ -52,9 +57,17 @@ fuzz_target!(|input: &[u8]| {
 
     let mut taken = 0;
     let mut rest = values.iter().cloned().inspect(|_| taken += 1);
-    let answer = command.read(&mut rest, "get", "here", Instant::now());
+    let read = command.read(&mut rest, "get", "here", Instant::now());
     drop(rest);
     assert_eq!(taken, asked.min(values.len()));
+    let Read::Answer(answer) = read else {
+        let can_compare = matches!(
+            command,
+            Command::CompareAndSet { .. } | Command::Touch { .. }
+        );
+        assert!(can_compare, "only a save that compares is sent again");
+        return;
+    };
 
     match answer {
         Err(error) => {
@@ -66,7 +79,7 @@ fuzz_target!(|input: &[u8]| {
             assert!(error.code.as_str().chars().all(is_word), "{:?}", error.code);
             assert_ne!(error.code.as_str(), "ENOENT");
         }
-        Ok(Reply::Session { text, expires }) => {
+        Ok(Reply::Session { text, expires, .. }) => {
             let Command::Get { expiry, .. } = command else {
                 panic!("a session in answer to another call");
             };
@@ -78,6 +91,8 @@ fuzz_target!(|input: &[u8]| {
             assert!(matches!(command, Command::Raw(_)));
         }
         Ok(Reply::Discarded) => assert!(matches!(command, Command::Set { .. })),
+        Ok(Reply::Saved { .. }) => assert!(matches!(command, Command::CompareAndSet { .. })),
+        Ok(Reply::Number(_)) => assert!(matches!(command, Command::Ask { .. })),
         Ok(Reply::Null) => assert!(!matches!(command, Command::Raw(_))),
     }
 });
@@ -156,6 +171,7 @@ fn command(kind: u8, key: Vec<u8>) -> Command {
         key,
         expiry,
         clock: Clock::new(NOW as f64),
+        keeps_base: true,
     };
     let set = |key, only_existing| Command::Set {
         key,
@@ -174,6 +190,20 @@ fn command(kind: u8, key: Vec<u8>) -> Command {
             expiry: Expiry::In(5000),
         },
         7 => Command::Destroy { key },
+        10 | 11 => {
+            let base =
+                Base::new(br#"{"cookie":{"originalMaxAge":5,"expires":"a"},"n":1}"#.to_vec());
+            let on_conflict = match kind {
+                10 => OnConflict::Merge,
+                _ => OnConflict::Report,
+            };
+            let (mine, times) = (br#"{"n":2}"#.to_vec(), (Some(9000.0), NOW as f64));
+            let save = CompareAndSet::new(base, on_conflict, mine, KeyLife::In(5000), times);
+            Command::CompareAndSet {
+                key,
+                save: Box::new(save),
+            }
+        }
         8 => Command::Raw(vec![Cmd::new(), Cmd::new(), Cmd::new()]),
         _ => Command::Touch {
             key,

@@ -248,7 +248,8 @@ impl Command {
         }
     }
 
-    fn read_answer(
+    /// Reads the answer of a call that is never sent again.
+    pub fn read_answer(
         &self,
         replies: &mut impl Iterator<Item = Value>,
         call: &str,

@@ -64,6 +64,9 @@ impl<'a> Changes<'a> {
         let (base, mine) = (members(base)?, members(mine)?);
         let names = changed_names(&base, &mine, &[COOKIE]);
         let cookie = match (find(&base, COOKIE), find(&mine, COOKIE)) {
+            (Some(before), Some(after)) if same_value(before.value, after.value) => {
+                CookieChange::None
+            }
             (Some(before), Some(after)) => match (members(before.value), members(after.value)) {
                 (Some(before), Some(after))
                     if changed_names(&before, &after, &[EXPIRES]).is_empty() =>
@@ -388,6 +391,7 @@ mod tests {
             r#"{"cookie":{"originalMaxAge":2,"expires":"b"}}"#
         ));
         assert!(!is_empty(r#"{"n":1}"#, "{}"));
+        assert!(is_empty(r#"{"cookie":[1]}"#, r#"{"cookie":[1.0]}"#));
     }
 
     #[test]
