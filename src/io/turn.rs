@@ -5,31 +5,34 @@ use std::sync::{Arc, Mutex};
 
 use crate::io::lock::lock;
 
-/// The keys of saves that have their answer.
+/// A session's key by its hash. Two sessions of one hash wait for each other, which does no harm.
+pub type KeyHash = u64;
+
+/// The saves that have their answer.
 #[derive(Clone, Default)]
-pub struct EndedTurns(Arc<Mutex<Vec<Vec<u8>>>>);
+pub struct EndedTurns(Arc<Mutex<Vec<KeyHash>>>);
 
 /// Says, when it is dropped, that a save has its answer.
 pub struct Turn {
-    key: Vec<u8>,
+    key: KeyHash,
     ended: EndedTurns,
 }
 
 impl EndedTurns {
     /// A turn of the save of a key.
-    pub fn turn(&self, key: Vec<u8>) -> Turn {
+    pub fn turn(&self, key: KeyHash) -> Turn {
         let ended = self.clone();
         Turn { key, ended }
     }
 
-    /// Takes the keys.
-    pub fn take(&self) -> Vec<Vec<u8>> {
+    /// Takes the saves that have ended.
+    pub fn take(&self) -> Vec<KeyHash> {
         take(&mut *lock(&self.0))
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        lock(&self.ended.0).push(take(&mut self.key));
+        lock(&self.ended.0).push(self.key);
     }
 }

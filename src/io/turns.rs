@@ -2,17 +2,19 @@
 //! it is answered. So later reads see it, and the store does not compete with itself.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::mem::take;
 
 use crate::io::call::Call;
-use crate::io::turn::EndedTurns;
+use crate::io::turn::{EndedTurns, KeyHash};
 
-/// The sessions that are being saved, by their keys.
+/// The sessions that are being saved.
 #[derive(Default)]
 pub struct Turns {
+    hasher: RandomState,
     /// The calls that wait for each. Their deadlines are later than that of the call they wait for, so
     /// they are watched when they come on.
-    waiting: HashMap<Vec<u8>, VecDeque<Call>>,
+    waiting: HashMap<KeyHash, VecDeque<Call>, BuildHasherDefault<Hashed>>,
     ended: EndedTurns,
 }
 
@@ -23,14 +25,13 @@ impl Turns {
         if self.waiting.is_empty() && !takes_turn {
             return Some(call);
         }
-        let key = call.command.key();
-        if let Some(waiting) = self.waiting.get_mut(key) {
+        let key = self.hasher.hash_one(call.command.key());
+        if let Some(waiting) = self.waiting.get_mut(&key) {
             waiting.push_back(call);
             return None;
         }
         if takes_turn {
-            let key = key.to_vec();
-            call.turn = Some(self.ended.turn(key.clone()));
+            call.turn = Some(self.ended.turn(key));
             self.waiting.insert(key, VecDeque::new());
         }
         Some(call)
@@ -54,4 +55,21 @@ impl Turns {
         let waiting = take(&mut self.waiting);
         waiting.into_values().flatten().collect()
     }
+}
+
+/// Takes a hash as it is.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    /// Nothing but hashes comes here.
+    fn write(&mut self, _: &[u8]) {}
 }

@@ -32,12 +32,12 @@ static SCRIPT_SHA1: LazyLock<String> = LazyLock::new(|| {
 #[derive(Debug)]
 pub struct Base(Mutex<Texts>);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Texts {
     /// The text that is stored, as far as this session's owner knows.
-    stored: Vec<u8>,
+    stored: Arc<Vec<u8>>,
     /// What the owner saved, if another text was stored because of others' changes.
-    own: Option<Vec<u8>>,
+    own: Option<Arc<Vec<u8>>>,
 }
 
 #[cfg(test)]
@@ -49,6 +49,7 @@ impl PartialEq for Base {
 
 impl Base {
     pub fn new(stored: Vec<u8>) -> Arc<Base> {
+        let stored = Arc::new(stored);
         Arc::new(Base(Mutex::new(Texts { stored, own: None })))
     }
 
@@ -125,9 +126,12 @@ pub struct CompareAndSet {
 #[derive(Debug)]
 struct Attempt {
     form: Form,
-    expected: Vec<u8>,
-    text: Vec<u8>,
+    expected: Arc<Vec<u8>>,
+    /// With others' changes; `None` if it is what the caller saves.
+    patched: Option<Vec<u8>>,
     life: KeyLife,
+    /// Whether it only reads what is stored, because IFEQ does not say that.
+    is_look: bool,
 }
 
 /// What became of a save.
@@ -200,16 +204,19 @@ impl CompareAndSet {
             .as_deref()
             .filter(|_| self.on_conflict == OnConflict::Merge)
             .and_then(|own| Changes::between(own, &self.mine)?.apply(&stored, self.now));
-        let (text, life) = match patched {
-            Some(Patched { text, life }) => (text, self.life_by(life)),
-            None => (self.mine.clone(), self.life),
-        };
-        self.attempt = Some(Attempt {
+        self.attempt = Some(self.attempt(form, stored, patched));
+    }
+
+    fn attempt(&self, form: Form, expected: Arc<Vec<u8>>, patched: Option<Patched>) -> Attempt {
+        Attempt {
             form,
-            expected: stored,
-            text,
-            life,
-        });
+            expected,
+            life: patched
+                .as_ref()
+                .map_or(self.life, |patched| self.life_by(patched.life)),
+            patched: patched.map(|patched| patched.text),
+            is_look: false,
+        }
     }
 
     /// Adds the command to a batch.
@@ -218,44 +225,42 @@ impl CompareAndSet {
             // It cannot be: each call is prepared when it is sent.
             return batch.add(&[b"GET", key]);
         };
+        let Attempt {
+            form,
+            expected,
+            patched,
+            life,
+            is_look,
+        } = attempt;
+        if *is_look {
+            return batch.add(&[b"GET", key]);
+        }
+        let text: &[u8] = patched.as_ref().unwrap_or(&self.mine);
+        let script: &[&[u8]] = if self.needs_text {
+            &[b"EVAL", SCRIPT.as_bytes()]
+        } else {
+            &[b"EVALSHA", SCRIPT_SHA1.as_bytes()]
+        };
+        let save: &[&[u8]] = match (self.on_conflict, form) {
+            (OnConflict::None, _) => &[b"SET", key, text],
+            (_, Form::Unsupported) => &[b"SET", key, text, b"XX"],
+            (OnConflict::Report, _) => &[b"SET", key, text, b"XX", b"GET"],
+            (_, Form::IfEq) => &[b"SET", key, text, b"IFEQ", expected],
+            (_, Form::Script) => &[script[0], script[1], b"1", key, expected, text],
+        };
         let mut digits = itoa::Buffer::new();
-        let life: &[&[u8]] = match attempt.life {
+        let life: &[&[u8]] = match *life {
             KeyLife::In(ms) => &[b"PX", digits.format(ms).as_bytes()],
             KeyLife::Never => &[],
             KeyLife::Kept => &[b"KEEPTTL"],
         };
-        let Attempt {
-            form,
-            expected,
-            text,
-            ..
-        } = attempt;
-        let mut command: Vec<&[u8]> = match (self.on_conflict, form) {
-            (OnConflict::None, _) => vec![b"SET", key, text],
-            (_, Form::Unsupported) => vec![b"SET", key, text, b"XX"],
-            (OnConflict::Report, _) => vec![b"SET", key, text, b"XX", b"GET"],
-            (_, Form::IfEq) => vec![b"SET", key, text, b"IFEQ", expected, b"GET"],
-            (_, Form::Script) if self.needs_text => {
-                vec![b"EVAL", SCRIPT.as_bytes(), b"1", key, expected, text]
-            }
-            (_, Form::Script) => {
-                vec![
-                    b"EVALSHA",
-                    SCRIPT_SHA1.as_bytes(),
-                    b"1",
-                    key,
-                    expected,
-                    text,
-                ]
-            }
-        };
-        command.extend(life);
-        batch.add(&command);
+        batch.add_parts(save, life);
     }
 
     /// The connection broke after this was sent.
     pub fn lost(&mut self) {
-        self.is_doubtful |= self.attempt.is_some();
+        let may_be_done = |attempt: &Attempt| !attempt.is_look;
+        self.is_doubtful |= self.attempt.as_ref().is_some_and(may_be_done);
     }
 
     /// Reads an error of the server; `None` if it is the call's answer.
@@ -289,35 +294,39 @@ impl CompareAndSet {
 
     /// Reads a reply. `None` if the command cannot have it.
     pub fn read(&mut self, reply: Value) -> Option<Next> {
+        // Whether it writes only what is stored as it was loaded.
+        let is_conditional = matches!(self.on_conflict, OnConflict::Merge | OnConflict::GiveUp);
         let attempt = self.attempt.as_mut()?;
+        let is_look = take(&mut attempt.is_look);
         match (attempt.form, reply) {
-            (_, Value::Okay) if self.on_conflict == OnConflict::None => Some(self.written()),
+            (_, Value::BulkString(stored)) => Some(self.compared(stored)),
+            (Form::IfEq, Value::Nil) if !is_look && is_conditional => {
+                // Something else is stored, or nothing.
+                attempt.is_look = true;
+                Some(Next::Again(None))
+            }
             (_, Value::Nil) => Some(Next::Done(Saved::Discarded)),
-            (Form::Unsupported, Value::Okay) => {
+            (_, Value::Okay) if is_look => None,
+            (Form::Unsupported, Value::Okay) if self.on_conflict != OnConflict::None => {
                 self.outcome = Some(Saved::Unmerged);
                 Some(self.written())
             }
-            (Form::Script, Value::Okay) => Some(self.written()),
-            (_, Value::Okay) if self.on_conflict == OnConflict::None => Some(self.written()),
-            (_, Value::BulkString(stored)) => Some(self.compared(stored)),
+            (_, Value::Okay) => Some(self.written()),
             _ => None,
         }
     }
 
-    /// What was stored before: by a script only if it is not what was expected.
+    /// What is stored, or was when this was written ([`OnConflict::Report`]).
     fn compared(&mut self, stored: Vec<u8>) -> Next {
         let Some(attempt) = &self.attempt else {
             return Next::Unknown;
         };
+        let text = attempt.patched.as_ref().unwrap_or(&self.mine);
+        let is_written = self.is_doubtful && stored == *text;
         if self.on_conflict == OnConflict::Report {
-            // It is written in any case.
-            let is_mine = self.is_doubtful && stored == attempt.text;
-            if stored != attempt.expected && !is_mine {
-                let Texts {
-                    stored: loaded,
-                    own,
-                } = self.base.texts();
-                let base = own.as_deref().unwrap_or(&loaded);
+            if stored != *attempt.expected && !is_written {
+                let texts = self.base.texts();
+                let base = texts.own.as_deref().unwrap_or(&texts.stored);
                 let changes = Changes::between(base, &self.mine);
                 let names = changes.map(|changes| changes.overwritten_in(&stored));
                 self.outcome = names
@@ -326,11 +335,12 @@ impl CompareAndSet {
             }
             return self.written();
         }
-        if attempt.form == Form::IfEq && stored == attempt.expected {
+        if is_written {
             return self.written();
         }
-        if self.is_doubtful && stored == attempt.text {
-            return self.written();
+        if stored == *attempt.expected {
+            // It is again what it was.
+            return Next::Again(None);
         }
         if self.on_conflict == OnConflict::GiveUp {
             return if self.is_doubtful {
@@ -344,59 +354,52 @@ impl CompareAndSet {
 
     /// Puts my changes over what is stored.
     fn merge(&mut self, stored: Vec<u8>) -> Next {
-        let Texts {
-            stored: loaded,
-            own,
-        } = self.base.texts();
-        let base = own.as_deref().unwrap_or(&loaded);
+        let texts = self.base.texts();
+        let base = texts.own.as_deref().unwrap_or(&texts.stored);
         let changes = Changes::between(base, &self.mine);
         if self.is_doubtful {
             match changes.as_ref().map(|changes| changes.found_in(&stored)) {
                 Some(Traces::None) => self.is_doubtful = false,
                 Some(Traces::All) => {
-                    let own = Some(take(&mut self.mine));
-                    self.base.set(Texts { stored, own });
+                    self.stored(stored);
                     return Next::Done(Saved::Merged);
                 }
                 Some(Traces::Some) | None => return Next::Unknown,
             }
         }
         if changes.as_ref().is_some_and(Changes::is_empty) {
-            let own = Some(take(&mut self.mine));
-            self.base.set(Texts { stored, own });
+            self.stored(stored);
             return Next::Touch;
         }
         let patched = changes.and_then(|changes| changes.apply(&stored, self.now));
-        let (text, life) = match patched {
-            Some(Patched { text, life }) => {
-                self.outcome = Some(Saved::Merged);
-                (text, self.life_by(life))
-            }
-            None => {
-                self.outcome = Some(Saved::Unmerged);
-                (self.mine.clone(), self.life)
-            }
-        };
+        self.outcome = Some(match patched {
+            Some(_) => Saved::Merged,
+            None => Saved::Unmerged,
+        });
         let form = self
             .attempt
             .as_ref()
             .map_or(Form::IfEq, |attempt| attempt.form);
-        self.attempt = Some(Attempt {
-            form,
-            expected: stored,
-            text,
-            life,
-        });
+        self.attempt = Some(self.attempt(form, Arc::new(stored), patched));
         Next::Again(None)
+    }
+
+    /// Another text is stored than mine: the next save compares with that.
+    fn stored(&mut self, stored: Vec<u8>) {
+        let own = Some(Arc::new(take(&mut self.mine)));
+        let stored = Arc::new(stored);
+        self.base.set(Texts { stored, own });
     }
 
     /// It is written: this is what the session's next save compares with.
     fn written(&mut self) -> Next {
-        let text = self.attempt.take().map(|attempt| attempt.text);
-        let stored = text.unwrap_or_default();
-        let mine = take(&mut self.mine);
-        let own = (mine != stored).then_some(mine);
-        self.base.set(Texts { stored, own });
+        match self.attempt.take().and_then(|attempt| attempt.patched) {
+            Some(patched) => self.stored(patched),
+            None => {
+                let stored = Arc::new(take(&mut self.mine));
+                self.base.set(Texts { stored, own: None });
+            }
+        }
         Next::Done(self.outcome.take().unwrap_or(Saved::AsIs))
     }
 
@@ -460,6 +463,13 @@ mod tests {
         Value::BulkString(text.into())
     }
 
+    /// What follows if a save by IFEQ writes nothing, and `reply` is what is stored.
+    fn not_equal(save: &mut CompareAndSet, reply: Value) -> Option<Next> {
+        assert_eq!(save.read(Value::Nil), Some(Next::Again(None)));
+        assert_eq!(sent(save, Form::IfEq), "GET k");
+        save.read(reply)
+    }
+
     fn error(code: &str, details: &str) -> ServerError {
         // As the parser makes it of a reply.
         let line = format!("-{code} {details}\r\n");
@@ -473,7 +483,7 @@ mod tests {
     fn a_save_compares_by_ifeq_or_by_the_script() {
         let base = Base::new("old".into());
         let mut merge = save(&base, OnConflict::Merge, "new");
-        assert_eq!(sent(&mut merge, Form::IfEq), "SET k new IFEQ old GET PX 5");
+        assert_eq!(sent(&mut merge, Form::IfEq), "SET k new IFEQ old PX 5");
         let by_script = sent(&mut merge, Form::Script);
         assert!(by_script.starts_with("EVALSHA "), "{by_script}");
         assert!(by_script.ends_with(" 1 k old new PX 5"), "{by_script}");
@@ -532,9 +542,9 @@ mod tests {
         let base = Base::new(OLD.into());
         let mut first = save(&base, OnConflict::Merge, MINE);
         sent(&mut first, Form::IfEq);
-        assert_eq!(first.read(stored(OLD)), Some(Next::Done(Saved::AsIs)));
+        assert_eq!(first.read(Value::Okay), Some(Next::Done(Saved::AsIs)));
         let mut second = save(&base, OnConflict::Merge, "{}");
-        let expected = format!("SET k {{}} IFEQ {MINE} GET PX 5");
+        let expected = format!("SET k {{}} IFEQ {MINE} PX 5");
         assert_eq!(sent(&mut second, Form::IfEq), expected);
     }
 
@@ -561,8 +571,20 @@ mod tests {
         let base = Base::new(OLD.into());
         let mut merge = save(&base, OnConflict::Merge, &OLD.replace("\"a\"", "\"b\""));
         sent(&mut merge, Form::IfEq);
-        assert_eq!(merge.read(stored(THEIRS)), Some(Next::Touch));
+        assert_eq!(not_equal(&mut merge, stored(THEIRS)), Some(Next::Touch));
         assert_eq!(merge.touch(), Some(Expiry::In(5)));
+    }
+
+    #[test]
+    fn a_look_that_is_lost_leaves_no_doubt() {
+        let base = Base::new(OLD.into());
+        let mut merge = save(&base, OnConflict::Merge, MINE);
+        sent(&mut merge, Form::IfEq);
+        assert_eq!(merge.read(Value::Nil), Some(Next::Again(None)));
+        merge.lost();
+        assert_eq!(sent(&mut merge, Form::IfEq), "GET k");
+        let theirs = THEIRS.replace("\"n\":1", "\"n\":7");
+        assert_eq!(merge.read(stored(&theirs)), Some(Next::Again(None)));
     }
 
     #[test]
@@ -571,7 +593,11 @@ mod tests {
         for form in [Form::IfEq, Form::Script, Form::Unsupported] {
             let mut merge = save(&base, OnConflict::Merge, MINE);
             sent(&mut merge, form);
-            assert_eq!(merge.read(Value::Nil), Some(Next::Done(Saved::Discarded)));
+            let next = match form {
+                Form::IfEq => not_equal(&mut merge, Value::Nil),
+                _ => merge.read(Value::Nil),
+            };
+            assert_eq!(next, Some(Next::Done(Saved::Discarded)));
         }
     }
 
@@ -583,7 +609,11 @@ mod tests {
             sent(&mut merge, form);
             merge.lost();
             sent(&mut merge, form);
-            assert_eq!(merge.read(stored(MINE)), Some(Next::Done(Saved::AsIs)));
+            let next = match form {
+                Form::IfEq => not_equal(&mut merge, stored(MINE)),
+                _ => merge.read(stored(MINE)),
+            };
+            assert_eq!(next, Some(Next::Done(Saved::AsIs)));
         }
     }
 
@@ -595,7 +625,7 @@ mod tests {
             sent(&mut merge, Form::IfEq);
             merge.lost();
             sent(&mut merge, Form::IfEq);
-            merge.read(stored(theirs)).unwrap()
+            not_equal(&mut merge, stored(theirs)).unwrap()
         };
         assert_eq!(after(BOTH), Next::Done(Saved::Merged));
         assert_eq!(after(THEIRS), Next::Again(None));
@@ -608,11 +638,14 @@ mod tests {
         let mut update = save(&base, OnConflict::GiveUp, MINE);
         sent(&mut update, Form::IfEq);
         assert_eq!(
-            update.read(stored(THEIRS)),
+            not_equal(&mut update, stored(THEIRS)),
             Some(Next::Done(Saved::Conflict))
         );
+        let mut update = save(&base, OnConflict::GiveUp, MINE);
+        sent(&mut update, Form::IfEq);
         update.lost();
-        assert_eq!(update.read(stored(BOTH)), Some(Next::Unknown));
+        sent(&mut update, Form::IfEq);
+        assert_eq!(not_equal(&mut update, stored(BOTH)), Some(Next::Unknown));
     }
 
     #[test]
@@ -633,10 +666,10 @@ mod tests {
         let base = Base::new(OLD.into());
         let mut merge = save(&base, OnConflict::Merge, MINE);
         sent(&mut merge, Form::IfEq);
-        assert_eq!(merge.read(stored("[]")), Some(Next::Again(None)));
-        let expected = format!("SET k {MINE} IFEQ [] GET PX 5");
+        assert_eq!(not_equal(&mut merge, stored("[]")), Some(Next::Again(None)));
+        let expected = format!("SET k {MINE} IFEQ [] PX 5");
         assert_eq!(sent(&mut merge, Form::IfEq), expected);
-        assert_eq!(merge.read(stored("[]")), Some(Next::Done(Saved::Unmerged)));
+        assert_eq!(merge.read(Value::Okay), Some(Next::Done(Saved::Unmerged)));
     }
 
     #[test]
@@ -648,7 +681,10 @@ mod tests {
             let (life, mine) = (KeyLife::In(5), MINE.into());
             let mut merge = CompareAndSet::new(base, OnConflict::Merge, mine, life, times);
             sent(&mut merge, Form::IfEq);
-            assert_eq!(merge.read(stored(&theirs)), Some(Next::Again(None)));
+            assert_eq!(
+                not_equal(&mut merge, stored(&theirs)),
+                Some(Next::Again(None))
+            );
             sent(&mut merge, Form::IfEq)
         };
         assert!(attempt(Some(f64::INFINITY)).ends_with("PX 60000"));

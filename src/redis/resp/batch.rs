@@ -38,8 +38,13 @@ impl Batch {
 
     /// Adds a command, given as its name and arguments.
     pub fn add(&mut self, command: &[&[u8]]) {
+        self.add_parts(command, &[]);
+    }
+
+    /// Adds a command in two parts.
+    pub fn add_parts(&mut self, command: &[&[u8]], more: &[&[u8]]) {
         self.ask();
-        self.write(command);
+        self.write(command, more);
         self.replies += 1;
     }
 
@@ -53,19 +58,19 @@ impl Batch {
     /// Adds a SUBSCRIBE. In RESP3 it has no reply but a push message; only if it fails, its error
     /// comes as the reply to the next command.
     pub fn subscribe(&mut self, channel: &str) {
-        self.write(&[b"SUBSCRIBE", channel.as_bytes()]);
+        self.write(&[b"SUBSCRIBE", channel.as_bytes()], &[]);
     }
 
     fn ask(&mut self) {
         if self.asking {
-            self.write(&[b"ASKING"]);
+            self.write(&[b"ASKING"], &[]);
             self.replies += 1;
         }
     }
 
-    fn write(&mut self, command: &[&[u8]]) {
-        self.write_length(b'*', command.len());
-        for argument in command {
+    fn write(&mut self, command: &[&[u8]], more: &[&[u8]]) {
+        self.write_length(b'*', command.len() + more.len());
+        for argument in command.iter().chain(more) {
             self.write_length(b'$', argument.len());
             self.bytes.extend_from_slice(argument);
             self.bytes.extend_from_slice(b"\r\n");
