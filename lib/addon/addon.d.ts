@@ -30,6 +30,7 @@ export interface Crossing {
   perCall: number;
   perAnswer: number;
   maxAnswers: number;
+  maxBases: number;
   discarded: number;
   other: number;
   merged: number;

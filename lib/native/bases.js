@@ -1,10 +1,10 @@
 "use strict";
 
 // What sessions were loaded with, for their saves to compare with (`concurrency`). The native side keeps
-// it (src/napi/bases.rs) for a batch of answers at once, until no session of that batch is left: to
-// register each session with the garbage collector would cost a microsecond a `get`.
+// it, many together (src/napi/bases.rs), until no session of such a batch is left: to register each
+// session with the garbage collector would cost a microsecond a `get`.
 
-const { maxAnswers: MAX_ANSWERS } = require("./crossing.js");
+const { maxBases: MAX_BASES } = require("./crossing.js");
 
 /** The bases of a native object. */
 class Bases {
@@ -13,6 +13,11 @@ class Bases {
     const reference = new WeakRef(native);
     /** @type {FinalizationRegistry<number>} */
     this.registry = new FinalizationRegistry((batch) => reference.deref()?.forgetBases(batch));
+    /**
+     * The batch that the native side fills now.
+     * @type {BaseBatch | undefined}
+     */
+    this.current = undefined;
   }
 
   /**
@@ -20,13 +25,15 @@ class Bases {
    * @param {number} number
    */
   batch(number) {
-    const batch = new BaseBatch(this, number);
-    this.registry.register(batch, number);
-    return batch;
+    if (this.current?.number !== number) {
+      this.current = new BaseBatch(this, number);
+      this.registry.register(this.current, number);
+    }
+    return /** @type {BaseBatch} */ (this.current);
   }
 }
 
-/** Bases that came with one batch of answers. */
+/** Bases that are kept together. */
 class BaseBatch {
   /**
    * @param {Bases} bases
@@ -51,7 +58,7 @@ class Base {
 
   /** Its number on the native side. */
   get number() {
-    return this.batch.number * MAX_ANSWERS + this.place;
+    return this.batch.number * MAX_BASES + this.place;
   }
 
   /**

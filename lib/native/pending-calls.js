@@ -152,15 +152,16 @@ class PendingCalls {
    * @param {number} count
    * @param {string} text
    * @param {import("../types.js").CrossedText[]} [others]
-   * @param {number} [bases] the number of the bases that came with them
+   * @param {number} [batchNumber] of the bases that came with them
+   * @param {number} [first] the place of the first of these
    */
-  settle(count, text, others, bases) {
+  settle(count, text, others, batchNumber, first = 0) {
     const texts = new PackedStrings(this.answers, text, others);
-    const batch = bases === undefined ? undefined : this.bases?.batch(bases);
+    const batch = batchNumber === undefined ? undefined : this.bases?.batch(batchNumber);
     for (let n = 0; n < count; n += 1) {
       const call = this.take(texts.next());
       if (call === undefined) continue;
-      const base = batch === undefined ? undefined : baseIn(batch, texts.basePlace);
+      const base = batch === undefined ? undefined : baseIn(batch, first + texts.basePlace);
       if (texts.own === undefined) {
         // The store emits the events: it knows the sid.
         call.resolve(base ?? texts.expires ?? texts.saved);

@@ -46,7 +46,19 @@ impl Answers {
                 text,
                 expires,
                 base,
-            } => (self.add_text(text), expires, base),
+            } => match &base {
+                Some(kept) if text.is_ascii() => {
+                    self.text.extend_from_slice(&text);
+                    let length = text.len() as f64;
+                    kept.keep(text);
+                    (length, expires, base)
+                }
+                Some(kept) => {
+                    kept.keep(text.clone());
+                    (self.add_text(text), expires, base)
+                }
+                None => (self.add_text(text), expires, None),
+            },
             Reply::Discarded => (DISCARDED, None, None),
             Reply::Saved { saved, base } => {
                 let length = match saved {
@@ -92,7 +104,7 @@ impl Answers {
         if !self.numbers.is_empty() {
             let count = self.numbers.len() / PER_ANSWER;
             let kept = take(&mut self.bases);
-            let batch = (!kept.is_empty()).then(|| bases.borrow_mut().keep(kept));
+            let batch = (!kept.is_empty()).then(|| bases.borrow_mut().keep(env, kept));
             raw::scoped(env, |env| {
                 callbacks.settle(env, count, &self.packed(), batch);
             });

@@ -118,14 +118,26 @@ impl JsCallbacks {
         let _ = self.emit.call(env, event_and_args);
     }
 
-    /// Settles the promises of so many calls. `bases` is the number of the bases that came with them.
-    pub fn settle(&self, env: &Env, count: usize, answers: &PackedStrings, bases: Option<u32>) {
+    /// Settles the promises of so many calls. `bases` says where the bases are that came
+    /// with them: the number of their batch, and the place of the first.
+    pub fn settle(
+        &self,
+        env: &Env,
+        count: usize,
+        answers: &PackedStrings,
+        bases: Option<(u32, usize)>,
+    ) {
         let settle = || -> JsResult<()> {
             let [text, others] = answers.to_js(env, &self.answers.get(env))?;
             let count = raw::value(env, count as f64);
-            let bases = bases.map_or(raw::undefined(env), |bases| raw::value(env, bases));
-            let arguments = [count, text, others, bases];
-            self.settle.call(env, arguments).map(drop)
+            match bases {
+                None => self.settle.call(env, [count, text, others]),
+                Some((batch, first)) => {
+                    let (batch, first) = (raw::value(env, batch), raw::value(env, first as f64));
+                    self.settle.call(env, [count, text, others, batch, first])
+                }
+            }
+            .map(drop)
         };
         // It fails only if the environment ends, and all promises with it.
         let _ = settle();

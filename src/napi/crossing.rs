@@ -46,6 +46,8 @@ pub const PER_CALL: usize = 9;
 pub const PER_ANSWER: usize = 4;
 /// Answers that JS has room for.
 pub const MAX_ANSWERS: usize = 1024;
+/// Bases that a batch of them can have: one that is nearly full, and those of all answers.
+pub const MAX_BASES: usize = 2 * MAX_ANSWERS;
 
 // In the place of a text's length:
 /// there is no text,
@@ -77,6 +79,7 @@ pub struct Crossing {
     pub per_call: u32,
     pub per_answer: u32,
     pub max_answers: u32,
+    pub max_bases: u32,
     pub discarded: f64,
     pub other: f64,
     pub merged: f64,
@@ -161,6 +164,7 @@ pub fn crossing() -> Crossing {
         per_call: PER_CALL as u32,
         per_answer: PER_ANSWER as u32,
         max_answers: MAX_ANSWERS as u32,
+        max_bases: MAX_BASES as u32,
         discarded: DISCARDED,
         other: OTHER,
         merged: MERGED,

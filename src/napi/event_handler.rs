@@ -158,6 +158,7 @@ impl StoreCore {
         self.at_client.borrow_mut().clear();
         self.credential_replies.borrow_mut().clear();
         self.deferred.borrow_mut().clear();
+        self.bases.borrow_mut().clear(env);
         self.answered_all();
         self.callbacks.end(env, self.handle.has_handed_back());
         self.emit(env, "end");

@@ -144,8 +144,8 @@ impl RedisStore {
 
     /// Forgets what the sessions of a batch of answers were loaded with.
     #[napi(catch_unwind)]
-    pub fn forget_bases(&self, batch: u32) {
-        self.core.bases.borrow_mut().forget(batch);
+    pub fn forget_bases(&self, env: &Env, batch: u32) {
+        self.core.bases.borrow_mut().forget(env, batch);
     }
 
     /// Sends a batch of `count` calls; see `decode_calls.rs`. `now` is `Date.now()` by the app's own

@@ -11,7 +11,7 @@ use crate::redis::Batch;
 use crate::session::clock::Clock;
 use crate::session::compare_and_set::{Base, CompareAndSet, Form, Next, Saved};
 use crate::session::expiry::Expiry;
-use crate::session::true_expiry::TrueExpiry;
+use crate::session::true_expiry::{Applied, TrueExpiry};
 use crate::test_panics::panic_at;
 
 /// What one call asks of Redis.
@@ -64,7 +64,8 @@ pub enum Reply {
     Null,
     /// The stored text. With [`TrueExpiry::Beside`] also the key's expiry, if it has one, in milliseconds
     /// since the epoch.
-    /// If it was asked for, there is also what a later save compares with.
+    /// If it was asked for, there is also what a later save compares with, which keeps the text when it
+    /// is not needed any more.
     Session {
         text: Vec<u8>,
         expires: Option<f64>,
@@ -283,13 +284,13 @@ impl Command {
                     return Ok(Reply::Null);
                 }
                 // The text is anybody's, and other calls of the store are under way.
-                let base = keeps_base.then(|| Base::new(text.clone()));
                 StoreError::catch_panic(call, || {
-                    let expires = ttl.and_then(|ttl| expiry.apply(&mut text, &ttl, clock.at(came)));
+                    let applied = ttl.map(|ttl| expiry.apply(&mut text, &ttl, clock.at(came)));
+                    let Applied { beside, replaced } = applied.unwrap_or_default();
                     Ok(Reply::Session {
                         text,
-                        expires,
-                        base,
+                        expires: beside,
+                        base: keeps_base.then(|| Base::of_text_with(replaced)),
                     })
                 })
             }

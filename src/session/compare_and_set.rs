@@ -2,7 +2,7 @@
 //! not (`concurrency`, `store.update`).
 
 use std::mem::take;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use redis::{ServerError, Value};
 
@@ -10,6 +10,7 @@ use crate::error::Code;
 use crate::redis::Batch;
 use crate::session::expiry::Expiry;
 use crate::session::patch::{Changes, Life, Patched, Traces};
+use crate::session::true_expiry::Replaced;
 
 /// Compares and sets where SET knows no IFEQ. It only compares texts: `cjson` would make `{}` of `[]`.
 /// `pcall`, so that an error of Redis is the reply and not an error of the script.
@@ -32,36 +33,64 @@ static SCRIPT_SHA1: LazyLock<String> = LazyLock::new(|| {
 #[derive(Debug)]
 pub struct Base(Mutex<Texts>);
 
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
 struct Texts {
     /// The text that is stored, as far as this session's owner knows.
-    stored: Arc<Vec<u8>>,
+    stored: Vec<u8>,
     /// What the owner saved, if another text was stored because of others' changes.
-    own: Option<Arc<Vec<u8>>>,
+    own: Option<Vec<u8>>,
+    /// What is not as stored in the text that was handed out.
+    replaced: Option<Replaced>,
+}
+
+impl Texts {
+    /// What the owner's changes are compared with.
+    fn base(&self) -> &[u8] {
+        self.own.as_ref().unwrap_or(&self.stored)
+    }
 }
 
 #[cfg(test)]
 impl PartialEq for Base {
     fn eq(&self, other: &Base) -> bool {
-        self.texts().stored == other.texts().stored
+        self.lock().stored == other.lock().stored
     }
 }
 
 impl Base {
     pub fn new(stored: Vec<u8>) -> Arc<Base> {
-        let stored = Arc::new(stored);
-        Arc::new(Base(Mutex::new(Texts { stored, own: None })))
+        Arc::new(Base(Mutex::new(Texts {
+            stored,
+            ..Texts::default()
+        })))
     }
 
-    fn texts(&self) -> Texts {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// The base of a text that is still needed, and in which something has been replaced: see
+    /// [`Base::keep`].
+    pub fn of_text_with(replaced: Option<Replaced>) -> Arc<Base> {
+        Arc::new(Base(Mutex::new(Texts {
+            replaced,
+            ..Texts::default()
+        })))
     }
 
-    fn set(&self, texts: Texts) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = texts;
+    /// Keeps the text, as it was stored.
+    pub fn keep(&self, mut text: Vec<u8>) {
+        let mut texts = self.lock();
+        if let Some(replaced) = texts.replaced.take() {
+            replaced.undo(&mut text);
+        }
+        texts.stored = text;
+    }
+
+    /// About how many bytes it takes.
+    pub fn size(&self) -> usize {
+        let texts = self.lock();
+        size_of::<Base>() + texts.stored.len() + texts.own.as_ref().map_or(0, Vec::len)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Texts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,7 +155,8 @@ pub struct CompareAndSet {
 #[derive(Debug)]
 struct Attempt {
     form: Form,
-    expected: Arc<Vec<u8>>,
+    /// What was found instead of the base.
+    expected: Option<Vec<u8>>,
     /// With others' changes; `None` if it is what the caller saves.
     patched: Option<Vec<u8>>,
     life: KeyLife,
@@ -199,15 +229,17 @@ impl CompareAndSet {
             attempt.form = form;
             return;
         }
-        let Texts { stored, own } = self.base.texts();
-        let patched = own
+        let texts = self.base.lock();
+        let patched = texts
+            .own
             .as_deref()
             .filter(|_| self.on_conflict == OnConflict::Merge)
-            .and_then(|own| Changes::between(own, &self.mine)?.apply(&stored, self.now));
-        self.attempt = Some(self.attempt(form, stored, patched));
+            .and_then(|own| Changes::between(own, &self.mine)?.apply(&texts.stored, self.now));
+        drop(texts);
+        self.attempt = Some(self.attempt(form, None, patched));
     }
 
-    fn attempt(&self, form: Form, expected: Arc<Vec<u8>>, patched: Option<Patched>) -> Attempt {
+    fn attempt(&self, form: Form, expected: Option<Vec<u8>>, patched: Option<Patched>) -> Attempt {
         Attempt {
             form,
             expected,
@@ -236,6 +268,8 @@ impl CompareAndSet {
             return batch.add(&[b"GET", key]);
         }
         let text: &[u8] = patched.as_ref().unwrap_or(&self.mine);
+        let texts = self.base.lock();
+        let expected: &[u8] = expected.as_ref().unwrap_or(&texts.stored);
         let script: &[&[u8]] = if self.needs_text {
             &[b"EVAL", SCRIPT.as_bytes()]
         } else {
@@ -323,22 +357,24 @@ impl CompareAndSet {
         };
         let text = attempt.patched.as_ref().unwrap_or(&self.mine);
         let is_written = self.is_doubtful && stored == *text;
+        let texts = self.base.lock();
+        let is_expected = stored == *attempt.expected.as_ref().unwrap_or(&texts.stored);
         if self.on_conflict == OnConflict::Report {
-            if stored != *attempt.expected && !is_written {
-                let texts = self.base.texts();
-                let base = texts.own.as_deref().unwrap_or(&texts.stored);
-                let changes = Changes::between(base, &self.mine);
+            if !is_expected && !is_written {
+                let changes = Changes::between(texts.base(), &self.mine);
                 let names = changes.map(|changes| changes.overwritten_in(&stored));
                 self.outcome = names
                     .filter(|names| !names.is_empty())
                     .map(Saved::Overwritten);
             }
+            drop(texts);
             return self.written();
         }
+        drop(texts);
         if is_written {
             return self.written();
         }
-        if stored == *attempt.expected {
+        if is_expected {
             // It is again what it was.
             return Next::Again(None);
         }
@@ -354,12 +390,15 @@ impl CompareAndSet {
 
     /// Puts my changes over what is stored.
     fn merge(&mut self, stored: Vec<u8>) -> Next {
-        let texts = self.base.texts();
-        let base = texts.own.as_deref().unwrap_or(&texts.stored);
-        let changes = Changes::between(base, &self.mine);
-        if self.is_doubtful {
-            match changes.as_ref().map(|changes| changes.found_in(&stored)) {
-                Some(Traces::None) => self.is_doubtful = false,
+        let texts = self.base.lock();
+        let changes = Changes::between(texts.base(), &self.mine);
+        let traces = changes.as_ref().map(|changes| changes.found_in(&stored));
+        let is_unchanged = changes.as_ref().is_some_and(Changes::is_empty);
+        let patched = changes.and_then(|changes| changes.apply(&stored, self.now));
+        drop(texts);
+        if take(&mut self.is_doubtful) {
+            match traces {
+                Some(Traces::None) => {}
                 Some(Traces::All) => {
                     self.stored(stored);
                     return Next::Done(Saved::Merged);
@@ -367,11 +406,10 @@ impl CompareAndSet {
                 Some(Traces::Some) | None => return Next::Unknown,
             }
         }
-        if changes.as_ref().is_some_and(Changes::is_empty) {
+        if is_unchanged {
             self.stored(stored);
             return Next::Touch;
         }
-        let patched = changes.and_then(|changes| changes.apply(&stored, self.now));
         self.outcome = Some(match patched {
             Some(_) => Saved::Merged,
             None => Saved::Unmerged,
@@ -380,15 +418,15 @@ impl CompareAndSet {
             .attempt
             .as_ref()
             .map_or(Form::IfEq, |attempt| attempt.form);
-        self.attempt = Some(self.attempt(form, Arc::new(stored), patched));
+        self.attempt = Some(self.attempt(form, Some(stored), patched));
         Next::Again(None)
     }
 
     /// Another text is stored than mine: the next save compares with that.
     fn stored(&mut self, stored: Vec<u8>) {
-        let own = Some(Arc::new(take(&mut self.mine)));
-        let stored = Arc::new(stored);
-        self.base.set(Texts { stored, own });
+        let mut texts = self.base.lock();
+        texts.own = Some(take(&mut self.mine));
+        texts.stored = stored;
     }
 
     /// It is written: this is what the session's next save compares with.
@@ -396,8 +434,9 @@ impl CompareAndSet {
         match self.attempt.take().and_then(|attempt| attempt.patched) {
             Some(patched) => self.stored(patched),
             None => {
-                let stored = Arc::new(take(&mut self.mine));
-                self.base.set(Texts { stored, own: None });
+                let mut texts = self.base.lock();
+                texts.own = None;
+                texts.stored = take(&mut self.mine);
             }
         }
         Next::Done(self.outcome.take().unwrap_or(Saved::AsIs))

@@ -31,16 +31,62 @@ impl TrueExpiry {
     /// Applies PTTL's reply, which came when `Date.now()` returned `now`: puts the expiry into the
     /// text, or returns it to go beside the text. An error (no right to PTTL), -1 (no expiry) and -2
     /// (just gone) leave the session as stored.
-    pub fn apply(self, text: &mut Vec<u8>, pttl: &Value, now: f64) -> Option<f64> {
+    pub fn apply(self, text: &mut Vec<u8>, pttl: &Value, now: f64) -> Applied {
         let Value::Int(ttl @ 0..) = *pttl else {
-            return None;
+            return Applied::default();
         };
         let expires = now + ttl as f64;
-        if matches!(self, TrueExpiry::InText | TrueExpiry::InTextAndBeside) {
-            put_true_expiry(text, expires);
+        let is_in_text = matches!(self, TrueExpiry::InText | TrueExpiry::InTextAndBeside);
+        Applied {
+            beside: (self != TrueExpiry::InText).then_some(expires),
+            replaced: is_in_text.then(|| put_true_expiry(text, expires)).flatten(),
         }
-        (self != TrueExpiry::InText).then_some(expires)
     }
+}
+
+/// A true expiry that was applied.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Milliseconds since the epoch, to go beside the text.
+    pub beside: Option<f64>,
+    /// What it has replaced in the text.
+    pub replaced: Option<Replaced>,
+}
+
+/// A part of a text that was replaced.
+#[derive(Clone, Debug)]
+pub struct Replaced {
+    /// Where the new part stands.
+    place: Range<usize>,
+    before: Before,
+}
+
+#[derive(Clone, Debug)]
+enum Before {
+    Short([u8; ISO_DATE], u8),
+    Long(Vec<u8>),
+}
+
+impl Replaced {
+    /// Puts the old part back.
+    pub fn undo(self, text: &mut Vec<u8>) {
+        let before = match &self.before {
+            Before::Short(bytes, length) => &bytes[..usize::from(*length)],
+            Before::Long(bytes) => bytes,
+        };
+        replace(text, self.place, before);
+    }
+}
+
+/// Replaces a part of a text. Returns the place of the new one.
+fn replace(text: &mut Vec<u8>, place: Range<usize>, new: &[u8]) -> Range<usize> {
+    let now = place.start..place.start + new.len();
+    if new.len() == place.len() {
+        text[place].copy_from_slice(new);
+    } else {
+        text.splice(place, new.iter().copied());
+    }
+    now
 }
 
 #[derive(serde::Deserialize)]
@@ -64,14 +110,12 @@ const ISO_DATE: usize = "\"2026-01-01T12:00:00.123Z\"".len();
 /// number), if there is no `cookie.expires` or more than one, if the text is no JSON object, or if the
 /// year of `expires` does not have four digits. `JSON.parse` refuses the new text if it refuses the old
 /// one.
-/// Returns whether the text was changed.
-pub fn put_true_expiry(text: &mut Vec<u8>, expires: f64) -> bool {
+/// Returns what was replaced; `None` if nothing was.
+pub fn put_true_expiry(text: &mut Vec<u8>, expires: f64) -> Option<Replaced> {
     if !(0.0..YEAR_10000).contains(&expires) {
-        return false;
+        return None;
     }
-    let Some(place) = find_expires(text) else {
-        return false;
-    };
+    let place = find_expires(text)?;
     let mut new = [0; ISO_DATE];
     let mut rest = &mut new[..];
     let written = if text[place.start] == b'"' {
@@ -82,14 +126,19 @@ pub fn put_true_expiry(text: &mut Vec<u8>, expires: f64) -> bool {
     let left = rest.len();
     let new = &new[..ISO_DATE - left];
     if written.is_err() {
-        return false; // It cannot be: there is room for every time before the year 10000.
+        return None; // It cannot be: there is room for every time before the year 10000.
     }
-    if new.len() == place.len() {
-        text[place].copy_from_slice(new);
-    } else {
-        text.splice(place, new.iter().copied());
-    }
-    true
+    let old = &text[place.clone()];
+    let before = match old.len() {
+        length @ ..=ISO_DATE => {
+            let mut bytes = [0; ISO_DATE];
+            bytes[..length].copy_from_slice(old);
+            Before::Short(bytes, length as u8)
+        }
+        _ => Before::Long(old.to_vec()),
+    };
+    let place = replace(text, place, new);
+    Some(Replaced { place, before })
 }
 
 /// A time, in milliseconds since the epoch, as `JSON.stringify` writes a Date. `None` if its year does
@@ -268,7 +317,13 @@ mod tests {
 
     fn changed(text: &str) -> Option<String> {
         let mut bytes = text.as_bytes().to_vec();
-        let changed = put_true_expiry(&mut bytes, NOON);
+        let replaced = put_true_expiry(&mut bytes, NOON);
+        let changed = replaced.is_some();
+        if let Some(replaced) = replaced {
+            let mut undone = bytes.clone();
+            replaced.undo(&mut undone);
+            assert_eq!(undone, text.as_bytes());
+        }
         assert_eq!(changed, has_cookie_expiry(text.as_bytes()));
         let after = String::from_utf8(bytes).unwrap();
         if !changed {
@@ -396,7 +451,7 @@ mod tests {
                 r#"{"cookie":{"expires":7,"originalMaxAge":5}}"#,
             ] {
                 let mut bytes = text.as_bytes().to_vec();
-                assert!(!put_true_expiry(&mut bytes, expires));
+                assert!(put_true_expiry(&mut bytes, expires).is_none());
                 assert_eq!(bytes, text.as_bytes());
             }
         }

@@ -83,7 +83,7 @@ async fn read(
         let Found { key, text, pttl } = &mut found;
         let expires = pttl
             .as_ref()
-            .and_then(|pttl| true_expiry.apply(text, pttl, now));
+            .and_then(|pttl| true_expiry.apply(text, pttl, now).beside);
         scan.record(key, Some(take(text)), expires)
     });
     Ok(records.collect())
