@@ -196,13 +196,13 @@ declare class RedisStore extends Store {
    * without the call, unless `change` sets another `cookie.expires`. `req.session` of a request does
    * not change.
    *
-   * All of it takes `commandTimeout` at most. Rejects, and has written nothing, with what `change`
-   * throws; with `ETIMEDOUT` if `change` has not settled by then; with `ECONFLICT` if others went on
-   * saving the session; with `ECORRUPT` if what is stored is not an object; with `NOPERM` without
-   * the rights to compare (docs/operating.md); with `ECLIENT` if the app's client carries the
-   * commands. Rejects with `ECONNRESET` if the connection broke, and then it is not known whether
-   * the session was written. Rejects with a `TypeError` of the code `ERR_INVALID_ARG_VALUE` if
-   * `change` is not a function.
+   * It tries for `commandTimeout`. Rejects with what `change` throws, with `ETIMEDOUT` if `change` has
+   * not settled by then, with `ECONFLICT` if others went on saving the session, with `ECORRUPT` if
+   * what is stored is not an object, with `NOPERM` without the rights to compare
+   * (docs/operating.md), with `ECLIENT` if the app's client carries the commands, and with a
+   * `TypeError` of the code `ERR_INVALID_ARG_VALUE` if `change` is not a function; nothing is written
+   * then. Rejects with `ECONNRESET` if the connection broke and others have saved since, and with
+   * `ETIMEDOUT` if Redis does not answer: then it is not known whether the session was written.
    * @typeParam Data what the caller knows to be stored, as in `update<MySession>(sid, …)`
    * @example
    * await store.update(req.sessionID, (session) => {
