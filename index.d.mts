@@ -13,6 +13,7 @@ export {
   RedisStore,
   RedisStoreError,
   type RedisStoreOptions,
+  type RotateOptions,
   type SentinelOptions,
   type Serializer,
   type Server,

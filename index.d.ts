@@ -141,6 +141,12 @@ declare class RedisStore extends Store {
    * its key still exists (SET with XX). If it does not, nothing is written, the call succeeds, and
    * the store emits `discarded`.
    *
+   * With the option `concurrency`, a loaded session is compared with what is stored; the store emits
+   * what became of it (`merged`, `overwritten`, `unmerged`). Rejects with `ECONFLICT` if other
+   * requests went on saving the session for `commandTimeout`; nothing is written then. Rejects with
+   * `ECONNRESET` if the connection broke and others have saved since: then it is not known whether
+   * this save was carried out.
+   *
    * Rejects with a `TypeError` of the code `ERR_INVALID_ARG_VALUE` if `cookie.expires` or `ttl` is
    * not a time; nothing is stored or deleted then. Rejects with what `ttl` or
    * `serializer.stringify` throws, with the code `OOM` if Redis is full, and with `ENOBUFS` if too
@@ -178,6 +184,67 @@ declare class RedisStore extends Store {
     req: Parameters<Store["createSession"]>[0],
     session: SessionData | RedisStore.StoredData,
   ): ReturnType<Store["createSession"]>;
+
+  /**
+   * Changes a session without losing another's change: reads it (GET), calls `change` with it, and
+   * writes it if nobody has written it meanwhile (SET with IFEQ, else a script); if somebody has,
+   * does all of this again. Returns `true`; or `false` if there is no session, or it was destroyed
+   * meanwhile, and nothing is written then. It does not need the option `concurrency`.
+   *
+   * `change` gets the session as `get` returns it, and changes it in place; it may be async. It may
+   * be called several times, so it must have no other effect. The session expires as it would have
+   * without the call, unless `change` sets another `cookie.expires`. `req.session` of a request does
+   * not change.
+   *
+   * It tries for `commandTimeout`. Rejects with what `change` throws, with `ETIMEDOUT` if `change` has
+   * not settled by then, with `ECONFLICT` if others went on saving the session, with `ECORRUPT` if
+   * what is stored is not an object, with `NOPERM` without the rights to compare
+   * (docs/operating.md), with `ECLIENT` if the app's client carries the commands, and with a
+   * `TypeError` of the code `ERR_INVALID_ARG_VALUE` if `change` is not a function; nothing is written
+   * then. Rejects with `ECONNRESET` if the connection broke and others have saved since, and with
+   * `ETIMEDOUT` if Redis does not answer: then it is not known whether the session was written.
+   * @typeParam Data what the caller knows to be stored, as in `update<MySession>(sid, …)`
+   * @example
+   * await store.update(req.sessionID, (session) => {
+   *   session.views = (session.views ?? 0) + 1;
+   * });
+   */
+  update<Data extends object = RedisStore.StoredData>(
+    sid: string,
+    change: (session: Data) => void | Promise<void>,
+  ): Promise<boolean>;
+
+  /** Calls the callback with the answer. Returns a promise of what the callback returns. */
+  rotate(
+    req: Parameters<Store["createSession"]>[0],
+    options: RedisStore.RotateOptions | null | undefined,
+    callback: ((error: any, isRotated: boolean) => any) | undefined,
+  ): Promise<any>;
+  /** The same, without options. */
+  rotate(
+    req: Parameters<Store["createSession"]>[0],
+    callback: ((error: any, isRotated: boolean) => any) | undefined,
+  ): Promise<any>;
+  /**
+   * Gives the session of a request a new sid, as an app should at login (OWASP): `req.session` is a
+   * new session with the same data, and the response sets its cookie. The new session is written
+   * before the old one ends (SET, then DEL; with `grace` PTTL and PEXPIRE). So the data is never
+   * missing, and what is set after the call is never stored under the old sid.
+   *
+   * Returns `true`; or `false` if the session was destroyed or rotated meanwhile. Then, and if the
+   * call rejects, `req.session` and its sid are as they were.
+   *
+   * Rejects with a `TypeError` of the code `ERR_INVALID_ARG_VALUE` if the request has no session, if
+   * the store is not in use by express-session, or if `grace` is not a time; else with what `set`
+   * rejects with.
+   * @example
+   * await store.rotate(req);
+   * req.session.user = user;
+   */
+  rotate(
+    req: Parameters<Store["createSession"]>[0],
+    options?: RedisStore.RotateOptions | null,
+  ): Promise<boolean>;
 
   /** Deletes a session (DEL). Returns `null`, also if there is no session. */
   destroy(sid: string, callback?: RedisStore.Callback): Promise<any>;
@@ -243,6 +310,22 @@ declare class RedisStore extends Store {
    * secret: do not log it.
    */
   on(event: "discarded", listener: (sid: string) => void): this;
+  /**
+   * A save found that another request had saved the session, and kept its changes. Only with
+   * `concurrency: "merge"`. The sid is a secret: do not log it.
+   */
+  on(event: "merged", listener: (sid: string) => void): this;
+  /**
+   * A save has undone what another request had set, changed or deleted: these top-level members of
+   * the session. Only with `concurrency: "detect"`. The sid is a secret: do not log it.
+   */
+  on(event: "overwritten", listener: (sid: string, names: string[]) => void): this;
+  /**
+   * A save could not be compared with what is stored, and was written as it is: the Redis user lacks
+   * the rights, or what is stored is not an object. Only with `concurrency`. The sid is a secret: do
+   * not log it.
+   */
+  on(event: "unmerged", listener: (sid: string) => void): this;
   /**
    * A `touch` in the background failed: the session expires as if the request had not come. Only with
    * `touch: "background"`. The sid is a secret: do not log it.
@@ -538,6 +621,21 @@ declare namespace RedisStore {
      */
     lifetime?: number | null | undefined;
     /**
+     * What a save does if another request has saved the session since this one loaded it.
+     * - `"last"`: it overwrites the session, as in connect-redis; the other request's changes are lost
+     * - `"detect"`: the same, and the store emits `overwritten` if changes were lost
+     * - `"merge"`: it keeps the other request's changes, and the store emits `merged`. Members of the
+     *   session count as a whole: what this request has set, changed or deleted is its own, all else is
+     *   as stored. There is no deep merge; only `cookie` is merged member by member
+     *
+     * `"detect"` and `"merge"` need a connection of the store's own and JSON as the serializer: a
+     * `TypeError` with `resurrect`, with another `serializer`, with `transport: "client"`, and with a
+     * client that shows no server. If the client changes what a call does later, calls reject with the
+     * code `ECLIENT`.
+     * @default "last"
+     */
+    concurrency?: "last" | "detect" | "merge" | null | undefined;
+    /**
      * How long a call may take, in milliseconds from 1 to 2147483647 (Node's limit for a timer),
      * waiting for a connection included. After that it rejects with the code `ETIMEDOUT`. For
      * `length`, `ids`, `all` and `clear` it is the time of each step.
@@ -576,6 +674,17 @@ declare namespace RedisStore {
      * @default false
      */
     resurrect?: boolean | null | undefined;
+  }
+
+  /** How `rotate` ends the old session. */
+  export interface RotateOptions {
+    /**
+     * How many milliseconds the old session lives on, from 0, for requests that are already on their
+     * way with its cookie; not longer than it would have lived. What they save is not in the new
+     * session. Through a client it is rounded up to seconds.
+     * @default 0
+     */
+    grace?: number | null | undefined;
   }
 
   /**
@@ -668,8 +777,11 @@ declare namespace RedisStore {
      * - `ETIMEDOUT`: no answer within `commandTimeout`
      * - `ENOBUFS`: too many calls or bytes wait
      * - `ECLOSED`: the store or its client is closed
+     * - `ECONFLICT`: other requests went on saving the session for `commandTimeout`
+     * - `ECORRUPT`: `update` found something stored that is not a session
      * - `ECREDENTIALS`: a function given as `username` or `password` failed
-     * - `ECLIENT`: the app's client failed without a code
+     * - `ECLIENT`: the app's client failed without a code; or it carries the commands, and the call
+     *   needs a connection of the store's own
      * - `EINTERNAL`: a bug in this library
      *
      * Never `ENOENT`, because express-session takes that for "no such session".

@@ -2,18 +2,28 @@
 
 const express = require("express");
 const session = require("express-session");
-const { renderPage } = require("./page.js");
+const { renderPage, renderRace } = require("./page.js");
+const { KEYS, createTracks, race } = require("./race.js");
 
 const MAX_AGE_MS = 30 * 60 * 1000;
 
 /**
- * The demo's Express app: sign in, count visits, sign out.
+ * The demo's Express app: sign in, count visits, sign out, and send twenty requests at once.
  * @param {session.Store} store where sessions are kept
  * @param {(sid: string) => Promise<{key: string, json: string, ttl: number} | null>} inspect
  *   returns what Redis holds for a session
+ * @param {{last: session.Store, merge: session.Store}} stores for the twenty requests, by the value of
+ *   `concurrency` that they have
  */
-function createApp(store, inspect) {
+function createApp(store, inspect, stores) {
   const app = express();
+  // Before the session of the app: they have sessions of their own.
+  app.use("/race", createTracks(stores));
+  app.post("/race", async (req, res) => {
+    const address = `http://localhost:${req.socket.localPort}/race`;
+    const [last, merge] = [await race(`${address}/last`), await race(`${address}/merge`)];
+    res.send(renderRace({ keys: KEYS, last, merge }));
+  });
   app.use(express.urlencoded({ extended: false }));
   app.use(
     session({

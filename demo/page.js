@@ -7,23 +7,63 @@ const STYLE = `
   button { background: #1f4fd8; border-color: #1f4fd8; color: #fff; cursor: pointer; }
   dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.2rem; } dt { color: #666; } dd { margin: 0; }
   pre { background: #f4f4f6; padding: 1rem; border-radius: .4rem; white-space: pre-wrap; overflow-wrap: anywhere; }
-  .error { color: #b00020; }`;
+  .error { color: #b00020; }
+  table { border-collapse: collapse; } th, td { text-align: left; padding: .3rem 1.2rem .3rem 0; }
+  .keys span { display: inline-block; width: .9rem; height: .9rem; margin: .1rem; border-radius: .2rem; background: #d8d8de; }
+  .keys .kept { background: #1f4fd8; }`;
 
 /**
- * Returns the demo's only page: the sign-in form; or the user who is signed in, and what is stored for them.
+ * Returns the demo's first page: the sign-in form; or the user who is signed in, and what is stored for them.
  * @param {{user?: string, visits?: number, expires?: Date, error?: string,
  *   stored?: {key: string, json: string, ttl: number} | null}} state
  */
 function renderPage({ user, visits, expires, stored, error }) {
-  const body = user ? signedIn({ user, visits, expires, stored }) : signIn();
+  return layout(`<h1>A session in Redis</h1>
+${error ? `<p class="error">${escapeHtml(error)}</p>` : ""}
+${user ? signedIn({ user, visits, expires, stored }) : signIn()}
+<h2>Two requests at once</h2>
+<p>Twenty parallel requests of one session each set a key of their own. How many keys are left?</p>
+${sendForm()}`);
+}
+
+/**
+ * Returns the page that says what twenty requests at once have left.
+ * @param {{keys: string[], last: string[], merge: string[]}} race the keys that were set, and those that
+ *   are left by each store
+ */
+function renderRace({ keys, last, merge }) {
+  return layout(`<h1>Two requests at once</h1>
+<p>Twenty parallel requests of one session have each set a key of their own. Left are:</p>
+<table>
+${raceRow("last", keys, last)}
+${raceRow("merge", keys, merge)}
+</table>
+<p>With <code>"last"</code>, the default, each request saves the whole session as it knows it, and the
+last save wins. With <code>"merge"</code>, a save keeps what the others have written.</p>
+${sendForm()}
+<form method="get" action="/"><button>Back</button></form>`);
+}
+
+function raceRow(name, keys, left) {
+  const marks = keys.map(
+    (key) => `<span title="${key}"${left.includes(key) ? ' class="kept"' : ""}></span>`,
+  );
+  return `<tr><th><code>concurrency: "${name}"</code></th>
+  <td><strong id="${name}">${left.length} of ${keys.length}</strong></td>
+  <td class="keys">${marks.join("")}</td></tr>`;
+}
+
+function sendForm() {
+  return `<form method="post" action="/race"><button>Send twenty requests</button></form>`;
+}
+
+function layout(body) {
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>connect-redis-rs demo</title>
 <style>${STYLE}</style>
-<h1>A session in Redis</h1>
-${error ? `<p class="error">${escapeHtml(error)}</p>` : ""}
 ${body}
 </html>
 `;
@@ -60,4 +100,4 @@ function escapeHtml(text) {
   return String(text).replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 }
 
-module.exports = { renderPage };
+module.exports = { renderPage, renderRace };

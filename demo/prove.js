@@ -1,7 +1,9 @@
 "use strict";
 
+const { KEYS, race } = require("./race.js");
+
 /**
- * Signs in over HTTP, visits three times and signs out. Prints what Redis holds, and throws if
+ * Signs in over HTTP, visits three times and signs out, and sends twenty requests at once. Prints what Redis holds, and throws if
  * something is not as it must be.
  * @param {string} address of the app
  * @param {(sid: string) => Promise<object | null>} inspect as in app.js
@@ -28,6 +30,12 @@ async function prove(address, inspect) {
   check((await inspect(sid)) === null, "after signing out the key is gone");
   const page = await (await request("GET", "/", { cookie })).text();
   check(page.includes("Nobody is signed in"), "the old cookie opens nothing");
+
+  console.log("\nTwenty parallel requests, each of which sets a key of its own in the session …");
+  const last = await race(`${address}/race/last`);
+  check(last.length < KEYS.length, `concurrency "last", the default, keeps ${last.length} of 20`);
+  const merge = await race(`${address}/race/merge`);
+  check(merge.length === KEYS.length, `concurrency "merge" keeps ${merge.length} of 20`);
 
   async function request(method, path, { cookie: sent, body } = {}) {
     const headers = { ...(sent && { cookie: sent }) };

@@ -10,6 +10,7 @@ const { createApp } = require("./app.js");
 const { prove } = require("./prove.js");
 
 const PREFIX = "demo:";
+const RACE_PREFIX = "demo-race:";
 
 main().catch((error) => {
   console.error(`\n${error.message}`);
@@ -23,6 +24,10 @@ async function main() {
   console.log(redis ? `A private redis-server runs on port ${redis.port}.` : "Using REDIS_URL.");
 
   const store = new RedisStore({ url, prefix: PREFIX });
+  const stores = {
+    last: new RedisStore({ url, prefix: RACE_PREFIX }),
+    merge: new RedisStore({ url, prefix: RACE_PREFIX, concurrency: "merge" }),
+  };
   // An ordinary client beside the store, to see what is really in Redis.
   const inspector = createClient({ url, socket: { reconnectStrategy: false } });
   inspector.on("error", () => {}); // the calls below reject with it
@@ -35,12 +40,12 @@ async function main() {
     return json === null ? null : { key, json, ttl };
   };
 
-  const server = await listen(createApp(store, inspect), port);
+  const server = await listen(createApp(store, inspect, stores), port);
   const address = `http://localhost:${server.address().port}`;
   const stop = async () => {
     server.close();
     server.closeAllConnections();
-    await store.close();
+    await Promise.all([store, stores.last, stores.merge].map((each) => each.close()));
     inspector.destroy();
     await redis?.stop();
   };

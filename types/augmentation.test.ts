@@ -93,10 +93,27 @@ export async function use(): Promise<void> {
   store.length((_error, count) => count.toFixed());
   store.ids((_error, ids) => ids.map((sid) => sid.length));
 
+  // What an update changes is what is stored.
+  const isThere: boolean = await store.update("sid", (sess) => {
+    is<Is<typeof sess, StoredData>>();
+    sess.views = (sess.views ?? 0) + 1;
+  });
+  await store.update<Mine>("sid", async (sess) => {
+    sess.user.name = sess.user.name.trim();
+  });
+  // @ts-expect-error: a session is changed in place, and not returned
+  await store.update("sid", (sess) => ({ ...sess, views: 1 }));
+  await store.update("sid", (sess) => {
+    // @ts-expect-error: views are counted
+    sess.views = "one";
+  });
+  // @ts-expect-error: there is nothing to do
+  await store.update("sid");
+
   await store.set("sid", { cookie: { originalMaxAge: null }, views: 1 });
   // @ts-expect-error: views are counted
   await store.set("sid", { cookie: { originalMaxAge: null }, views: "one" });
   // @ts-expect-error: a session has a cookie
   await store.touch("sid", {});
-  console.log(views, text, sum, id, name, names);
+  console.log(views, text, sum, id, name, names, isThere);
 }

@@ -12,6 +12,7 @@ import byDefault, {
   RedisStore,
   RedisStoreError,
   type RedisStoreOptions,
+  type RotateOptions,
   type SentinelOptions,
   type Serializer,
   type Server,
@@ -38,6 +39,8 @@ const known: all.RedisStoreOptions = options;
 export async function use(): Promise<void> {
   const store = new RedisStore();
   store.on("discarded", (sid) => sid.length).on("corrupt", (sid, error) => sid + error.message);
+  store.on("merged", (sid) => sid.length).on("unmerged", (sid) => sid.length);
+  store.on("overwritten", (sid, names) => names.map((name) => sid + name.length));
   store.once("ready", () => {});
   const status: "connecting" | "ready" | "reconnecting" | "closed" = store.status;
   const transport: "native" | "client" = store.transport;
@@ -49,6 +52,20 @@ export async function use(): Promise<void> {
   console.log(status, transport);
 }
 
+/** A login, as a route handler makes it. */
+export const logIn = async (req: Parameters<RedisStore["createSession"]>[0]): Promise<boolean> => {
+  const store = new RedisStore({ concurrency: "merge" });
+  const isRotated: boolean = await store.rotate(req);
+  await store.rotate(req, { grace: 5000 });
+  store.rotate(req, (error, isRotated) => console.log(error, isRotated === true));
+  store.rotate(req, { grace: 5000 }, (error, isRotated) => console.log(error, isRotated === true));
+  // @ts-expect-error: it is a request's session
+  await store.rotate("sid");
+  // @ts-expect-error: a time is a number
+  await store.rotate(req, { grace: "5s" });
+  return isRotated;
+};
+
 export type {
   AnyClient,
   AsJson,
@@ -58,6 +75,7 @@ export type {
   NodeRedisLike,
   Pem,
   RedisClient,
+  RotateOptions,
   SentinelOptions,
   Serializer,
   Server,

@@ -24,6 +24,7 @@ const all: RedisStoreOptions = {
   touchAfter: 60,
   touch: "background",
   lifetime: 3600,
+  concurrency: "merge",
   commandTimeout: 100,
   connectTimeout: 100,
   resurrect: true,
@@ -57,6 +58,7 @@ const none: Required<{ [option in keyof RedisStoreOptions]: null }> = {
   touchAfter: null,
   touch: null,
   lifetime: null,
+  concurrency: null,
   commandTimeout: null,
   connectTimeout: null,
   onUnavailable: null,
@@ -130,6 +132,8 @@ new RedisStore({ serializer: { parse: JSON.parse, stringify: () => 5 } });
 new RedisStore({ commandTimeout: "5000" });
 // @ts-expect-error: it is "error" or "skip"
 new RedisStore({ onUnavailable: "wait" });
+// @ts-expect-error: it is "last", "detect" or "merge"
+new RedisStore({ concurrency: "lock" });
 // @ts-expect-error: a cluster is a list
 new RedisStore({ cluster: "redis://a" });
 // @ts-expect-error: a server has a host

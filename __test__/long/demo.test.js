@@ -13,23 +13,31 @@ beforeAll(async () => {
 
 afterAll(() => server?.stop());
 
-test("npm start proves that sessions live in Redis, and serves its page", async () => {
+test("npm start proves that sessions live in Redis, and serves its pages", async () => {
   let page;
+  let race;
   const result = await start(["demo/server.js"], { PORT: "0", REDIS_URL: "" }, (stdout, child) => {
     const address = /in a browser: (\S+)/.exec(stdout)?.[1];
     if (address && !page) {
-      page = fetch(address).then(async (response) => {
-        const answer = { status: response.status, text: await response.text() };
-        child.kill("SIGTERM");
-        return answer;
-      });
+      const read = async (response) => ({ status: response.status, text: await response.text() });
+      page = fetch(address).then(read);
+      race = fetch(`${address}/race`, { method: "POST" }).then(read);
+      Promise.allSettled([page, race]).then(() => child.kill("SIGTERM"));
     }
   });
   expect(result).toMatchObject({ code: 0, signal: null, stderr: "" });
-  expect(result.stdout.match(/✓/g)).toHaveLength(9);
+  expect(result.stdout.match(/✓/g)).toHaveLength(11);
   expect(result.stdout).toContain('"user":"Ada"');
   expect((await page).status).toBe(200);
   expect((await page).text).toContain("Nobody is signed in");
+  expect((await page).text).toContain("Send twenty requests");
+  expect((await race).status).toBe(200);
+  const { text } = await race;
+  const [, last] = /id="last">(\d+) of 20</.exec(text);
+  expect(Number(last)).toBeGreaterThanOrEqual(1);
+  expect(Number(last)).toBeLessThan(20);
+  expect(text).toContain('id="merge">20 of 20<');
+  expect(text.match(/class="kept"/g)).toHaveLength(Number(last) + 20);
 });
 
 test("the demo says what is wrong with its environment", async () => {

@@ -74,6 +74,39 @@ test.each(
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
 });
 
+test.each([
+  ["keeps what twenty requests at once have set", (app) => app, true],
+  ["loses it without the option", (app) => app.replace(', concurrency: "merge"', ""), false],
+])("the app of README.md's Two requests at once %s", async (_claim, edit, isAllThere) => {
+  const app = sampleOf("README.md", "concurrency");
+  await served(edit(app), async (ask) => {
+    await ask("/set/first");
+    const names = Array.from({ length: 20 }, (_, n) => `key${n + 1}`);
+    await Promise.all(names.map((name) => ask(`/set/${name}`)));
+    const found = await (await ask("/set/end")).json();
+    expect(found).toEqual(expect.arrayContaining(["cookie", "first", "end"]));
+    expect(names.every((name) => found.includes(name))).toBe(isAllThere);
+  });
+});
+
+test("the login of docs/recipes.md gives the session a new id, and the old one ends", async () => {
+  await served(sampleOf("docs/recipes.md", "store.rotate"), async (ask, jar) => {
+    const body = (password) => new URLSearchParams({ name: "Ada", password });
+    expect((await ask("/login", { method: "POST", body: body("wrong") })).status).toBe(401);
+    const login = { method: "POST", body: body("a password") };
+    expect((await ask("/login", login)).status).toBe(302);
+    const first = jar.cookie;
+    expect((await ask("/login", login)).status).toBe(302);
+    expect(jar.cookie).not.toBe(first);
+    const stored = async (cookie) => {
+      const [, sid] = /=s:([^.]+)/.exec(decodeURIComponent(cookie));
+      return send(server.port, "GET", `sess:${sid}`);
+    };
+    expect(await stored(first)).toBe("$-1\r\n");
+    expect(await stored(jar.cookie)).toContain('"user":{"name":"Ada"}');
+  });
+});
+
 test("the user of docs/operating.md may do all that a store does", async () => {
   const [, rules] = /ACL SETUSER sessions ([\s\S]*?)```/.exec(read("docs/operating.md"));
   const words = rules.replaceAll("\\\n", " ").replaceAll("'>a password'", ">sesame");
@@ -88,10 +121,46 @@ test("the user of docs/operating.md may do all that a store does", async () => {
   expect(await store.length()).toBe(1);
   expect(await store.ids()).toEqual(["a"]);
   await store.all();
+  // As two requests at once.
+  const merging = new RedisStore({ url, concurrency: "merge" });
+  const [one, other] = [await merging.get("a"), await merging.get("a")].map((data) =>
+    merging.createSession({}, data),
+  );
+  await merging.set("a", Object.assign(one, { one: 1 }));
+  await merging.set("a", Object.assign(other, { other: 2 }));
+  expect(await merging.get("a")).toMatchObject({ one: 1, other: 2 });
+  expect(await merging.update("a", () => {})).toBe(true);
+  await merging.close();
   await store.destroy("a");
   await store.clear();
   await store.close();
   expect(await send(port, "ACL", "LOG")).toBe("*0\r\n");
+});
+
+test("without EVAL a save is unmerged and an update refused, if the server has no IFEQ", async () => {
+  const { port } = server;
+  const hasIfEq = !(await send(port, "SET", "a", "b", "IFEQ", "c")).startsWith("-");
+  const rights = ["+get", "+set", "+del", "+pexpire", "+persist", "+pttl", "+ping"];
+  await send(port, "ACL", "SETUSER", "few", "on", ">sesame", "~sess:*", ...rights);
+  const url = `redis://few:sesame@127.0.0.1:${port}`;
+  const store = new RedisStore({ url, concurrency: "merge" });
+  const warn = jest.spyOn(process, "emitWarning").mockImplementation(() => {});
+  const unmerged = [];
+  store.on("unmerged", (sid) => unmerged.push(sid));
+  await store.set("few", { cookie: { originalMaxAge: null } });
+  const session = store.createSession({}, await store.get("few"));
+  await store.set("few", Object.assign(session, { user: "Ada" }));
+  const updated = store.update("few", (stored) => {
+    stored.user = "Eve";
+  });
+  if (hasIfEq) expect(await updated).toBe(true);
+  else await expect(updated).rejects.toMatchObject({ code: "NOPERM" });
+  expect(unmerged).toEqual(hasIfEq ? [] : ["few"]);
+  const warned = [[expect.any(String), { code: "CONNECT_REDIS_RS_UNMERGED" }]];
+  expect(warn.mock.calls).toEqual(hasIfEq ? [] : warned);
+  warn.mockRestore();
+  expect(await store.get("few")).toMatchObject({ user: hasIfEq ? "Eve" : "Ada" });
+  await store.close();
 });
 
 test("docs/options.md has each option", () => {
@@ -105,6 +174,39 @@ test("docs/options.md has each option", () => {
     .join();
   expect(known.filter((name) => !rows.includes(`\`${name}\``))).toEqual([]);
 });
+
+/** The sample of a document that has an `express()` app and this word in it. */
+function sampleOf(document, word) {
+  const samples = [...read(document).matchAll(BLOCK)].map(([, , code]) => code);
+  return samples.find((code) => code.includes(word) && code.includes("express()"));
+}
+
+/**
+ * Runs the app of a sample while `visit` asks it, as a browser does that keeps its cookie in `jar`.
+ * @param {string} sample
+ * @param {(ask: (path: string, options?: object) => Promise<Response>, jar: {cookie?: string}) =>
+ *   Promise<void>} visit
+ */
+async function served(sample, visit) {
+  const code = sample
+    .replace("redis://localhost:6379", server.url)
+    .replace("app.listen(3000)", "app.listen(0, function () { console.log(this.address().port) })");
+  let visited;
+  const { stderr } = await run(code, {}, (stdout, child) => {
+    if (visited !== undefined || !stdout.includes("\n")) return;
+    const jar = {};
+    const ask = async (path, options) => {
+      const headers = jar.cookie === undefined ? {} : { cookie: jar.cookie };
+      const address = `http://localhost:${stdout.trim()}${path}`;
+      const response = await fetch(address, { redirect: "manual", headers, ...options });
+      jar.cookie = response.headers.get("set-cookie")?.split(";")[0] ?? jar.cookie;
+      return response;
+    };
+    visited = visit(ask, jar).finally(() => child.kill());
+  });
+  await visited;
+  expect(stderr).toBe("");
+}
 
 /** The anchors that GitHub makes of a document's headings. */
 function anchorsOf(document) {

@@ -225,6 +225,11 @@ impl CompareAndSet {
     /// Decides what is sent to a server that compares in this form. Must be called before
     /// [`CompareAndSet::add_to`].
     pub fn prepare(&mut self, form: Form) {
+        let form = match (self.on_conflict, form) {
+            // It must not write without comparing: the server's refusal is its answer.
+            (OnConflict::GiveUp, Form::Unsupported) => Form::Script,
+            _ => form,
+        };
         if let Some(attempt) = &mut self.attempt {
             attempt.form = form;
             return;
@@ -531,6 +536,15 @@ mod tests {
         assert_eq!(sent(&mut report, Form::Script), "SET k new XX GET PX 5");
         let mut new = save(&base, OnConflict::None, "new");
         assert_eq!(sent(&mut new, Form::IfEq), "SET k new PX 5");
+    }
+
+    #[test]
+    fn an_update_is_refused_and_never_written_without_comparing() {
+        let base = Base::new("old".into());
+        let mut update = save(&base, OnConflict::GiveUp, "new");
+        let sent = sent(&mut update, Form::Unsupported);
+        assert!(sent.starts_with("EVALSHA "), "{sent}");
+        assert_eq!(update.read_error(&error("NOPERM", "no")), None);
     }
 
     #[test]
