@@ -10,7 +10,7 @@ const MAX_AGE_MS = 30 * 60 * 1000;
  * The demo's Express app: sign in, count visits, sign out.
  * @param {session.Store} store where sessions are kept
  * @param {(sid: string) => Promise<{key: string, json: string, ttl: number} | null>} inspect
- *   returns what Redis holds for a session
+ *   resolves to what Redis stores for a session, or to null
  */
 function createApp(store, inspect) {
   const app = express();
@@ -38,7 +38,7 @@ function createApp(store, inspect) {
   app.post("/login", (req, res, next) => {
     const user = String(req.body?.user ?? "").trim();
     if (!user) return res.status(400).send(renderPage({ error: "Please enter a name." }));
-    // A new sid at sign-in, so that a sid that somebody planted before opens nothing.
+    // A new sid at sign-in, against session fixation.
     req.session.regenerate((error) => {
       if (error) return next(error);
       Object.assign(req.session, { user: user.slice(0, 80), visits: 0 });

@@ -10,7 +10,7 @@ const STYLE = `
   .error { color: #b00020; }`;
 
 /**
- * Returns the demo's only page: the sign-in form; or the user who is signed in, and what is stored for them.
+ * Returns the demo's only page: the sign-in form, or the user who is signed in and the stored session.
  * @param {{user?: string, visits?: number, expires?: Date, error?: string,
  *   stored?: {key: string, json: string, ttl: number} | null}} state
  */

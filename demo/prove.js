@@ -1,8 +1,8 @@
 "use strict";
 
 /**
- * Signs in over HTTP, visits three times and signs out. Prints what Redis holds, and throws if
- * something is not as it must be.
+ * Signs in over HTTP, visits three times and signs out. Prints what Redis stores, and throws if a check
+ * fails.
  * @param {string} address of the app
  * @param {(sid: string) => Promise<object | null>} inspect as in app.js
  */
@@ -41,7 +41,7 @@ async function prove(address, inspect) {
 }
 
 function check(holds, claim) {
-  if (!holds) throw new Error(`It does not hold that ${claim}.`);
+  if (!holds) throw new Error(`This check failed: ${claim}.`);
   console.log(`  ✓ ${claim}`);
 }
 
