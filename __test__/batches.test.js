@@ -6,6 +6,7 @@
 const fc = require("fast-check");
 const { startRedisServer } = require("../scripts/redis-server.js");
 const { RedisStore } = require("..");
+const { range } = require("./support/calls.js");
 
 let server;
 const stores = [];
@@ -28,8 +29,6 @@ function open(options) {
   stores.push(store);
   return store;
 }
-
-const range = (length, make) => Array.from({ length }, (_, n) => make(n));
 
 test("whatever is in the sids and the sessions of one batch, each call gets its own", async () => {
   const store = open();

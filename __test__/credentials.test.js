@@ -6,7 +6,8 @@ const { AsyncLocalStorage } = require("node:async_hooks");
 const { once } = require("node:events");
 const { send, waitUntil } = require("../scripts/redis-server.js");
 const { startRedisCluster, startRedisSentinel } = require("../scripts/redis-topologies.js");
-const { failure, open, start, untilWorks, watch } = require("./support/faults.js");
+const { failure } = require("./support/calls.js");
+const { open, start, untilWorks, watch } = require("./support/faults.js");
 const { run } = require("./support/run.js");
 
 const stopping = [];

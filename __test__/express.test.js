@@ -125,35 +125,35 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
 
   test("a user signs in, is known, and signs out", async () => {
     await start();
-    expect((await app.ask("/me")).body).toEqual({ user: null });
+    expect((await app.request("/me")).body).toEqual({ user: null });
     expect(await inspector.dbSize()).toBe(0);
-    await app.ask("/login");
-    expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
-    for (const visits of [1, 2, 3]) expect((await app.ask("/visit")).body).toEqual({ visits });
+    await app.request("/login");
+    expect((await app.request("/me")).body).toEqual({ user: "Ada" });
+    for (const visits of [1, 2, 3]) expect((await app.request("/visit")).body).toEqual({ visits });
     const stored = JSON.parse(await inspector.get(`sess:${app.sid()}`));
     expect(stored).toMatchObject({ user: "Ada", visits: 3, cookie: { path: "/" } });
-    await app.ask("/logout");
+    await app.request("/logout");
     expect(await inspector.dbSize()).toBe(0);
-    expect((await app.ask("/me")).body).toEqual({ user: null });
+    expect((await app.request("/me")).body).toEqual({ user: null });
   });
 
   test("a rolling session lives on with each request, and its cookie with it", async () => {
     await start({ sessionOptions: { rolling: true, cookie: { maxAge: 60_000 } } });
-    await app.ask("/login");
+    await app.request("/login");
     const key = `sess:${app.sid()}`;
     await inspector.pExpire(key, 5_000);
-    const { set } = await app.ask("/me");
+    const { set } = await app.request("/me");
     expect(await inspector.pTTL(key)).toBeGreaterThan(50_000);
     expect(Date.parse(/Expires=([^;]+)/.exec(set)[1]) - Date.now()).toBeGreaterThan(50_000);
   });
 
   test("a session that did not change is kept alive by touch", async () => {
     await start({ sessionOptions: { cookie: { maxAge: 60_000 } } });
-    await app.ask("/login");
+    await app.request("/login");
     const key = `sess:${app.sid()}`;
     const stored = await inspector.get(key);
     await inspector.pExpire(key, 5_000);
-    await app.ask("/me");
+    await app.request("/me");
     expect(await inspector.pTTL(key)).toBeGreaterThan(50_000);
     expect(await inspector.get(key)).toBe(stored);
   });
@@ -169,13 +169,13 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
           }),
         ),
     });
-    await app.ask("/login");
+    await app.request("/login");
     const before = { cookie: app.jar.cookie, sid: app.sid() };
-    await app.ask("/regenerate");
+    await app.request("/regenerate");
     expect(app.sid()).not.toBe(before.sid);
-    expect((await app.ask("/me")).body).toEqual({ user: "Grace" });
+    expect((await app.request("/me")).body).toEqual({ user: "Grace" });
     expect(await inspector.exists(`sess:${before.sid}`)).toBe(0);
-    expect((await app.ask("/me", { cookie: before.cookie })).body).toEqual({ user: null });
+    expect((await app.request("/me", { cookie: before.cookie })).body).toEqual({ user: null });
   });
 
   describe("logout is final", () => {
@@ -190,13 +190,13 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
             res.json({});
           }),
       });
-      await app.ask("/login");
+      await app.request("/login");
       const sid = app.sid();
       const discarded = jest.fn();
       store.on("discarded", discarded);
-      const answer = app.ask("/slow");
+      const answer = app.request("/slow");
       await slow.arrived;
-      await app.ask("/logout");
+      await app.request("/logout");
       slow.open();
       expect((await answer).status).toBe(200);
       await new Promise(setImmediate);
@@ -224,10 +224,10 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
             res.json({});
           }),
       });
-      await app.ask("/login");
-      const answer = app.ask("/slow");
+      await app.request("/login");
+      const answer = app.request("/slow");
       await slow.arrived;
-      await app.ask("/logout");
+      await app.request("/logout");
       slow.open();
       expect((await answer).status).toBe(200);
       expect(await inspector.dbSize()).toBe(0);
@@ -357,27 +357,27 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
           req.session.save((error) => (error ? next(error) : res.json({})));
         }),
     });
-    await app.ask("/login");
+    await app.request("/login");
     const key = `sess:${app.sid()}`;
     const { cookie } = JSON.parse(await inspector.get(key));
     // Touched until the stored expiry is in the past.
     while (Date.now() <= Date.parse(cookie.expires)) {
-      expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
+      expect((await app.request("/me")).body).toEqual({ user: "Ada" });
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     expect(JSON.parse(await inspector.get(key)).cookie).toEqual(cookie);
-    expect((await app.ask("/save")).status).toBe(200);
-    expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
+    expect((await app.request("/save")).status).toBe(200);
+    expect((await app.request("/me")).body).toEqual({ user: "Ada" });
   });
 
   const inMs = transport === "native" ? test : test.skip; // a client is given whole seconds
   inMs("a maxAge of a few milliseconds ends the session in a few milliseconds", async () => {
     await start({ sessionOptions: { cookie: { maxAge: 40 } } });
-    await app.ask("/login");
+    await app.request("/login");
     const key = `sess:${app.sid()}`;
     expect(await inspector.pTTL(key)).toBeLessThanOrEqual(40);
     while (await inspector.exists(key)) await new Promise(setImmediate);
-    expect((await app.ask("/me")).body).toEqual({ user: null });
+    expect((await app.request("/me")).body).toEqual({ user: null });
   });
 
   test.each([
@@ -395,11 +395,11 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     ["a priority that is a flag", { cookie: { priority: true, sameSite: ["lax"] } }],
   ])("a record of another program with %s is served, and keeps its data", async (_what, record) => {
     await start({ sessionOptions: { rolling: true } });
-    await app.ask("/login");
+    await app.request("/login");
     const sid = app.sid();
     await inspector.set(`sess:${sid}`, JSON.stringify({ ...record, user: "Ada", theirs: [1, {}] }));
-    expect(await app.ask("/me")).toMatchObject({ status: 200, body: { user: "Ada" } });
-    expect(await app.ask("/visit")).toMatchObject({ status: 200, body: { visits: 1 } });
+    expect(await app.request("/me")).toMatchObject({ status: 200, body: { user: "Ada" } });
+    expect(await app.request("/visit")).toMatchObject({ status: 200, body: { visits: 1 } });
     expect(app.sid()).toBe(sid);
     const stored = JSON.parse(await inspector.get(`sess:${sid}`));
     expect(stored).toMatchObject({ user: "Ada", theirs: [1, {}], visits: 1 });
@@ -413,9 +413,9 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     { originalMaxAge: 60_000, sameSite: "" },
   ])("a cookie that is mended keeps HttpOnly and Path (%j)", async (cookie) => {
     await start({ sessionOptions: { rolling: true } });
-    await app.ask("/login");
+    await app.request("/login");
     await inspector.set(`sess:${app.sid()}`, JSON.stringify({ cookie, user: "Ada" }));
-    const { set } = await app.ask("/visit");
+    const { set } = await app.request("/visit");
     expect(set).toMatch(/; Path=\//);
     expect(set).toMatch(/; HttpOnly/);
   });
@@ -424,11 +424,11 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     "a record %s, which is no session, stays, and the request gets another session",
     async (record) => {
       await start();
-      await app.ask("/login");
+      await app.request("/login");
       const sid = app.sid();
       await inspector.set(`sess:${sid}`, record);
-      expect(await app.ask("/visit")).toMatchObject({ status: 200, body: { visits: 1 } });
-      expect(await app.ask("/visit")).toMatchObject({ status: 200, body: { visits: 2 } });
+      expect(await app.request("/visit")).toMatchObject({ status: 200, body: { visits: 1 } });
+      expect(await app.request("/visit")).toMatchObject({ status: 200, body: { visits: 2 } });
       expect(app.sid()).not.toBe(sid);
       expect(await inspector.get(`sess:${sid}`)).toBe(record);
     },
@@ -436,8 +436,12 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
 
   test("two requests at the same time both find their session", async () => {
     await start();
-    await app.ask("/login");
-    const answers = await Promise.all([app.ask("/visit"), app.ask("/visit"), app.ask("/me")]);
+    await app.request("/login");
+    const answers = await Promise.all([
+      app.request("/visit"),
+      app.request("/visit"),
+      app.request("/me"),
+    ]);
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
     expect(answers[2].body).toEqual({ user: "Ada" });
   });
@@ -452,8 +456,8 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
           );
         }),
     });
-    await app.ask("/login");
-    expect((await app.ask("/reload")).body).toEqual({ user: "Ada" });
+    await app.request("/login");
+    expect((await app.request("/reload")).body).toEqual({ user: "Ada" });
     const loaded = await new Promise((resolve, reject) =>
       store.load(app.sid(), (error, sess) => (error ? reject(error) : resolve(sess))),
     );
@@ -463,11 +467,11 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
 
   test("errors of the store reach next(err)", async () => {
     await start();
-    await app.ask("/login");
+    await app.request("/login");
     const key = `sess:${app.sid()}`;
     await inspector.del(key);
     await inspector.lPush(key, "not a session");
-    const answer = await app.ask("/me");
+    const answer = await app.request("/me");
     expect(answer).toMatchObject({ status: 500, body: { code: "WRONGTYPE" } });
     expect(app.errors[0]).toBeInstanceOf(Error);
     expect(app.errors[0].message).not.toContain(app.sid());
@@ -483,9 +487,9 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       });
       express.get("/me", (req, res) => res.json({ user: req.session.user ?? null }));
     });
-    await app.ask("/login");
+    await app.request("/login");
     await own.stop();
-    const answer = await app.ask("/me");
+    const answer = await app.request("/me");
     const hasClient = "client" in opened.options;
     expect(answer).toMatchObject({
       status: 500,
@@ -496,8 +500,8 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
 
     const again = await startRedisServer({ port: own.port });
     await waitUntil("Redis is back", () => store.status === "ready");
-    expect((await app.ask("/login")).status).toBe(200);
-    expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
+    expect((await app.request("/login")).status).toBe(200);
+    expect((await app.request("/me")).body).toEqual({ user: "Ada" });
     await again.stop();
   });
 
@@ -524,7 +528,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     async function askUntil(holds) {
       let answer;
       await waitUntil("the app has noticed", async () => {
-        answer = await app.ask("/me");
+        answer = await app.request("/me");
         return holds(answer);
       });
       return answer;
@@ -533,8 +537,8 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     test("error gives a request its 500 at once, and sessions return with Redis", async () => {
       const own = await startRedisServer({ args: ["--appendonly", "yes"] });
       await startWith("error", own);
-      await app.ask("/login");
-      expect((await app.ask("/me")).body.user).toBe("Ada");
+      await app.request("/login");
+      expect((await app.request("/me")).body.user).toBe("Ada");
       await own.kill();
       const answer = await askUntil(({ status }) => status !== 200);
       expect(answer).toMatchObject({ status: 500, body: { code: expect.stringMatching(DOWN) } });
@@ -550,11 +554,14 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     test("skip serves requests without a session, and with one when Redis is back", async () => {
       const own = await startRedisServer({ args: ["--appendonly", "yes"] });
       await startWith("skip", own);
-      await app.ask("/login");
+      await app.request("/login");
       await own.kill();
       await askUntil(({ body }) => body.hasSession === false);
       for (let n = 0; n < 5; n += 1) {
-        expect(await app.ask("/me")).toMatchObject({ status: 200, body: { hasSession: false } });
+        expect(await app.request("/me")).toMatchObject({
+          status: 200,
+          body: { hasSession: false },
+        });
       }
       await own.restart();
       expect((await askUntil(({ body }) => body.hasSession)).body.user).toBe("Ada");

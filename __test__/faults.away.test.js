@@ -9,9 +9,9 @@ const { tmpdir } = require("node:os");
 const path = require("node:path");
 const { RedisStoreError } = require("..");
 const { freePort, send, startRedisServer, waitUntil } = require("../scripts/redis-server.js");
+const { failure } = require("./support/calls.js");
 const {
   everyCall,
-  failure,
   failures,
   open,
   start,

@@ -5,15 +5,8 @@
 const { once } = require("node:events");
 const { RedisStoreError } = require("..");
 const { freePort } = require("../scripts/redis-server.js");
-const {
-  everyCall,
-  failure,
-  failures,
-  open,
-  start,
-  stopwatch,
-  watch,
-} = require("./support/faults.js");
+const { failure } = require("./support/calls.js");
+const { everyCall, failures, open, start, stopwatch, watch } = require("./support/faults.js");
 const { measured } = require("./support/measured.js");
 const { countClients, waitUntilAlone } = require("./support/inspector.js");
 

@@ -3,10 +3,10 @@
 // The limits of what may wait for Redis: commandsQueueMaxLength and commandsQueueMaxBytes.
 
 const { freePort } = require("../scripts/redis-server.js");
-const { failure, open, start, stopwatch } = require("./support/faults.js");
+const { failure, range } = require("./support/calls.js");
+const { open, start, stopwatch } = require("./support/faults.js");
 const { measured } = require("./support/measured.js");
 
-const range = (length, make) => Array.from({ length }, (_, n) => make(n));
 const codes = async (calls) => (await Promise.all(calls.map(failure))).map((error) => error?.code);
 
 /** A store for a server that is not there yet. */

@@ -6,7 +6,8 @@
 const { once } = require("node:events");
 const net = require("node:net");
 const { waitUntil } = require("../scripts/redis-server.js");
-const { failure, open, start, untilWorks, watch } = require("./support/faults.js");
+const { failure } = require("./support/calls.js");
+const { open, start, untilWorks, watch } = require("./support/faults.js");
 const { measured } = require("./support/measured.js");
 
 const NOISE_MS = 2000;

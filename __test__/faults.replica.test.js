@@ -10,7 +10,8 @@ const { createClient } = require("redis");
 const { RedisStore } = require("..");
 const { findRedisServer, versionOfRedis, waitUntil } = require("../scripts/redis-server.js");
 const { SYNC_AT_ONCE } = require("../scripts/redis-topologies.js");
-const { failure, fake, open, start, untilWorks, watch } = require("./support/faults.js");
+const { failure } = require("./support/calls.js");
+const { fake, open, start, untilWorks, watch } = require("./support/faults.js");
 const { startProxy } = require("./support/proxy.js");
 
 let opened;

@@ -5,7 +5,8 @@
 const { RedisStore } = require("..");
 const { createClient } = require("redis");
 const { send } = require("../scripts/redis-server.js");
-const { failure, fake, open, start } = require("./support/faults.js");
+const { failure } = require("./support/calls.js");
+const { fake, open, start } = require("./support/faults.js");
 
 const LINK = "https://github.com/connect-redis-rs/connect-redis-rs/blob/main/docs/options.md";
 

@@ -8,6 +8,7 @@ const net = require("node:net");
 const fc = require("fast-check");
 const { RedisStore, RedisStoreError } = require("..");
 const { startRedisServer } = require("../scripts/redis-server.js");
+const { failure } = require("./support/calls.js");
 const { openInspector } = require("./support/inspector.js");
 
 const HOUR = 3_600_000;
@@ -49,12 +50,6 @@ function open(options) {
 function holds(numRuns, ...args) {
   return fc.assert(fc.asyncProperty(...args), { numRuns: numRuns * FACTOR });
 }
-
-const failure = (promise) =>
-  promise.then(
-    () => undefined,
-    (error) => error,
-  );
 
 /** Any string of JS, halves of surrogate pairs among it. */
 const anyString = fc.oneof(

@@ -65,7 +65,7 @@ async function startApp(session, store) {
   await new Promise((resolve) => listening.listen(0, "127.0.0.1", resolve));
   let cookie = "";
   return {
-    async ask(path) {
+    async request(path) {
       const response = await fetch(`http://127.0.0.1:${listening.address().port}${path}`, {
         headers: { cookie },
       });
@@ -97,17 +97,17 @@ describe.each(VERSIONS)("%s", (name) => {
     const store = new Store({ url: server.url });
     const app = await startApp(session, store);
     try {
-      const { sid } = await app.ask("/login");
-      expect(await app.ask("/me")).toMatchObject({ user: "Ada", sid });
+      const { sid } = await app.request("/login");
+      expect(await app.request("/me")).toMatchObject({ user: "Ada", sid });
       expect(await inspector.pTTL(`sess:${sid}`)).toBeGreaterThan(50_000);
-      expect(await app.ask("/save")).toMatchObject({ user: "Ada", n: 1 });
-      expect(await app.ask("/reload")).toMatchObject({ user: "Ada", n: 1 });
-      const regenerated = await app.ask("/regenerate");
+      expect(await app.request("/save")).toMatchObject({ user: "Ada", n: 1 });
+      expect(await app.request("/reload")).toMatchObject({ user: "Ada", n: 1 });
+      const regenerated = await app.request("/regenerate");
       expect(regenerated.user).toBeNull();
       expect(regenerated.sid).not.toBe(sid);
       expect(await inspector.exists(`sess:${sid}`)).toBe(0);
-      await app.ask("/login");
-      await app.ask("/logout");
+      await app.request("/login");
+      await app.request("/logout");
       expect(await inspector.keys("*")).toEqual([]);
     } finally {
       await app.close();

@@ -11,15 +11,8 @@ const {
   replicaOf,
   startRedisCluster,
 } = require("../../scripts/redis-topologies.js");
-const {
-  failure,
-  failures,
-  fake,
-  open,
-  start,
-  stopwatch,
-  untilWorks,
-} = require("../support/faults.js");
+const { failure, range } = require("../support/calls.js");
+const { failures, fake, open, start, stopwatch, untilWorks } = require("../support/faults.js");
 const { startLoad } = require("../support/load.js");
 const { measured } = require("../support/measured.js");
 const { run } = require("../support/run.js");
@@ -28,7 +21,6 @@ const { run } = require("../support/run.js");
 const NOISE_MS = 1500;
 const HUNDREDS = Array.from({ length: 400 }, (_, slot) => slot);
 
-const range = (length, make) => Array.from({ length }, (_, n) => make(n));
 const has = async (node, sid) =>
   /^:/.test(await send(node.port, "EXISTS", `sess:${sid}`).catch(() => "-"));
 

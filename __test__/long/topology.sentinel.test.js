@@ -5,8 +5,8 @@
 const { once } = require("node:events");
 const { freePort, send, waitUntil } = require("../../scripts/redis-server.js");
 const { startRedisSentinel } = require("../../scripts/redis-topologies.js");
+const { failure } = require("../support/calls.js");
 const {
-  failure,
   failures,
   fake,
   open,

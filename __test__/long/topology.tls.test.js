@@ -11,7 +11,8 @@ const tls = require("node:tls");
 const selfsigned = require("selfsigned");
 const { freePort, send, waitUntil } = require("../../scripts/redis-server.js");
 const { makeCertificates, needingTls, tlsArgs } = require("../support/certificates.js");
-const { failure, open, start, stopwatch } = require("../support/faults.js");
+const { failure } = require("../support/calls.js");
+const { open, start, stopwatch } = require("../support/faults.js");
 const { measured } = require("../support/measured.js");
 const { run } = require("../support/run.js");
 
