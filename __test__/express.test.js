@@ -1,7 +1,7 @@
 "use strict";
 
-// The store in its real place: behind express-session in an Express 5 app, on a connection of its
-// own and with an app's client.
+// The store in real use: behind express-session in an Express 5 app, with its own connection and with
+// an app's client.
 
 const session = require("express-session");
 const { RedisStore } = require("..");
@@ -11,7 +11,7 @@ const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
 const { startApp } = require("./support/app.js");
 const { openInspector } = require("./support/inspector.js");
 
-/** What a store is made of, and how that is closed. */
+/** The options of a store, and a function that closes them. */
 const SETUPS = [
   ["by url", "native", (url) => ({ options: { url }, close: () => {} })],
   ["beside node-redis", "native", async (url) => withClient(await openNodeRedis(url))],
@@ -28,7 +28,7 @@ const SETUPS = [
   ],
 ];
 
-/** What a client says of a server that is not there, or that does not answer in time. */
+/** Codes of a client's errors for a server that is away, or that does not reply in time. */
 const DOWN = /^(ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE)$/;
 
 async function openNodeRedis(url) {
@@ -41,7 +41,7 @@ async function openNodeRedis(url) {
 async function openIoredis(url) {
   const client = new Redis(url);
   client.on("error", () => {});
-  // A client that is not ready carries the calls itself.
+  // Until the client is ready, it carries the calls itself.
   await new Promise((resolve) => {
     client.once("ready", resolve);
     client.once("close", resolve);
@@ -63,7 +63,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
   let app;
   let opened;
 
-  /** Opens what a store is made of, closed after the test. */
+  /** Opens the options of a store, closed after the test. */
   async function openFor(redis) {
     opened = await open(redis.url);
     return opened.options;
@@ -87,7 +87,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     app = store = opened = undefined;
   });
 
-  /** An app with sign-in, visits and sign-out; more routes by `routes`. */
+  /** Starts an app with sign-in, visits and sign-out; `routes` adds more routes. */
   async function start({ storeOptions, sessionOptions, routes = () => {} } = {}) {
     store = new RedisStore({ ...(await openFor(server)), ...storeOptions });
     app = await startApp(store, sessionOptions, (express) => {
@@ -123,7 +123,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     };
   }
 
-  test("a user signs in, is known, and signs out", async () => {
+  test("a user signs in, is recognised, and signs out", async () => {
     await start();
     expect((await app.request("/me")).body).toEqual({ user: null });
     expect(await inspector.dbSize()).toBe(0);
@@ -209,13 +209,13 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       expect(discarded.mock.calls).toEqual([[sid]]);
     });
 
-    test("unless resurrect asks for connect-redis's way", async () => {
+    test("unless resurrect restores connect-redis's behaviour", async () => {
       const { exists, discarded } = await logoutDuringSlowRequest({ resurrect: true });
       expect(exists).toBe(1);
       expect(discarded).not.toHaveBeenCalled();
     });
 
-    test("a touch does not bring it back either", async () => {
+    test("a touch does not bring a destroyed session back either", async () => {
       const slow = gate();
       await start({
         routes: (express) =>
@@ -233,11 +233,11 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       expect(await inspector.dbSize()).toBe(0);
     });
 
-    test("only a session that get has handed out is loaded; all else is written plainly", async () => {
+    test("only a session that get has returned counts as loaded; all others are written unconditionally", async () => {
       await start();
       const make = (sid, data) =>
         store.createSession({ sessionID: sid, sessionStore: store }, data);
-      // Made by the app from data of its own, as socket servers and migrations do.
+      // Made by the app from its own data, as socket servers and migrations do.
       const made = make("a", { cookie: { maxAge: 60_000 } });
       await new Promise((resolve, reject) =>
         made.save((error) => (error ? reject(error) : resolve())),
@@ -245,7 +245,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       expect(await inspector.exists("sess:a")).toBe(1);
       const read = await store.get("a");
       await store.destroy("a");
-      // A copy of what was read is the app's own; what was read is so under this sid alone.
+      // A copy of a loaded session does not count as loaded; a loaded one counts only under its sid.
       await store.set("copy", make("copy", { ...read }));
       await store.set("other", make("other", read));
       await store.set("direct", read);
@@ -261,7 +261,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     });
 
     test.each(["callback", "promise"])(
-      "what a subclass's get takes from elsewhere is stored by the next save (%s)",
+      "a session that a subclass's get takes from elsewhere is stored by the next save (%s)",
       async (how) => {
         const elsewhere = new Map([["old", { cookie: {}, user: "Ada" }]]);
         class Migrating extends RedisStore {
@@ -291,7 +291,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       },
     );
 
-    test("what was loaded from another prefix is stored, as it was not loaded from this one", async () => {
+    test("a session that was loaded from another prefix is stored", async () => {
       class Moving extends RedisStore {
         async get(sid, cb) {
           const found = await super.get(sid);
@@ -311,7 +311,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       expect(JSON.parse(await inspector.get("sess:a"))).toMatchObject({ user: "Ada" });
     });
 
-    test("a subclass that stores under hashed sids has its sessions stay destroyed, too", async () => {
+    test("with a subclass that stores under hashed sids, destroyed sessions also stay destroyed", async () => {
       const hash = (sid) => `#${sid}`;
       class Hashed extends RedisStore {
         get(sid, cb) {
@@ -353,14 +353,14 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       sessionOptions: { rolling: true, cookie: { maxAge: 1_500 } },
       routes: (express) =>
         express.get("/save", (req, res, next) => {
-          // Saved before express-session touches it at the end of the request.
+          // Saved before express-session touches the session at the end of the request.
           req.session.save((error) => (error ? next(error) : res.json({})));
         }),
     });
     await app.request("/login");
     const key = `sess:${app.sid()}`;
     const { cookie } = JSON.parse(await inspector.get(key));
-    // Touched until the stored expiry is in the past.
+    // Touches until the stored expiry is in the past.
     while (Date.now() <= Date.parse(cookie.expires)) {
       expect((await app.request("/me")).body).toEqual({ user: "Ada" });
       await new Promise((resolve) => setTimeout(resolve, 100));
@@ -370,7 +370,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     expect((await app.request("/me")).body).toEqual({ user: "Ada" });
   });
 
-  const inMs = transport === "native" ? test : test.skip; // a client is given whole seconds
+  const inMs = transport === "native" ? test : test.skip; // a client gets whole seconds
   inMs("a maxAge of a few milliseconds ends the session in a few milliseconds", async () => {
     await start({ sessionOptions: { cookie: { maxAge: 40 } } });
     await app.request("/login");
@@ -383,14 +383,14 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
   test.each([
     ["no cookie", {}],
     ["a cookie that is null", { cookie: null }],
-    ["a cookie that is a text", { cookie: "connect.sid" }],
+    ["a cookie that is a string", { cookie: "connect.sid" }],
     ["an expiry that is no date", { cookie: { expires: "soon", originalMaxAge: 60_000 } }],
     ["an expiry that is a number", { cookie: { expires: 4_000_000_000_000 } }],
-    ["a maxAge that is a text", { cookie: { maxAge: "60000", originalMaxAge: "60000" } }],
+    ["a maxAge that is a string", { cookie: { maxAge: "60000", originalMaxAge: "60000" } }],
     ["a path and a domain of other types", { cookie: { path: 5, domain: {} } }],
     ["a path that no header can hold", { cookie: { path: "/\n" } }],
-    ["a sameSite that there is not", { cookie: { sameSite: "some", priority: "most" } }],
-    ["members in the place of methods", { cookie: { serialize: 1, toJSON: 2, data: 3 } }],
+    ["an unknown sameSite", { cookie: { sameSite: "some", priority: "most" } }],
+    ["members with the names of methods", { cookie: { serialize: 1, toJSON: 2, data: 3 } }],
     ["a maxAge beyond all dates", { cookie: { originalMaxAge: 1e20, maxAge: 8.7e15 } }],
     ["a priority that is a flag", { cookie: { priority: true, sameSite: ["lax"] } }],
   ])("a record of another program with %s is served, and keeps its data", async (_what, record) => {
@@ -411,7 +411,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     { originalMaxAge: 60_000, expires: "soon" },
     { originalMaxAge: 60_000, path: 5 },
     { originalMaxAge: 60_000, sameSite: "" },
-  ])("a cookie that is mended keeps HttpOnly and Path (%j)", async (cookie) => {
+  ])("a repaired cookie keeps HttpOnly and Path (%j)", async (cookie) => {
     await start({ sessionOptions: { rolling: true } });
     await app.request("/login");
     await inspector.set(`sess:${app.sid()}`, JSON.stringify({ cookie, user: "Ada" }));
@@ -421,7 +421,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
   });
 
   test.each(["5", '"text"', "true", "[1]"])(
-    "a record %s, which is no session, stays, and the request gets another session",
+    "a record %s, which is no session, stays, and the request gets a new session",
     async (record) => {
       await start();
       await app.request("/login");
@@ -446,7 +446,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     expect(answers[2].body).toEqual({ user: "Ada" });
   });
 
-  test("load and reload give the session anew", async () => {
+  test("load and reload read the session again", async () => {
     await start({
       routes: (express) =>
         express.get("/reload", (req, res, next) => {
@@ -506,7 +506,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
   });
 
   describe("onUnavailable", () => {
-    /** An app that says whether there is a session; a call that waits would run into the test's end. */
+    /** Starts an app that reports whether it has a session; a waiting call would exceed the test's limit. */
     async function startWith(onUnavailable, redis) {
       store = new RedisStore({
         ...(await openFor(redis)),
@@ -524,7 +524,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       });
     }
 
-    /** Asks until the app knows that Redis is away, or there. */
+    /** Sends requests until the app has noticed that Redis is away, or back. */
     async function askUntil(holds) {
       let answer;
       await waitUntil("the app has noticed", async () => {
@@ -576,7 +576,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       const emitted = new Promise((resolve) => store.once("disconnect", resolve));
       await store.get("a").catch(() => {});
       await emitted;
-      // It listens later than it was told.
+      // The server listens only after the app has started.
       app = await startApp(store, {}, (express) => {
         express.get("/me", (req, res) => res.json({ hasSession: req.session !== undefined }));
       });
