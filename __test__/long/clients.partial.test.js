@@ -5,10 +5,15 @@
 
 const { RedisStore } = require("../..");
 
-const SESSION = {
-  n: 1,
-  cookie: { originalMaxAge: 60_000, expires: new Date(Date.now() + 60_000) },
-};
+/** Made anew for each test: its time to live is a minute, rounded up to whole seconds. */
+let SESSION;
+
+beforeEach(() => {
+  SESSION = {
+    n: 1,
+    cookie: { originalMaxAge: 60_000, expires: new Date(Date.now() + 60_000) },
+  };
+});
 
 /** Records the arguments of a client's SET calls. */
 function recorder() {
