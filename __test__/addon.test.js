@@ -1,7 +1,7 @@
 "use strict";
 
 // The addon is found and loaded, or the error says why not and what to do. npm run check-package
-// tests the same with the packages installed; these tests need none.
+// tests the same with installed packages; these tests need no packages.
 
 const { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
 const { tmpdir } = require("node:os");
@@ -29,7 +29,7 @@ function file(name, content) {
   return full;
 }
 
-/** The error if a file cannot be loaded, by the message of loading it. */
+/** Returns the store's error for a message of the system's loader. */
 function errorOf(said, { platform = "linux-x64-gnu", code = "ERR_DLOPEN_FAILED" } = {}) {
   const error = Object.assign(new Error(said), { code });
   const failures = [
@@ -55,7 +55,7 @@ describe("the platform", () => {
     expect(findPlatform({ platform, arch, execPath })).toBe(expected);
   });
 
-  test("of a Node whose file cannot be read is one with glibc", () => {
+  test("of a Node whose file cannot be read is taken for one with glibc", () => {
     expect(isForMusl(path.join(folder, "none"))).toBe(false);
   });
 
@@ -64,13 +64,13 @@ describe("the platform", () => {
   });
 });
 
-test("an addon that is cut off anywhere is known as such, or fails to load", () => {
+test("a truncated addon is recognised as damaged, or fails to load", () => {
   const whole = readFileSync(path.join(ROOT, addonFile(findPlatform())));
   expect(isCutOff(file("whole.node", whole))).toBe(false);
   for (const length of [64, 1000, whole.length >> 1, whole.length - 1]) {
     expect(isCutOff(file("cut.node", whole.subarray(0, length)))).toBe(true);
   }
-  // Too short to say how long it is: the system's loader refuses it.
+  // Too short to contain its length: the system's loader refuses it.
   for (const content of ["", "\x7fELF", "no library"]) {
     const cut = file("short.node", content);
     expect(() => process.dlopen({ exports: {} }, cut)).toThrow();
@@ -78,7 +78,7 @@ test("an addon that is cut off anywhere is known as such, or fails to load", () 
 });
 
 describe("the error", () => {
-  // What the loaders of glibc, musl, macOS and Windows say.
+  // Messages of the loaders of glibc, musl, macOS and Windows.
   test.each([
     [
       "/lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by /app/a.node)",
@@ -112,7 +112,7 @@ describe("the error", () => {
     ["/app/a.node: file too short", "the file is damaged"],
     ["/app/a.node: invalid ELF header", "the file is damaged"],
     ["/app/a.node: failed to map segment from shared object", "nothing may be run from where"],
-  ])("of %j says what it means", (said, meaning) => {
+  ])("of %j says the cause", (said, meaning) => {
     const { message } = errorOf(said);
     expect(message).toContain(`: ${said}\n    ${meaning}`);
   });
@@ -142,20 +142,20 @@ describe("the error", () => {
     expect(error).not.toHaveProperty("cause");
   });
 
-  test("for a package that is not there says how that happens", () => {
+  test("for a missing package says why it may be missing", () => {
     const absent = { code: "MODULE_NOT_FOUND" };
     const { message } = errorOf("Cannot find module", absent);
     expect(message).toContain("not found\n    optional dependencies were left out");
   });
 
-  test("of a Node that may load no addons says how to let it", async () => {
+  test("of a Node with --no-addons says how to allow addons", async () => {
     const { code, stderr } = await start(["--no-addons", "index.js"]);
     expect(code).toBe(1);
     expect(stderr).toContain("ERR_CONNECT_REDIS_RS_ADDON");
     expect(stderr).toContain("leave out --no-addons");
   });
 
-  test("of the file that CONNECT_REDIS_RS_ADDON names is not hidden by another's", async () => {
+  test("of the file that CONNECT_REDIS_RS_ADDON names is shown, not another's", async () => {
     const given = path.join(folder, "none.node");
     const { code, stderr } = await start(["index.js"], { CONNECT_REDIS_RS_ADDON: given });
     expect(code).toBe(1);

@@ -1,11 +1,12 @@
 "use strict";
 
-// Calls of one run of JS go to the native side together, and so do their answers (lib/native/pending-calls.js): each
-// must get its own all the same.
+// Calls of one run of JS go to the native side in one batch, and so do their results
+// (lib/native/pending-calls.js): each call must get its own.
 
 const fc = require("fast-check");
 const { startRedisServer } = require("../scripts/redis-server.js");
 const { RedisStore } = require("..");
+const { range } = require("./support/calls.js");
 
 let server;
 const stores = [];
@@ -29,11 +30,9 @@ function open(options) {
   return store;
 }
 
-const range = (length, make) => Array.from({ length }, (_, n) => make(n));
-
-test("whatever is in the sids and the sessions of one batch, each call gets its own", async () => {
+test("each call of a batch gets its own result, for any sids and sessions", async () => {
   const store = open();
-  // Strings of all kinds: empty, of one byte a character and of two, with halves of characters.
+  // All strings: empty, with one or two bytes a character, with lone surrogates.
   const text = fc.oneof(
     fc.string({ unit: "binary", maxLength: 8 }),
     fc.string({ maxLength: 40 }),
@@ -55,7 +54,7 @@ test("whatever is in the sids and the sessions of one batch, each call gets its 
   );
 });
 
-test("calls of all kinds in one batch are carried out in their order", async () => {
+test("different calls in one batch are carried out in order", async () => {
   const store = open();
   const seen = await Promise.all([
     store.get("a"),
@@ -70,7 +69,7 @@ test("calls of all kinds in one batch are carried out in their order", async () 
   expect(seen).toEqual([null, null, { n: 1 }, null, { text: "größer 😀" }, null, null, null]);
 });
 
-test("a call that cannot be made rejects alone", async () => {
+test("an invalid call rejects alone", async () => {
   const store = open();
   const circular = {};
   circular.self = circular;
@@ -92,7 +91,7 @@ test("a call that cannot be made rejects alone", async () => {
   ]);
 });
 
-test("text that is no JSON rejects alone", async () => {
+test("invalid JSON rejects alone", async () => {
   const store = open();
   const broken = open({ serializer: { parse: JSON.parse, stringify: () => '{"a":1},{"b":2}' } });
   await Promise.all(range(100, (n) => (n === 50 ? broken : store).set(`s${n}`, { n })));
@@ -102,7 +101,7 @@ test("text that is no JSON rejects alone", async () => {
   );
 });
 
-test("what is said of text that is no JSON has nothing of the sessions beside it", async () => {
+test("the error for invalid JSON shows nothing of other sessions", async () => {
   const store = open();
   const texts = [
     '{"a":1},{"b":2}',
@@ -131,7 +130,7 @@ test("what is said of text that is no JSON has nothing of the sessions beside it
   expect(told.join()).not.toContain("SECRET");
 });
 
-test("a Buffer of the app's is stored as it was when set was called", async () => {
+test("an app's Buffer is stored as it was when set was called", async () => {
   const buffer = Buffer.alloc(20);
   const serializer = {
     stringify(session) {
@@ -150,7 +149,7 @@ test("a Buffer of the app's is stored as it was when set was called", async () =
   );
 });
 
-test("a field that is changed counts for the calls after it, and not for those before", async () => {
+test("a changed field applies to later calls, and not to earlier ones", async () => {
   const store = open({ prefix: "one:" });
   const first = store.set("a", { n: 1 });
   store.prefix = "two:";
@@ -163,7 +162,7 @@ test("a field that is changed counts for the calls after it, and not for those b
   store.prefix = "two:";
 });
 
-test("what is called before close, or before length, goes before it", async () => {
+test("calls before close or length are carried out before it", async () => {
   const store = open();
   const sets = range(10, (n) => store.set(`s${n}`, { n }));
   expect(await store.length()).toBe(10);

@@ -1,6 +1,6 @@
 "use strict";
 
-// The behaviour suite with each connection of the store's own, and with connect-redis beside it.
+// The behaviour suite with the store's own connections, and with connect-redis for comparison.
 
 const { describeBehaviour } = require("./support/behaviour.js");
 const { own } = require("./support/setups.js");

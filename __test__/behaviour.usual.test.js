@@ -1,6 +1,6 @@
 "use strict";
 
-// The behaviour suite with the clients that most apps have; long/ has it with every other one.
+// The behaviour suite with the clients that most apps use; long/ runs it with all others.
 
 const { describeBehaviour } = require("./support/behaviour.js");
 const { usual } = require("./support/setups.js");

@@ -1,6 +1,6 @@
 "use strict";
 
-// A callback that throws must not end the process: an app with connect-redis goes on.
+// A callback that throws must not end the process: with connect-redis, the app keeps running.
 
 const ConnectRedis = require("connect-redis");
 const { startRedisServer } = require("../scripts/redis-server.js");
@@ -14,7 +14,7 @@ beforeAll(async () => {
 
 afterAll(() => server?.stop());
 
-/** An Express app that answers twice in a callback of its session; logs what its requests get. */
+/** An Express app that sends its response twice in a session callback; logs the responses. */
 const APP = `
   import express from "express";
   import session from "express-session";
@@ -58,14 +58,17 @@ const STORES = [
   ["beside a client", "connect-redis-rs", "client"],
 ];
 
-test.each(STORES)("a callback hears what it has thrown (%s)", async (_name, store, by) => {
-  expect(ConnectRedis.RedisStore).toBeDefined();
-  const env = { STORE: store, BY: by, URL_OF_REDIS: server.url };
-  const { stdout } = await run(APP, env);
-  expect(stdout.split("\n")[0]).toBe('{"times":2,"error":"mine"}');
-});
+test.each(STORES)(
+  "a callback that throws is called again with its error (%s)",
+  async (_name, store, by) => {
+    expect(ConnectRedis.RedisStore).toBeDefined();
+    const env = { STORE: store, BY: by, URL_OF_REDIS: server.url };
+    const { stdout } = await run(APP, env);
+    expect(stdout.split("\n")[0]).toBe('{"times":2,"error":"mine"}');
+  },
+);
 
-test("an answer that is sent twice ends the process no sooner than with connect-redis", async () => {
+test("a response that is sent twice ends the process no sooner than with connect-redis", async () => {
   const ends = [];
   for (const [, store, by] of STORES) {
     const { code, stdout } = await run(APP, { STORE: store, BY: by, URL_OF_REDIS: server.url });

@@ -1,6 +1,6 @@
 "use strict";
 
-// All stores of one client share one connection beside it, which lives as long as one of them.
+// All stores of one client share one direct connection, which stays open as long as one of them is open.
 
 const { once } = require("node:events");
 const { AsyncLocalStorage } = require("node:async_hooks");
@@ -35,7 +35,7 @@ afterEach(async () => {
   await inspector.flushDb();
 });
 
-/** Connections beside the inspector and one client. */
+/** The number of connections without the inspector's and one client's. */
 const beside = async () => (await countClients(inspector)) - 2;
 
 const LIBRARIES = [
@@ -107,7 +107,7 @@ describe.each(LIBRARIES)("of %s", (_name, open) => {
     expect(await beside()).toBe(1);
   });
 
-  test("closing one rejects what it waits for, and nothing of the others", async () => {
+  test("closing one rejects its waiting calls, and no calls of the others", async () => {
     const client = await open();
     const [one, other] = ["one:", "other:"].map((prefix) => new RedisStore({ client, prefix }));
     opened.push(() => other.close());
@@ -124,24 +124,24 @@ describe.each(LIBRARIES)("of %s", (_name, open) => {
     expect(other.status).toBe("ready");
   });
 
-  test("each is told that it is ready, in the async context that it was made in", async () => {
+  test("each emits ready and end, in the async context in which it was made", async () => {
     const client = await open();
     const storage = new AsyncLocalStorage();
-    const heard = [];
+    const events = [];
     const stores = ["a", "b"].map((name) =>
       storage.run(name, () => {
         const store = new RedisStore({ client, prefix: name });
         for (const event of ["ready", "reconnecting", "end"]) {
-          store.on(event, () => heard.push([name, event, storage.getStore()]));
+          store.on(event, () => events.push([name, event, storage.getStore()]));
         }
         return store;
       }),
     );
     await storage.run("a call", () => stores[0].get("x"));
-    await waitUntil("both are told", () => heard.length === 2);
+    await waitUntil("both are ready", () => events.length === 2);
     await storage.run("closing", () => Promise.all(stores.map((store) => store.close())));
-    await waitUntil("both have ended", () => heard.length === 4);
-    expect(heard.sort()).toEqual([
+    await waitUntil("both have ended", () => events.length === 4);
+    expect(events.sort()).toEqual([
       ["a", "end", "a"],
       ["a", "ready", "a"],
       ["b", "end", "b"],
@@ -149,7 +149,7 @@ describe.each(LIBRARIES)("of %s", (_name, open) => {
     ]);
   });
 
-  test("stores with other timeouts keep those, on a connection of their own", async () => {
+  test("stores with other timeouts keep them, on a separate connection", async () => {
     const client = await open();
     const stores = [1000, 1000, 2000].map(
       (commandTimeout) => new RedisStore({ client, commandTimeout }),
@@ -160,7 +160,7 @@ describe.each(LIBRARIES)("of %s", (_name, open) => {
   });
 });
 
-test("a store for each request leaves one connection, and nothing after the last", async () => {
+test("a store for each request: one connection in all, and none after the last store", async () => {
   const { stdout, stderr } = await run(
     `
     import { createClient } from "redis";

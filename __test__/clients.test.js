@@ -1,8 +1,8 @@
 "use strict";
 
-// What a store does about the client it is given, beside carrying its calls: which transport it
-// takes and says, how a connection of its own follows the client, and what it says of a client that
-// cannot be used. What the calls do is in behaviour.*.test.js.
+// How a store treats its client: which transport it takes and reports, how its direct connection follows
+// the client, and the errors for a client that cannot be used. behaviour.*.test.js test the calls
+// themselves.
 
 const net = require("node:net");
 const { createClient } = require("redis");
@@ -56,14 +56,14 @@ function ioredis(options) {
   return client;
 }
 
-/** Once it is ready: until then the client carries the calls itself. */
+/** Waits until it is ready: until then, the client carries the calls. */
 async function readyIoredis(options) {
   const client = ioredis(options);
   await client.ping();
   return client;
 }
 
-/** How many connections there are beside the inspector. */
+/** The number of connections without the inspector's. */
 const connections = async () => (await countClients(inspector)) - 1;
 
 const LIBRARIES = [
@@ -71,155 +71,151 @@ const LIBRARIES = [
   ["ioredis", readyIoredis, (client) => client.quit(), (client) => client.connect()],
 ];
 
-describe.each(LIBRARIES)(
-  "a connection of the store's own beside %s",
-  (_name, open, close, reopen) => {
-    test("is made with the first call, and there is only one", async () => {
-      const client = await open();
-      const store = makeStore({ client });
-      expect(store.client).toBe(client);
-      expect(store.transport).toBe("native");
-      await Promise.all(Array.from({ length: 50 }, (_, n) => store.set(`s${n}`, { n })));
-      expect(store.status).toBe("ready");
-      expect(await connections()).toBe(2);
-      expect(await client.get("sess:s7")).toBe('{"n":7}');
-    });
+describe.each(LIBRARIES)("a direct connection beside %s", (_name, open, close, reopen) => {
+  test("is made with the first call, and only one", async () => {
+    const client = await open();
+    const store = makeStore({ client });
+    expect(store.client).toBe(client);
+    expect(store.transport).toBe("native");
+    await Promise.all(Array.from({ length: 50 }, (_, n) => store.set(`s${n}`, { n })));
+    expect(store.status).toBe("ready");
+    expect(await connections()).toBe(2);
+    expect(await client.get("sess:s7")).toBe('{"n":7}');
+  });
 
-    test("goes when the client is closed, and calls reject until it is opened again", async () => {
-      const client = await open();
-      const store = makeStore({ client });
+  test("closes with the client, and calls reject until the client is opened again", async () => {
+    const client = await open();
+    const store = makeStore({ client });
+    await store.set("a", { n: 1 });
+    await close(client);
+    await waitUntil("all connections are gone", async () => (await connections()) === 0);
+    const error = await store.get("a").catch((thrown) => thrown);
+    expect(error).toMatchObject({ name: "RedisStoreError", code: "ECLOSED" });
+    expect(error.message).toContain("client");
+    expect(await connections()).toBe(0);
+    await reopen(client);
+    expect(await store.get("a")).toEqual({ n: 1 });
+    expect(await connections()).toBe(2);
+    expect(store.transport).toBe("native");
+  });
+
+  test("emits ready, and again after it was lost and reconnected", async () => {
+    const client = await open();
+    const store = makeStore({ client });
+    const events = [];
+    for (const event of ["ready", "reconnecting", "end"]) store.on(event, () => events.push(event));
+    await store.set("a", { n: 1 });
+    await waitUntil("it is ready", () => events.length === 1);
+    await inspector.sendCommand(["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    await waitUntil("it is ready again", async () => {
+      await store.get("a").catch(() => {});
+      return events.length === 3;
+    });
+    expect(events).toEqual(["ready", "reconnecting", "ready"]);
+  });
+
+  test("closes with the store; the client stays open", async () => {
+    const client = await open();
+    const store = makeStore({ client });
+    await store.set("a", { n: 1 });
+    await store.close();
+    expect(store.status).toBe("closed");
+    await waitUntil("the store's connection is gone", async () => (await connections()) === 1);
+    await expect(store.get("a")).rejects.toMatchObject({ code: "ECLOSED" });
+    expect(await client.get("sess:a")).toBe('{"n":1}');
+  });
+
+  test("is not used while the client is in another database, and is used again afterwards", async () => {
+    const client = await open();
+    const store = makeStore({ client });
+    await store.set("a", { n: 1 });
+    await client.select(5);
+    await store.set("a", { n: 2 });
+    expect(store.transport).toBe("client");
+    expect(await client.get("sess:a")).toBe('{"n":2}');
+    expect(await inspector.get("sess:a")).toBe('{"n":1}');
+    expect(await store.get("a")).toEqual({ n: 2 });
+    client.select(0); // not awaited
+    expect(await store.get("a")).toEqual({ n: 1 });
+    expect(store.transport).toBe("native");
+  });
+
+  test("is not used after the client sends a raw SELECT", async () => {
+    const client = await open();
+    const store = makeStore({ client });
+    await store.set("a", { n: 1 });
+    if (!client.call) return; // With node-redis, a raw SELECT is noticed within a second.
+    for (const name of ["SELECT", "select", "Select"]) {
+      await client.call(name, "4");
+      await store.set("a", { n: name });
+      expect(await client.get("sess:a")).toBe(`{"n":"${name}"}`);
+      await client.call(name, "0");
+      await store.set("a", { n: 0 });
+      expect(await client.get("sess:a")).toBe('{"n":0}');
+    }
+  });
+
+  test("is not used after the client logs in as another user", async () => {
+    await inspector.sendCommand(["ACL", "SETUSER", "eve", "on", ">x", "~*", "&*", "+@all"]);
+    const client = await open();
+    const store = makeStore({ client });
+    await store.set("a", { n: 1 });
+    expect(store.transport).toBe("native");
+    if (client.sendCommand.length === 2 && client.call) await client.auth("eve", "x");
+    else await client.auth({ username: "eve", password: "x" });
+    await store.set("a", { n: 2 });
+    expect(store.transport).toBe("client");
+    await inspector.sendCommand(["ACL", "DELUSER", "eve"]);
+  });
+
+  test("is made again after the server was away", async () => {
+    const own = await startRedisServer();
+    const other = await open();
+    const client = other.duplicate(other.options.socket ? { url: own.url } : { port: own.port });
+    client.on("error", () => {});
+    if ("isOpen" in client) await client.connect();
+    const store = makeStore({ client });
+    try {
       await store.set("a", { n: 1 });
-      await close(client);
-      await waitUntil("all connections are gone", async () => (await connections()) === 0);
-      const error = await store.get("a").catch((thrown) => thrown);
-      expect(error).toMatchObject({ name: "RedisStoreError", code: "ECLOSED" });
-      expect(error.message).toContain("client");
-      expect(await connections()).toBe(0);
-      await reopen(client);
-      expect(await store.get("a")).toEqual({ n: 1 });
-      expect(await connections()).toBe(2);
-      expect(store.transport).toBe("native");
-    });
-
-    test("says that it is ready, and again when it is lost and there again", async () => {
-      const client = await open();
-      const store = makeStore({ client });
-      const events = [];
-      for (const event of ["ready", "reconnecting", "end"])
-        store.on(event, () => events.push(event));
-      await store.set("a", { n: 1 });
-      await waitUntil("it is ready", () => events.length === 1);
-      await inspector.sendCommand(["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
-      await waitUntil("it is ready again", async () => {
-        await store.get("a").catch(() => {});
-        return events.length === 3;
-      });
-      expect(events).toEqual(["ready", "reconnecting", "ready"]);
-    });
-
-    test("goes when the store is closed; the client stays", async () => {
-      const client = await open();
-      const store = makeStore({ client });
-      await store.set("a", { n: 1 });
-      await store.close();
-      expect(store.status).toBe("closed");
-      await waitUntil("the store's connection is gone", async () => (await connections()) === 1);
-      await expect(store.get("a")).rejects.toMatchObject({ code: "ECLOSED" });
-      expect(await client.get("sess:a")).toBe('{"n":1}');
-    });
-
-    test("gives way to the client when that moves to another database, and comes back", async () => {
-      const client = await open();
-      const store = makeStore({ client });
-      await store.set("a", { n: 1 });
-      await client.select(5);
-      await store.set("a", { n: 2 });
-      expect(store.transport).toBe("client");
-      expect(await client.get("sess:a")).toBe('{"n":2}');
-      expect(await inspector.get("sess:a")).toBe('{"n":1}');
-      expect(await store.get("a")).toEqual({ n: 2 });
-      client.select(0); // not awaited
-      expect(await store.get("a")).toEqual({ n: 1 });
-      expect(store.transport).toBe("native");
-    });
-
-    test("gives way to the client when that moves by a raw SELECT", async () => {
-      const client = await open();
-      const store = makeStore({ client });
-      await store.set("a", { n: 1 });
-      if (!client.call) return; // node-redis's are noticed within a second.
-      for (const name of ["SELECT", "select", "Select"]) {
-        await client.call(name, "4");
-        await store.set("a", { n: name });
-        expect(await client.get("sess:a")).toBe(`{"n":"${name}"}`);
-        await client.call(name, "0");
-        await store.set("a", { n: 0 });
-        expect(await client.get("sess:a")).toBe('{"n":0}');
-      }
-    });
-
-    test("gives way to the client when that logs in as another user", async () => {
-      await inspector.sendCommand(["ACL", "SETUSER", "eve", "on", ">x", "~*", "&*", "+@all"]);
-      const client = await open();
-      const store = makeStore({ client });
-      await store.set("a", { n: 1 });
-      expect(store.transport).toBe("native");
-      if (client.sendCommand.length === 2 && client.call) await client.auth("eve", "x");
-      else await client.auth({ username: "eve", password: "x" });
-      await store.set("a", { n: 2 });
-      expect(store.transport).toBe("client");
-      await inspector.sendCommand(["ACL", "DELUSER", "eve"]);
-    });
-
-    test("is there again after the server was away", async () => {
-      const own = await startRedisServer();
-      const other = await open();
-      const client = other.duplicate(other.options.socket ? { url: own.url } : { port: own.port });
-      client.on("error", () => {});
-      if ("isOpen" in client) await client.connect();
-      const store = makeStore({ client });
+      await own.stop();
+      const waiting = store.set("b", { n: 2 });
+      const again = await startRedisServer({ port: own.port });
       try {
-        await store.set("a", { n: 1 });
-        await own.stop();
-        const waiting = store.set("b", { n: 2 });
-        const again = await startRedisServer({ port: own.port });
-        try {
-          await waiting;
-          expect(await store.get("b")).toEqual({ n: 2 });
-          expect(store.transport).toBe("native");
-        } finally {
-          await store.close();
-          await (client.destroy ?? client.disconnect).call(client);
-          await again.stop();
-        }
+        await waiting;
+        expect(await store.get("b")).toEqual({ n: 2 });
+        expect(store.transport).toBe("native");
       } finally {
-        await own.stop();
-      }
-    });
-
-    test("is not made with transport: client", async () => {
-      const client = await open();
-      const store = makeStore({ client, transport: "client" });
-      await store.set("a", { n: 1 });
-      expect(store.transport).toBe("client");
-      expect(await connections()).toBe(1);
-    });
-
-    test("leaves the client's listeners as they are, however many stores there are", async () => {
-      const client = await open();
-      const warn = jest.spyOn(process, "emitWarning").mockImplementation(() => {});
-      for (let n = 0; n < 30; n += 1) {
-        const store = new RedisStore({ client });
-        await store.set(`s${n}`, { n });
         await store.close();
+        await (client.destroy ?? client.disconnect).call(client);
+        await again.stop();
       }
-      expect(warn).not.toHaveBeenCalled();
-      warn.mockRestore();
-      expect(client.listenerCount("ready")).toBeLessThan(5);
-      await waitUntil("their connections are gone", async () => (await connections()) === 1);
-    });
-  },
-);
+    } finally {
+      await own.stop();
+    }
+  });
+
+  test("is not made with transport: client", async () => {
+    const client = await open();
+    const store = makeStore({ client, transport: "client" });
+    await store.set("a", { n: 1 });
+    expect(store.transport).toBe("client");
+    expect(await connections()).toBe(1);
+  });
+
+  test("adds no listeners that stay on the client, even with many stores", async () => {
+    const client = await open();
+    const warn = jest.spyOn(process, "emitWarning").mockImplementation(() => {});
+    for (let n = 0; n < 30; n += 1) {
+      const store = new RedisStore({ client });
+      await store.set(`s${n}`, { n });
+      await store.close();
+    }
+    expect(warn).not.toHaveBeenCalled();
+    warn.mockRestore();
+    expect(client.listenerCount("ready")).toBeLessThan(5);
+    await waitUntil("their connections are gone", async () => (await connections()) === 1);
+  });
+});
 
 describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
   test("when the client is closed right after the first calls", async () => {
@@ -234,7 +230,7 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
     expect(await inspector.dbSize()).toBe(2);
   });
 
-  test("when the store's own connection is: the client carries what was under way", async () => {
+  test("when the direct connection is lost: the client carries the calls in flight", async () => {
     const client = await open();
     const store = makeStore({ client });
     await store.set("a", { n: 1, cookie: {} });
@@ -242,7 +238,7 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
     const list = async () => inspector.sendCommand(["CLIENT", "LIST"]);
     const before = (await list()).split("\n");
     const own = before.filter((line) => line).at(-1);
-    // Nobody can connect any more: the client is all there is.
+    // No new connection is possible: only the client is left.
     await inspector.configSet("maxclients", String(await countClients(inspector)));
     try {
       expect(own).toMatch(/id=\d+/);
@@ -268,7 +264,7 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
     expect(await inspector.exists("sess:a")).toBe(0);
   });
 
-  test("when it moves: what was called before it goes where it was before", async () => {
+  test("when it changes its database: earlier calls go to the old database", async () => {
     const client = await open();
     if (client.status) await client.ping();
     const store = makeStore({ client });
@@ -297,7 +293,7 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
 });
 
 describe("a client that is changed later", () => {
-  test("by a spy is asked itself from then on", async () => {
+  test("by a spy carries the calls from then on", async () => {
     const client = await nodeRedis();
     const store = makeStore({ client });
     await store.set("a", { n: 1 });
@@ -308,7 +304,7 @@ describe("a client that is changed later", () => {
     expect(await store.get("a")).toEqual({ n: 1 });
   });
 
-  test("for another is the other", async () => {
+  test("for another client is replaced by that client", async () => {
     const other = await startRedisServer();
     try {
       const first = await nodeRedis();
@@ -322,7 +318,10 @@ describe("a client that is changed later", () => {
       await store.set("a", { n: 2 });
       expect(await second.get("sess:a")).toBe('{"n":2}');
       expect(await first.get("sess:a")).toBe('{"n":1}');
-      await waitUntil("the first's connection is gone", async () => (await connections()) === 1);
+      await waitUntil(
+        "the direct connection of the first client is closed",
+        async () => (await connections()) === 1,
+      );
       await store.close();
       second.destroy();
     } finally {
@@ -330,7 +329,7 @@ describe("a client that is changed later", () => {
     }
   });
 
-  test("in its options is followed to where it connects then", async () => {
+  test("in its options is followed to its new server", async () => {
     const other = await startRedisServer();
     try {
       const client = ioredis();
@@ -390,7 +389,7 @@ describe("a user with no more rights than connect-redis needs", () => {
 });
 
 describe("CLIENT INFO", () => {
-  /** A proxy that closes a connection on which it sees CLIENT INFO, as some proxies do. */
+  /** Starts a proxy that closes a connection after CLIENT INFO, as some proxies do. */
   async function startProxy() {
     const sockets = new Set();
     let count = 0;
@@ -416,7 +415,7 @@ describe("CLIENT INFO", () => {
     return { port: proxy.address().port, connections: () => count };
   }
 
-  test("that costs a client its connection is not asked for again and again", async () => {
+  test("that costs a client its connection is not sent again and again", async () => {
     const proxy = await startProxy();
     const clients = [
       await nodeRedis({ url: `redis://127.0.0.1:${proxy.port}` }),
@@ -438,12 +437,14 @@ describe("CLIENT INFO", () => {
     }
   });
 
-  test("is not asked for in the middle of a transaction, nor twice at once", async () => {
+  test("is not sent in the middle of a transaction, nor twice at once", async () => {
     const client = ioredis();
     const store = makeStore({ client });
     await store.set("a", { n: 1 });
     client.multi({ pipeline: false });
     client.set("x", "1");
+    // CLIENT INFO must not be sent, so there is nothing to wait for: calls go on for longer than the
+    // second after which the store would check the client again.
     for (let n = 0; n < 15; n += 1) {
       await store.get("a");
       await new Promise((resolve) => setTimeout(resolve, 100));
@@ -459,6 +460,7 @@ describe("CLIENT INFO", () => {
     await other.set("b", { n: 1 });
     await inspector.configResetStat();
     const blocked = busy.blPop("list", 10);
+    // Nor here: a second CLIENT INFO must not be sent, for more than three of the store's intervals.
     for (let n = 0; n < 35; n += 1) {
       expect(await other.get("b")).toEqual({ n: 1 });
       await new Promise((resolve) => setTimeout(resolve, 100));
@@ -467,12 +469,12 @@ describe("CLIENT INFO", () => {
     await blocked;
     expect(await busy.get("sess:b")).toBe('{"n":1}');
     const stats = await inspector.info("commandstats");
-    // Redis 6.2 counts all of CLIENT together; nothing else of it is asked here.
+    // Redis 6.2 counts all subcommands of CLIENT together; this test sends no other.
     expect(Number(/cmdstat_client(?:\|info)?:calls=(\d+)/.exec(stats)?.[1] ?? 0)).toBe(1);
   });
 });
 
-test("commandTimeout is the whole time of a call, and null is its default", async () => {
+test("commandTimeout limits the whole call, and null means its default", async () => {
   const client = createClient({ url: "redis://127.0.0.1:1" });
   client.on("error", () => {});
   client.connect().catch(() => {});
@@ -507,7 +509,7 @@ test.each([
 });
 
 describe("a client that is not open", () => {
-  test("of node-redis rejects the calls, as it does itself, until it is connected", async () => {
+  test("of node-redis rejects the calls, as the client itself does, until it is connected", async () => {
     const client = createClient({ url: server.url });
     client.on("error", () => {});
     const store = makeStore({ client });
@@ -529,7 +531,7 @@ describe("a client that is not open", () => {
     expect(await connections()).toBe(2);
   });
 
-  test("and never gets there rejects the calls within commandTimeout", async () => {
+  test("and never connects rejects the calls within commandTimeout", async () => {
     const client = createClient({ url: "redis://127.0.0.1:1" });
     client.on("error", () => {});
     client.connect().catch(() => {});
@@ -543,7 +545,7 @@ describe("a client that is not open", () => {
     client.destroy();
   });
 
-  test("has calls that wait for it stored as they were when they were made", async () => {
+  test("stores waiting calls with the values from when they were made", async () => {
     const client = createClient({ url: server.url });
     client.on("error", () => {});
     opened.push(() => client.destroy());
@@ -557,13 +559,13 @@ describe("a client that is not open", () => {
   });
 });
 
-describe("a client the store cannot go beside", () => {
+describe("a client that allows no direct connection", () => {
   test.each([
     ["a Proxy", async () => new Proxy(await nodeRedis(), {})],
     [
       "a user without the right to CLIENT INFO",
       async () => {
-        // All of CLIENT: from Redis 6.2 a part of it cannot be taken away.
+        // All of CLIENT: Redis 6.2 cannot remove the right to a subcommand.
         const rules = ["on", ">x", "~*", "&*", "+@all", "-client"];
         await inspector.sendCommand(["ACL", "SETUSER", "poor", "reset", ...rules]);
         return nodeRedis({ username: "poor", password: "x" });
@@ -642,7 +644,7 @@ describe("a client the store cannot go beside", () => {
     expect(await connections()).toBe(1);
   });
 
-  test("carries the calls itself if there is no room for another connection", async () => {
+  test("carries the calls itself if the server accepts no other connection", async () => {
     const client = await nodeRedis();
     await inspector.configSet("maxclients", String(await countClients(inspector)));
     try {
@@ -657,7 +659,7 @@ describe("a client the store cannot go beside", () => {
 });
 
 describe("transport: native", () => {
-  test("throws if the server cannot be read, and says why and what to do", async () => {
+  test("throws if the client's server cannot be determined, and says why and what to do", async () => {
     const client = new Proxy(await nodeRedis(), {});
     expect(() => new RedisStore({ client, transport: "native" })).toThrow(
       expect.objectContaining({
@@ -668,7 +670,7 @@ describe("transport: native", () => {
     );
   });
 
-  test("rejects calls if the client is elsewhere than its options say", async () => {
+  test("rejects calls if the client's database is not the one in its options", async () => {
     const client = await nodeRedis();
     const store = makeStore({ client, transport: "native" });
     await store.set("a", { n: 1 });
@@ -679,7 +681,7 @@ describe("transport: native", () => {
   });
 });
 
-describe("an option that cannot be", () => {
+describe("an invalid option", () => {
   const six = () => ({
     get() {},
     set() {},
@@ -698,18 +700,18 @@ describe("an option that cannot be", () => {
     ],
     ["a client that is a Promise", { client: Promise.resolve(six()) }, /Promise: await it/],
     [
-      "a clientType there is not",
+      "an unknown clientType",
       { client: six(), clientType: "redis" },
       /clientType must be one of "node-redis", "node-redis-4", "ioredis", "callbacks", got "redis"/,
     ],
     [
-      "a transport there is not",
+      "an unknown transport",
       { client: six(), transport: "rust" },
       /transport must be one of "auto", "native", "client", got "rust"/,
     ],
     ["transport: client without a client", { transport: "client" }, /there is no client/],
     ["transport: native with a fake", { client: six(), transport: "native" }, /"native"/],
-  ])("(%s) throws a TypeError that says so", (_name, options, message) => {
+  ])("(%s) throws a TypeError that says why", (_name, options, message) => {
     let thrown;
     try {
       new RedisStore(options);
@@ -770,7 +772,7 @@ describe("a fake", () => {
     expect(await calls(RedisStore, options)).toBe(await calls(ConnectRedis, options));
   });
 
-  test("that throws, returns no promise or never answers does no harm", async () => {
+  test("may throw, return no promise or never answer, and the store goes on", async () => {
     const client = {
       get: () => '{"n":1}',
       set() {
@@ -796,7 +798,7 @@ describe("a fake", () => {
     expect(await store.all()).toEqual([{ n: 2, id: "b" }]);
   });
 
-  test("whose scan fails has that said, by the call's name", async () => {
+  test("whose scan fails rejects with an error that names the call", async () => {
     const client = {
       ...Object.fromEntries(
         ["get", "set", "expire", "del"].map((name) => [name, async () => null]),
@@ -827,7 +829,7 @@ describe("a fake", () => {
   test.each([
     ["arguments", (key, value, _mode, _seconds, callback) => [key, value, callback]],
     ["an array", ([key, value], callback) => [key, value, callback]],
-  ])("of connect-redis 6's time, with %s, is told apart by how it answers", async (_name, take) => {
+  ])("for connect-redis 6, with %s, is recognised by how it answers", async (_name, take) => {
     const stored = new Map();
     const later = (callback, reply) => setImmediate(callback, null, reply);
     const keep = (...args) => {
@@ -883,7 +885,7 @@ describe("a fake", () => {
   });
 });
 
-describe("what is said", () => {
+describe("messages", () => {
   const { run } = require("./support/run.js");
 
   test("DEBUG and NODE_DEBUG show which transport was taken and why, once and without secrets", async () => {
@@ -907,7 +909,7 @@ describe("what is said", () => {
     expect((await run(code, env)).stderr).toBe("");
   });
 
-  test("a process ends by itself when its client is closed, also with the store left open", async () => {
+  test("a process ends by itself when its client is closed, even if the store is open", async () => {
     const code = `
       import { createClient } from "redis";
       import { RedisStore } from "./index.mjs";
@@ -938,7 +940,7 @@ describe("what is said", () => {
   });
 });
 
-test("however many stores a client has, it warns of no leak of listeners", async () => {
+test("a client with many stores does not warn of a leak of listeners", async () => {
   const { run } = require("./support/run.js");
   const code = `
     import { Redis } from "ioredis";
@@ -948,20 +950,26 @@ test("however many stores a client has, it warns of no leak of listeners", async
     const clients = [createClient({ url }), new Redis(url)];
     clients[0].connect();
     const stores = clients.flatMap((client) => Array.from({ length: 15 }, () => new RedisStore({ client })));
-    const ask = () => Promise.all(stores.map((store) => store.get("a")));
-    await ask();
-    // A second after a call, each store asks the client which server it uses.
-    await new Promise((resolve) => setTimeout(resolve, 1200));
-    await ask();
+    const call = () => Promise.all(stores.map((store) => store.get("a")));
+    await call();
+    while (clients[1].status !== "ready") await new Promise((resolve) => setTimeout(resolve, 20));
+    await call();
+    // A second later, the next call makes the store send CLIENT INFO through node-redis again.
+    const checks = async () =>
+      /cmdstat_client(?:\\|info)?:calls=(\\d+)/.exec(await clients[0].info("commandstats"))[1];
+    const before = await checks();
+    const end = Date.now() + 10_000;
+    while ((await checks()) === before && Date.now() < end) await call();
+    console.log((await checks()) > before);
     clients[0].destroy();
     clients[1].disconnect();
     console.log("done");
   `;
   const result = await run(code, { URL_OF_REDIS: server.url });
-  expect(result).toEqual({ code: 0, signal: null, stdout: "done\n", stderr: "" });
+  expect(result).toEqual({ code: 0, signal: null, stdout: "true\ndone\n", stderr: "" });
 });
 
-test("a store nobody holds any more takes its connection with it; the client stays", async () => {
+test("a store that is garbage-collected closes its connection; the client stays open", async () => {
   const { run } = require("./support/run.js");
   const code = `
     import { createClient } from "redis";

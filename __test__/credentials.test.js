@@ -1,12 +1,13 @@
 "use strict";
 
-// A user's name and password that functions of the app's give, as tokens rotate.
+// Functions that return the username and password, for tokens that rotate.
 
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { once } = require("node:events");
 const { send, waitUntil } = require("../scripts/redis-server.js");
 const { startRedisCluster, startRedisSentinel } = require("../scripts/redis-topologies.js");
-const { failure, open, start, untilWorks, watch } = require("./support/faults.js");
+const { failure } = require("./support/calls.js");
+const { open, start, untilWorks, watch } = require("./support/faults.js");
 const { run } = require("./support/run.js");
 
 const stopping = [];
@@ -16,7 +17,7 @@ afterEach(async () => {
 
 const ALL = ["~*", "&*", "+@all"];
 
-/** Gives a user another password, and drops its connections, as a server does whose token is over. */
+/** Changes a user's password and drops its connections, as a server does when a token expires. */
 async function rotate(servers, user, password) {
   for (const { port } of servers) {
     await send(port, "ACL", "SETUSER", user, "on", "resetpass", `>${password}`, ...ALL);
@@ -30,7 +31,7 @@ async function startWithUser(user, password) {
   return server;
 }
 
-/** As whom a server knows the connections it has, but for the one that asks. */
+/** Resolves to the users of a server's connections, without the connection that lists them. */
 async function usersOf({ port }) {
   const list = await send(port, "CLIENT", "LIST");
   const lines = list.split("\n").filter((line) => line.includes("id=") && !/cmd=client/.test(line));
@@ -41,7 +42,7 @@ describe("by url", () => {
   test.each([
     ["at once", (value) => () => value()],
     ["by a promise", (value) => async () => value()],
-  ])("a password that is given %s is asked for before each login", async (_how, made) => {
+  ])("a password function (%s) is called before each login", async (_how, made) => {
     let password = "first";
     const calls = [];
     const server = await startWithUser("ada", password);
@@ -63,7 +64,7 @@ describe("by url", () => {
     expect(calls).toEqual([[undefined], [undefined]]);
   });
 
-  test("a username is asked for likewise, and both count before the url's", async () => {
+  test("a username function is called likewise, and both take precedence over the url", async () => {
     let user = "ada";
     const server = await startWithUser("ada", "one");
     await rotate([server], "bob", "two");
@@ -80,13 +81,13 @@ describe("by url", () => {
     expect(await usersOf(server)).toEqual(["bob"]);
   });
 
-  test.each([[undefined], [null], [""]])("%p is none", async (nothing) => {
+  test.each([[undefined], [null], [""]])("%p counts as no password", async (nothing) => {
     const server = await start();
     const store = open({ url: server.url, username: () => nothing, password: async () => nothing });
     expect(await store.set("a", {})).toBeNull();
   });
 
-  test("a token that is wrong once is asked for again", async () => {
+  test("the function is called again after a wrong token", async () => {
     const tokens = ["stale", "stale", "fresh"];
     const server = await startWithUser("default", "fresh");
     const store = open({ url: server.url, password: () => tokens.shift() });
@@ -94,7 +95,7 @@ describe("by url", () => {
     expect(tokens).toEqual([]);
   });
 
-  test("the password that was given stands in no message", async () => {
+  test("no message contains the password", async () => {
     const server = await startWithUser("default", "sesame");
     const store = open({ url: server.url, password: () => "secret", commandTimeout: 300 });
     const error = await failure(store.get("a"));
@@ -127,7 +128,7 @@ test("a function is called in the async context that the store was made in", asy
   expect(seen).toEqual(Array(4).fill("the store's"));
 });
 
-describe("a function that gives nothing to log in with", () => {
+describe("a function that returns no usable credential", () => {
   const thrower = (thrown) => () => {
     throw thrown;
   };
@@ -144,28 +145,31 @@ describe("a function that gives nothing to log in with", () => {
     ["gives a number", () => 1234, "gave a number, and must give a string"],
     ["gives an object", () => ({ password: "secret" }), "gave an object, and must give a string"],
     ["gives a Buffer", async () => Buffer.from("secret"), "gave an object, and must give a string"],
-  ])("that %s is the reason why calls reject, and is asked again", async (_what, give, said) => {
-    const server = await startWithUser("default", "sesame");
-    let fails = true;
-    const options = { url: server.url, password: () => (fails ? give() : "sesame") };
-    const store = open({ ...options, commandTimeout: 300 });
-    const error = await failure(store.get("a"));
-    expect(error.name).toBe("RedisStoreError");
-    expect(error.code).toBe("ECREDENTIALS");
-    expect(error.message).toContain(`127.0.0.1:${server.port}`);
-    expect(error.message).toContain(`the function given as password ${said}`);
-    expect(error.cause.message).toContain(said);
-    expect(error.message).not.toMatch(/secret|1234/);
-    const atOnce = open({ ...options, onUnavailable: "error", connectTimeout: 2000 });
-    await waitUntil("its first attempt has failed", async () =>
-      (await failure(atOnce.get("a")))?.message.includes(said),
-    );
-    fails = false;
-    await untilWorks(() => store.set("a", {}));
-    await untilWorks(() => atOnce.set("a", {}));
-  });
+  ])(
+    "that %s is the reason in the error of calls, and is called again",
+    async (_what, give, said) => {
+      const server = await startWithUser("default", "sesame");
+      let fails = true;
+      const options = { url: server.url, password: () => (fails ? give() : "sesame") };
+      const store = open({ ...options, commandTimeout: 300 });
+      const error = await failure(store.get("a"));
+      expect(error.name).toBe("RedisStoreError");
+      expect(error.code).toBe("ECREDENTIALS");
+      expect(error.message).toContain(`127.0.0.1:${server.port}`);
+      expect(error.message).toContain(`the function given as password ${said}`);
+      expect(error.cause.message).toContain(said);
+      expect(error.message).not.toMatch(/secret|1234/);
+      const atOnce = open({ ...options, onUnavailable: "error", connectTimeout: 2000 });
+      await waitUntil("its first attempt has failed", async () =>
+        (await failure(atOnce.get("a")))?.message.includes(said),
+      );
+      fails = false;
+      await untilWorks(() => store.set("a", {}));
+      await untilWorks(() => atOnce.set("a", {}));
+    },
+  );
 
-  test("that never answers is named after connectTimeout, and asked again", async () => {
+  test("that never resolves is named after connectTimeout, and called again", async () => {
     const server = await startWithUser("ada", "sesame");
     let answers = false;
     let calls = 0;
@@ -189,7 +193,7 @@ describe("a function that gives nothing to log in with", () => {
     await untilWorks(() => store.set("a", {}));
   });
 
-  test("that answers too late is not listened to", async () => {
+  test("that resolves too late is ignored", async () => {
     const server = await startWithUser("default", "sesame");
     const resolves = [];
     const store = open({
@@ -198,26 +202,29 @@ describe("a function that gives nothing to log in with", () => {
       connectTimeout: 50,
     });
     const stored = store.set("a", {});
-    await waitUntil("it is asked a third time", () => resolves.length >= 3);
+    await waitUntil("the function is called a third time", () => resolves.length >= 3);
     resolves.shift()("wrong");
     const answering = setInterval(() => resolves.at(-1)("sesame"), 5);
     expect(await stored).toBeNull();
     clearInterval(answering);
   });
 
-  test.each([["username"], ["password"]])("%s is a TypeError if it is neither", (option) => {
-    for (const wrong of [5, {}, ["secret"], true]) {
-      expect(() => open({ url: "redis://127.0.0.1:1", [option]: wrong })).toThrow(
-        `the option ${option} must be a string, or a function that returns one`,
-      );
-      const sentinel = { name: "m", nodes: ["127.0.0.1:1"], [option]: wrong };
-      expect(() => open({ sentinel })).toThrow(`the option sentinel.${option} must be a string`);
-    }
-  });
+  test.each([["username"], ["password"]])(
+    "%s throws a TypeError if it is neither string nor function",
+    (option) => {
+      for (const wrong of [5, {}, ["secret"], true]) {
+        expect(() => open({ url: "redis://127.0.0.1:1", [option]: wrong })).toThrow(
+          `the option ${option} must be a string, or a function that returns one`,
+        );
+        const sentinel = { name: "m", nodes: ["127.0.0.1:1"], [option]: wrong };
+        expect(() => open({ sentinel })).toThrow(`the option sentinel.${option} must be a string`);
+      }
+    },
+  );
 });
 
 describe("at the end", () => {
-  test("close() while it is asked ends calls and store", async () => {
+  test("close() while a function is pending ends calls and store", async () => {
     const server = await start();
     let ask;
     const asked = new Promise((resolve) => {
@@ -244,7 +251,7 @@ describe("at the end", () => {
     expect(store.status).toBe("closed");
   });
 
-  test("neither a process nor a store that nobody has is held by a question", async () => {
+  test("a pending function keeps neither the process nor an unreferenced store alive", async () => {
     const server = await startWithUser("default", "sesame");
     const result = await run(
       `import { setFlagsFromString } from "node:v8";
@@ -274,7 +281,7 @@ describe("at the end", () => {
     expect(result).toMatchObject({ code: 0, stdout: "the store is gone\n", stderr: "" });
   });
 
-  test("in a worker that ends while it is asked, nothing is left", async () => {
+  test("a worker that ends while a function is pending leaves nothing behind", async () => {
     const server = await startWithUser("default", "sesame");
     const result = await run(
       `import { Worker } from "node:worker_threads";
@@ -303,7 +310,7 @@ describe("at the end", () => {
   });
 });
 
-test("each node of a cluster is logged in to with what is given then", async () => {
+test("each node of a cluster gets a login with the current credentials", async () => {
   let password = "first";
   let calls = 0;
   const cluster = await startRedisCluster();
@@ -339,7 +346,7 @@ describe("sentinels and their master", () => {
     return environment;
   }
 
-  test("are each logged in to with what is given then", async () => {
+  test("each get a login with the current credentials", async () => {
     const environment = await startAll();
     const { name, master, sentinels, sentinelServers } = environment;
     const tokens = { master: "m1", sentinel: "s1" };
@@ -358,7 +365,7 @@ describe("sentinels and their master", () => {
     expect(await usersOf(master)).toContain("ada");
   }, 60_000);
 
-  test("say which of their functions fails, or is silent", async () => {
+  test("have errors that say which function fails, or does not resolve", async () => {
     const { name, sentinels } = await startAll();
     const failing = open({
       sentinel: { name, nodes: sentinels, password: () => Promise.reject(new Error("no vault")) },
@@ -378,7 +385,7 @@ describe("sentinels and their master", () => {
     );
   }, 60_000);
 
-  test("of the same password are logged in to with it, by a function, too", async () => {
+  test("share a password, also if a function returns it", async () => {
     const environment = await startRedisSentinel({
       replicas: 0,
       count: 1,

@@ -1,7 +1,7 @@
 "use strict";
 
-// The store in its real place: behind express-session in an Express 5 app, on a connection of its
-// own and with an app's client.
+// The store in real use: behind express-session in an Express 5 app, with its own connection and with
+// an app's client.
 
 const session = require("express-session");
 const { RedisStore } = require("..");
@@ -11,7 +11,7 @@ const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
 const { startApp } = require("./support/app.js");
 const { openInspector } = require("./support/inspector.js");
 
-/** What a store is made of, and how that is closed. */
+/** The options of a store, and a function that closes them. */
 const SETUPS = [
   ["by url", "native", (url) => ({ options: { url }, close: () => {} })],
   ["beside node-redis", "native", async (url) => withClient(await openNodeRedis(url))],
@@ -28,7 +28,7 @@ const SETUPS = [
   ],
 ];
 
-/** What a client says of a server that is not there, or that does not answer in time. */
+/** Codes of a client's errors for a server that is away, or that does not reply in time. */
 const DOWN = /^(ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE)$/;
 
 async function openNodeRedis(url) {
@@ -41,7 +41,7 @@ async function openNodeRedis(url) {
 async function openIoredis(url) {
   const client = new Redis(url);
   client.on("error", () => {});
-  // A client that is not ready carries the calls itself.
+  // Until the client is ready, it carries the calls itself.
   await new Promise((resolve) => {
     client.once("ready", resolve);
     client.once("close", resolve);
@@ -63,7 +63,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
   let app;
   let opened;
 
-  /** Opens what a store is made of, closed after the test. */
+  /** Opens the options of a store, closed after the test. */
   async function openFor(redis) {
     opened = await open(redis.url);
     return opened.options;
@@ -87,7 +87,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     app = store = opened = undefined;
   });
 
-  /** An app with sign-in, visits and sign-out; more routes by `routes`. */
+  /** Starts an app with sign-in, visits and sign-out; `routes` adds more routes. */
   async function start({ storeOptions, sessionOptions, routes = () => {} } = {}) {
     store = new RedisStore({ ...(await openFor(server)), ...storeOptions });
     app = await startApp(store, sessionOptions, (express) => {
@@ -123,37 +123,37 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     };
   }
 
-  test("a user signs in, is known, and signs out", async () => {
+  test("a user signs in, is recognised, and signs out", async () => {
     await start();
-    expect((await app.ask("/me")).body).toEqual({ user: null });
+    expect((await app.request("/me")).body).toEqual({ user: null });
     expect(await inspector.dbSize()).toBe(0);
-    await app.ask("/login");
-    expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
-    for (const visits of [1, 2, 3]) expect((await app.ask("/visit")).body).toEqual({ visits });
+    await app.request("/login");
+    expect((await app.request("/me")).body).toEqual({ user: "Ada" });
+    for (const visits of [1, 2, 3]) expect((await app.request("/visit")).body).toEqual({ visits });
     const stored = JSON.parse(await inspector.get(`sess:${app.sid()}`));
     expect(stored).toMatchObject({ user: "Ada", visits: 3, cookie: { path: "/" } });
-    await app.ask("/logout");
+    await app.request("/logout");
     expect(await inspector.dbSize()).toBe(0);
-    expect((await app.ask("/me")).body).toEqual({ user: null });
+    expect((await app.request("/me")).body).toEqual({ user: null });
   });
 
   test("a rolling session lives on with each request, and its cookie with it", async () => {
     await start({ sessionOptions: { rolling: true, cookie: { maxAge: 60_000 } } });
-    await app.ask("/login");
+    await app.request("/login");
     const key = `sess:${app.sid()}`;
     await inspector.pExpire(key, 5_000);
-    const { set } = await app.ask("/me");
+    const { set } = await app.request("/me");
     expect(await inspector.pTTL(key)).toBeGreaterThan(50_000);
     expect(Date.parse(/Expires=([^;]+)/.exec(set)[1]) - Date.now()).toBeGreaterThan(50_000);
   });
 
   test("a session that did not change is kept alive by touch", async () => {
     await start({ sessionOptions: { cookie: { maxAge: 60_000 } } });
-    await app.ask("/login");
+    await app.request("/login");
     const key = `sess:${app.sid()}`;
     const stored = await inspector.get(key);
     await inspector.pExpire(key, 5_000);
-    await app.ask("/me");
+    await app.request("/me");
     expect(await inspector.pTTL(key)).toBeGreaterThan(50_000);
     expect(await inspector.get(key)).toBe(stored);
   });
@@ -169,13 +169,13 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
           }),
         ),
     });
-    await app.ask("/login");
+    await app.request("/login");
     const before = { cookie: app.jar.cookie, sid: app.sid() };
-    await app.ask("/regenerate");
+    await app.request("/regenerate");
     expect(app.sid()).not.toBe(before.sid);
-    expect((await app.ask("/me")).body).toEqual({ user: "Grace" });
+    expect((await app.request("/me")).body).toEqual({ user: "Grace" });
     expect(await inspector.exists(`sess:${before.sid}`)).toBe(0);
-    expect((await app.ask("/me", { cookie: before.cookie })).body).toEqual({ user: null });
+    expect((await app.request("/me", { cookie: before.cookie })).body).toEqual({ user: null });
   });
 
   describe("logout is final", () => {
@@ -190,13 +190,13 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
             res.json({});
           }),
       });
-      await app.ask("/login");
+      await app.request("/login");
       const sid = app.sid();
       const discarded = jest.fn();
       store.on("discarded", discarded);
-      const answer = app.ask("/slow");
+      const answer = app.request("/slow");
       await slow.arrived;
-      await app.ask("/logout");
+      await app.request("/logout");
       slow.open();
       expect((await answer).status).toBe(200);
       await new Promise(setImmediate);
@@ -209,13 +209,13 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       expect(discarded.mock.calls).toEqual([[sid]]);
     });
 
-    test("unless resurrect asks for connect-redis's way", async () => {
+    test("unless resurrect restores connect-redis's behaviour", async () => {
       const { exists, discarded } = await logoutDuringSlowRequest({ resurrect: true });
       expect(exists).toBe(1);
       expect(discarded).not.toHaveBeenCalled();
     });
 
-    test("a touch does not bring it back either", async () => {
+    test("a touch does not bring a destroyed session back either", async () => {
       const slow = gate();
       await start({
         routes: (express) =>
@@ -224,20 +224,20 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
             res.json({});
           }),
       });
-      await app.ask("/login");
-      const answer = app.ask("/slow");
+      await app.request("/login");
+      const answer = app.request("/slow");
       await slow.arrived;
-      await app.ask("/logout");
+      await app.request("/logout");
       slow.open();
       expect((await answer).status).toBe(200);
       expect(await inspector.dbSize()).toBe(0);
     });
 
-    test("only a session that get has handed out is loaded; all else is written plainly", async () => {
+    test("only a session that get has returned counts as loaded; all others are written unconditionally", async () => {
       await start();
       const make = (sid, data) =>
         store.createSession({ sessionID: sid, sessionStore: store }, data);
-      // Made by the app from data of its own, as socket servers and migrations do.
+      // Made by the app from its own data, as socket servers and migrations do.
       const made = make("a", { cookie: { maxAge: 60_000 } });
       await new Promise((resolve, reject) =>
         made.save((error) => (error ? reject(error) : resolve())),
@@ -245,7 +245,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       expect(await inspector.exists("sess:a")).toBe(1);
       const read = await store.get("a");
       await store.destroy("a");
-      // A copy of what was read is the app's own; what was read is so under this sid alone.
+      // A copy of a loaded session does not count as loaded; a loaded one counts only under its sid.
       await store.set("copy", make("copy", { ...read }));
       await store.set("other", make("other", read));
       await store.set("direct", read);
@@ -261,7 +261,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     });
 
     test.each(["callback", "promise"])(
-      "what a subclass's get takes from elsewhere is stored by the next save (%s)",
+      "a session that a subclass's get takes from elsewhere is stored by the next save (%s)",
       async (how) => {
         const elsewhere = new Map([["old", { cookie: {}, user: "Ada" }]]);
         class Migrating extends RedisStore {
@@ -291,7 +291,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       },
     );
 
-    test("what was loaded from another prefix is stored, as it was not loaded from this one", async () => {
+    test("a session that was loaded from another prefix is stored", async () => {
       class Moving extends RedisStore {
         async get(sid, cb) {
           const found = await super.get(sid);
@@ -311,7 +311,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       expect(JSON.parse(await inspector.get("sess:a"))).toMatchObject({ user: "Ada" });
     });
 
-    test("a subclass that stores under hashed sids has its sessions stay destroyed, too", async () => {
+    test("with a subclass that stores under hashed sids, destroyed sessions also stay destroyed", async () => {
       const hash = (sid) => `#${sid}`;
       class Hashed extends RedisStore {
         get(sid, cb) {
@@ -353,53 +353,53 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       sessionOptions: { rolling: true, cookie: { maxAge: 1_500 } },
       routes: (express) =>
         express.get("/save", (req, res, next) => {
-          // Saved before express-session touches it at the end of the request.
+          // Saved before express-session touches the session at the end of the request.
           req.session.save((error) => (error ? next(error) : res.json({})));
         }),
     });
-    await app.ask("/login");
+    await app.request("/login");
     const key = `sess:${app.sid()}`;
     const { cookie } = JSON.parse(await inspector.get(key));
-    // Touched until the stored expiry is in the past.
+    // Touches until the stored expiry is in the past.
     while (Date.now() <= Date.parse(cookie.expires)) {
-      expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
+      expect((await app.request("/me")).body).toEqual({ user: "Ada" });
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     expect(JSON.parse(await inspector.get(key)).cookie).toEqual(cookie);
-    expect((await app.ask("/save")).status).toBe(200);
-    expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
+    expect((await app.request("/save")).status).toBe(200);
+    expect((await app.request("/me")).body).toEqual({ user: "Ada" });
   });
 
-  const inMs = transport === "native" ? test : test.skip; // a client is given whole seconds
+  const inMs = transport === "native" ? test : test.skip; // a client gets whole seconds
   inMs("a maxAge of a few milliseconds ends the session in a few milliseconds", async () => {
     await start({ sessionOptions: { cookie: { maxAge: 40 } } });
-    await app.ask("/login");
+    await app.request("/login");
     const key = `sess:${app.sid()}`;
     expect(await inspector.pTTL(key)).toBeLessThanOrEqual(40);
     while (await inspector.exists(key)) await new Promise(setImmediate);
-    expect((await app.ask("/me")).body).toEqual({ user: null });
+    expect((await app.request("/me")).body).toEqual({ user: null });
   });
 
   test.each([
     ["no cookie", {}],
     ["a cookie that is null", { cookie: null }],
-    ["a cookie that is a text", { cookie: "connect.sid" }],
+    ["a cookie that is a string", { cookie: "connect.sid" }],
     ["an expiry that is no date", { cookie: { expires: "soon", originalMaxAge: 60_000 } }],
     ["an expiry that is a number", { cookie: { expires: 4_000_000_000_000 } }],
-    ["a maxAge that is a text", { cookie: { maxAge: "60000", originalMaxAge: "60000" } }],
+    ["a maxAge that is a string", { cookie: { maxAge: "60000", originalMaxAge: "60000" } }],
     ["a path and a domain of other types", { cookie: { path: 5, domain: {} } }],
     ["a path that no header can hold", { cookie: { path: "/\n" } }],
-    ["a sameSite that there is not", { cookie: { sameSite: "some", priority: "most" } }],
-    ["members in the place of methods", { cookie: { serialize: 1, toJSON: 2, data: 3 } }],
+    ["an unknown sameSite", { cookie: { sameSite: "some", priority: "most" } }],
+    ["members with the names of methods", { cookie: { serialize: 1, toJSON: 2, data: 3 } }],
     ["a maxAge beyond all dates", { cookie: { originalMaxAge: 1e20, maxAge: 8.7e15 } }],
     ["a priority that is a flag", { cookie: { priority: true, sameSite: ["lax"] } }],
   ])("a record of another program with %s is served, and keeps its data", async (_what, record) => {
     await start({ sessionOptions: { rolling: true } });
-    await app.ask("/login");
+    await app.request("/login");
     const sid = app.sid();
     await inspector.set(`sess:${sid}`, JSON.stringify({ ...record, user: "Ada", theirs: [1, {}] }));
-    expect(await app.ask("/me")).toMatchObject({ status: 200, body: { user: "Ada" } });
-    expect(await app.ask("/visit")).toMatchObject({ status: 200, body: { visits: 1 } });
+    expect(await app.request("/me")).toMatchObject({ status: 200, body: { user: "Ada" } });
+    expect(await app.request("/visit")).toMatchObject({ status: 200, body: { visits: 1 } });
     expect(app.sid()).toBe(sid);
     const stored = JSON.parse(await inspector.get(`sess:${sid}`));
     expect(stored).toMatchObject({ user: "Ada", theirs: [1, {}], visits: 1 });
@@ -411,24 +411,24 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     { originalMaxAge: 60_000, expires: "soon" },
     { originalMaxAge: 60_000, path: 5 },
     { originalMaxAge: 60_000, sameSite: "" },
-  ])("a cookie that is mended keeps HttpOnly and Path (%j)", async (cookie) => {
+  ])("a repaired cookie keeps HttpOnly and Path (%j)", async (cookie) => {
     await start({ sessionOptions: { rolling: true } });
-    await app.ask("/login");
+    await app.request("/login");
     await inspector.set(`sess:${app.sid()}`, JSON.stringify({ cookie, user: "Ada" }));
-    const { set } = await app.ask("/visit");
+    const { set } = await app.request("/visit");
     expect(set).toMatch(/; Path=\//);
     expect(set).toMatch(/; HttpOnly/);
   });
 
   test.each(["5", '"text"', "true", "[1]"])(
-    "a record %s, which is no session, stays, and the request gets another session",
+    "a record %s, which is no session, stays, and the request gets a new session",
     async (record) => {
       await start();
-      await app.ask("/login");
+      await app.request("/login");
       const sid = app.sid();
       await inspector.set(`sess:${sid}`, record);
-      expect(await app.ask("/visit")).toMatchObject({ status: 200, body: { visits: 1 } });
-      expect(await app.ask("/visit")).toMatchObject({ status: 200, body: { visits: 2 } });
+      expect(await app.request("/visit")).toMatchObject({ status: 200, body: { visits: 1 } });
+      expect(await app.request("/visit")).toMatchObject({ status: 200, body: { visits: 2 } });
       expect(app.sid()).not.toBe(sid);
       expect(await inspector.get(`sess:${sid}`)).toBe(record);
     },
@@ -436,13 +436,17 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
 
   test("two requests at the same time both find their session", async () => {
     await start();
-    await app.ask("/login");
-    const answers = await Promise.all([app.ask("/visit"), app.ask("/visit"), app.ask("/me")]);
+    await app.request("/login");
+    const answers = await Promise.all([
+      app.request("/visit"),
+      app.request("/visit"),
+      app.request("/me"),
+    ]);
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
     expect(answers[2].body).toEqual({ user: "Ada" });
   });
 
-  test("load and reload give the session anew", async () => {
+  test("load and reload read the session again", async () => {
     await start({
       routes: (express) =>
         express.get("/reload", (req, res, next) => {
@@ -452,8 +456,8 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
           );
         }),
     });
-    await app.ask("/login");
-    expect((await app.ask("/reload")).body).toEqual({ user: "Ada" });
+    await app.request("/login");
+    expect((await app.request("/reload")).body).toEqual({ user: "Ada" });
     const loaded = await new Promise((resolve, reject) =>
       store.load(app.sid(), (error, sess) => (error ? reject(error) : resolve(sess))),
     );
@@ -463,11 +467,11 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
 
   test("errors of the store reach next(err)", async () => {
     await start();
-    await app.ask("/login");
+    await app.request("/login");
     const key = `sess:${app.sid()}`;
     await inspector.del(key);
     await inspector.lPush(key, "not a session");
-    const answer = await app.ask("/me");
+    const answer = await app.request("/me");
     expect(answer).toMatchObject({ status: 500, body: { code: "WRONGTYPE" } });
     expect(app.errors[0]).toBeInstanceOf(Error);
     expect(app.errors[0].message).not.toContain(app.sid());
@@ -483,9 +487,9 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       });
       express.get("/me", (req, res) => res.json({ user: req.session.user ?? null }));
     });
-    await app.ask("/login");
+    await app.request("/login");
     await own.stop();
-    const answer = await app.ask("/me");
+    const answer = await app.request("/me");
     const hasClient = "client" in opened.options;
     expect(answer).toMatchObject({
       status: 500,
@@ -496,13 +500,13 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
 
     const again = await startRedisServer({ port: own.port });
     await waitUntil("Redis is back", () => store.status === "ready");
-    expect((await app.ask("/login")).status).toBe(200);
-    expect((await app.ask("/me")).body).toEqual({ user: "Ada" });
+    expect((await app.request("/login")).status).toBe(200);
+    expect((await app.request("/me")).body).toEqual({ user: "Ada" });
     await again.stop();
   });
 
   describe("onUnavailable", () => {
-    /** An app that says whether there is a session; a call that waits would run into the test's end. */
+    /** Starts an app that reports whether it has a session; a waiting call would exceed the test's limit. */
     async function startWith(onUnavailable, redis) {
       store = new RedisStore({
         ...(await openFor(redis)),
@@ -520,11 +524,11 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       });
     }
 
-    /** Asks until the app knows that Redis is away, or there. */
+    /** Sends requests until the app has noticed that Redis is away, or back. */
     async function askUntil(holds) {
       let answer;
       await waitUntil("the app has noticed", async () => {
-        answer = await app.ask("/me");
+        answer = await app.request("/me");
         return holds(answer);
       });
       return answer;
@@ -533,8 +537,8 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     test("error gives a request its 500 at once, and sessions return with Redis", async () => {
       const own = await startRedisServer({ args: ["--appendonly", "yes"] });
       await startWith("error", own);
-      await app.ask("/login");
-      expect((await app.ask("/me")).body.user).toBe("Ada");
+      await app.request("/login");
+      expect((await app.request("/me")).body.user).toBe("Ada");
       await own.kill();
       const answer = await askUntil(({ status }) => status !== 200);
       expect(answer).toMatchObject({ status: 500, body: { code: expect.stringMatching(DOWN) } });
@@ -550,11 +554,14 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
     test("skip serves requests without a session, and with one when Redis is back", async () => {
       const own = await startRedisServer({ args: ["--appendonly", "yes"] });
       await startWith("skip", own);
-      await app.ask("/login");
+      await app.request("/login");
       await own.kill();
       await askUntil(({ body }) => body.hasSession === false);
       for (let n = 0; n < 5; n += 1) {
-        expect(await app.ask("/me")).toMatchObject({ status: 200, body: { hasSession: false } });
+        expect(await app.request("/me")).toMatchObject({
+          status: 200,
+          body: { hasSession: false },
+        });
       }
       await own.restart();
       expect((await askUntil(({ body }) => body.hasSession)).body.user).toBe("Ada");
@@ -569,7 +576,7 @@ describe.each(SETUPS)("%s", (_name, transport, open) => {
       const emitted = new Promise((resolve) => store.once("disconnect", resolve));
       await store.get("a").catch(() => {});
       await emitted;
-      // It listens later than it was told.
+      // The server listens only after the app has started.
       app = await startApp(store, {}, (express) => {
         express.get("/me", (req, res) => res.json({ hasSession: req.session !== undefined }));
       });

@@ -1,6 +1,6 @@
 "use strict";
 
-// The server is away, or as good as: calls wait for it within their time, and go on when it is back.
+// The server is away or unresponsive: calls wait until their timeout, and go on when it is back.
 
 const { once } = require("node:events");
 const { spawnSync } = require("node:child_process");
@@ -9,9 +9,9 @@ const { tmpdir } = require("node:os");
 const path = require("node:path");
 const { RedisStoreError } = require("..");
 const { freePort, send, startRedisServer, waitUntil } = require("../scripts/redis-server.js");
+const { failure } = require("./support/calls.js");
 const {
   everyCall,
-  failure,
   failures,
   open,
   start,
@@ -22,7 +22,7 @@ const {
 const { measured } = require("./support/measured.js");
 const { run } = require("./support/run.js");
 
-/** More than a call should take beyond commandTimeout, for a machine with much else to do. */
+/** A call may take this much longer than commandTimeout, on a busy machine. */
 const NOISE_MS = 1000;
 
 describe("nothing listens", () => {
@@ -155,13 +155,13 @@ describe("the server ends and starts again", () => {
       session &&
       `${session.n}/${Math.round((Date.parse(session.cookie.expires) - Date.now()) / HOUR)}`;
 
-    /** Works on one key, and keeps what may be there: "n/hours to live", or null. */
+    /** Works on one key, and records its possible contents: "n/hours to live", or null. */
     async function work(worker) {
       const sid = `worker-${worker}`;
       let possible = [null];
-      // A test that has failed closes the store.
+      // A failed test closes the store.
       for (let n = 0; !isOver && store.status !== "closed"; n += 1) {
-        // What a call makes of what is there, and the call.
+        // The content after a call, and the call.
         const [effect, call] = [
           [() => `${n}/1`, () => store.set(sid, { n, ...inHours(1) })],
           [(text) => text?.replace(/\d+$/, "2") ?? null, () => store.touch(sid, inHours(2))],
@@ -198,7 +198,7 @@ describe("the server ends and starts again", () => {
       longestAway = Math.max(longestAway, await untilWorks(() => store.get("a")));
     }
     await more();
-    // The last one, after which nothing more is written.
+    // The last kill: nothing is written after it.
     const killed = server.kill();
     isOver = true;
     await killed;
@@ -235,7 +235,7 @@ describe("the server hangs", () => {
     let longest = 0;
     process.kill(server.pid, "SIGSTOP");
     try {
-      // For longer than the store keeps a connection that is silent.
+      // For longer than the store keeps a silent connection.
       for (let round = 0; round < 4; round += 1) {
         const failed = await failures(Object.values(everyCall(store)));
         longest = Math.max(longest, failed.longest);
@@ -279,11 +279,11 @@ describe("the server hangs", () => {
 describe("the server loads its data", () => {
   const KEYS = 1000;
   const TEXT = "x".repeat(50_000);
-  // Two milliseconds and more a key: about two seconds. While it loads, a server answers after every
-  // 2 MB (and Redis 6.2 cannot be told to do so more often), so the sessions are large.
+  // More than two milliseconds a key: about two seconds. While it loads, a server replies after every
+  // 2 MB (Redis 6.2 has no option to do so more often), so the sessions are large.
   const SLOWLY = ["--key-load-delay", "2000", "--rdbcompression", "no"];
 
-  /** A server that has just been started again, and has everything to load. */
+  /** Restarts a server, which then loads all its data. */
   async function startLoading(use) {
     const server = await start({ args: SLOWLY });
     const filling = await watch(server);

@@ -1,23 +1,16 @@
 "use strict";
 
-// close(): whatever is under way is answered, and nothing is left behind.
+// close(): every call in flight settles, and nothing is left behind.
 
 const { once } = require("node:events");
 const { RedisStoreError } = require("..");
 const { freePort } = require("../scripts/redis-server.js");
-const {
-  everyCall,
-  failure,
-  failures,
-  open,
-  start,
-  stopwatch,
-  watch,
-} = require("./support/faults.js");
+const { failure } = require("./support/calls.js");
+const { everyCall, failures, open, start, stopwatch, watch } = require("./support/faults.js");
 const { measured } = require("./support/measured.js");
 const { countClients, waitUntilAlone } = require("./support/inspector.js");
 
-test("close() rejects what waits for a connection, is done once, and the store says closed", async () => {
+test("close() rejects calls that wait for a connection, works once, and the status is closed", async () => {
   const port = await freePort();
   const store = open({ url: `redis://127.0.0.1:${port}` });
   const ended = once(store, "end");
@@ -45,7 +38,7 @@ test("each call in flight is answered or rejects with ECLOSED, and close() ends 
   process.kill(server.pid, "SIGSTOP");
   const flying = Array.from({ length: 1000 }, (_, n) => store.set(`s${n}`, { n }));
   const scans = Object.values(everyCall(store));
-  // They are sent when the event loop has turned.
+  // The calls are sent in the next turn of the event loop.
   await new Promise(setImmediate);
   const ms = stopwatch();
   const closed = store.close().then(ms);

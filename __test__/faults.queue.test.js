@@ -1,15 +1,15 @@
 "use strict";
 
-// The limits of what may wait for Redis: commandsQueueMaxLength and commandsQueueMaxBytes.
+// The limits of waiting calls: commandsQueueMaxLength and commandsQueueMaxBytes.
 
 const { freePort } = require("../scripts/redis-server.js");
-const { failure, open, start, stopwatch } = require("./support/faults.js");
+const { failure, range } = require("./support/calls.js");
+const { open, start, stopwatch } = require("./support/faults.js");
 const { measured } = require("./support/measured.js");
 
-const range = (length, make) => Array.from({ length }, (_, n) => make(n));
 const codes = async (calls) => (await Promise.all(calls.map(failure))).map((error) => error?.code);
 
-/** A store for a server that is not there yet. */
+/** Opens a store for a server that is started later. */
 async function openAway(options) {
   const port = await freePort();
   const store = open({ url: `redis://127.0.0.1:${port}`, commandTimeout: 10_000, ...options });
@@ -36,7 +36,7 @@ test("with commandsQueueMaxLength 100 the 101st call rejects at once with ENOBUF
   expect(error.code).toBe("ENOBUFS");
   await start({ port });
   expect(await Promise.all(calls)).toEqual(calls.map(() => null));
-  // As before, now that nothing waits.
+  // The limit applies again, because nothing waits any more.
   expect(await codes(range(100, (n) => store.get(`s${n}`)))).toEqual(range(100, () => undefined));
   expect(await store.length()).toBe(100);
   measured(
@@ -59,7 +59,7 @@ test("with commandsQueueMaxBytes what would be more rejects at once with ENOBUFS
   measured("more bytes than commandsQueueMaxBytes", "1 of 1 calls too many rejected at once");
 });
 
-test("one call alone may be larger than commandsQueueMaxBytes", async () => {
+test("a single call may be larger than commandsQueueMaxBytes", async () => {
   const server = await start();
   const store = open({ url: server.url, commandsQueueMaxBytes: 1000 });
   expect(await store.set("a", { text: "x".repeat(100_000) })).toBeNull();
@@ -73,7 +73,7 @@ test("calls that time out make room for others", async () => {
   }
 });
 
-test("a scan is not counted, however many commands it takes", async () => {
+test("a scan does not count, even if it sends many commands", async () => {
   const server = await start();
   const store = open({ url: server.url, commandsQueueMaxLength: 10, scanCount: 10 });
   for (let n = 0; n < 500; n += 10) {

@@ -1,18 +1,19 @@
 "use strict";
 
-// The server is there and refuses: the error says why, and nothing has to be restarted once the
-// reason is gone.
+// The server refuses connections or commands: the error says why, and the store works again without a
+// restart once the reason is gone.
 
 const { once } = require("node:events");
 const net = require("node:net");
 const { waitUntil } = require("../scripts/redis-server.js");
-const { failure, open, start, untilWorks, watch } = require("./support/faults.js");
+const { failure } = require("./support/calls.js");
+const { open, start, untilWorks, watch } = require("./support/faults.js");
 const { measured } = require("./support/measured.js");
 
 const NOISE_MS = 2000;
 
 describe("the password is wrong", () => {
-  test("a missing and a wrong password are told apart, and not repeated", async () => {
+  test("the errors for a missing and a wrong password differ, and do not show it", async () => {
     const server = await start({ args: ["--requirepass", "right"] });
     const none = open({ url: server.url, commandTimeout: 200 });
     expect((await failure(none.get("a"))).code).toBe("NOAUTH");
@@ -39,7 +40,7 @@ describe("the password is wrong", () => {
       const inspector = await watch(server, { password: "the-old" });
       const url = `redis://${user}:the-new@127.0.0.1:${server.port}`;
       const store = open({ url, commandTimeout: 300 });
-      // Until the attempts to connect are as rare as they become.
+      // Waits until the pauses between attempts to connect are at their longest.
       for (let round = 0; round < 6; round += 1) {
         const error = await failure(store.get("a"));
         expect(error.code).toBe("WRONGPASS");
@@ -75,7 +76,7 @@ test("at maxclients the error says so, and the store works once there is room", 
     );
     const errors = await Promise.all(stores.map((store) => failure(store.get("a"))));
     for (const { message } of errors) expect(message).toContain("max number of clients reached");
-    // Room for one of them.
+    // Frees one place.
     const [first, ...rest] = stores;
     await Promise.all(rest.map((store) => store.close()));
     others.pop().destroy();
@@ -139,7 +140,7 @@ test("on a replica set rejects with READONLY and get works, and set once it is p
   );
 });
 
-test("a right, a database and a set-up that a user does not have are said", async () => {
+test("the error names a missing right, a missing database and a missing configuration", async () => {
   const server = await start();
   const inspector = await watch(server);
   await inspector.sendCommand(["ACL", "SETUSER", "ada", "on", ">pw", "~sess:*", "+get", "+pttl"]);
@@ -158,7 +159,7 @@ test("a right, a database and a set-up that a user does not have are said", asyn
   expect((await failure(db99.get("a"))).message).toContain("DB index is out of range");
 });
 
-test("a command it does not know is named without its key", async () => {
+test("the error for an unknown command does not show the key", async () => {
   const server = await start({ args: ["--rename-command", "GET", ""] });
   const store = open({ url: server.url });
   const error = await failure(store.get("a-sid"));

@@ -1,7 +1,7 @@
 "use strict";
 
-// A failover as managed Redis does it: the server becomes a replica under living connections, and its
-// name is that of the new master.
+// A failover as in managed Redis: the server becomes a replica while connections stay open, and its name
+// moves to the new master.
 
 const { once } = require("node:events");
 const net = require("node:net");
@@ -10,7 +10,8 @@ const { createClient } = require("redis");
 const { RedisStore } = require("..");
 const { findRedisServer, versionOfRedis, waitUntil } = require("../scripts/redis-server.js");
 const { SYNC_AT_ONCE } = require("../scripts/redis-topologies.js");
-const { failure, fake, open, start, untilWorks, watch } = require("./support/faults.js");
+const { failure } = require("./support/calls.js");
+const { fake, open, start, untilWorks, watch } = require("./support/faults.js");
 const { startProxy } = require("./support/proxy.js");
 
 let opened;
@@ -23,13 +24,13 @@ afterEach(async () => {
   for (const close of opened.reverse()) await close();
 });
 
-/** A master waits for its replicas before it ends, from Redis 7 on. */
+/** From Redis 7 on, a master waits for its replicas before it ends. */
 const ENDS_AT_ONCE =
   parseInt(versionOfRedis(findRedisServer()), 10) >= 7 ? ["--shutdown-timeout", "0"] : [];
 
 /**
- * Two servers and a name for the first; `failOver` makes it the second's. Unless `args` say
- * otherwise, a new replica keeps its own sessions for five seconds, before it copies the master's.
+ * Starts two servers and a name for the first; `failOver` moves the name to the second. By default, a new
+ * replica keeps its own sessions for five seconds, before it copies the master's.
  */
 async function startPair(...args) {
   args.unshift(...ENDS_AT_ONCE);
@@ -81,7 +82,7 @@ function makeStore(options) {
 const inMs = (ms) => ({ cookie: { originalMaxAge: ms, expires: new Date(Date.now() + ms) } });
 
 describe("the name is the new master's", () => {
-  test("by url: what is refused is carried out there, in order, and nothing rejects", async () => {
+  test("by url: refused calls are carried out at the new master, in order, and nothing rejects", async () => {
     const pair = await startPair();
     const store = open({ url: pair.url });
     await store.set("a", { n: 0 });
@@ -115,20 +116,20 @@ describe("the name is the new master's", () => {
     expect((await pair.next.keys("*")).sort()).toEqual(left);
   });
 
-  test("by url: a name that is moved only later is waited for", async () => {
+  test("by url: the store waits for a name that moves later", async () => {
     const pair = await startPair();
     const store = open({ url: pair.url, commandTimeout: 10_000 });
     await store.set("a", { n: 0 });
     await pair.becomeReplica();
     const before = pair.name.connections;
     const stored = store.set("a", { n: 1 });
-    await waitUntil("it has looked several times", () => pair.name.connections > before + 2);
+    await waitUntil("it has connected several times", () => pair.name.connections > before + 2);
     pair.name.point(pair.second);
     expect(await stored).toBeNull();
     expect(await pair.next.get("sess:a")).toBe('{"n":1}');
   });
 
-  test("by url: a store that has only read until then is no worse off", async () => {
+  test("by url: a store that has only read so far also finds the new master", async () => {
     const pair = await startPair();
     const store = open({ url: pair.url });
     expect(await store.get("a")).toBeNull();
@@ -137,7 +138,7 @@ describe("the name is the new master's", () => {
     expect(await pair.next.get("sess:a")).toBe('{"n":1}');
   });
 
-  test("by url: a master that answers in RESP2 is left, too", async () => {
+  test("by url: a store also leaves a master that replies in RESP2", async () => {
     const args = [...ENDS_AT_ONCE, "--rename-command", "HELLO", ""];
     const [first, second] = [await start({ args }), await start({ args })];
     const name = await startProxy(first);
@@ -151,11 +152,11 @@ describe("the name is the new master's", () => {
     expect(await next.get("sess:a")).toBe('{"n":1}');
   });
 
-  test("by url: sessions are read while a write waits, and what comes behind it sees it", async () => {
+  test("by url: reads go on while a write waits, and later calls see that write", async () => {
     const pair = await startPair();
     const store = open({ url: pair.url, commandTimeout: 20_000 });
     await store.set("b", { n: 0 });
-    // The old one has nobody to copy from, and keeps what it has.
+    // The old server has no master to copy from, and keeps its data.
     await pair.old.sendCommand(["REPLICAOF", "127.0.0.1", "1"]);
     let isStored = false;
     const stored = store.set("a", { n: 1 }).then(() => {
@@ -169,7 +170,7 @@ describe("the name is the new master's", () => {
     await stored;
   });
 
-  test("by url: the pauses between two looks grow, however much is read meanwhile", async () => {
+  test("by url: the pauses between attempts grow, even if many reads happen", async () => {
     const pair = await startPair();
     const store = open({ url: pair.url, commandTimeout: 2000 });
     await store.set("b", { n: 0 });
@@ -192,7 +193,7 @@ describe("the name is the new master's", () => {
     expect(pair.name.connections - before).toBeLessThan(20);
   });
 
-  test("by url with onUnavailable error: what is read beside the write is answered", async () => {
+  test("by url with onUnavailable error: reads beside the write get replies", async () => {
     const pair = await startPair();
     const store = open({ url: pair.url, onUnavailable: "error" });
     await store.set("b", { n: 0 });
@@ -203,10 +204,10 @@ describe("the name is the new master's", () => {
     gets.push(...Array.from({ length: 3000 }, () => store.get("b")));
     expect(error.code).toBe("READONLY");
     for (const session of await Promise.all(gets)) expect(session).toEqual({ n: 0 });
-    await waitUntil("it is left", () => pair.name.connections > before);
+    await waitUntil("the old master is left", () => pair.name.connections > before);
   });
 
-  test("by sentinels that announce nothing: the master they name then", async () => {
+  test("by sentinels that announce nothing: the store asks them for the new master", async () => {
     const pair = await startPair();
     let named = pair.first;
     const sentinel = await fake((socket) => {
@@ -231,7 +232,7 @@ describe("the name is the new master's", () => {
   });
 
   test.each([undefined, "error"])(
-    "in a cluster, with onUnavailable %s: a node that says so is asked again once it is known",
+    "in a cluster, with onUnavailable %s: after READONLY, the call goes to the new master",
     async (onUnavailable) => {
       let node;
       let readonly = 1;
@@ -271,7 +272,7 @@ describe("the name is the new master's", () => {
   );
 
   test.each(["error", "skip"])(
-    "by url with onUnavailable %s: the error is told at once, and the store goes on at the new",
+    "by url with onUnavailable %s: the call rejects at once, and later calls use the new master",
     async (onUnavailable) => {
       const pair = await startPair();
       const store = open({ url: pair.url, onUnavailable });
@@ -316,7 +317,7 @@ describe("the name is the new master's", () => {
     const reconnectOnError = (error) => error.message.startsWith("READONLY") && 2;
     const store = makeStore({ client: await ioredis(pair, { reconnectOnError }) });
     await store.set("a", { n: 0 });
-    // As if it had copied it.
+    // As if it had been copied from the master.
     await pair.next.set("sess:a", "{}");
     await pair.failOver();
     expect(await store.clear()).toBeNull();
@@ -327,7 +328,7 @@ describe("the name is the new master's", () => {
     ["node-redis", nodeRedis],
     ["ioredis", ioredis],
   ])(
-    "beside %s that is at a replica: the client carries the calls, until it is a master",
+    "beside %s that is connected to a replica: the client carries the calls, until the replica is a master",
     async (_name, make) => {
       const pair = await startPair(...SYNC_AT_ONCE);
       await pair.next.set("sess:a", '{"n":1}');
@@ -354,7 +355,7 @@ describe("the name is the new master's", () => {
   test.each([
     ["node-redis", nodeRedis],
     ["ioredis", ioredis],
-  ])("beside %s: the client carries the call, and says what it says", async (_name, make) => {
+  ])("beside %s: the client carries the call, and its error is shown", async (_name, make) => {
     const pair = await startPair();
     const client = await make(pair);
     const store = makeStore({ client });
@@ -368,7 +369,7 @@ describe("the name is the new master's", () => {
       expect(error.code).toBe("READONLY");
       expect(error.message).toContain("the app's Redis client");
     }
-    // Once the client is at the new master, so is the store.
+    // Once the client is connected to the new master, the store is too.
     if (client.disconnect && !client.destroy) client.disconnect(true);
     else {
       client.destroy();
@@ -407,7 +408,7 @@ test("a url of a replica serves reads, and says at once that it takes no writes"
     expect(error.code).toBe("READONLY");
     expect(error.message).toMatch(/replica: connect to its master/);
   }
-  // It goes on to look whether the name is a master's now.
+  // The store keeps trying whether the name now belongs to a master.
   pair.name.point(pair.second);
   await waitUntil("it is", () =>
     store.set("a", { n: 3 }).then(
@@ -424,12 +425,12 @@ test("a master that stays a replica rejects writes with READONLY, within command
   await store.set("a", { n: 0 });
   await pair.becomeReplica();
   expect((await failure(store.set("a", { n: 1 }))).code).toBe("READONLY");
-  // From then on at once, and reads go on.
+  // Later writes reject at once, and reads go on.
   expect((await failure(store.set("a", { n: 1 }))).code).toBe("READONLY");
   expect(await failure(store.get("a"))).toBeUndefined();
 });
 
-test("a connection that is lost under a scan: the client makes it, from its beginning", async () => {
+test("a connection is lost during a scan: the client carries the scan, from its beginning", async () => {
   const pair = await startPair();
   const client = await nodeRedis(pair);
   const store = makeStore({ client });

@@ -1,7 +1,7 @@
 "use strict";
 
-// The life of a session beyond connect-redis: `touchAfter` and `touch: "background"` save commands and
-// waiting, `lifetime` ends a session however active it is.
+// Options for the life of a session that connect-redis does not have: `touchAfter` and
+// `touch: "background"` save commands and waiting, `lifetime` ends even an active session.
 
 const { createClient } = require("redis");
 const express = require("express");
@@ -42,7 +42,7 @@ async function client() {
   return made;
 }
 
-/** How the store reaches Redis: each claim holds for all. */
+/** The ways to reach Redis; each test runs with all of them. */
 const SETUPS = [
   ["url", async () => ({ url: server.url })],
   ["beside a client", async () => ({ client: await client() })],
@@ -55,7 +55,7 @@ function makeStore(options) {
   return store;
 }
 
-/** A request whose session is loaded, as express-session loads it; undefined if there is none. */
+/** Loads a session as express-session does; resolves to undefined if it does not exist. */
 async function load(store, sid) {
   const data = await store.get(sid);
   if (!data) return undefined;
@@ -69,7 +69,7 @@ const inMs = (ms) => ({
   path: "/",
 });
 
-/** How often Redis has carried out each command of a session since `since`. */
+/** The number of calls of each session command since `since`. */
 async function commandsSince(since = {}) {
   const text = await inspector.info("commandstats");
   const all = [...text.matchAll(/^cmdstat_(\w+):calls=(\d+)/gm)];
@@ -81,7 +81,8 @@ async function commandsSince(since = {}) {
     : Object.fromEntries(entries.filter(([, count]) => count > 0));
 }
 
-/** Serves an app with this store; `get` resolves to a response's text and sends its cookie on. */
+/** Serves an app with this store; the returned function sends a request with the last cookie, and
+ * resolves to the status and the text of the response. */
 async function serve(store, options, route) {
   const app = express();
   app.use(
@@ -130,7 +131,7 @@ describe.each(SETUPS)("touchAfter, %s", (_name, options) => {
     },
   );
 
-  test("a touch that moves the expiry by as much is sent", async () => {
+  test("a touch that moves the expiry by at least touchAfter is sent", async () => {
     const store = makeStore({ ...(await options()), touchAfter: 10 });
     await store.set("a", { cookie: inMs(60_000) });
     await inspector.pExpire("sess:a", 49_000);
@@ -145,13 +146,13 @@ describe.each(SETUPS)("touchAfter, %s", (_name, options) => {
     loaded.cookie = inMs(30_000);
     await store.touch("a", loaded);
     expect(await inspector.pTTL("sess:a")).toBeLessThanOrEqual(30_000);
-    // And what follows in the same request is sent, whatever was loaded.
+    // Later touches in the same request are also sent.
     loaded.cookie = inMs(60_000);
     await store.touch("a", loaded);
     expect(await inspector.pTTL("sess:a")).toBeGreaterThan(50_000);
   });
 
-  test("a session that lives for ever is given its end by a touch", async () => {
+  test("a session without expiry gets one by a touch", async () => {
     const store = makeStore({ ...(await options()), touchAfter: 3600 });
     await inspector.set("sess:a", JSON.stringify({ cookie: inMs(60_000) }));
     await store.touch("a", await load(store, "a"));
@@ -170,12 +171,12 @@ describe.each(SETUPS)("touchAfter, %s", (_name, options) => {
     const before = await commandsSince();
     await store.touch("a", loaded);
     expect(await commandsSince(before)).toEqual({});
-    // The expiry is the function's, and not put into the cookie.
+    // The expiry is the function's; the cookie stays unchanged.
     const ends = Number(new Date((await store.get("a")).cookie.expires));
     expect(ends - Date.now()).toBeLessThanOrEqual(5_000);
   });
 
-  test("a session that is gone, or that was not loaded, is touched as ever", async () => {
+  test("a session that is missing, or that was not loaded, is touched as without the option", async () => {
     const store = makeStore({ ...(await options()), touchAfter: 3600 });
     expect(await store.touch("none", { cookie: inMs(60_000) })).toBeNull();
     await store.set("a", { cookie: inMs(10_000) });
@@ -185,7 +186,7 @@ describe.each(SETUPS)("touchAfter, %s", (_name, options) => {
 });
 
 describe.each(SETUPS)('touch: "background", %s', (_name, options) => {
-  test("a request does not wait for it, and it is done", async () => {
+  test("a request does not wait for the touch, and the touch is carried out", async () => {
     const store = makeStore({ ...(await options()), touch: "background" });
     await store.set("a", { cookie: inMs(10_000) });
     await inspector.sendCommand(["CLIENT", "PAUSE", "1500", "WRITE"]);
@@ -195,7 +196,7 @@ describe.each(SETUPS)('touch: "background", %s', (_name, options) => {
     await waitUntil("it is done", async () => (await inspector.pTTL("sess:a")) > 50_000);
   });
 
-  test("an error is the event untouched, and no unhandled rejection", async () => {
+  test("an error emits untouched, and is no unhandled rejection", async () => {
     const store = makeStore({ ...(await options()), touch: "background" });
     try {
       const untouched = new Promise((resolve) => {
@@ -210,20 +211,20 @@ describe.each(SETUPS)('touch: "background", %s', (_name, options) => {
     }
   });
 
-  test("a time that is none is still an error of the call", async () => {
+  test("an invalid expiry still rejects the call", async () => {
     const store = makeStore({ ...(await options()), touch: "background" });
     await expect(store.touch("a", { cookie: { expires: "soon" } })).rejects.toThrow(TypeError);
   });
 });
 
 describe.each(SETUPS)("lifetime, %s", (_name, options) => {
-  test("a session ends that long after its first save, however active it is", async () => {
+  test("a session ends that long after its first save, even if it is active", async () => {
     const store = makeStore({ ...(await options()), lifetime: 20 });
     await store.set("a", { cookie: inMs(60_000) });
     expect(await inspector.pTTL("sess:a")).toBeLessThanOrEqual(20_000);
     const stored = JSON.parse(await inspector.get("sess:a"));
     expect(Object.keys(stored)).toEqual(["cookie", CREATED]);
-    // As if it had been created 15 seconds ago.
+    // As if the session had been created 15 seconds ago.
     await inspector.set("sess:a", JSON.stringify({ ...stored, [CREATED]: Date.now() - 15_000 }), {
       expiration: { type: "EX", value: 5 },
     });
@@ -237,7 +238,7 @@ describe.each(SETUPS)("lifetime, %s", (_name, options) => {
     expect(await store.get("a")).toMatchObject({ n: 1, [CREATED]: expect.any(Number) });
   });
 
-  test("a session that is older is deleted by a save and by a touch", async () => {
+  test("an older session is deleted by a save and by a touch", async () => {
     const store = makeStore({ ...(await options()), lifetime: 20 });
     const old = { cookie: inMs(60_000), [CREATED]: Date.now() - 21_000 };
     for (const call of [() => store.set("a", old), () => store.touch("a", old)]) {
@@ -247,25 +248,25 @@ describe.each(SETUPS)("lifetime, %s", (_name, options) => {
     }
   });
 
-  test("a session that somebody has kept for longer is not read any more", async () => {
+  test("an older session whose key still exists is not returned", async () => {
     const store = makeStore({ ...(await options()), lifetime: 20 });
     const old = { cookie: inMs(60_000), [CREATED]: Date.now() - 21_000 };
     await inspector.set("sess:a", JSON.stringify(old));
     expect(await store.get("a")).toBeNull();
   });
 
-  test("two saves of a new session count from the first", async () => {
+  test("the lifetime of a session that is saved twice begins with the first save", async () => {
     const store = makeStore({ ...(await options()), lifetime: 20 });
     const fresh = { cookie: inMs(60_000) };
     await store.set("a", fresh);
     const first = JSON.parse(await inspector.get("sess:a"))[CREATED];
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    while (Date.now() <= first) await new Promise(setImmediate);
     await store.set("a", fresh);
     expect(JSON.parse(await inspector.get("sess:a"))[CREATED]).toBe(first);
     expect(fresh).toEqual({ cookie: fresh.cookie });
   });
 
-  test("it holds with disableTTL, and with a session that idles out sooner", async () => {
+  test("lifetime also works with disableTTL, and with a session that expires sooner", async () => {
     const source = await options();
     const forever = makeStore({ ...source, lifetime: 20, disableTTL: true });
     await forever.set("a", { cookie: { originalMaxAge: null } });
@@ -275,7 +276,7 @@ describe.each(SETUPS)("lifetime, %s", (_name, options) => {
     expect(await inspector.pTTL("sess:b")).toBeLessThanOrEqual(5_000);
   });
 
-  test("express-session saves a session once a request, as without it", async () => {
+  test("express-session saves a session once per request, as without lifetime", async () => {
     const store = makeStore({ ...(await options()), lifetime: 20 });
     const request = await serve(store, { rolling: false, cookie: { maxAge: 60_000 } });
     const before = await commandsSince();
@@ -300,7 +301,7 @@ test.each([
   expect(() => new RedisStore({ url: server.url, ...options })).toThrow(message);
 });
 
-test("without these options a session is stored as ever, and carries nothing more", async () => {
+test("without these options a session is stored unchanged, with no added member", async () => {
   const store = makeStore({ url: server.url });
   await store.set("a", { cookie: inMs(60_000), n: 1 });
   expect(Object.keys(JSON.parse(await inspector.get("sess:a")))).toEqual(["cookie", "n"]);

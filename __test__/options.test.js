@@ -1,15 +1,16 @@
 "use strict";
 
-// What the options say together: where Redis is, what counts, and what is left over.
+// How options work together: the server, precedence, and options without effect.
 
 const { RedisStore } = require("..");
 const { createClient } = require("redis");
 const { send } = require("../scripts/redis-server.js");
-const { failure, fake, open, start } = require("./support/faults.js");
+const { failure } = require("./support/calls.js");
+const { fake, open, start } = require("./support/faults.js");
 
 const LINK = "https://github.com/connect-redis-rs/connect-redis-rs/blob/main/docs/options.md";
 
-/** The error that the options throw. */
+/** Returns the error that the options throw. */
 function refusal(options) {
   try {
     open(options);
@@ -19,7 +20,7 @@ function refusal(options) {
   return undefined;
 }
 
-/** What is warned about while stores are made. */
+/** Returns the warnings while stores are made. */
 function warningsOf(...lists) {
   const warn = jest.spyOn(process, "emitWarning").mockImplementation(() => {});
   try {
@@ -35,7 +36,7 @@ function warningsOf(...lists) {
 
 const client = () => createClient({ url: "redis://127.0.0.1:1" });
 
-describe("without anything that says where Redis is", () => {
+describe("without url, cluster, sentinel or client", () => {
   test.each([
     [{ host: "10.0.0.1" }, 'Write url: "redis://10.0.0.1:6379", or'],
     [{ host: "10.0.0.1", port: 6380 }, 'Write url: "redis://10.0.0.1:6380", or'],
@@ -72,13 +73,16 @@ describe("without anything that says where Redis is", () => {
     [{ redisClient: {} }, "unknown option redisClient (did you mean client?)"],
     [{ rootNodes: [] }, "unknown option rootNodes (did you mean cluster?)"],
     [Object.create({ host: "h" }), 'Write url: "redis://h:6379", or'],
-  ])("options that mean a server are refused, with what to write: %j", (options, said) => {
-    const error = refusal(options);
-    expect(error).toBeInstanceOf(TypeError);
-    expect(error.code).toBe("ERR_INVALID_ARG_VALUE");
-    expect(error.message).toContain(said);
-    expect(error.message).not.toContain("secret");
-  });
+  ])(
+    "options that mean a server are refused, and the error says what to write: %j",
+    (options, said) => {
+      const error = refusal(options);
+      expect(error).toBeInstanceOf(TypeError);
+      expect(error.code).toBe("ERR_INVALID_ARG_VALUE");
+      expect(error.message).toContain(said);
+      expect(error.message).not.toContain("secret");
+    },
+  );
 
   test.each([
     [{}],
@@ -87,21 +91,21 @@ describe("without anything that says where Redis is", () => {
     [{ username: "", password: "", tls: false }],
     [{ username: null, password: undefined }],
     [{ silent: true, noisy: console.error }],
-  ])("those that mean none are for localhost: %j", (options) => {
+  ])("options that mean no server use localhost: %j", (options) => {
     const warn = jest.spyOn(process, "emitWarning").mockImplementation(() => {});
     expect(refusal(options)).toBeUndefined();
     warn.mockRestore();
   });
 
-  test("what the refusal says to write is taken", () => {
+  test("the url that the error says to write is accepted", () => {
     for (const url of ["redis://[::1]:6379/2", "unix:///tmp/a%20b?db=1", "rediss://h:1"]) {
       expect(refusal({ url })).toBeUndefined();
     }
   });
 });
 
-describe("a client and something else that says where Redis is", () => {
-  test("the client is used, whatever the other holds, and one warning names what is not", async () => {
+describe("a client and another option for the server", () => {
+  test("the client is used, whatever the other options are, and one warning names them", async () => {
     const server = await start();
     const six = createClient({ url: server.url });
     await six.connect();
@@ -145,11 +149,11 @@ describe("a client and something else that says where Redis is", () => {
   test.each([
     [{ url: null }],
     [{ url: undefined, cluster: undefined, sentinel: null, password: undefined }],
-  ])("what is not given is not warned about: %j", (options) => {
+  ])("empty options are not warned about: %j", (options) => {
     expect(warningsOf({ client: client(), ...options })).toEqual([]);
   });
 
-  test.each([[undefined], [null]])("client: %p and a url is the url", async (none) => {
+  test.each([[undefined], [null]])("client: %p beside a url uses the url", async (none) => {
     const server = await start();
     const store = open({ client: none, url: server.url });
     expect(await store.set("a", {})).toBeNull();
@@ -160,8 +164,8 @@ describe("a client and something else that says where Redis is", () => {
   });
 });
 
-describe("an option that there is not", () => {
-  test("is warned about once, in short, with the one that was meant and a link", () => {
+describe("an unknown option", () => {
+  test("gets one short warning, with the option that was meant and a link", () => {
     const url = "redis://127.0.0.1:1";
     expect(warningsOf({ url, tll: 5 }, { url, tll: 5 }, { url, tll: 5, logErrors: true })).toEqual([
       `RedisStore: unknown option tll (did you mean ttl?) does nothing: see ${LINK}`,
@@ -174,7 +178,7 @@ describe("an option that there is not", () => {
 });
 
 describe("a url", () => {
-  /** What a server is told by whom it is used: the words of each command. */
+  /** Records the words of each command of a login. */
   async function told(make) {
     const commands = [];
     const url = await fake((socket) => {
@@ -219,7 +223,7 @@ describe("a url", () => {
     return commands;
   }
 
-  /** What the versions of node-redis, which read urls alike, make of one. */
+  /** How node-redis reads a url; its versions agree. */
   function byNodeRedis(url) {
     const read = ["redis", "redis-4", "redis-5"].map((name) => {
       const { username, password, database } = require(name).createClient({ url }).options;
@@ -306,7 +310,7 @@ describe("a url", () => {
     });
   });
 
-  test("an option counts before a parameter", async () => {
+  test("an option takes precedence over a parameter", async () => {
     const read = await told((url) => ({ url: `${url}?db=2&password=one`, password: "two" }));
     expect(read).toMatchObject({ database: "2", password: "two" });
   });
@@ -321,7 +325,7 @@ describe("a url", () => {
     expect((await failure(own.get("a"))).message).toContain("within 50 ms (commandTimeout)");
   });
 
-  test("a family that the host has not is an error that says so", async () => {
+  test("an address family that the host does not have rejects with that reason", async () => {
     const store = open({ url: "redis://127.0.0.1:1?family=6", commandTimeout: 100 });
     const error = await failure(store.get("a"));
     expect(error.code).toBe("ENOTFOUND");
@@ -338,7 +342,7 @@ describe("a url", () => {
     ["family", "redis://h?family=secret"],
     ["connectTimeout", "redis://h?connectTimeout=secret"],
     ["cipher", "unix:///tmp/x?pass=secret&cipher=secret"],
-  ])("a parameter %s that is not honoured is named, and not shown: %s", (name, url) => {
+  ])("a parameter %s without effect is named, and its value is not shown: %s", (name, url) => {
     const error = refusal({ url });
     expect(error).toBeInstanceOf(TypeError);
     expect(error.message).toContain(name);
@@ -350,7 +354,7 @@ describe("a url", () => {
     const at = `127.0.0.1:${server.port}`;
     for (const url of [` redis://:sesame@${at}\n`, `redis://${at}?password=sesame&family=4`]) {
       const store = open({ cluster: [url], commandTimeout: 200 });
-      // It has got past the login.
+      // The login has succeeded.
       expect((await failure(store.get("a"))).message).toContain("it is no cluster");
       const sentinel = { name: "m", nodes: [url] };
       const other = open({ sentinel, commandTimeout: 200 });
@@ -371,7 +375,7 @@ describe("a url", () => {
 });
 
 describe("a user", () => {
-  test("without a password is logged in as that user, and if there is none, as before", async () => {
+  test("without a password logs in as that user; without a user, nothing changes", async () => {
     const server = await start({ args: "--user ada on nopass ~* &* +@all".split(" ") });
     const at = `127.0.0.1:${server.port}`;
     const who = async (url) => {
@@ -388,7 +392,7 @@ describe("a user", () => {
     expect(await who(`redis://nobody@${at}`)).toBe("default");
   });
 
-  test("and a password that are empty are none", async () => {
+  test("and a password that are empty count as none", async () => {
     const server = await start();
     const store = open({ url: server.url, username: "", password: "", commandTimeout: 1000 });
     expect(await store.set("a", {})).toBeNull();
@@ -415,7 +419,7 @@ test.each([
 });
 
 test.each(["hostname", "server", "connectionString", "REDIS_URL", "clusterNodes", "servers"])(
-  "%s, with nothing that says where Redis is, is never a quiet localhost",
+  "%s without another option for the server never uses localhost silently",
   (name) => {
     expect(() => new RedisStore({ [name]: "redis.example" })).toThrow(
       expect.objectContaining({ code: "ERR_INVALID_ARG_VALUE" }),

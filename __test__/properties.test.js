@@ -1,20 +1,21 @@
 "use strict";
 
-// What holds for any session, sid, prefix, time and reply. A failure prints the seed and the path
-// to it, which fc.assert takes as options: { seed, path, endOnFailure: true }.
+// Properties of any session, sid, prefix, time and reply. A failure prints its seed and path; to repeat
+// it, give them to fc.assert: { seed, path, endOnFailure: true }.
 
 const { isDeepStrictEqual } = require("node:util");
 const net = require("node:net");
 const fc = require("fast-check");
 const { RedisStore, RedisStoreError } = require("..");
 const { startRedisServer } = require("../scripts/redis-server.js");
+const { failure } = require("./support/calls.js");
 const { openInspector } = require("./support/inspector.js");
 
 const HOUR = 3_600_000;
 /** Longer than any call here takes, on any machine. */
 const SLACK = 600_000;
 
-/** How many times as long it is to take: PROPERTY_RUNS=100 npx jest properties */
+/** Multiplies the number of runs: PROPERTY_RUNS=100 npx jest properties */
 const FACTOR = Number(process.env.PROPERTY_RUNS ?? 1);
 
 jest.setTimeout(30_000 * FACTOR);
@@ -45,18 +46,12 @@ function open(options) {
   return store;
 }
 
-/** Checks a property so many times. */
+/** Checks a property `numRuns` times. */
 function holds(numRuns, ...args) {
   return fc.assert(fc.asyncProperty(...args), { numRuns: numRuns * FACTOR });
 }
 
-const failure = (promise) =>
-  promise.then(
-    () => undefined,
-    (error) => error,
-  );
-
-/** Any string of JS, halves of surrogate pairs among it. */
+/** Any JS string, including lone surrogates. */
 const anyString = fc.oneof(
   fc.string(),
   fc.string({ unit: "binary" }),
@@ -76,7 +71,7 @@ const anyName = fc.oneof(
   fc.constantFrom("__proto__", "toString", "constructor", "length", "0", "-1", "id", "expires"),
 );
 
-/** What an app may put into a session, also what JSON has another form for, or none. */
+/** Any value in a session, including values that JSON changes or omits. */
 const { anyValue } = fc.letrec((tie) => ({
   anyValue: fc.oneof(
     { maxDepth: 4, depthSize: "small" },
@@ -99,14 +94,14 @@ const anySession = fc
   .array(fc.tuple(anyName, anyValue), { maxLength: 8 })
   .map((members) => Object.fromEntries(members));
 
-/** Alike to the order of their members. */
+/** Expects equality, including the order of members. */
 function expectSame(read, wanted) {
   expect(JSON.stringify(read)).toBe(JSON.stringify(wanted));
   expect(isDeepStrictEqual(read, wanted)).toBe(true);
 }
 
 describe("sessions", () => {
-  test("what was set is what JSON gives back", async () => {
+  test("get returns what JSON.parse returns", async () => {
     const store = open();
     await holds(400, anySession, async (session) => {
       await store.set("a", session);
@@ -117,10 +112,10 @@ describe("sessions", () => {
     });
   });
 
-  test("with a cookie, only its expiry is another: the key's own", async () => {
+  test("with a cookie, only its expiry differs: it is the key's", async () => {
     const store = open();
     await holds(200, anySession, anySession, fc.nat(), async (session, more, place) => {
-      // express-session names a cookie's members itself: they are Unicode.
+      // express-session chooses the names of a cookie's members: they are valid Unicode.
       const named = Object.entries(more).filter(([name]) => name.isWellFormed());
       const expires = new Date(Date.now() + HOUR);
       const cookie = { ...Object.fromEntries(named), originalMaxAge: HOUR, expires };
@@ -138,7 +133,7 @@ describe("sessions", () => {
     });
   });
 
-  test("any stored text is read as JSON.parse reads it, but for the expiry", async () => {
+  test("any stored text is read as JSON.parse reads it, except the expiry", async () => {
     const store = open();
     const time = fc.constantFrom('"2026-01-01T12:00:00.000Z"', "1767268800000", "null", '"x"');
     const token = fc.oneof(
@@ -158,7 +153,7 @@ describe("sessions", () => {
       await inspector.set("sess:a", text, { PX: 5 * HOUR });
       let wanted;
       try {
-        // What is no Unicode cannot be in Redis.
+        // Redis cannot contain text that is not valid Unicode.
         wanted = JSON.parse(Buffer.from(text).toString());
       } catch {
         expect(await failure(store.get("a"))).toBeInstanceOf(SyntaxError);
@@ -177,7 +172,7 @@ describe("sessions", () => {
     });
   });
 
-  test("what JSON refuses is refused, and nothing is stored", async () => {
+  test("values that JSON refuses reject, and nothing is stored", async () => {
     const store = open();
     const circular = {};
     circular.self = circular;
@@ -214,7 +209,7 @@ describe("sids and prefixes", () => {
     fc.integer({ min: 1000, max: 20_000 }).map((length) => "x".repeat(length)),
   );
   const text = fc.array(piece, { maxLength: 3 }).map((pieces) => pieces.join(""));
-  /** As JS writes strings: a half of a surrogate pair is U+FFFD. */
+  /** As JS encodes strings: a lone surrogate becomes U+FFFD. */
   const stored = (prefix, sid) => Buffer.concat([Buffer.from(prefix), Buffer.from(sid)]);
   const list = (buffers) => [...new Set(buffers.map((buffer) => buffer.toString("hex")))].sort();
   const keys = async () => {
@@ -247,7 +242,7 @@ describe("sids and prefixes", () => {
         const seen = [...own, ...foreign.filter(isOwn)].map((key) => key.subarray(start.length));
         const ids = await store.ids();
         expect(list(ids.map((id) => Buffer.from(id)))).toEqual(
-          // Where a prefix ends within a character, the rest of it is none.
+          // If a prefix ends within a character, the rest of that character is invalid.
           list(seen.map((sid) => Buffer.from(sid.toString()))),
         );
         expect(await store.length()).toBe(ids.length);
@@ -260,7 +255,7 @@ describe("sids and prefixes", () => {
 });
 
 describe("times", () => {
-  /** Beyond this Redis has no time: its clock's milliseconds are 64 bits, with a sign. */
+  /** The largest time in Redis: its milliseconds are a signed 64-bit number. */
   const MOST_MS = 2 ** 63 - Date.now();
   const strange = fc.oneof(
     fc.constantFrom(true, Symbol("s"), () => 5, Promise.resolve(5), {}, [], [2050], /x/),
@@ -268,7 +263,7 @@ describe("times", () => {
     fc.anything(),
   );
 
-  /** What is to become of a session that has so long to live. */
+  /** The expected result for a session with this time to live. */
   function outcome(ms) {
     if (Number.isNaN(ms)) return { rejects: TypeError };
     if (ms <= 0) return { deletes: true };
@@ -276,7 +271,7 @@ describe("times", () => {
     return ms > MOST_MS ? { rejects: RedisStoreError } : { ms };
   }
 
-  /** Sets a session over an existing one, and checks what is stored. */
+  /** Sets a session over an existing one, and checks the stored result. */
   async function check(store, session, wanted) {
     await inspector.set("sess:a", '{"old":1}');
     const error = await failure(store.set("a", session));
@@ -296,7 +291,7 @@ describe("times", () => {
     if (wanted.ms < 0) {
       expect(left).toBe(-1);
     } else {
-      // The inspector reads it as a double.
+      // The inspector reads the time as a double.
       expect(left).toBeLessThanOrEqual(wanted.ms + wanted.ms / 2 ** 52);
       expect(left).toBeGreaterThan(wanted.ms - SLACK);
     }
@@ -357,7 +352,7 @@ describe("times", () => {
       texts,
       time.map((ms) => new Date(ms)),
       fc.double(),
-      // 0n counts as no time at all, and then it is JSON that does not take it.
+      // 0n counts as no expiry; then JSON refuses the bigint.
       fc.bigInt().filter((n) => n !== 0n),
       strange,
     );
@@ -373,7 +368,7 @@ describe("times", () => {
     await holds(400, any, async (expires) => {
       const session = { cookie: { expires } };
       const wanted = expires ? outcome(at(expires) - Date.now()) : { ms: 7_200_000 };
-      // What is over in this very moment may be so or not.
+      // A time that ends at this moment may or may not have passed.
       fc.pre(!(wanted.ms >= 0 && wanted.ms < SLACK));
       if (wanted.ms !== undefined && JSON.stringify(session) === undefined) return;
       await check(store, session, wanted.ms > 0 ? { ms: Math.ceil(wanted.ms) } : wanted);
@@ -381,7 +376,7 @@ describe("times", () => {
   });
 });
 
-test("calls made at once are as calls made one after another", async () => {
+test("calls made together give the same results as calls made one after another", async () => {
   const store = open();
   const sid = fc.constantFrom("a", "b", "c");
   const inMs = (ms) => ({ cookie: { expires: new Date(Date.now() + ms) } });
@@ -426,7 +421,7 @@ test("calls made at once are as calls made one after another", async () => {
     for (const { calls: made, scan } of runs) {
       const answers = [];
       for (const { call, sid, n } of made) {
-        // So that some go in a batch of their own, while others are on their way.
+        // So that some calls have a separate batch, while others are in flight.
         if (call === "turn") await new Promise(setImmediate);
         else answers.push(calls[call](model, sid, n));
       }
@@ -437,7 +432,7 @@ test("calls made at once are as calls made one after another", async () => {
   });
 });
 
-describe("a server gone mad", () => {
+describe("a server that sends random replies", () => {
   const { reply } = fc.letrec((tie) => ({
     reply: fc.oneof(
       { maxDepth: 6, depthSize: "medium" },
@@ -471,7 +466,7 @@ describe("a server gone mad", () => {
     return (replies) => [`${mark}${replies.length}`, ...replies].join("\r\n");
   }
 
-  /** What it does each time it is written to: it sends so many bytes, and may hang up. */
+  /** What the server does for each packet: it sends that number of bytes, and may close the connection. */
   const act = fc.record({
     replies: fc.array(reply, { maxLength: 12 }),
     cut: fc.option(fc.nat({ max: 200 }), { nil: undefined }),
@@ -482,7 +477,7 @@ describe("a server gone mad", () => {
     handshake: fc.boolean(),
   });
 
-  /** A server that acts by a script, and with none is the real one. */
+  /** A server that follows a script; without one, it forwards to the real server. */
   async function openMad() {
     const mad = { script: undefined, sockets: new Set() };
     const listener = net.createServer((socket) => {
@@ -519,7 +514,7 @@ describe("a server gone mad", () => {
     return mad;
   }
 
-  test("every call ends, no error holds the sid, and the store goes on with a sane one", async () => {
+  test("every call settles, no error shows the sid, and the store works with the real server afterwards", async () => {
     const mad = await openMad();
     const store = open({ url: mad.url, commandTimeout: 100, connectTimeout: 100 });
     await holds(40, script, async (script) => {
@@ -539,7 +534,7 @@ describe("a server gone mad", () => {
       ]);
       for (const { reason } of answers.filter(({ status }) => status === "rejected")) {
         expect(reason).toBeInstanceOf(Error);
-        // A text that is no JSON is a SyntaxError, which quotes the text, as with connect-redis.
+        // Invalid JSON is a SyntaxError that quotes the text, as with connect-redis.
         if (reason instanceof SyntaxError) continue;
         expect(reason).toBeInstanceOf(RedisStoreError);
         expect(reason.code).toMatch(/^[A-Z0-9_]+$/);
@@ -547,7 +542,7 @@ describe("a server gone mad", () => {
       }
       mad.script = undefined;
       mad.leave();
-      // It comes back in its own time.
+      // The store reconnects after a pause.
       while ((await failure(store.set("b", { n: 1 }))) !== undefined);
       expect(await store.get("b")).toEqual({ n: 1 });
     });

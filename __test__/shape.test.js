@@ -1,6 +1,6 @@
 "use strict";
 
-// How the module and the class look from outside, and what the constructor accepts.
+// The public shape of the module and the class, and the options that the constructor accepts.
 
 const { EventEmitter, once } = require("node:events");
 const session = require("express-session");
@@ -21,7 +21,7 @@ afterEach(async () => {
 });
 
 describe("the module", () => {
-  test("is the class, and holds it by name and as default", () => {
+  test("is the class, and exports it by name and as default", () => {
     expect(typeof module_).toBe("function");
     expect(module_.RedisStore).toBe(module_);
     expect(module_.default).toBe(module_);
@@ -43,7 +43,7 @@ describe("the module", () => {
 });
 
 describe("called with an express-session, as connect-redis 6 and older", () => {
-  test("the module gives the class for it", () => {
+  test("the module returns the class", () => {
     expect(module_(session)).toBe(RedisStore);
     class Store {}
     const Own = module_({ Store });
@@ -54,7 +54,7 @@ describe("called with an express-session, as connect-redis 6 and older", () => {
     expect(store).not.toBeInstanceOf(session.Store);
   });
 
-  test("the store has its events, also if the Store of what stands in for it has none", async () => {
+  test("the store has its events, even if the stand-in's Store has none", async () => {
     const Own = module_({ Store: function EmptyStore() {} });
     const store = new Own({ url: "redis://127.0.0.1:1" });
     const errors = [];
@@ -90,7 +90,7 @@ describe("a store", () => {
     expect({ ...store }).toMatchObject({ client: undefined, ...options });
   });
 
-  test("says where its connection is and whose", () => {
+  test("reports its server and its transport", () => {
     const store = open();
     expect(store.status).toBe("connecting");
     expect(store.transport).toBe("native");
@@ -103,7 +103,7 @@ describe("a store", () => {
     expect(JSON.stringify(store)).not.toContain("secret");
   });
 
-  test("with no options uses localhost:6379", async () => {
+  test("without options uses localhost:6379", async () => {
     for (const store of [new RedisStore(), new RedisStore({}), new RedisStore({ url: null })]) {
       opened.push(store);
       expect(store.prefix).toBe("sess:");
@@ -171,7 +171,7 @@ describe("an option of the wrong type", () => {
     ["onUnavailable", true, '"error" or "skip", got true'],
     ["commandsQueueMaxLength", 0, "a number from 1, or Infinity, got 0"],
     ["commandsQueueMaxBytes", "1", "a number from 1, or Infinity"],
-  ])("%s: %p is a TypeError that says so", (option, value, said) => {
+  ])("%s: %p throws a TypeError that says why", (option, value, said) => {
     let error;
     try {
       const others = ["cluster", "sentinel"].includes(option) ? { url: null } : {};
@@ -191,7 +191,7 @@ describe("an option of the wrong type", () => {
     [{ url: "redis://a", cluster: ["redis://b"] }, "give one of url, cluster and sentinel"],
     [{ url: "rediss://a", tls: false }, "tls is false, but the url is one with TLS"],
     [{ url: "unix:///a", tls: true }, "tls is not spoken over a Unix socket"],
-  ])("options that do not go together are refused: %j", (options, said) => {
+  ])("conflicting options are refused: %j", (options, said) => {
     expect(() => open(options)).toThrow(TypeError);
     expect(() => open(options)).toThrow(said);
   });
@@ -217,7 +217,7 @@ describe("an option of the wrong type", () => {
     [() => ({ password: "secret" })],
     [Symbol("secret")],
     [[]],
-  ])("options that are no object are refused, and not shown", (options) => {
+  ])("options that are not an object are refused, and not shown", (options) => {
     expect(() => new RedisStore(options)).toThrow("the options must be an object such as { url }");
     expect(() => new RedisStore(options)).not.toThrow(/secret/);
   });
@@ -225,14 +225,14 @@ describe("an option of the wrong type", () => {
   test.each(["prefix", "scanCount", "ttl", "commandTimeout", "disableTTL"])(
     "a url in the place of %s is not shown",
     (option) => {
-      // A prefix may be any string: then it is another option that is wrong.
+      // A prefix may be any string, so another option must be wrong.
       const options = { [option]: "redis://user:secret@localhost", disableTouch: 5 };
       expect(() => open(options)).toThrow(TypeError);
       expect(() => open(options)).not.toThrow(/secret/);
     },
   );
 
-  test("what a getter of the options throws is thrown", () => {
+  test("an error of a getter in the options is thrown", () => {
     const thrown = new RangeError("mine");
     const options = {
       get url() {
@@ -242,7 +242,7 @@ describe("an option of the wrong type", () => {
     expect(() => new RedisStore(options)).toThrow(thrown);
   });
 
-  test("a URL object and null for any option are fine", () => {
+  test("a URL object, and null for any option, are accepted", () => {
     open({ url: new URL("redis://127.0.0.1:1/2") });
     const none = null;
     open({
@@ -268,11 +268,11 @@ describe("an unknown option", () => {
     return seen;
   }
 
-  test("that an object only inherits is not warned about", () => {
+  test("that an object only inherits gets no warning", () => {
     expect(warnings(Object.create({ inherited: 1 }))).toEqual([]);
   });
 
-  test("that is known is not", () => {
+  test("that is known gets no warning", () => {
     expect(warnings({ ttl: 5, prefix: "a", resurrect: true })).toEqual([]);
   });
 });

@@ -1,7 +1,7 @@
 "use strict";
 
 // A server in a process of its own: bare http or Express, with express-session on a peer's store.
-// 401 is the answer to who has no session, so that a session that is lost is noticed.
+// A request without a session gets 401, so that a lost session is noticed.
 
 const http = require("node:http");
 const session = require("express-session");
@@ -12,7 +12,7 @@ const { MAX_AGE_MS, makeSession } = require("./sessions.js");
 
 const { cookie: _, ...data } = makeSession(600);
 
-/** What the routes do, as both frameworks have them. */
+/** The routes, which are the same for both frameworks. */
 const ROUTES = {
   "/login"(req) {
     Object.assign(req.session, data);

@@ -1,6 +1,6 @@
 "use strict";
 
-// What wrk.lua does, with autocannon: node autocannon.js URL FILE SECONDS CONNECTIONS
+// The load of wrk.lua, made by autocannon: node autocannon.js URL FILE SECONDS CONNECTIONS
 
 const { readFileSync } = require("node:fs");
 const autocannon = require("autocannon");
@@ -21,7 +21,7 @@ async function main() {
   const outcome = {
     requests: requests.total,
     us: Math.round(duration * 1e6),
-    p50us: latency.p50 * 1000, // it knows whole milliseconds
+    p50us: latency.p50 * 1000, // autocannon reports whole milliseconds
     p99us: latency.p99 * 1000,
     non2xx,
     socketErrors: errors,

@@ -1,6 +1,6 @@
 "use strict";
 
-// One call of a peer that goes over all sessions, in a process that does nothing else.
+// One call that reads or deletes all sessions, in a process that does nothing else.
 
 const { openPeer } = require("./peers.js");
 const { serve } = require("./processes.js");
@@ -12,7 +12,7 @@ let peer;
 serve({
   async open(name, where) {
     peer = await openPeer(name, where);
-    // An app that is in use has its connection.
+    // A running app is already connected.
     await new Promise((resolve, reject) => {
       peer.store.get("none", (error) => (error ? reject(error) : resolve()));
     });
@@ -21,8 +21,8 @@ serve({
   /**
    * @param {"length" | "ids" | "all" | "clear"} operation
    * @returns {Promise<{seconds: number, stall: number, memoryMB: number, count?: number}>} `stall`
-   *   is the longest the event loop gave nobody else a turn, in milliseconds; `memoryMB` by how much
-   *   the process has grown at its largest; `count` how many sessions were there
+   *   is the longest time that the event loop was blocked, in milliseconds; `memoryMB` is how much
+   *   the process grew at its peak; `count` is the number of sessions
    */
   async run(operation) {
     const ticks = watchTicks();
@@ -45,7 +45,7 @@ function call(operation) {
   });
 }
 
-/** Looks every millisecond how late it is. */
+/** Measures every millisecond how late its own timer is. */
 function watchTicks() {
   let last = performance.now();
   let longest = 0;
@@ -67,7 +67,7 @@ function watchTicks() {
   return { next, end };
 }
 
-/** The largest the process has been, in bytes. */
+/** The peak memory of the process, in bytes. */
 function maxRss() {
   return process.resourceUsage().maxRSS * 1024;
 }

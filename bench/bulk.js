@@ -1,8 +1,8 @@
 "use strict";
 
-// length, ids, all and clear over many sessions: how long they take, and whom they keep waiting.
-// Every call is made in a fresh process, as an app's first one is. All peers read the same sessions,
-// which are stored as all of them would.
+// length, ids, all and clear over many sessions: how long they take, and how long they block the event
+// loop and Redis. Every call is made in a fresh process, like the first call of an app. All peers read
+// the same sessions, in the form that all of them store.
 
 const os = require("node:os");
 const path = require("node:path");
@@ -16,9 +16,9 @@ const OPERATIONS = ["length", "ids", "all", "clear"];
 const PREFIX = "sess:";
 const BULK_PROCESS = path.join(__dirname, "bulk-process.js");
 const WATCHER_PROCESS = path.join(__dirname, "watcher-process.js");
-/** What Redis and a process that has them all as objects need, in bytes for each session. */
+/** The memory that Redis, and a process that holds all sessions as objects, need: bytes per session. */
 const MEMORY_EACH = 6_000;
-/** What it takes about, in seconds for each session: a call, and to fill Redis. */
+/** Estimated seconds per session, of a call and of filling Redis. */
 const SECONDS_EACH = { length: 3e-6, ids: 4e-6, all: 15e-6, clear: 5e-6, fill: 8e-6 };
 const START_SECONDS = 0.4;
 
@@ -30,7 +30,7 @@ function plan(settings) {
   );
 }
 
-/** Of one cell, in seconds. */
+/** The estimated time of one cell, in seconds. */
 function estimateOf(operation, { count, rounds }, { peers }) {
   const each = SECONDS_EACH[operation] + (operation === "clear" ? SECONDS_EACH.fill : 0);
   return rounds * peers.length * (START_SECONDS + each * count);
@@ -45,7 +45,7 @@ async function run({ redis, settings, results, progress, leaveOut }) {
     const free = Math.min(os.freemem(), process.availableMemory?.() ?? Number.POSITIVE_INFINITY);
     if (free < needed) {
       const gigabytes = (bytes) => `${(bytes / 1e9).toFixed(1)} GB`;
-      const why = `they need ${gigabytes(needed)} of memory, and ${gigabytes(free)} are free`;
+      const why = `needs ${gigabytes(needed)} of memory, only ${gigabytes(free)} are free`;
       leaveOut(`${size.count} sessions`, why);
       continue;
     }
@@ -64,12 +64,12 @@ async function run({ redis, settings, results, progress, leaveOut }) {
 }
 
 /**
- * One call in a process of its own.
+ * Makes one call in its own process.
  * @returns {Promise<{seconds: number, stall: number, memoryMB: number, held: number}>} `held` is the
- *   longest that Redis left somebody else's PING without an answer, in milliseconds
+ *   longest time that another client waited for the reply to a PING, in milliseconds
  */
 async function runOnce(name, operation, count, redis, watcher) {
-  // A clear that went before has left none.
+  // A clear before this call has deleted all sessions.
   if ((await keysIn(redis)) !== count) {
     await send(redis.port, "FLUSHALL");
     await fillRedis(redis.port, PREFIX, count);
@@ -85,7 +85,7 @@ async function runOnce(name, operation, count, redis, watcher) {
     if (left !== right) throw new Error(`${operation}: ${left} sessions instead of ${right}`);
     return { ...figures, held };
   } finally {
-    await watcher.call("end"); // also where the call failed
+    await watcher.call("end"); // even if the call failed
     await child.stop();
   }
 }

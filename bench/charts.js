@@ -9,11 +9,11 @@ const N = require("./names.js");
 
 const WIDTH = 900;
 const PANEL_HEIGHT = 220;
-/** Title, note and legend; which has a second line for many peers. */
+/** The height of title, note and legend; the legend of many peers needs a second line. */
 const HEAD_HEIGHT = 110;
 const LEGEND_LINE = 30;
 const PEERS_IN_A_LINE = 5;
-/** Of a panel: its title above, its categories below. */
+/** The space of a panel for its title above and its categories below. */
 const PANEL_MARGIN = { top: 34, bottom: 36 };
 
 const COLOURS = {
@@ -21,7 +21,7 @@ const COLOURS = {
   [N.IOREDIS]: "#8ab6e8",
   [N.MEMORY]: "#b9bec5",
   [N.OURS]: "#d9480f",
-  [N.ADOPTED]: "#f08c4a",
+  [N.DIRECT]: "#f08c4a",
   [N.THROUGH]: "#f6c59d",
   [N.FLOOR]: "#495057",
   [N.BARE]: "#868e96",
@@ -33,7 +33,7 @@ const QUIET = "#5c636a";
 const LINES = "#dee2e6";
 
 /**
- * Bars in panels one below the other, with one legend.
+ * Draws bar charts in panels, one below the other, with one legend.
  * @param {object} chart
  * @param {string} chart.title
  * @param {string} chart.note a line below it: what was measured, and on what
@@ -76,7 +76,7 @@ function drawBars({ title, note, peers, panels }) {
         },
       ]),
     ],
-    // Its texts are wider in some fonts than echarts takes them to be.
+    // In some fonts the texts are wider than echarts assumes.
     legend: { data: peers, left: 20, top: 68, itemGap: 36, textStyle: { color: TEXT } },
     grid: panels.map((_, place) => ({
       left: 70,
@@ -128,7 +128,7 @@ function drawBars({ title, note, peers, panels }) {
   return svg;
 }
 
-/** A logarithmic scale begins a decade below its smallest bar, so that this one is seen, too. */
+/** A logarithmic scale begins a decade below its smallest bar, so that this bar is visible. */
 function scaleOf({ categories, value, isLog }, peers) {
   if (!isLog) return { type: "value" };
   const values = peers.flatMap((peer) => categories.map((_, n) => value(peer, n))).filter(isThere);
@@ -137,7 +137,7 @@ function scaleOf({ categories, value, isLog }, peers) {
   return {
     type: "log",
     min,
-    startValue: min, // else bars begin at 1
+    startValue: min, // by default, bars begin at 1
     max: 10 ** Math.ceil(Math.max(...values.map(exponent)) + 0.1),
   };
 }
@@ -146,7 +146,7 @@ function isThere(value) {
   return Number.isFinite(value);
 }
 
-/** A number of three digits: 0.042, 4.2, 720, 1.2 k, 720 k. */
+/** A number with at most three digits: 0.042, 4.2, 720, 1.2 k, 720 k. */
 function brief(value) {
   if (value >= 1e6) return `${Number((value / 1e6).toPrecision(3))} M`;
   if (value >= 1e4) return `${Number((value / 1e3).toPrecision(3))} k`;
@@ -159,7 +159,7 @@ const BASE_SIZE = 600;
 const BASE_CALLS = 64;
 const COMPARED = [N.REFERENCE, N.IOREDIS, N.MEMORY, N.OURS, N.FLOOR];
 
-/** The charts that there are figures for, by file name. */
+/** The charts for which the results have figures, by file name. */
 function chartsOf(results) {
   const { operations = [], server = [], bulk = [] } = results;
   const where = `${results.machine.cpu}, ${results.machine.cores} cores; Node ${results.versions.node}, Redis ${results.versions["redis-server"]}; ${results.date.slice(0, 10)}`;
@@ -290,8 +290,8 @@ function nameOf(framework) {
 }
 
 /**
- * Writes them, in place of all that were in the folder.
- * @returns {{name: string, file: string, title: string}[]} the ones there are
+ * Writes the charts, and removes all older ones from the folder.
+ * @returns {{name: string, file: string, title: string}[]} the charts that were written
  */
 function writeCharts(results, folder) {
   rmSync(folder, { recursive: true, force: true });

@@ -2,8 +2,8 @@
 
 // What an app's client costs: `npm run bench:clients [-- seconds per cell and round]`. For each
 // library, in one process and on one Redis: connect-redis with a client, this store through the same
-// client, this store on a connection adopted from it, and this store by url. The ratios are medians
-// of the rounds' own.
+// client, this store on a direct connection beside it, and this store by url. Each ratio is the median
+// of the rounds' ratios.
 
 const { createClient } = require("redis");
 const { Redis } = require("ioredis");
@@ -42,7 +42,7 @@ async function main() {
     const stores = {
       peer: new Peer({ client, prefix: "peer:" }),
       client: new RedisStore({ client, transport: "client", prefix: "ours:" }),
-      adopted: new RedisStore({ client, prefix: "ours:" }),
+      direct: new RedisStore({ client, prefix: "ours:" }),
       url: new RedisStore({ url: redis.url, prefix: "ours:" }),
     };
     const session = liven(makeSession());
@@ -52,7 +52,7 @@ async function main() {
         await compare(stores, operation, concurrency, session, seconds);
       }
     }
-    for (const store of [stores.client, stores.adopted, stores.url]) await store.close();
+    for (const store of [stores.client, stores.direct, stores.url]) await store.close();
     await (client.close ?? client.quit).call(client);
   }
   await redis.stop();
@@ -62,7 +62,7 @@ async function compare(stores, operation, concurrency, session, seconds) {
   const rounds = [];
   for (let round = 0; round < ROUNDS; round += 1) {
     const rates = {};
-    // Another order each round, as what ran before leaves its garbage.
+    // Another order each round, because each measurement leaves garbage for the next.
     const names = Object.keys(stores);
     for (let n = 0; n < names.length; n += 1) {
       const name = names[(n + round) % names.length];
@@ -78,6 +78,6 @@ async function compare(stores, operation, concurrency, session, seconds) {
   console.log(
     `  ${operation.padEnd(5)} ${`${concurrency}`.padStart(3)} calls   connect-redis ${rate("peer")}` +
       `   through the client ${rate("client")} (${ratio("client", "peer")}×)` +
-      `   adopted ${rate("adopted")}   url ${rate("url")} (adopted ${ratio("adopted", "url")}×)`,
+      `   direct ${rate("direct")}   url ${rate("url")} (direct ${ratio("direct", "url")}×)`,
   );
 }

@@ -4,7 +4,7 @@
 
 const { readFileSync } = require("node:fs");
 
-/** Of the thread that runs JavaScript, in nanoseconds; NaN where the system does not tell. */
+/** CPU time of the JS thread, in nanoseconds; NaN if the system does not report it. */
 function ofThread() {
   try {
     // Linux: nanoseconds on a CPU, time waited for one, slices. It lags by a tick at most.
@@ -15,7 +15,7 @@ function ofThread() {
   }
 }
 
-/** Of all threads, in nanoseconds. */
+/** CPU time of all threads, in nanoseconds. */
 function ofProcess() {
   const { user, system } = process.cpuUsage();
   return (user + system) * 1000;
@@ -25,7 +25,7 @@ function cpuNow() {
   return { thread: ofThread(), process: ofProcess() };
 }
 
-/** What was used since, in microseconds for each of so many operations. */
+/** The CPU time used since `since`, in microseconds per operation. */
 function cpuEach(since, operations) {
   const now = cpuNow();
   return {

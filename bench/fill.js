@@ -1,6 +1,6 @@
 "use strict";
 
-// Puts many sessions into Redis, with no store.
+// Writes many sessions into Redis without a store.
 
 const net = require("node:net");
 const { MAX_AGE_MS, makeSession, sidOf } = require("./sessions.js");
@@ -8,12 +8,12 @@ const { MAX_AGE_MS, makeSession, sidOf } = require("./sessions.js");
 const BATCH = 1000;
 
 /**
- * Stores `count` sessions of 600 bytes under a prefix, none of them equal to another.
+ * Stores `count` different sessions of 600 bytes under a prefix.
  * @returns {Promise<void>} when Redis has them all
  */
 function fillRedis(port, prefix, count) {
   const [head, tail] = JSON.stringify(makeSession(600)).split('"views":42');
-  const word = (text) => `$${text.length}\r\n${text}\r\n`; // all of it is ASCII
+  const word = (text) => `$${text.length}\r\n${text}\r\n`; // the text is ASCII: its length is its bytes
   const lifetime = word("PX") + word(`${MAX_AGE_MS}`);
   return new Promise((resolve, reject) => {
     const socket = net.connect(port, "127.0.0.1");
@@ -30,7 +30,7 @@ function fillRedis(port, prefix, count) {
           return;
         }
       }
-      // Its answer is the only one, and comes when all before is done.
+      // The only reply, which comes when all commands before are done.
       socket.write("CLIENT REPLY ON\r\n");
     };
     socket.once("error", reject);
@@ -41,7 +41,7 @@ function fillRedis(port, prefix, count) {
     socket.once("data", (reply) => {
       socket.destroy();
       if (reply.toString().startsWith("+OK")) resolve();
-      else reject(new Error(`Redis could not be filled: ${reply}`));
+      else reject(new Error(`Redis cannot be filled with sessions: ${reply}`));
     });
   });
 }

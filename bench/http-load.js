@@ -1,7 +1,7 @@
 "use strict";
 
-// Requests of many at a time: by wrk, and where that is not there by autocannon, which needs more of
-// the CPU that it shares with the server.
+// HTTP load on many connections: by wrk, or, if wrk is not installed, by autocannon. autocannon needs
+// more CPU, which it shares with the server.
 
 const path = require("node:path");
 const { outputOf } = require("./processes.js");
@@ -10,17 +10,17 @@ const { versionOf } = require("./runtimes.js");
 const CONNECTIONS = 64;
 const AUTOCANNON = path.join(__dirname, "autocannon.js");
 
-/** Which of them it will be. */
+/** The name of the program that makes the load. */
 function findLoader() {
   return versionOf("wrk", ["-v"]) === undefined ? "autocannon" : "wrk";
 }
 
 /**
  * @param {string} url
- * @param {string} cookieFile one cookie a line, which requests carry by turns
- * @param {number} seconds whole ones, at least one
+ * @param {string} cookieFile one cookie a line; the requests take turns with them
+ * @param {number} seconds a whole number, at least one
  * @returns {Promise<{rate: number, p50: number, p99: number, requests: number}>} requests a second,
- *   milliseconds, how many there were; an error where one of them failed
+ *   latencies in milliseconds, the number of requests. Rejects if a request failed.
  */
 async function loadWith(loader, url, cookieFile, seconds) {
   const time = Math.max(1, Math.round(seconds));
@@ -35,12 +35,14 @@ async function loadWith(loader, url, cookieFile, seconds) {
           [AUTOCANNON, url, cookieFile, time, CONNECTIONS].map(String),
         );
   const [, json] = /^OUTCOME (.*)$/m.exec(output) ?? [];
-  if (json === undefined) throw new Error(`${loader} said: ${output.slice(-200)}`);
+  if (json === undefined) throw new Error(`unexpected output of ${loader}: ${output.slice(-200)}`);
   const { requests, us, p50us, p99us, non2xx, socketErrors } = JSON.parse(json);
   if (non2xx > 0 || socketErrors > 0) {
-    throw new Error(`of ${requests} requests ${non2xx} not 2xx, ${socketErrors} without an answer`);
+    throw new Error(
+      `of ${requests} requests ${non2xx} were not 2xx, ${socketErrors} had no response`,
+    );
   }
-  if (requests === 0) throw new Error("no request was answered");
+  if (requests === 0) throw new Error("no request got a response");
   return { rate: requests / (us / 1e6), p50: p50us / 1000, p99: p99us / 1000, requests };
 }
 

@@ -2,19 +2,19 @@
 
 // Store operations under load, the same for every peer.
 //
-// Every store is called as express-session calls it, with a callback, in one Promise that is the
-// harness's own. So a store is not asked for the promise that some of them return besides, and
-// MemoryStore, which has callbacks alone, is called as all others are.
+// Every store is called as express-session calls it, with a callback, in one Promise of the harness.
+// So the promise that some stores also return is not measured, and MemoryStore, which only has
+// callbacks, is called like all others.
 
 const { monitorEventLoopDelay } = require("node:perf_hooks");
 const { cpuEach, cpuNow } = require("./cpu.js");
 const { SIDS } = require("./sessions.js");
 
-/** How often the time is looked at, in calls. No timer: in `floor` nothing gives way to one. */
+/** Calls between two looks at the clock. A timer would not fire: `floor` never yields to the event loop. */
 const LOOK_EVERY = 16;
 const LOOP_DELAY_RESOLUTION_MS = 1;
 
-/** Reused, so that no slice begins with making it; a slice has fewer calls, or its first ones count. */
+/** Latencies; reused, so that no slice has to allocate it. If a slice has more calls, the first ones count. */
 const latencies = new Float64Array(1_000_000);
 
 /** The operations that are measured, as functions of the sid. */
@@ -25,7 +25,7 @@ function callsOf(store, session) {
         store.get(sid, (error, found) => {
           if (error) reject(error);
           else if (found) resolve(found);
-          else reject(new Error("a session that was stored is not there"));
+          else reject(new Error("a stored session is missing"));
         });
       }),
     set: (sid) =>
@@ -39,7 +39,7 @@ function callsOf(store, session) {
   };
 }
 
-/** Stores the sessions that are measured with. */
+/** Stores the sessions for the measurement. */
 async function fill(store, session) {
   const { set } = callsOf(store, session);
   for (let from = 0; from < SIDS.length; from += 50) {
@@ -49,7 +49,7 @@ async function fill(store, session) {
 
 /**
  * Keeps `concurrency` calls going for `seconds`.
- * @returns {Promise<{calls: number, seconds: number}>} how many there were, until the last answer
+ * @returns {Promise<{calls: number, seconds: number}>} the number of calls, and the time until the last reply
  */
 async function keepGoing(call, concurrency, seconds) {
   let calls = 0;
@@ -67,7 +67,7 @@ async function keepGoing(call, concurrency, seconds) {
   return { calls, seconds: (performance.now() - started) / 1000 };
 }
 
-/** The same without a promise, for a store that answers at once: what the harness itself costs. */
+/** The same without promises, for a store that calls back synchronously: the cost of the harness. */
 async function keepGoingBare(store, operation, session, seconds) {
   let calls = 0;
   const started = performance.now();
@@ -82,8 +82,8 @@ async function keepGoingBare(store, operation, session, seconds) {
 }
 
 /**
- * One measurement, after a warm-up. Latency has a slice of its own, half as long: to look at the
- * clock twice in each call costs a twentieth of the throughput where a call takes a microsecond.
+ * Measures once, after a warm-up. Latency has its own slice, half as long: reading the clock twice
+ * in each call would cost a twentieth of the throughput if a call takes a microsecond.
  * @param {object} store
  * @param {object} session
  * @param {{operation: "get" | "set" | "touch", concurrency: number, seconds: number,
@@ -115,12 +115,12 @@ async function timeCalls(call, concurrency, seconds) {
   const delay = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS });
   delay.enable();
   await keepGoing(timedCall, concurrency, seconds);
-  // It notes a delay when the loop is back.
+  // A delay is recorded only when the loop turns again.
   await new Promise((resolve) => setTimeout(resolve, 2 * LOOP_DELAY_RESOLUTION_MS));
   delay.disable();
   const sorted = latencies.subarray(0, Math.min(timed, latencies.length)).sort();
   const share = (part) => sorted[Math.floor(sorted.length * part)];
-  // It counts from one tick to the next.
+  // The monitor includes the time from one tick to the next.
   const late = (nanoseconds) => Math.max(0, nanoseconds / 1e6 - LOOP_DELAY_RESOLUTION_MS);
   return {
     p50: share(0.5),

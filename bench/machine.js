@@ -1,6 +1,6 @@
 "use strict";
 
-// What a run ran on.
+// Describes the machine and the versions of a run.
 
 const { spawnSync } = require("node:child_process");
 const { readFileSync } = require("node:fs");
@@ -26,7 +26,7 @@ function describeMachine() {
     cores: os.cpus().length,
     memoryGB: Math.round(os.totalmem() / 1e9),
     kernel: `${os.type()} ${os.release()} ${os.arch()}`,
-    // Where the machine was busy before, the figures say less.
+    // If the machine was busy before, the figures are less exact.
     loadBefore: os.loadavg()[0],
   };
 }

@@ -13,12 +13,12 @@ const { findBun } = require("./runtimes.js");
 
 const OPERATIONS = ["get", "set", "touch"];
 const PEER_PROCESS = path.join(__dirname, "peer-process.js");
-/** What a measurement takes beside its slices, in seconds: IPC, the last answers. */
+/** The time of a measurement beside its slices, in seconds: IPC, the last replies. */
 const AROUND_SECONDS = 0.02;
-/** Where a figure does not depend on the concurrency, it is taken once. */
+/** A figure that does not depend on the concurrency is measured once. */
 const ONLY_AT = 64;
 
-/** Which peers can do an operation, and are asked to, at a concurrency. */
+/** Whether a peer is measured with this operation at this concurrency. */
 function takesPart(name, operation, concurrency) {
   if ([FLOOR, BARE, LIMIT].includes(name) && operation === "touch") return false;
   return ![BARE, LIMIT].includes(name) || concurrency === ONLY_AT;
@@ -43,7 +43,7 @@ function cellsOf({ sizes, rounds, seconds }) {
   );
 }
 
-/** How long it will take, in seconds. */
+/** The estimated time, in seconds. */
 function plan(settings) {
   return cellsOf(settings).reduce((sum, { estimate }) => sum + estimate, 0);
 }
@@ -69,7 +69,7 @@ async function run({ redis, settings, results, progress, leaveOut }) {
   }
 }
 
-/** Starts the peers and fills their stores, each with a prefix of its own. */
+/** Starts the peers and fills their stores, each with its own prefix. */
 async function openAll(peers, redis, made, leaveOut) {
   const opened = new Map();
   for (const [n, name] of peers.entries()) {
@@ -89,7 +89,7 @@ async function openAll(peers, redis, made, leaveOut) {
 }
 
 /**
- * A peer in its process, with the sessions stored.
+ * Starts a peer in its own process and stores the sessions.
  * @param {string} name
  * @param {object} where as `openPeer` takes it
  * @param {object} made the session, as data
@@ -106,21 +106,21 @@ async function openPeerProcess(name, where, made, { program, isBare } = {}) {
   }
   const measure = (how) => child.call("measure", { ...how, isBare });
   const stop = async () => {
-    await child.call("close").catch(() => {}); // one that failed is ended all the same
+    await child.call("close").catch(() => {}); // a peer that failed is stopped anyway
     await child.stop();
   };
   return { measure, stop };
 }
 
-/** How fast this Redis answers who sends 64 commands at a time and does nothing with the replies. */
+/** How fast this Redis answers a client that pipelines 64 commands and ignores the replies. */
 function openLimit(redis, made) {
   const program = path.join(path.dirname(findRedisServer()), "redis-benchmark");
   if (spawnSync(program, ["--version"]).status !== 0) {
-    throw new Error("there is no redis-benchmark beside redis-server");
+    throw new Error("redis-benchmark is missing: install it beside redis-server");
   }
   const bytes = sizeOf(made);
   const common = ["-p", `${redis.port}`, "-P", "64", "-c", "1", "-d", `${bytes}`, "--csv"];
-  // Its GET needs what its SET has stored.
+  // GET needs the key that SET stores.
   const stored = outputOf(program, [...common, "-t", "set", "-n", "64"]);
   return {
     async measure({ operation, seconds }) {
@@ -129,7 +129,8 @@ function openLimit(redis, made) {
       const count = Math.ceil((Math.min(5e5, 4e8 / bytes) * seconds) / 64) * 64;
       const output = await outputOf(program, [...common, "-t", operation, "-n", `${count}`]);
       const [, rate] = /^"(?:GET|SET)[^"]*","([\d.]+)"/m.exec(output) ?? [];
-      if (rate === undefined) throw new Error(`redis-benchmark said: ${output.slice(0, 200)}`);
+      if (rate === undefined)
+        throw new Error(`unexpected output of redis-benchmark: ${output.slice(0, 200)}`);
       return { rate: Number(rate) };
     },
     async stop() {},

@@ -1,6 +1,6 @@
 "use strict";
 
-// A peer in a process of its own: opens its store, and measures it when asked to.
+// A peer in its own process: opens its store, and measures it on request.
 
 const { fill, measure } = require("./load.js");
 const { openPeer } = require("./peers.js");
@@ -14,7 +14,7 @@ serve({
   async open(name, where) {
     peer = await openPeer(name, where);
   },
-  /** Stores a session of JSON data under every sid; it is the one that `measure` works with. */
+  /** Stores a session under every sid; `measure` uses it. */
   async fill(made) {
     session = liven(made);
     if (peer.prepare) peer.prepare(session);

@@ -1,13 +1,13 @@
 "use strict";
 
-// Who is measured. A peer opens a store at `where`: { url, prefix }, with TLS also { ca }, or a
-// cluster's { nodes, prefix }; and says how it is closed again.
+// The peers. A peer opens a store at `where`: { url, prefix }, with TLS also { ca }, or for a cluster
+// { nodes, prefix }. It returns the store and a function that closes it.
 
 const {
   REFERENCE,
   OURS,
   THROUGH,
-  ADOPTED,
+  DIRECT,
   IOREDIS,
   MEMORY,
   FLOOR,
@@ -40,7 +40,7 @@ const OPEN = {
     return { store, close: () => store.close() };
   },
 
-  [ADOPTED]: (where) => oursWithClient(where, "native"),
+  [DIRECT]: (where) => oursWithClient(where, "native"),
   [THROUGH]: (where) => oursWithClient(where, "client"),
 
   async [MEMORY]() {
@@ -58,7 +58,7 @@ async function nodeRedis({ url, ca, nodes }) {
   const client = nodes
     ? createCluster({ rootNodes: nodes.map((node) => ({ url: node })) })
     : createClient({ url, ...(ca && { socket: { tls: true, ca } }) });
-  client.on("error", () => {}); // its calls fail, which is told
+  client.on("error", () => {}); // its calls reject, and that is reported
   await client.connect();
   return client;
 }
@@ -74,7 +74,7 @@ async function oursWithClient(where, transport) {
   return { store, close };
 }
 
-/** JSON alone: what any store of text has to do on the JS thread. There is nothing to touch. */
+/** JSON alone: the work that every store of text does on the JS thread. `touch` has no work. */
 async function openFloor() {
   let texts = [];
   let turn = 0;
@@ -89,7 +89,7 @@ async function openFloor() {
       cb(null);
     },
   };
-  /** Texts that are strings of their own each, as replies are. */
+  /** Texts that are separate strings, as replies are. */
   const prepare = (session) => {
     store.set(undefined, session, () => {});
     const bytes = Buffer.from(text);
@@ -98,7 +98,7 @@ async function openFloor() {
   return { store, prepare, close() {} };
 }
 
-/** The Redis client that comes with Bun, which this is then run by, with the little a store adds. */
+/** The Redis client that is built into Bun, with the little that a store adds. Needs Bun to run it. */
 async function openBun({ url, prefix }) {
   const { RedisClient } = require("bun");
   const client = new RedisClient(url);
@@ -122,7 +122,7 @@ async function openBun({ url, prefix }) {
 /** @returns {Promise<{store: object, close: () => unknown, prepare?: (session: object) => void}>} */
 async function openPeer(name, where) {
   const opened = await OPEN[name](where);
-  // express-session listens to both, and to have no listener must not end a process.
+  // express-session listens to both; without a listener, an error would end the process.
   opened.store.on?.("error", () => {});
   return opened;
 }

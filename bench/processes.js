@@ -1,22 +1,22 @@
 "use strict";
 
-// Child processes that do what they are asked over IPC, one thing at a time. None outlives the
-// parent: it kills them when it ends, and where it cannot, they notice.
+// Child processes that run functions on request, over IPC, one at a time. None outlives the parent:
+// it kills them when it ends, and if it cannot, they end when the IPC channel closes.
 
 const { spawn } = require("node:child_process");
 
-/** Far more than any call takes: a peer that hangs must fail, not keep the run. */
+/** Far more than any call takes: a peer that hangs must fail, not block the run. */
 const CALL_LIMIT_MS = 3 * 60_000;
 
 const running = new Set();
 process.once("exit", killProcesses);
 
-/** Ends all that are still there. */
+/** Kills all child processes that still run. */
 function killProcesses() {
   for (const child of running) child.kill("SIGKILL");
 }
 
-/** A process that ends with the parent; its errors are what it says on stderr. */
+/** Starts a process that ends with the parent; its error is what it writes to stderr. */
 function start(program, args, stdio) {
   const env = { ...process.env, NODE_ENV: "production" };
   const child = spawn(program, args, { stdio, env, serialization: "json" });
@@ -32,7 +32,7 @@ function start(program, args, stdio) {
     });
     child.once("close", (code, signal) => {
       running.delete(child);
-      // The line that tells, where there is one, and not the stack below it.
+      // The line with the message, if stderr has one, without the stack below it.
       const telling = /^.*(?:error|FATAL).*$/im.exec(said)?.[0] ?? said.trim();
       resolve({ code, error: new Error(`its process ended with ${signal ?? code}: ${telling}`) });
     });
@@ -73,7 +73,7 @@ function startProcess(file, { program = process.execPath, nodeArgs = [] } = {}) 
     return new Promise((resolve, reject) => {
       const limit = setTimeout(() => {
         child.kill("SIGKILL");
-        fail(new Error(`no answer to ${name} in ${CALL_LIMIT_MS / 60_000} minutes`));
+        fail(new Error(`no reply to ${name} within ${CALL_LIMIT_MS / 60_000} minutes`));
       }, CALL_LIMIT_MS);
       const settle = (then) => (value) => {
         clearTimeout(limit);
@@ -90,7 +90,7 @@ function startProcess(file, { program = process.execPath, nodeArgs = [] } = {}) 
   return { pid: child.pid, call, stop };
 }
 
-/** What a program writes to stdout, when it ends with 0; else an error. */
+/** Resolves to what a program writes to stdout; rejects if its exit code is not 0. */
 async function outputOf(program, args) {
   const { child, ended } = start(program, args, ["ignore", "pipe", "pipe"]);
   let output = "";
@@ -102,7 +102,7 @@ async function outputOf(program, args) {
   return output;
 }
 
-/** In a child: does what the parent asks for, with these functions. */
+/** In a child process: runs these functions when the parent calls them. */
 function serve(functions) {
   process.on("SIGINT", () => {}); // Ctrl-C is for the parent, which ends this process
   process.on("disconnect", () => process.exit());

@@ -1,9 +1,9 @@
 "use strict";
 
 /**
- * Says what is done, and how long the rest will take.
- * @param {number} total how long all is expected to take, in seconds
- * @param {() => void} save called when something is done
+ * Prints what is done, and how long the rest will take.
+ * @param {number} total the estimated time of the run, in seconds
+ * @param {() => void} save called when a part is done
  */
 function startProgress(total, save) {
   const started = performance.now();
@@ -11,10 +11,10 @@ function startProgress(total, save) {
   let done = 0;
   return {
     say: (line) => console.log(line),
-    /** @param {string} line @param {number} estimate what it was expected to take, in seconds */
+    /** @param {string} line @param {number} estimate its estimated time, in seconds */
     done(line, estimate) {
       done += estimate;
-      // At the pace so far, as soon as there is one.
+      // At the pace so far, if that is known.
       const pace = done > 10 ? elapsed() / done : 1;
       const left = Math.max(0, total - done) * pace;
       console.log(`${line}   [${formatTime(left)} left]`);

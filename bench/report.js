@@ -13,15 +13,15 @@ const MARKS = { document: "README.md", name: "bench", command: "npm run bench --
 const BASE_CALLS = 64;
 const BASE_SIZE = 600;
 
-/** What the README shows of a full run. */
+/** The charts of a full run that the README shows. */
 const README_CHARTS = ["throughput"];
 
 /**
  * Writes RESULTS.md, with all tables and charts, into a folder.
  * @param {object} results
  * @param {string} folder
- * @returns {{text: string, charts: object[]}} for the console: the tables, how the targets were
- *   met, what failed; and the charts, for `renderReadme`
+ * @returns {{text: string, charts: object[]}} the text for the console (tables, targets,
+ *   failures), and the charts for `renderReadme`
  */
 function render(results, folder) {
   const charts = writeCharts(results, path.join(folder, "charts"));
@@ -41,7 +41,7 @@ function renderReadme(results, charts) {
   writeBetweenMarks(MARKS, [...tables, ...imagesOf(shown, ROOT)]);
 }
 
-/** Markdown: a sentence on the run, and a table of each part that was measured. */
+/** Markdown: a sentence about the run, and a table for each part that was measured. */
 function tablesOf(results, tables) {
   const lines = aboutLine(results)
     .replace(/(.{1,100})( |$)/g, "$1\n")
@@ -54,7 +54,7 @@ function tablesOf(results, tables) {
   return lines;
 }
 
-/** The charts, as seen from a folder. */
+/** Markdown images of the charts, with paths relative to a folder. */
 function imagesOf(charts, from) {
   return charts.flatMap(({ file, title }) => {
     const address = path.relative(from, file).split(path.sep).join("/");
@@ -81,7 +81,7 @@ function aboutLine({ date, machine, versions, mode }) {
   );
 }
 
-/** The figures that are promised, and their ratios. */
+/** The figures that have targets, and their ratios. */
 function operationTable({ operations = [] }) {
   const cells = operations.filter((cell) => cell.size === BASE_SIZE && isCompared(cell));
   const rows = cells.map((cell) => [
@@ -107,7 +107,7 @@ function operationTable({ operations = [] }) {
   };
 }
 
-/** The few figures that a newcomer asks for. */
+/** The few figures for the README. */
 function shortTable({ operations = [] }) {
   const cells = operations.filter(
     (cell) =>
@@ -128,7 +128,7 @@ function shortTable({ operations = [] }) {
   };
 }
 
-/** Everybody, at one concurrency. */
+/** All peers, at one concurrency. */
 function peerTable({ operations = [] }) {
   const cells = operations.filter(
     ({ size, concurrency }) => size === BASE_SIZE && concurrency === BASE_CALLS,
@@ -244,7 +244,7 @@ function startupTable({ startup, idle }) {
   return { title: "To begin with, and at rest", header, rows };
 }
 
-/** How the targets were met, for whoever works on the store. */
+/** Whether each target was met. */
 function targetLines({ targets = [] }) {
   if (targets.length === 0) return [];
   const rows = targets.map(({ what, value, unit, least, most, isMet }) => [

@@ -1,24 +1,24 @@
 "use strict";
 
-// The file of results: JSON that a person can read, too.
+// The file of results: JSON that a person can also read.
 
 const { renameSync, writeFileSync } = require("node:fs");
 
 const LINE = 120;
 
-/** Writes results, or nothing: who interrupts it finds the ones before. */
+/** Writes the results atomically: if it is interrupted, the file still has the results before. */
 function writeResults(file, results) {
   writeFileSync(`${file}.new`, `${format(JSON.parse(JSON.stringify(results, brief)), "")}\n`);
   renameSync(`${file}.new`, file);
 }
 
-/** Four digits are more than a measurement has. */
+/** Rounds to four digits, more than the precision of a measurement. */
 function brief(_, value) {
   if (typeof value !== "number" || Number.isInteger(value)) return value;
   return Number.isFinite(value) ? Number(value.toPrecision(4)) : undefined;
 }
 
-/** As JSON.stringify with an indent, but what fits into a line stays in one. */
+/** Like JSON.stringify with an indent, but a value that fits into a line stays in one line. */
 function format(value, indent) {
   const line = JSON.stringify(value);
   if (typeof value !== "object" || value === null || line.length + indent.length <= LINE)

@@ -24,7 +24,7 @@ npm run bench -- --render FILE       charts and tables again, from the results o
   --seconds S          how long one measurement takes
   --out FOLDER         where results, charts and tables go`;
 
-/** Where a run that is not a full one leaves what it made. */
+/** The folder for the output of a run that is not a full one. */
 const SCRATCH = path.join(ROOT, "target", "bench");
 
 main().catch((error) => {
@@ -70,11 +70,12 @@ function readArguments(args) {
     if (asked[name] === undefined) continue;
     const number = Number(asked[name]);
     const isFine = number > 0 && (name === "seconds" || Number.isInteger(number));
-    if (!isFine) throw wrongUse(`--${name} ${asked[name]}: not a number that makes sense`);
+    const what = name === "seconds" ? "number greater than 0" : "whole number from 1";
+    if (!isFine) throw wrongUse(`--${name} ${asked[name]}: must be a ${what}`);
     asked[name] = number;
   }
   if (asked.render && !existsSync(asked.render)) {
-    throw wrongUse(`--render ${asked.render}: there is no such file`);
+    throw wrongUse(`--render ${asked.render}: no such file`);
   }
   if (asked.only) {
     asked.only = [...new Set(asked.only.flatMap((parts) => parts.split(",")))];
@@ -88,7 +89,7 @@ function wrongUse(message) {
   return Object.assign(new Error(message), { isUsage: true });
 }
 
-/** Measures all parts; what is there so far is in the file at any time. */
+/** Measures all parts, and saves the results after each cell. */
 async function measureAll(settings, file) {
   const results = {
     date: new Date().toISOString(),
@@ -101,7 +102,7 @@ async function measureAll(settings, file) {
     failed: [],
   };
   const save = () => writeResults(file, results);
-  // The processes it has started are killed by their own handlers of "exit".
+  // The handlers of "exit" kill the processes that the run has started.
   for (const [signal, code] of [
     ["SIGINT", 130],
     ["SIGTERM", 143],
@@ -122,7 +123,7 @@ async function measureAll(settings, file) {
   };
   for (const { name, run } of parts) {
     progress.say(`\n${name}`);
-    // The server begins anew, as what a part leaves there would be in the way of the next.
+    // Each part gets a fresh server, so that the data of one part does not affect the next.
     let redis;
     try {
       redis = await startRedisServer();
@@ -131,7 +132,7 @@ async function measureAll(settings, file) {
       results.failed.push({ what: name, why: error.message });
       progress.say(`${name} FAILED: ${error.stack}`);
     }
-    killProcesses(); // where the part has failed
+    killProcesses(); // if the part has failed
     await redis?.stop();
   }
   results.failed.push(...failuresIn(results));
@@ -141,7 +142,7 @@ async function measureAll(settings, file) {
   save();
 }
 
-/** The peers that failed, of all cells. */
+/** The peers that failed, in all cells. */
 function failuresIn({ operations = [], server = [], bulk = [], topologies = [], startup, idle }) {
   const cells = [...operations, ...server, ...bulk, ...topologies, startup, idle];
   return cells.filter(Boolean).flatMap((cell) => {
@@ -155,13 +156,13 @@ function failuresIn({ operations = [], server = [], bulk = [], topologies = [], 
 }
 
 /**
- * Makes charts and tables: of a full run those of the project, else in a folder of their own.
- * @param {string} file where the results are
- * @param {string} [out] a folder instead
+ * Writes charts and tables: those of the project for a full run, else into a separate folder.
+ * @param {string} file the path of the results
+ * @param {string} [out] another folder for them
  * @returns {object} the results
  */
 function publish(file, out) {
-  // From the file in any case: what is rendered again is the same then.
+  // Always from the file, so that rendering it again gives the same.
   const results = JSON.parse(readFileSync(file, "utf8"));
   const isFull = results.mode === "full" && results.settings.parts.length === PARTS.length;
   const isProjects = isFull && results.isComplete && out === undefined;

@@ -1,7 +1,7 @@
 "use strict";
 
-// A real server under load: Express and bare http with express-session, on each peer's store. Reading
-// a session is a get and a touch of the store, changing it a get and a set.
+// A real server under load: Express and bare http with express-session, on each peer's store. A request
+// that reads a session calls get and touch; one that changes it calls get and set.
 
 const { mkdtempSync, rmSync, writeFileSync } = require("node:fs");
 const { tmpdir } = require("node:os");
@@ -20,7 +20,7 @@ function plan({ frameworks, peers, rounds, seconds }) {
   return frameworks.length * ROUTES.length * estimateOf({ peers, rounds, seconds });
 }
 
-/** Of one cell, in seconds. */
+/** The estimated time of one cell, in seconds. */
 function estimateOf({ peers, rounds, seconds }) {
   return peers.length * (WARM_UP_SECONDS + rounds * (Math.max(1, seconds) + 0.15));
 }
@@ -31,7 +31,7 @@ async function run({ redis, settings, results, progress, leaveOut }) {
   results.loader = loader;
   results.server = [];
   const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-bench-"));
-  // Also where the run is interrupted.
+  // Even if the run is interrupted.
   const removeFolder = () => rmSync(folder, { recursive: true, force: true });
   process.once("exit", removeFolder);
   for (const framework of frameworks) {
@@ -66,7 +66,7 @@ async function run({ redis, settings, results, progress, leaveOut }) {
   removeFolder();
 }
 
-/** A server whose sessions have been made, each by a login; their cookies are in the file. */
+/** Starts a server and logs in once for each session; writes their cookies to the file. */
 async function openApp(name, framework, where, cookieFile) {
   const app = startProcess(APP);
   try {
@@ -76,7 +76,7 @@ async function openApp(name, framework, where, cookieFile) {
       const response = await fetch(`${address}/login`);
       await response.arrayBuffer();
       const [cookie] = response.headers.get("set-cookie")?.split(";") ?? [];
-      if (!response.ok || !cookie) throw new Error(`a login was answered with ${response.status}`);
+      if (!response.ok || !cookie) throw new Error(`a login got the status ${response.status}`);
       cookies.push(cookie);
     }
     writeFileSync(cookieFile, `${cookies.join("\n")}\n`);

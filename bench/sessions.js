@@ -5,12 +5,12 @@
 const { createHash } = require("node:crypto");
 const session = require("express-session");
 
-/** Their sizes, in bytes of JSON; about so, as they are made of whole items. */
+/** Their approximate sizes, in bytes of JSON; a session is made of whole items. */
 const SIZES = [200, 600, 4_000, 64_000];
-/** Longer than any run, so that nothing expires while it is measured. */
+/** Longer than any run, so that nothing expires during a measurement. */
 const MAX_AGE_MS = 7_200_000;
 
-/** Sids of as many characters as express-session's. */
+/** Sids as long as express-session's. */
 const SIDS = Array.from({ length: 1000 }, (_, n) => sidOf(n));
 
 function sidOf(n) {
@@ -18,7 +18,7 @@ function sidOf(n) {
 }
 
 /**
- * What an app that has a user signed in would hold, as the data that JSON.parse gives.
+ * The session of a signed-in user, as JSON.parse returns it.
  * @param {number} [size] one of SIZES
  */
 function makeSession(size = 600) {
@@ -78,7 +78,7 @@ function sizeOf(value) {
   return Buffer.byteLength(JSON.stringify(value));
 }
 
-/** A session as express-session hands it to `set` and `touch`: with its Cookie, whose expiry is a Date. */
+/** A session as express-session passes it to `set` and `touch`: with a Cookie, whose expiry is a Date. */
 function liven(made) {
   const store = new session.Store();
   return store.createSession({ sessionID: SIDS[0], sessionStore: store }, structuredClone(made));

@@ -1,13 +1,13 @@
 "use strict";
 
-// What the two modes measure. Peers that are compared with each other have the same rounds.
+// What the two modes measure. Peers that are compared with each other take part in the same rounds.
 
 const N = require("./names.js");
 const { SIZES } = require("./sessions.js");
 
 const PAIR = [N.REFERENCE, N.OURS];
 const MAIN = [N.REFERENCE, N.IOREDIS, N.MEMORY, N.OURS, N.FLOOR];
-const EVERYBODY = [...MAIN, N.ADOPTED, N.THROUGH, N.BARE, N.BUN, N.LIMIT];
+const EVERYBODY = [...MAIN, N.DIRECT, N.THROUGH, N.BARE, N.BUN, N.LIMIT];
 
 /** About a minute. */
 const SHORT = {
@@ -59,7 +59,7 @@ const FULL = {
 };
 
 /**
- * The settings of a mode, with what was asked for in their place.
+ * The settings of a mode; the arguments override them.
  * @param {{full?: boolean, only?: string[], rounds?: number, seconds?: number}} asked
  */
 function settingsFor({ full = false, only, rounds, seconds }) {

@@ -1,19 +1,19 @@
 "use strict";
 
-// What a library costs before it does anything: node startup-process.js WHAT [PEER] [URL], which
-// writes one JSON value. express-session is there before, as apps have it in any case.
+// The cost of a library at startup and at rest: node startup-process.js WHAT [PEER] [URL] writes one
+// JSON value. express-session is loaded before, because every app has it.
 
 require("express-session");
 const { setTimeout: wait } = require("node:timers/promises");
 const { REFERENCE } = require("./names.js");
 
-/** How long a process is left alone before its memory is looked at. */
+/** Waits so long before the memory is measured; there is no event for an idle process. */
 const SETTLE_MS = 300;
 
 const [what, peer, url] = process.argv.slice(2);
 
 const DO = {
-  /** Milliseconds to load the library, and the client where it needs one. */
+  /** Milliseconds to load the library, and the client if it needs one. */
   async require() {
     const started = performance.now();
     if (peer === REFERENCE) {
@@ -23,7 +23,7 @@ const DO = {
     return performance.now() - started;
   },
 
-  /** Milliseconds from the start of the process to the answer of the first get. */
+  /** Milliseconds from the start of the process to the reply of the first get. */
   async firstGet() {
     const { store } = await open();
     await new Promise((resolve, reject) => {
@@ -36,7 +36,7 @@ const DO = {
   memory0: () => memory(),
   /** With one store that is connected and idle. */
   memory1: () => memoryWith(1),
-  /** With a hundred, each with a connection of its own. */
+  /** With a hundred stores, each with its own connection. */
   memory100: () => memoryWith(100),
 };
 

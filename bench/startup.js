@@ -1,6 +1,6 @@
 "use strict";
 
-// What a library costs before it does anything: to load it, to be connected, to be there.
+// The cost of a library at startup and at rest: loading, the first get, memory.
 
 const { statSync } = require("node:fs");
 const path = require("node:path");
@@ -9,7 +9,7 @@ const { outputOf } = require("./processes.js");
 const { ratio, takeTurns } = require("./statistics.js");
 
 const STARTUP_PROCESS = path.join(__dirname, "startup-process.js");
-/** What one process takes about, in seconds. */
+/** The estimated time of one process, in seconds. */
 const SECONDS = { require: 0.2, firstGet: 0.3, memory: 2.5 };
 const WITHOUT = "without a store";
 

@@ -1,8 +1,8 @@
 "use strict";
 
-// Peers in turn, and what comes of their rounds.
+// Measures peers in turn, and takes the medians of the rounds.
 
-/** The middle one; of an even count the mean of the two in the middle. NaN where there is none. */
+/** The median: of an even count, the mean of the two in the middle. NaN for an empty list. */
 function median(numbers) {
   const sorted = numbers.filter((number) => Number.isFinite(number)).sort((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -10,14 +10,14 @@ function median(numbers) {
 }
 
 /**
- * Measures peers one after the other, in several rounds, each of which begins with another peer: what
- * the machine does at the time, and what ran before, falls on all of them alike. A peer that fails
- * is left out from then on.
+ * Measures peers one after the other, in several rounds. Each round begins with another peer, so that
+ * other load on the machine, and garbage of the measurement before, affects all peers alike. A peer
+ * that fails is left out of later rounds.
  * @param {string[]} names the peers
  * @param {number} rounds
  * @param {(name: string, round: number) => Promise<Record<string, number>>} measure
  * @returns {Promise<{rounds: Record<string, object>[], medians: Record<string, object>,
- *   failed?: Record<string, string>}>} by peer, what was measured
+ *   failed?: Record<string, string>}>} the figures, by peer
  */
 async function takeTurns(names, rounds, measure) {
   const taken = [];
@@ -56,8 +56,8 @@ function mediansOf(rounds, names) {
 }
 
 /**
- * The median of the rounds' own ratios of a figure between two peers: how fast the machine was in a
- * round is in both. NaN where it was not measured of both.
+ * The median of the rounds' ratios of a figure between two peers. Within a round the machine is
+ * equally fast for both. NaN if the figure is missing for one of them.
  */
 function ratio(cell, field, name, to) {
   return median((cell?.rounds ?? []).map((row) => row[name]?.[field] / row[to]?.[field]));

@@ -1,6 +1,6 @@
 "use strict";
 
-// What the store is to reach, and whether it did. All are of medians of one run.
+// The targets of the store, and whether it met them, by the medians of one run.
 
 const { FLOOR, MEMORY, OURS, REFERENCE } = require("./names.js");
 const { ratio } = require("./statistics.js");
@@ -42,7 +42,7 @@ const FIGURES = { rate: "throughput", p99: "p99", jsCpu: "JS-thread CPU", memory
 /**
  * @param {object} results
  * @returns {{what: string, value: number, unit: string, least?: number, most?: number,
- *   isMet: boolean}[]} without those that were not measured; the unit "×" is a ratio to
+ *   isMet: boolean}[]} only targets that were measured; the unit "×" is a ratio to
  *   connect-redis 10 + node-redis 6
  */
 function judge(results) {
@@ -81,7 +81,7 @@ function judge(results) {
   const bulk = (results.bulk ?? []).filter(({ count }) => count === BULK_COUNT);
   for (const [operation, figure, bound] of BULK) {
     const cell = bulk.find((one) => one.operation === operation);
-    // A speed is how much less time it takes.
+    // The speed is the inverse ratio of the times.
     const value =
       figure === "seconds"
         ? ratio(cell, figure, REFERENCE, OURS)

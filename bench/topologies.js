@@ -13,7 +13,7 @@ const OPERATIONS = ["get", "set"];
 const CONCURRENCY = 64;
 const SIZE = 600;
 const MASTERS = 3;
-/** What starting and ending servers takes about, in seconds. */
+/** The estimated time to start and stop the servers, in seconds. */
 const SERVERS_SECONDS = 4;
 
 const TOPOLOGIES = {
@@ -42,7 +42,7 @@ function plan(settings) {
   );
 }
 
-/** Of one cell, in seconds. */
+/** The estimated time of one cell, in seconds. */
 function estimateOf({ peers, rounds, seconds }) {
   return peers.length * rounds * (1.75 * seconds + 0.02);
 }

@@ -1,6 +1,6 @@
 "use strict";
 
-// Somebody else's connection: asks Redis for PONG every millisecond, and notes the longest wait.
+// Another client's connection: sends PING every millisecond, and records the longest wait for the reply.
 
 const net = require("node:net");
 const os = require("node:os");
@@ -16,7 +16,7 @@ let finished;
 serve({
   open(port) {
     try {
-      // Where it may: what keeps this process from a CPU is nothing that Redis does.
+      // If it may: when this process waits for a CPU, that is not Redis's time.
       os.setPriority(os.constants.priority.PRIORITY_HIGHEST);
     } catch {}
     socket = net.connect(port, "127.0.0.1").setNoDelay(true);

@@ -48,7 +48,7 @@ function createApp(store, inspect, stores) {
   app.post("/login", (req, res, next) => {
     const user = String(req.body?.user ?? "").trim();
     if (!user) return res.status(400).send(renderPage({ error: "Please enter a name." }));
-    // A new sid at sign-in, so that a sid that somebody planted before opens nothing.
+    // A new sid at sign-in, against session fixation.
     req.session.regenerate((error) => {
       if (error) return next(error);
       Object.assign(req.session, { user: user.slice(0, 80), visits: 0 });

@@ -49,7 +49,7 @@ async function prove(address, inspect) {
 }
 
 function check(holds, claim) {
-  if (!holds) throw new Error(`It does not hold that ${claim}.`);
+  if (!holds) throw new Error(`This check failed: ${claim}.`);
   console.log(`  ✓ ${claim}`);
 }
 

@@ -1,7 +1,7 @@
 "use strict";
 
 // `npm start`: proves in the terminal that sessions are stored in Redis, then serves the page. PORT is the
-// port (default 3000), REDIS_URL the Redis; without REDIS_URL, a private redis-server runs until this ends.
+// port (default 3000), REDIS_URL the Redis; without REDIS_URL, a private redis-server runs until the demo ends.
 
 const { createClient } = require("redis");
 const { RedisStore } = require("connect-redis-rs");

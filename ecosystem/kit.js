@@ -1,7 +1,7 @@
 "use strict";
 
-// What the programs in apps/ have in common: the ways to give a store its Redis, an app's server, a
-// browser, and a look at what is in Redis.
+// Shared by the programs in apps/: the connections to Redis, an app's server, a browser, and checks of
+// what Redis stores.
 
 const assert = require("node:assert/strict");
 const http = require("node:http");
@@ -9,15 +9,15 @@ const ioredis = require("ioredis");
 const redis = require("redis");
 
 /**
- * The ways to give a store its Redis, by name. connect-redis itself is the reference: what a case
- * claims holds for it, too, unless the program lists the case under `ours`.
+ * The ways to connect a store to Redis, by name. connect-redis is the reference: each case must also
+ * hold for it, unless the program lists the case under `ours`.
  */
 const CONNECTIONS = {
   url: { package: "connect-redis-rs", open: (url) => ({ options: { url } }) },
   "ioredis 5": { package: "connect-redis-rs", open: openIoredis },
   "node-redis 6": { package: "connect-redis-rs", open: openNodeRedis },
   "connect-redis 10": { package: "connect-redis", isReference: true, open: openNodeRedis },
-  // Sails's copy of the last version that took a client with callbacks.
+  // Sails's copy of the last version that accepted a client with callbacks.
   "connect-redis 6": { package: "@sailshq/connect-redis", isReference: true, open: openIoredis },
 };
 
@@ -33,16 +33,16 @@ async function openNodeRedis(url) {
 }
 
 /**
- * What a case gets.
+ * The argument of a case.
  * @typedef {object} Kit
- * @property {string} url of the case's Redis, which is empty when it begins
- * @property {import("redis").RedisClientType} redis a client that looks at what is there
+ * @property {string} url of the case's Redis, which is empty when the case begins
+ * @property {import("redis").RedisClientType} redis a client to inspect what Redis stores
  * @property {any} module the store's package, as `require` gives it
- * @property {boolean} isReference whether that is connect-redis
- * @property {object} options those that say where Redis is
+ * @property {boolean} isReference whether the package is connect-redis
+ * @property {object} options the options that say where Redis is
  * @property {(options?: object) => any} store makes a store
- * @property {Error[]} warnings what the process has warned of since the case began
- * @property {(undo: () => unknown) => void} after what to do when the case has ended
+ * @property {Error[]} warnings the warnings of the process since the case began
+ * @property {(undo: () => unknown) => void} after adds a function that runs when the case has ended
  */
 
 /**
@@ -90,14 +90,14 @@ async function serve(kit, handler) {
   return { server, address: `http://127.0.0.1:${server.address().port}` };
 }
 
-/** A browser at an address: it keeps cookies and follows no redirect by itself. */
+/** A browser at an address: it keeps cookies and follows no redirects. */
 function browser(address) {
   const cookies = new Map();
   const cookie = () => [...cookies].map(([name, value]) => `${name}=${value}`).join("; ");
 
   /**
    * @param {string} path
-   * @param {Record<string, string>} [form] what to post; else it is a GET
+   * @param {Record<string, string>} [form] the form to post; without it, the request is a GET
    */
   async function go(path, form) {
     const response = await fetch(address + path, {
@@ -116,7 +116,7 @@ function browser(address) {
     return { status: response.status, text, location: response.headers.get("location") };
   }
 
-  /** What a page that answers with JSON says. */
+  /** Returns the JSON of a page. */
   async function read(path, form) {
     const { status, text } = await go(path, form);
     assert.equal(status, 200, `${path}: ${status} ${text}`);
@@ -126,16 +126,23 @@ function browser(address) {
   return { go, read, cookies, cookie };
 }
 
-/** Asserts that a key expires within so many seconds, and not much earlier. */
+/** Asserts that Redis has one key that matches a pattern, and returns it. */
+async function onlyKey(kit, pattern = "*") {
+  const keys = await kit.redis.keys(pattern);
+  assert.equal(keys.length, 1, `${keys.length} keys`);
+  return keys[0];
+}
+
+/** Asserts that a key expires in about `seconds`: not later, and not much earlier. */
 async function assertExpiry(kit, key, seconds) {
   const left = await kit.redis.pTTL(key);
   assert.ok(
     left > (seconds - 30) * 1000 && left <= seconds * 1000,
-    `expires in ${left} ms, and not in ${seconds} s`,
+    `expires in ${left} ms instead of ${seconds} s`,
   );
 }
 
-/** A promise and what resolves it. */
+/** A promise and the function that resolves it. */
 function gate() {
   let open;
   const passed = new Promise((resolve) => {
@@ -144,4 +151,4 @@ function gate() {
   return { passed, open };
 }
 
-module.exports = { CONNECTIONS, assertExpiry, browser, gate, serve, withKit };
+module.exports = { CONNECTIONS, assertExpiry, browser, gate, onlyKey, serve, withKit };

@@ -1,15 +1,15 @@
 "use strict";
 
-// Runs the cases of one program of apps/ with one connection, in a process of their own, as some
-// show that the process lives. scripts/ecosystem.js starts it, and learns by messages what runs and
-// what came of it:
+// Runs the cases of one program of apps/ with one connection, in a separate process, because some cases
+// check that the process keeps running. scripts/ecosystem.js starts it, and gets each case and its
+// result as messages:
 //
-//   node ecosystem/run.js APP CONNECTION FIRST    from the case of that number on
+//   node ecosystem/run.js APP CONNECTION FIRST    begins with the case of that number
 
 const path = require("node:path");
 const { CONNECTIONS, withKit } = require("./kit.js");
 
-/** Far more than any case takes: one that hangs must end, too. */
+/** Far more than any case takes: a case that hangs must also end. */
 const LIMIT_MS = 30_000;
 
 main(...process.argv.slice(2));
@@ -22,18 +22,21 @@ async function main(app, connection, first) {
     const error = await errorOf(() => withKit(connection, process.env.URL, run));
     await send({ event: "end", claim, error });
   }
-  // What is thrown by what a case has left behind comes before this.
+  // Errors of work that a case has left behind are thrown before this message.
   setImmediate(async () => {
     await send({ event: "done" });
     process.exit();
   });
 }
 
-/** Why a case has failed; undefined if it has not. */
+/** Returns why a case failed; undefined if it passed. */
 async function errorOf(run) {
   let limit;
   const tooLong = new Promise((_, reject) => {
-    limit = setTimeout(() => reject(new Error(`no end after ${LIMIT_MS / 1000} s`)), LIMIT_MS);
+    limit = setTimeout(
+      () => reject(new Error(`not finished after ${LIMIT_MS / 1000} s`)),
+      LIMIT_MS,
+    );
   });
   try {
     await Promise.race([run(), tooLong]);

@@ -4,7 +4,7 @@ import express from "express";
 import session from "express-session";
 import { Redis } from "ioredis";
 
-// The store keeps to keyPrefix: the keys are example:sess:…
+// The store uses keyPrefix: the keys are example:sess:…
 const client = new Redis(process.env.REDIS_URL ?? "redis://localhost:6379", {
   keyPrefix: "example:",
 });

@@ -14,7 +14,7 @@ const forHost = (...names) => ({
 });
 
 /**
- * An authority, a certificate of it for a server at `host`, and one for a client.
+ * Makes an authority, and its certificates for a server at `host` and for a client.
  * @returns {Promise<{ca: string, server: {cert: string, key: string}, client: {cert: string,
  *   key: string}, files: {ca: string, cert: string, key: string}, remove: () => void}>} in PEM;
  *   `files` are those for the server
@@ -45,7 +45,7 @@ async function makeCertificates({ host = "localhost" } = {}) {
   return { ca: authority.cert, server, client, files, remove };
 }
 
-/** Arguments by which a redis-server has TLS at a port; `clients` says who has to show a certificate. */
+/** Arguments for a redis-server with TLS at a port; `clients` says whether clients must send a certificate. */
 function tlsArgs({ files }, tlsPort, { clients = "no" } = {}) {
   const options = {
     "tls-port": tlsPort,

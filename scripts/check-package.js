@@ -1,7 +1,7 @@
 "use strict";
 
 // Packs the packages as a release does, installs them in empty apps on a machine without cargo, and
-// uses them there in every way that projects do, with a private Redis; then in broken environments.
+// uses them in every way that projects do, with a private Redis; also in broken environments.
 
 const { chmodSync, mkdtempSync, rmSync } = require("node:fs");
 const { tmpdir } = require("node:os");
@@ -17,10 +17,10 @@ const { fetchTools } = require("./check-package/tools.js");
 const { packPair, summaryOf } = require("./pack.js");
 const { startRedisServer } = require("./redis-server.js");
 
-/** Scripts that npm would run on the machine of whoever installs the package. */
+/** Scripts that npm would run on the machine of a user who installs the package. */
 const INSTALL_SCRIPTS = ["preinstall", "install", "postinstall", "prepare"];
 
-/** What may be in the main package: what is run, its types, and the sources to build from. */
+/** The files that the main package may contain: code, types, and the sources to build from. */
 const CONTENTS =
   /^(?:index\.(?:js|mjs|d\.ts|d\.mts)|lib\/(?:[a-z-]+\/)*[a-z-]+\.js|src\/.+\.rs|build\.rs|Cargo\.(?:toml|lock)|package\.json|(?:README|CHANGELOG)\.md|LICENSE)$/;
 
@@ -33,7 +33,7 @@ async function main() {
   const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-package-"));
   const [redis, registry] = await Promise.all([startRedisServer(), startRegistry()]);
   try {
-    chmodSync(folder, 0o755); // for the user that may only read
+    chmodSync(folder, 0o755); // readable for the user without write access
     fetchTools();
     const pair = packPair(folder);
     checkContents(pair);
@@ -41,7 +41,7 @@ async function main() {
     const { publish } = registry;
     const urls = { registry: registry.url, redis: redis.url };
     const means = { ...machine(folder, urls), pair, publish, version: pair.main.version };
-    // Two at once: there is much waiting in each. Both to their end, as they need what is removed.
+    // Two at once, because each waits a lot. Both run to their end before the folder is removed.
     const [failed] = (
       await Promise.allSettled([
         tryAll(layouts(means)),
@@ -55,7 +55,7 @@ async function main() {
   }
 }
 
-/** Tries one after another, with a line for each. */
+/** Runs one attempt after another, and prints a line for each. */
 async function tryAll(attempts) {
   for (const [name, attempt] of attempts) {
     const start = performance.now();
@@ -71,10 +71,11 @@ async function tryAll(attempts) {
 function checkContents({ main, platform }) {
   for (const packed of [main, platform]) console.log(`ok  ${summaryOf(packed)}`);
   const needless = main.files.filter((file) => !CONTENTS.test(file));
-  if (needless.length > 0) throw new Error(`${main.name} has ${needless.join()} in it`);
+  if (needless.length > 0)
+    throw new Error(`${main.name} contains unexpected files: ${needless.join()}`);
   const expected = ["LICENSE", "README.md", addonFile(findPlatform()), "package.json"];
   if (platform.files.toSorted().join() !== expected.toSorted().join()) {
-    throw new Error(`${platform.name} has ${platform.files.join()} in it`);
+    throw new Error(`${platform.name} contains unexpected files: ${platform.files.join()}`);
   }
   const script = INSTALL_SCRIPTS.find((name) => name in scripts);
   if (script !== undefined) throw new Error(`the package has the script ${script}`);

@@ -1,7 +1,7 @@
 "use strict";
 
-// Runs the behaviour suite against every client and writes what came of it into
-// docs/clients.md, between its two marks.
+// Runs the behaviour suite against every client and writes the results into docs/clients.md, between
+// its two marks.
 
 const { runJest, writeTable } = require("./test-table.js");
 

@@ -1,8 +1,8 @@
 "use strict";
 
-// Runs the tests on every runtime with every Redis and Valkey and writes what came of it into
+// Runs the tests on every runtime with every Redis and Valkey and writes the results into
 // docs/compatibility.md, between its two marks. With --node, --bun, --redis or --valkey it runs a
-// part, and only prints it:
+// part, and only prints the results:
 //
 //   npm run compat -- --node 22 --node 24 --bun --redis 8.2 --valkey 9
 
@@ -19,15 +19,15 @@ const REDISES = ["6.2", "8.2"];
 const VALKEYS = ["9"];
 
 /**
- * The test files that this command leaves to others: those that take minutes (each version of each
- * client, a client's options, failovers; behaviour.own has a cluster and a sentinel), those of other
- * programs (vitest, tsx, cargo), and those whose result is the same on each runtime and server (the
- * benchmark, the packages, old versions of express-session).
+ * The test files that this command does not run: those that take minutes (each version of each
+ * client, a client's options, failovers; behaviour.own has a cluster and a sentinel), those that need
+ * other programs (vitest, tsx, cargo), and those whose result is the same on each runtime and server
+ * (the benchmark, the packages, old versions of express-session).
  */
 const ELSEWHERE =
   /^(behaviour\.(usual|node-redis|ioredis|alike|fakes)|clients\.(options|partial|shared|tracers)|topology\.(cluster|sentinel)|bench|documents|examples|express-session\.versions|packages|panics|published)\./;
 
-/** The reason in the name of a test that the redis-server cannot show. */
+/** The reason in the name of a test that this redis-server cannot run. */
 const LEFT_OUT = /\[left out: ([^\]]+)\]/;
 
 try {
@@ -84,7 +84,7 @@ function outcomesWith(runtime, server, files) {
   try {
     return runtime.test(files, { REDIS_SERVER: server.path });
   } catch ({ message }) {
-    // A runtime that crashes is a result, too.
+    // A crash of the runtime is also a result.
     return { passed: [], failed: [{ test: "the run itself", message }], leftOut: [] };
   }
 }
@@ -92,7 +92,7 @@ function outcomesWith(runtime, server, files) {
 function readOptions() {
   const own = findRedisServer();
   const redises = [...REDISES];
-  // Somebody may test with a Valkey of theirs.
+  // REDIS_SERVER may be a Valkey.
   if (nameOfServer(own) === "Redis") redises.push(minorOf(own));
   const all = [...new Set(redises)].sort();
   const { values } = parseArgs({
@@ -122,7 +122,7 @@ function readOptions() {
   };
 }
 
-/** The redis-server of a version: the one of this machine, if it is that, else a fetched one. */
+/** A redis-server of a version: this machine's if it has that version, else a fetched one. */
 function redisOf(version) {
   const own = findRedisServer();
   const isOwn = nameOfServer(own) === "Redis" && minorOf(own) === version;
@@ -135,7 +135,7 @@ function valkeyOf(version) {
   return { name: `Valkey ${versionOfRedis(path)}`, path };
 }
 
-/** "Redis" or "Valkey", as a server says. */
+/** The name in a server's version: "Redis" or "Valkey". */
 function nameOfServer(server) {
   return /^\w+/.exec(spawnSync(server, ["--version"], { encoding: "utf8" }).stdout)?.[0];
 }
@@ -162,7 +162,7 @@ function versionOf(program) {
   return spawnSync(program, ["--version"], { encoding: "utf8" }).stdout.trim().replace(/^v/, "");
 }
 
-/** What came of the tests in jest's report, as `runBun` returns it. */
+/** The results in jest's report, in the form that `runBun` returns. */
 function outcomesOf({ testResults }) {
   const outcomes = { passed: [], failed: [], leftOut: [] };
   for (const { name, status, message, assertionResults } of testResults) {

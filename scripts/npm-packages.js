@@ -9,7 +9,7 @@ const path = require("node:path");
 /**
  * @param {string} folder
  * @param {(line: string) => void} say
- * @returns {string | undefined} why it could not be done, if it could not
+ * @returns {string | undefined} why the installation failed; undefined if it succeeded
  */
 function installPackages(folder, say) {
   const modified = (file) =>
@@ -17,8 +17,8 @@ function installPackages(folder, say) {
   const done = modified("node_modules/.package-lock.json");
   if (done >= modified("package-lock.json") && done >= modified("package.json")) return undefined;
   say("installing npm packages …");
-  // The versions of package-lock.json, as npm ci; but that fails if a registry lacks the
-  // packages of other platforms.
+  // Installs the versions of package-lock.json, like npm ci. But npm ci fails if a registry does not
+  // have the packages of other platforms.
   const args = ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
   const { status, error } = spawnSync("npm", args, { cwd: folder, stdio: "inherit" });
   if (error) return `npm cannot be run: ${error.message}`;

@@ -1,7 +1,7 @@
 "use strict";
 
 // Makes the tarballs of a release: the main package, and the package of this machine's platform with
-// the addon that is built here.
+// its addon.
 
 const { spawnSync } = require("node:child_process");
 const { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } = require("node:fs");
@@ -20,14 +20,14 @@ const ROOT = path.join(__dirname, "..");
  * @property {string} file the tarball's path
  * @property {number} size of the tarball, in bytes
  * @property {number} unpackedSize
- * @property {string[]} files what is in it
+ * @property {string[]} files the paths in it
  */
 
 /**
- * Packs both into a folder.
+ * Packs both packages into a folder.
  * @param {string} folder
- * @param {string[]} [platforms] those whose packages the main package names; by default all, as in a
- *   release
+ * @param {string[]} [platforms] the platforms whose packages the main package names; by default all,
+ *   as in a release
  * @returns {{main: Packed, platform: Packed}}
  */
 function packPair(folder, platforms = readdirSync(path.join(ROOT, "npm"))) {
@@ -58,7 +58,7 @@ function stageMain(to, platforms) {
 function stagePlatform(to) {
   const platform = findPlatform();
   const from = path.join(ROOT, "npm", platform);
-  if (!existsSync(from)) throw new Error(`there is no package for ${platform} in npm/`);
+  if (!existsSync(from)) throw new Error(`npm/ has no package for ${platform}`);
   cpSync(from, to, { recursive: true });
   copyFileSync(path.join(ROOT, addonFile(platform)), path.join(to, addonFile(platform)));
   return to;
@@ -88,7 +88,7 @@ function npmPack(folder, ...args) {
 }
 
 /**
- * The text about a tarball for a person.
+ * Describes a tarball in one line.
  * @param {Packed} packed
  */
 function summaryOf({ name, version, files, size, unpackedSize }) {

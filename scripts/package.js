@@ -1,7 +1,7 @@
 "use strict";
 
-// npm run package -- DIR: the tarballs of a release in a folder, which is made if it is missing;
-// but the main package names this platform's alone, as the others would not be found.
+// npm run package -- DIR: writes the tarballs of a release into a folder, and creates it if it is
+// missing. The main package names only this platform's package, because the others are not there.
 
 const { accessSync, constants, mkdirSync, readdirSync } = require("node:fs");
 const path = require("node:path");
@@ -17,15 +17,15 @@ try {
 
 function main(args) {
   if (args.length !== 1 || args[0].startsWith("-")) {
-    throw new Error("say where the tarballs go: npm run package -- DIR");
+    throw new Error("give a folder for the tarballs: npm run package -- DIR");
   }
-  // npm runs this in the project's folder, wherever it is called.
+  // npm runs this in the project's folder, whatever the folder it was called in.
   const folder = path.resolve(process.env.INIT_CWD ?? ".", args[0]);
   try {
     mkdirSync(folder, { recursive: true }); // fails if it is a file
     accessSync(folder, constants.W_OK);
   } catch (error) {
-    throw new Error(`the tarballs cannot be put into ${folder}: ${error.message}`);
+    throw new Error(`the tarballs cannot be written into ${folder}: ${error.message}`);
   }
   const pair = Object.values(packPair(folder, [findPlatform()]));
   for (const packed of pair) console.log(`${summaryOf(packed)}\n  ${packed.file}`);
@@ -34,6 +34,6 @@ function main(args) {
     (name) => /^connect-redis-rs-.*\.tgz$/.test(name) && !made.includes(name),
   );
   if (others.length > 0) {
-    console.warn(`package: from before, not to be installed with these: ${others.join(", ")}`);
+    console.warn(`package: older tarballs, do not install them with these: ${others.join(", ")}`);
   }
 }

@@ -24,7 +24,7 @@ function versionOfRedis(command) {
 
 /** Whether the redis-server to run was built with TLS. */
 function hasTls() {
-  // It ends at once in any case: with TLS, because it is given no certificate.
+  // The server always ends at once: with TLS, because it gets no certificate.
   const args = ["--port", "0", "--tls-port", "1"];
   const { stdout } = spawnSync(findRedisServer() ?? "redis-server", args, { encoding: "utf8" });
   return stdout?.includes("tls-cert-file") ?? false;
@@ -35,18 +35,17 @@ function hasTls() {
  * @param {object} [options]
  * @param {string[]} [options.args] more arguments for redis-server, such as ["--requirepass", "x"]
  * @param {string} [options.host] the address to listen at
- * @param {number} [options.port] a port to use again; else a free one
+ * @param {number} [options.port] a fixed port; by default, a free one
  * @param {string} [options.sentinel] the configuration of a sentinel, which then starts in place of a Redis
  * @returns {Promise<{port: number, url: string, pid: number, socket: string,
  *   kill: () => Promise<void>, restart: () => Promise<void>, stop: () => Promise<void>}>}
- *   `kill` ends the server as a crash does and keeps its folder, `restart` starts it again with
- *   what is in there, `stop` ends it and removes its folder; `socket` is the path of its Unix
- *   socket.
+ *   `kill` ends the server like a crash and keeps its folder, `restart` starts it again with that
+ *   folder, `stop` ends it and removes the folder; `socket` is the path of its Unix socket.
  */
 async function startRedisServer({ args = [], host = "127.0.0.1", port, sentinel } = {}) {
   const command = findRedisServer();
-  if (!command) throw new Error("no redis-server found: run npm run setup");
-  // Somebody else may take a free port before the server does: then another is tried.
+  if (!command) throw new Error("redis-server is not installed: run npm run setup");
+  // Another process may take the free port before the server does: then another port is tried.
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await start(command, args, host, port ?? (await freePort()), sentinel);
@@ -62,7 +61,7 @@ async function start(command, args, host, port, sentinel) {
   const fixed = ["--port", port, "--bind", host, "--unixsocket", socket, "--dir", folder];
   if (sentinel === undefined) fixed.push("--save", "", "--appendonly", "no");
   else {
-    // A sentinel keeps what it learns in its configuration.
+    // A sentinel writes its state into its configuration file.
     const config = path.join(folder, "sentinel.conf");
     writeFileSync(config, sentinel);
     fixed.unshift(config, "--sentinel");
@@ -83,7 +82,7 @@ async function start(command, args, host, port, sentinel) {
   }
   async function stop() {
     process.off("exit", onExit);
-    server.kill("SIGCONT"); // a stopped process would not end
+    server.kill("SIGCONT"); // a stopped process does not end
     server.kill("SIGTERM");
     const giveUp = setTimeout(() => server.kill("SIGKILL"), 5_000);
     await ended;
@@ -124,7 +123,7 @@ async function start(command, args, host, port, sentinel) {
   };
 }
 
-/** Sends one command; resolves to the reply as Redis writes it, which has to be a short one. */
+/** Sends one command; resolves to the raw reply, which must fit into one packet. */
 function send(port, ...words) {
   return new Promise((resolve, reject) => {
     const socket = net.connect(port, "127.0.0.1", () => socket.write(`${words.join(" ")}\r\n`));
@@ -136,7 +135,7 @@ function send(port, ...words) {
   });
 }
 
-/** Waits until something holds, so many milliseconds at most; it is asked for again and again. */
+/** Polls until `holds` returns true; rejects after `ms` milliseconds, with `what` in the message. */
 async function waitUntil(what, holds, ms = START_TIMEOUT_MS) {
   const deadline = Date.now() + ms;
   while (!(await holds())) {
@@ -145,7 +144,7 @@ async function waitUntil(what, holds, ms = START_TIMEOUT_MS) {
   }
 }
 
-/** Whether a Redis listens there: any answer to PING will do, also that it asks for a password. */
+/** Whether a Redis listens at a port: any reply to PING counts, even an error such as NOAUTH. */
 function answersPing(host, port) {
   return new Promise((resolve) => {
     const socket = net.connect(port, host);
@@ -160,7 +159,7 @@ function answersPing(host, port) {
   });
 }
 
-/** A port that nobody listens at: the `wanted` one, or an error if it is taken; any by default. */
+/** Resolves to a free port: any by default; the `wanted` one, and rejects if that is in use. */
 function freePort(wanted = 0) {
   return new Promise((resolve, reject) => {
     const server = net.createServer();

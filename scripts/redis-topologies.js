@@ -7,7 +7,7 @@ const { freePort, send, startRedisServer, waitUntil } = require("./redis-server.
 const SLOTS = 16384;
 /** A master waits 5 s for more replicas before it copies its data to the first. */
 const SYNC_AT_ONCE = ["--repl-diskless-sync-delay", "0"];
-/** How far above its port a node's bus is; only since Redis 7 can it be put elsewhere. */
+/** A node's bus port is its port plus this; only Redis 7 and newer can change it. */
 const BUS_ABOVE = 10_000;
 
 /**
@@ -16,11 +16,11 @@ const BUS_ABOVE = 10_000;
  * @param {number} [options.masters]
  * @param {number} [options.replicas] of each master
  * @param {string[]} [options.args] more arguments for each redis-server
- * @param {{args: (tlsPort: number) => string[]}} [options.tls] makes its nodes speak TLS, too, and
- *   name each other by those ports
+ * @param {{args: (tlsPort: number) => string[]}} [options.tls] makes the nodes also speak TLS, and
+ *   announce these ports to each other
  * @returns {Promise<{nodes: object[], urls: string[], addNode: () => Promise<object>,
  *   isWhole: () => Promise<void>, stop: () => Promise<void>}>} the nodes are servers, the masters
- *   first, each with its `id`; `isWhole` waits until all that run agree that every slot is served
+ *   first, each with its `id`; `isWhole` waits until all running nodes agree that every slot is served
  */
 async function startRedisCluster({ masters = 3, replicas = 0, args = [], tls } = {}) {
   const nodes = [];
@@ -30,9 +30,9 @@ async function startRedisCluster({ masters = 3, replicas = 0, args = [], tls } =
   async function startNode() {
     const port = await freePortWithBus();
     const cluster = ["--cluster-enabled", "yes"];
-    // Short, so that a failover takes a second or two.
+    // A short timeout, so that a failover takes a second or two.
     cluster.push("--cluster-node-timeout", "1000", "--cluster-replica-validity-factor", "0");
-    // What a master has written for its replicas is no persistence; else it would load that again.
+    // Without this, a restarted master would load the snapshot that it wrote for its replicas.
     cluster.push("--rdb-del-sync-files", "yes", ...SYNC_AT_ONCE);
     const tlsPort = tls && (await freePortWithBus());
     const secure = tls ? [...tls.args(tlsPort), "--tls-cluster", "yes"] : [];
@@ -84,7 +84,7 @@ async function startRedisCluster({ masters = 3, replicas = 0, args = [], tls } =
       if (n >= masters) continue;
       const from = Math.ceil((SLOTS * n) / masters);
       const to = Math.ceil((SLOTS * (n + 1)) / masters) - 1;
-      // One by one, as Redis 6.2 knows no ranges.
+      // Single slots, because Redis 6.2 has no ADDSLOTSRANGE.
       const slots = Array.from({ length: to - from + 1 }, (_, slot) => `${from + slot}`);
       await send(node.port, "CLUSTER", "ADDSLOTS", ...slots);
     }
@@ -102,7 +102,7 @@ async function startRedisCluster({ masters = 3, replicas = 0, args = [], tls } =
   return { nodes, urls: nodes.map(({ url }) => url), addNode, isWhole, stop };
 }
 
-/** A free port whose bus would have a free one, too. */
+/** Resolves to a free port whose bus port is also free. */
 async function freePortWithBus() {
   for (;;) {
     const port = await freePort();
@@ -112,7 +112,7 @@ async function freePortWithBus() {
 }
 
 /**
- * Moves slots from one master of a cluster to another, keys and all, as `redis-cli --cluster
+ * Moves slots and their keys from one master of a cluster to another, as `redis-cli --cluster
  * reshard` does.
  */
 async function moveSlots(cluster, from, to, slots) {
@@ -128,7 +128,7 @@ async function moveSlots(cluster, from, to, slots) {
     await setSlot(from, slot, "MIGRATING", to.id);
     for (;;) {
       const reply = await order(from, "CLUSTER", "GETKEYSINSLOT", slot, 10);
-      // `*count`, then `$length` and the key by turns.
+      // `*count`, then `$length` and the key in turn.
       const keys = reply
         .split("\r\n")
         .filter((line, place) => place > 0 && place % 2 === 0 && line);
@@ -136,17 +136,18 @@ async function moveSlots(cluster, from, to, slots) {
       const address = ["127.0.0.1", to.tlsPort ?? to.port];
       await order(from, "MIGRATE", ...address, '""', 0, 5000, "KEYS", ...keys);
     }
-    // The new master first: the old one would send clients to one that does not know yet.
+    // The new master first: otherwise the old one would redirect clients to a node that does not serve
+    // the slot yet.
     for (const node of [to, from, ...others]) {
       await setSlot(node, slot, "NODE", to.id).catch((error) => {
-        // A master that learns from the new one that its last slot is gone has become a replica.
+        // A master that has lost its last slot becomes a replica.
         if (!error.message.includes("only with masters")) throw error;
       });
     }
   }
 }
 
-/** The nodes of a cluster that run and are masters. */
+/** The masters of a cluster that run. */
 async function mastersOf(cluster) {
   const masters = [];
   for (const node of cluster.nodes) {
@@ -155,13 +156,13 @@ async function mastersOf(cluster) {
   return masters;
 }
 
-/** The node that follows a master. */
+/** The replica of a master. */
 async function replicaOf(cluster, master) {
   for (const node of cluster.nodes) {
     const follows = `master_port:${master.port}\r\n`;
     if (!node.isDown && (await replication(node)).includes(follows)) return node;
   }
-  throw new Error(`no node follows ${master.port}`);
+  throw new Error(`no replica of the master at port ${master.port}`);
 }
 
 const replication = (server) => send(server.port, "INFO", "replication");
@@ -221,7 +222,7 @@ async function startRedisSentinel({
     for (const { port } of sentinels) {
       await waitUntil("the sentinels know master and replicas, and each other", async () => {
         const said = await send(port, "INFO", "sentinel");
-        // It may want a password.
+        // NOAUTH: the sentinel requires a password.
         return /NOAUTH/.test(said) || said.includes(`slaves=${replicas},sentinels=${count}`);
       });
     }

@@ -1,7 +1,7 @@
 "use strict";
 
-// Runs the tests of faults and writes what they promise and have measured into docs/reliability.md,
-// between its two marks: all tests of the process, and of the others those that call `measured`.
+// Runs the tests of faults and writes their promises and figures into docs/reliability.md, between its
+// two marks: all tests of process.test.js, and the tests of other files that call `measured`.
 
 const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
 const { tmpdir } = require("node:os");
@@ -9,14 +9,14 @@ const path = require("node:path");
 const { ROOT, runJest, writeTable } = require("./test-table.js");
 
 const SUITES = "/(faults|process|panics|topology)\\.";
-/** Where a test that passes says all there is to say. */
+/** The files whose tests are listed even if they measure nothing. */
 const NEEDS_NO_FIGURE = /(process|panics)\.test\.js$/;
 
 const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-reliability-"));
 const file = path.join(folder, "measured.jsonl");
 writeFileSync(file, "");
 console.log("reliability: running the tests of faults (about six minutes) …");
-// One file after the other: what is measured beside another test says less.
+// One file after the other: other tests would distort the figures.
 const report = runJest([SUITES, "--runInBand"], { MEASURED: file });
 const lines = readFileSync(file, "utf8").trim().split("\n").filter(Boolean);
 rmSync(folder, { recursive: true, force: true });

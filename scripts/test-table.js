@@ -1,6 +1,6 @@
 "use strict";
 
-// Tables in the documents that a run of tests makes.
+// Runs tests, and writes their results as tables into the documents.
 
 const { spawnSync } = require("node:child_process");
 const { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } = require("node:fs");
@@ -8,10 +8,10 @@ const { tmpdir } = require("node:os");
 const path = require("node:path");
 
 const ROOT = path.join(__dirname, "..");
-/** Far more than any run takes: one that hangs must end, too. */
+/** Far more than any run takes: a run that hangs must also end. */
 const RUN_LIMIT_MS = 20 * 60_000;
 
-/** Runs tests in a Node, this one by default; returns jest's report, as its --json. */
+/** Runs tests with a Node, by default this one; returns the report of jest's --json. */
 function runJest(args, env = {}, node = process.execPath) {
   const jest = path.join(ROOT, "node_modules", "jest", "bin", "jest.js");
   const { text } = runForReport(
@@ -23,9 +23,9 @@ function runJest(args, env = {}, node = process.execPath) {
 }
 
 /**
- * Runs test files under a Bun, whose own runner knows what they use of jest.
+ * Runs test files with Bun's own runner, which has the parts of jest's API that they use.
  * @returns {{passed: string[], failed: {test: string, message: string}[], leftOut: string[]}} the
- *   tests, by what came of them
+ *   tests, by result
  */
 function runBun(bun, files, env) {
   const { testTimeout } = require("../package.json").jest;
@@ -58,7 +58,7 @@ function runBun(bun, files, env) {
   return outcomes;
 }
 
-/** Runs tests that write a report into a file, whose path `args` gets; returns the report's text. */
+/** Runs tests that write a report into a file; `args` gets its path. Returns the report's text. */
 function runForReport(program, args, env) {
   const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-report-"));
   const file = path.join(folder, "report");
@@ -69,7 +69,8 @@ function runForReport(program, args, env) {
     timeout: RUN_LIMIT_MS,
   });
   try {
-    if (!existsSync(file)) throw new Error(`${program} ended with ${signal ?? status}, unreported`);
+    if (!existsSync(file))
+      throw new Error(`${program} ended with ${signal ?? status} and wrote no report`);
     return { status, text: readFileSync(file, "utf8") };
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -81,14 +82,13 @@ function unescapeXml(text) {
   return text.replace(/&(lt|gt|quot|apos|amp|#10);/g, (_, name) => meant[name]);
 }
 
-/** The lines of a table in Markdown. */
+/** Returns the lines of a Markdown table. */
 function formatTable(header, rows) {
   return [header, header.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`);
 }
 
 /**
- * Prints a table and writes it into a document, between the two marks that say it is made by
- * `npm run <name>`.
+ * Prints a table and writes it into a document, between the two marks of `npm run <name>`.
  * @param {string} document its path, from the project's folder
  * @param {string} name
  * @param {string[]} header
@@ -103,7 +103,7 @@ function writeTable(document, name, header, rows, notes = []) {
 }
 
 /**
- * Writes lines into a document, in place of those between the two marks that say what makes them.
+ * Replaces the lines between two marks of a document. The marks name the command that makes the lines.
  * @param {{document: string, name: string, command: string}} marks the document's path from the
  *   project's folder, the name in both marks, the command in the first
  * @param {string[]} lines
@@ -115,7 +115,7 @@ function writeBetweenMarks({ document, name, command }, lines) {
   const file = path.join(ROOT, document);
   const text = readFileSync(file, "utf8");
   if (!marks.test(text)) throw new Error(`${name}: ${document} has no marks for the table`);
-  // A function, as the cells may hold a $.
+  // A function, because a $ in a replacement string is special.
   writeFileSync(
     file,
     text.replace(marks, (_, start, end) => `${start}\n${lines.join("\n")}\n\n${end}`),
@@ -123,7 +123,7 @@ function writeBetweenMarks({ document, name, command }, lines) {
   tidy(file);
 }
 
-/** Formats a file as the project's are. */
+/** Formats a file with the project's formatter. */
 function tidy(file) {
   const biome = path.join(ROOT, "node_modules", "@biomejs", "biome", "bin", "biome");
   spawnSync(process.execPath, [biome, "check", "--write", file], { cwd: ROOT, stdio: "ignore" });

@@ -1,16 +1,15 @@
 "use strict";
 
-// `npm run version`: takes the changesets into CHANGELOG.md and package.json, and the new version
-// wherever else it stands. With `-- --check 1.2.3` it changes nothing, and fails unless every
-// place has that version, as the published version must be the tagged one; with `-- --check` alone
-// it fails if the places differ.
+// `npm run version`: moves the changesets into CHANGELOG.md, and writes the new version into every file
+// that contains it. `-- --check 1.2.3` changes nothing, and fails unless every file has that version,
+// because the published version must be the tagged one. `-- --check` fails if the files differ.
 
 const { readdirSync, readFileSync, writeFileSync } = require("node:fs");
 const path = require("node:path");
 const { spawnSync } = require("node:child_process");
 
 const ROOT = path.join(__dirname, "..");
-/** The crate's own version, which comes first in Cargo.toml and after its name in Cargo.lock. */
+/** The crate's own version: the first in Cargo.toml, and the one after its name in Cargo.lock. */
 const IN_CARGO_TOML = /^version = "(.*)"$/m;
 const IN_CARGO_LOCK = /(?<=^name = "connect-redis-rs"\n)version = "(.*)"$/m;
 
@@ -34,13 +33,13 @@ function move() {
 function check(version) {
   const found = Object.entries(versions());
   for (const [file, at] of found.filter(([, at]) => at !== version)) {
-    console.error(`version: ${file} says ${at}, not ${version}`);
+    console.error(`version: ${file} has ${at}, not ${version}`);
     process.exitCode = 1;
   }
-  if (process.exitCode !== 1) console.log(`version: ${version} in ${found.length} places`);
+  if (process.exitCode !== 1) console.log(`version: ${version} in ${found.length} files`);
 }
 
-/** The version that each file says, by its path. */
+/** The version in each file, by path. */
 function versions() {
   const lock = read("package-lock.json");
   const found = {

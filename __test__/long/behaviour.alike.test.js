@@ -1,6 +1,6 @@
 "use strict";
 
-// The behaviour suite with clients that are ioredis by another name or version.
+// The behaviour suite with ioredis 4 and forks of ioredis.
 
 const { describeBehaviour } = require("../support/behaviour.js");
 const { alike } = require("../support/setups.js");

@@ -1,6 +1,6 @@
 "use strict";
 
-// npm run bench does what its README says. How fast anything is, is not tested.
+// npm run bench does what its README says. Speed is not tested.
 
 const { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } = require("node:fs");
 const { tmpdir } = require("node:os");
@@ -76,7 +76,7 @@ test("a run writes every round, medians, tables and charts, and renders them aga
   rmSync(path.join(folder, "charts"), { recursive: true });
   const again = [RUN, "--render", path.join(folder, "results.json"), "--out", folder];
   expect((await start(again)).code).toBe(0);
-  // Their ids are made anew.
+  // The ids in the charts change with each rendering.
   const { throughput: _, ...same } = first;
   expect(made()).toMatchObject(same);
 });
@@ -112,7 +112,7 @@ test.each([
   [["--seconds", "soon"], "--seconds soon"],
   [["--render", "nothing.json"], "--render nothing.json"],
   [["now"], "now"],
-])("%p is refused, with a word on what there is", async (args, why) => {
+])("%p is refused, with the usage", async (args, why) => {
   const { code, stdout, stderr } = await start([RUN, ...args]);
   expect(code).toBe(1);
   expect(stdout).toBe("");

@@ -1,7 +1,7 @@
 "use strict";
 
-// Options of a client that change what its calls do: there a connection beside the client would
-// behave otherwise, so the client carries the calls. docs/clients.md has the table.
+// Options that change what a client's calls do: a direct connection would behave differently, so the
+// client carries the calls. docs/clients.md has the table.
 
 const { readFileSync } = require("node:fs");
 const path = require("node:path");
@@ -95,7 +95,7 @@ describe("the client carries the calls with", () => {
   });
 });
 
-describe("a connection beside the client serves, as nothing changes, with", () => {
+describe("the direct connection carries the calls with", () => {
   test.each([
     ["maxRetriesPerRequest: null, as BullMQ wants it", { maxRetriesPerRequest: null }],
     ["retryStrategy", { retryStrategy: () => 50 }],
@@ -121,7 +121,7 @@ describe("a connection beside the client serves, as nothing changes, with", () =
   });
 });
 
-describe("a client that has no connection carries the calls, as its options want it", () => {
+describe("a client without a connection carries the calls, and its options apply", () => {
   test.each([
     [
       "disableOfflineQueue of node-redis",
@@ -137,14 +137,14 @@ describe("a client that has no connection carries the calls, as its options want
     client.on("error", () => {});
     client.connect?.().catch(() => {});
     const store = new RedisStore({ client, commandTimeout: 20_000 });
-    // Rejected by the client, long before the store's own time is over.
+    // The client rejects the call, long before commandTimeout.
     await expect(store.get("a")).rejects.toMatchObject({ name: "RedisStoreError" });
     await store.close();
     await (client.destroy ?? client.disconnect).call(client);
   });
 });
 
-test("a keyPrefix is one if the library has the option: node-redis 6 does, 5 passes over it", () => {
+test("keyPrefix counts only if the library has the option: node-redis 6 does, 5 ignores it", () => {
   const { inspect } = require("../../lib/client/inspect.js");
   const options = { rootNodes: [{ url: "redis://127.0.0.1:1" }], keyPrefix: "k:" };
   expect(inspect(nodeRedis.createCluster(options)).keyPrefix).toBe("k:");
@@ -169,7 +169,7 @@ test("each option in the table of docs/clients.md is treated as it says", () => 
   for (const [, library, names, carrier] of rows) {
     for (const [, name] of names.matchAll(/`(\w+)/g)) {
       const odd = library === "ioredis" ? options.oddOptionOfIoredis : options.oddOptionOfNodeRedis;
-      // By `withTypeMapping()` and its like, another test.
+      // Another test covers `withTypeMapping()` and similar methods.
       if (/^(with|asap)/.test(name)) continue;
       const isLookedAtElsewhere = [
         "commandOptions",

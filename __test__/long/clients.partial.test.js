@@ -1,25 +1,30 @@
 "use strict";
 
-// A client that has only some of a client's methods, as wrappers and the mocks of tests have: what it
-// has works, and what it lacks is an error of the call that needs it.
+// A client with only some methods, such as wrappers and mocks: the methods it has work, and a missing
+// method rejects the call that needs it.
 
 const { RedisStore } = require("../..");
 
-const SESSION = {
-  n: 1,
-  cookie: { originalMaxAge: 60_000, expires: new Date(Date.now() + 60_000) },
-};
+/** Made anew for each test: its time to live is a minute, rounded up to whole seconds. */
+let SESSION;
 
-/** The calls that a client has seen: SET's alone are of interest. */
+beforeEach(() => {
+  SESSION = {
+    n: 1,
+    cookie: { originalMaxAge: 60_000, expires: new Date(Date.now() + 60_000) },
+  };
+});
+
+/** Records the arguments of a client's SET calls. */
 function recorder() {
   const seen = [];
   return { seen, note: (...args) => seen.push(args) };
 }
 
-/** Whether SET was told an expiry, in whatever dialect. */
+/** Whether SET has an expiry, in any dialect. */
 const hasExpiry = (args) => /"EX"/.test(JSON.stringify(args));
 
-test("a wrapper with set alone, which takes arguments and a callback, stores", async () => {
+test("a wrapper that only has set, with arguments and a callback, stores", async () => {
   const { seen, note } = recorder();
   const client = {
     set(args, cb) {
@@ -37,7 +42,7 @@ test("a wrapper with set alone, which takes arguments and a callback, stores", a
   await store.close();
 });
 
-test("a mock with connect-redis's four calls is asked as connect-redis asks", async () => {
+test("a mock with connect-redis's four methods is called as connect-redis calls it", async () => {
   const stored = new Map();
   const client = {
     get: jest.fn(async (key) => stored.get(key) ?? null),
@@ -67,7 +72,7 @@ test.each([
   ["scanIterator", (store) => store.ids()],
   ["scanIterator", (store) => store.length()],
   ["scanIterator", (store) => store.clear()],
-])("a client without %s is an error of the call that needs it alone", async (method, call) => {
+])("a client without %s rejects only the call that needs it", async (method, call) => {
   const store = new RedisStore({ client: { connect() {}, on() {} } });
   const error = await call(store).catch((thrown) => thrown);
   expect(error).toMatchObject({ name: "RedisStoreError", code: "ECLIENT" });
@@ -75,7 +80,7 @@ test.each([
   await store.close();
 });
 
-describe("a client whose kind its methods do not tell", () => {
+describe("a client whose type cannot be read from its methods", () => {
   const make = (note) => ({
     get: async () => null,
     set: async (...args) => {
@@ -84,7 +89,7 @@ describe("a client whose kind its methods do not tell", () => {
     },
   });
 
-  test("stores nothing that might never expire, and says what to give", async () => {
+  test("stores nothing that might never expire, and the error says which option to set", async () => {
     const { seen, note } = recorder();
     const store = new RedisStore({ client: make(note) });
     expect(await store.get("a")).toBeNull();
@@ -97,7 +102,7 @@ describe("a client whose kind its methods do not tell", () => {
     ["node-redis", [{ expiration: { type: "EX", value: 60 } }]],
     ["node-redis-4", [{ EX: 60 }]],
     ["ioredis", ["EX", 60]],
-  ])("is asked as clientType %s says", async (clientType, rest) => {
+  ])("is called as clientType %s says", async (clientType, rest) => {
     const { seen, note } = recorder();
     const store = new RedisStore({ client: make(note), clientType });
     await store.set("a", SESSION);
@@ -106,7 +111,7 @@ describe("a client whose kind its methods do not tell", () => {
     await store.close();
   });
 
-  test("is asked with callbacks if clientType says so", async () => {
+  test("is called with callbacks if clientType says so", async () => {
     const { seen, note } = recorder();
     const client = {
       set(...args) {
@@ -123,7 +128,7 @@ describe("a client whose kind its methods do not tell", () => {
   });
 });
 
-describe("around a real node-redis, each kind of wrapper stores a session that expires", () => {
+describe("every wrapper of a real node-redis client stores a session that expires", () => {
   const { createClient } = require("redis");
   const { startRedisServer } = require("../../scripts/redis-server.js");
   let server;
@@ -188,7 +193,7 @@ describe("around a real node-redis, each kind of wrapper stores a session that e
       }),
     ],
     [
-      "that throws over what it has not got",
+      "that throws if a method is missing",
       () =>
         new Proxy(new Wrapper(), {
           get(target, name) {
@@ -209,7 +214,7 @@ describe("around a real node-redis, each kind of wrapper stores a session that e
   });
 });
 
-test("a method that a mock gets later is called", async () => {
+test("a method that is added to a mock later is called", async () => {
   const client = { on() {} };
   const store = new RedisStore({ client });
   await expect(store.get("a")).rejects.toThrow(/no method get/);

@@ -1,7 +1,7 @@
 "use strict";
 
-// Whoever watches an app's client goes on seeing the session's commands: by the channels of the
-// libraries, by a method that is wrapped, by instrumentation.
+// Tracers of an app's client still see the session's commands: through the libraries' channels, wrapped
+// methods, or instrumentation.
 
 const { once } = require("node:events");
 const { channel, tracingChannel } = require("node:diagnostics_channel");
@@ -61,7 +61,7 @@ function makeStore(options) {
 describe.each(LIBRARIES)("%s", (library, open) => {
   const commands = tracingChannel(`${library}:command`);
 
-  test("a subscriber of its commands sees the session's, from when it subscribes on", async () => {
+  test("a subscriber sees the session's commands from its subscription on", async () => {
     const store = makeStore({ client: await open() });
     await store.set("a", { n: 1 });
     expect(store.transport).toBe("native");
@@ -80,7 +80,7 @@ describe.each(LIBRARIES)("%s", (library, open) => {
     expect(await store.get("a")).toEqual({ n: 3 });
   });
 
-  test("a subscriber that was there first sees each command", async () => {
+  test("a subscriber from before the store sees each command", async () => {
     const seen = [];
     const subscriber = { asyncEnd: ({ command }) => seen.push(command.toUpperCase()) };
     commands.subscribe(subscriber);
@@ -94,7 +94,7 @@ describe.each(LIBRARIES)("%s", (library, open) => {
     expect(seen.filter((name) => ["SET", "GET"].includes(name))).toEqual(["SET", "GET"]);
   });
 
-  test("dd-trace's subscriber counts as well", async () => {
+  test("dd-trace's subscriber also counts", async () => {
     const name = library === "ioredis" ? "ioredis" : "redis";
     const subscriber = () => {};
     const commands = channel(`apm:${name}:command:start`);
@@ -109,7 +109,7 @@ describe.each(LIBRARIES)("%s", (library, open) => {
   });
 
   test.each(["before", "after"])(
-    "a sendCommand wrapped %s the store was made sees them",
+    "a sendCommand wrapped %s the store was made sees the commands",
     async (when) => {
       const client = await open();
       const seen = [];
@@ -134,7 +134,7 @@ describe.each(LIBRARIES)("%s", (library, open) => {
     },
   );
 
-  test("a prototype wrapped as instrumentation does it has the client carry the calls", async () => {
+  test("with a prototype wrapped by instrumentation, the client carries the calls", async () => {
     const client = await open();
     const prototype = Object.getPrototypeOf(client);
     let home = prototype;
@@ -155,10 +155,10 @@ describe.each(LIBRARIES)("%s", (library, open) => {
     }
   });
 
-  test("a library whose code was rewritten when it was loaded has the client carry the calls", async () => {
+  test("with a library whose code was rewritten at load, the client carries the calls", async () => {
     const client = await open();
     const { sendCommand } = client;
-    // As New Relic does it: the library's own code is still in there.
+    // As New Relic does it: the new code contains the library's original code.
     client.sendCommand = function sendCommand_(...args) {
       const __apm$orchestrion = "VALID_IN_SUBSCRIBER_MODE disableOfflineQueue";
       return __apm$orchestrion && sendCommand.apply(this, args);

@@ -1,7 +1,6 @@
 "use strict";
 
-// What the documents say can be followed: their links lead somewhere, their commands exist, their
-// samples run.
+// The documents are correct: their links resolve, their commands exist, their samples run.
 
 const { existsSync, readdirSync, readFileSync } = require("node:fs");
 const path = require("node:path");
@@ -16,9 +15,9 @@ const DOCUMENTS = ["", "docs", "bench", "fuzz"].flatMap((folder) =>
     .filter((name) => name.endsWith(".md"))
     .map((name) => path.join(folder, name)),
 );
-/** Blocks of code, which a blank line and their indentation do not end. */
+/** Blocks of code; a blank line or indentation does not end them. */
 const BLOCK = /^```(\w*)\n([\s\S]*?)^```$/gm;
-/** Names that stand for a server in the samples: nobody is asked there. */
+/** Placeholders for a server in the samples: no name is looked up. */
 const ELSEWHERE = /\b10\.0\.0\.\d\b|\b[\w.]+\.example\.com\b/g;
 
 const read = (file) => readFileSync(path.join(ROOT, file), "utf8");
@@ -68,7 +67,7 @@ test.each(
   const { code: status, stderr } = await run(
     `${has ? "" : 'import { RedisStore } from "connect-redis-rs";'}
      ${sample}
-     // What goes wrong in the background is to be seen as well.
+     // An error in the background must not happen, so there is nothing to wait for.
      setTimeout(() => process.exit(0), 200);`,
   );
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });

@@ -1,6 +1,6 @@
 "use strict";
 
-// Each example is started as its reader would, used as a browser would, and ended.
+// Starts each example as a reader does, uses it as a browser does, and ends it.
 
 const path = require("node:path");
 const { startRedisServer } = require("../../scripts/redis-server.js");
@@ -39,7 +39,7 @@ test.each([
   ["typescript.ts", single, typescript],
   ["nestjs.ts", single, typescript],
 ])(
-  "the example %s keeps a session in Redis, and ends when it is told to",
+  "the example %s keeps a session in Redis, and ends on SIGTERM",
   async (file, servers, command) => {
     const environment = await servers();
     try {

@@ -1,7 +1,7 @@
 "use strict";
 
-// Old versions of express-session, each in a small app: the class for it is had by calling the module
-// with it, as connect-redis 6 and older wanted, or it is given a store made of our own.
+// Old versions of express-session, each in a small app: with the class that the module returns if it is
+// called with express-session, as in connect-redis 6 and older, or with RedisStore itself.
 
 const http = require("node:http");
 const express = require("express");
@@ -26,7 +26,7 @@ afterAll(async () => {
 
 beforeEach(() => inspector.flushDb());
 
-/** Serves one request after the other, with its cookie kept. */
+/** Starts an app; requests are sent one after the other, with the last cookie. */
 async function startApp(session, store) {
   const middleware = session({
     store,
@@ -51,7 +51,7 @@ async function startApp(session, store) {
   };
   const app = express();
   app.use((req, res) => {
-    // What the package cookie-parser adds, which express-session 1.0 wants.
+    // What the package cookie-parser adds; express-session 1.0 needs it.
     const [key, value] = (req.headers.cookie ?? "").split("=");
     req.cookies = key ? { [key]: decodeURIComponent(value) } : {};
     req.signedCookies = {};
@@ -65,7 +65,7 @@ async function startApp(session, store) {
   await new Promise((resolve) => listening.listen(0, "127.0.0.1", resolve));
   let cookie = "";
   return {
-    async ask(path) {
+    async request(path) {
       const response = await fetch(`http://127.0.0.1:${listening.address().port}${path}`, {
         headers: { cookie },
       });
@@ -82,7 +82,7 @@ async function startApp(session, store) {
 describe.each(VERSIONS)("%s", (name) => {
   const session = require(name);
 
-  test("the module called with it gives the class, whose stores are its stores", () => {
+  test("the module called with it returns the class, whose stores are instances of its Store", () => {
     const Store = connectRedis(session);
     expect(Store).toBe(connectRedis(session));
     expect(Store.prototype).toBeInstanceOf(session.Store);
@@ -97,17 +97,17 @@ describe.each(VERSIONS)("%s", (name) => {
     const store = new Store({ url: server.url });
     const app = await startApp(session, store);
     try {
-      const { sid } = await app.ask("/login");
-      expect(await app.ask("/me")).toMatchObject({ user: "Ada", sid });
+      const { sid } = await app.request("/login");
+      expect(await app.request("/me")).toMatchObject({ user: "Ada", sid });
       expect(await inspector.pTTL(`sess:${sid}`)).toBeGreaterThan(50_000);
-      expect(await app.ask("/save")).toMatchObject({ user: "Ada", n: 1 });
-      expect(await app.ask("/reload")).toMatchObject({ user: "Ada", n: 1 });
-      const regenerated = await app.ask("/regenerate");
+      expect(await app.request("/save")).toMatchObject({ user: "Ada", n: 1 });
+      expect(await app.request("/reload")).toMatchObject({ user: "Ada", n: 1 });
+      const regenerated = await app.request("/regenerate");
       expect(regenerated.user).toBeNull();
       expect(regenerated.sid).not.toBe(sid);
       expect(await inspector.exists(`sess:${sid}`)).toBe(0);
-      await app.ask("/login");
-      await app.ask("/logout");
+      await app.request("/login");
+      await app.request("/logout");
       expect(await inspector.keys("*")).toEqual([]);
     } finally {
       await app.close();
@@ -116,11 +116,11 @@ describe.each(VERSIONS)("%s", (name) => {
   });
 });
 
-test("the class is had by calling the module, as code for connect-redis 6 and older does", () => {
+test("calling the module returns the class, as code for connect-redis 6 and older expects", () => {
   const session = require("express-session");
   expect(connectRedis(session)).toBe(connectRedis);
   expect(connectRedis.default(session)).toBe(connectRedis);
-  // In the days of connect-redis 1, connect itself had the sessions.
+  // At the time of connect-redis 1, connect itself had the session middleware.
   expect(connectRedis({ session })).toBe(connectRedis);
   expect(new (connectRedis(session))({ url: server.url }).close()).toBeInstanceOf(Promise);
   for (const other of [undefined, {}, { client: {} }, "x"]) {

@@ -10,7 +10,7 @@ const main = require("../../package.json");
 const ROOT = path.join(__dirname, "..", "..");
 const read = (...names) => readFileSync(path.join(ROOT, ...names), "utf8");
 
-/** What napi calls the parts of a target. */
+/** napi's names for the parts of a target. */
 const CPUS = { aarch64: "arm64", x86_64: "x64" };
 const SYSTEMS = { apple: "darwin", pc: "win32", unknown: "linux" };
 
@@ -20,7 +20,7 @@ const targets = main.napi.targets.map((target) => {
   return [SYSTEMS[vendor], CPUS[cpu], abi].filter(Boolean).join("-");
 });
 
-test("there is a package for each target, and the loader knows it", () => {
+test("each target has a package, and the loader knows it", () => {
   expect(readdirSync(path.join(ROOT, "npm")).toSorted()).toEqual(targets.toSorted());
   expect(PLATFORMS).toEqual(targets.toSorted());
   const loader = read("lib", "addon", "load.js");
@@ -57,7 +57,7 @@ test("the crate is of this version, and the entry refuses what package.json does
   expect(read("index.js")).toContain(`parseInt(process.versions.node, 10) < ${oldest})`);
 });
 
-test("nobody has to have the packages of the platforms to work on the main one", () => {
+test("the main package can be developed without the packages of the platforms", () => {
   expect(main.optionalDependencies).toBeUndefined();
   expect(main).not.toHaveProperty("os");
   expect(main).not.toHaveProperty("cpu");

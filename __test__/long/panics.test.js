@@ -1,7 +1,7 @@
 "use strict";
 
-// A panic of the native side is a bug of this library. Here panics are provoked, in an addon that is
-// built for it (src/test_panics.rs): Node lives, each call is answered, other stores go on.
+// A panic of the native side is a bug of this library. These tests provoke panics, in an addon that is
+// built for it (src/test_panics.rs): Node keeps running, each call settles, other stores go on.
 
 const { spawnSync } = require("node:child_process");
 const { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } = require("node:fs");
@@ -28,7 +28,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Builds the library with its panics, and not optimised; returns its file. */
+/** Builds the library with the panics, not optimised; returns its file. */
 function build() {
   const args = ["build", "--features", "test-panics", "--message-format", "json"];
   const { status, stdout, stderr } = spawnSync("cargo", args, { cwd: ROOT, encoding: "utf8" });
@@ -41,8 +41,8 @@ function build() {
 }
 
 /**
- * Runs code with two stores at hand, in a process that has the addon with panics; resolves to what
- * it logs. Afterwards the other store and a new one must work.
+ * Runs code with two stores, in a process that loads the addon with panics; resolves to what the code
+ * logs. Afterwards the other store and a new one must work.
  */
 async function withPanics(code) {
   const { stdout, stderr, ...end } = await run(

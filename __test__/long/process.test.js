@@ -1,6 +1,6 @@
 "use strict";
 
-// The store and its process: when it stays alive, how it ends, what worker threads may do.
+// The store and its process: what keeps the process alive, how it ends, worker threads.
 
 const { startRedisServer } = require("../../scripts/redis-server.js");
 const { measured } = require("../support/measured.js");
@@ -14,13 +14,13 @@ beforeAll(async () => {
 
 afterAll(() => server?.stop());
 
-/** What a process has open before something and after it. */
+/** Describes what a process has open, before and after a test. */
 function beforeAndAfter(before, after) {
   const names = Object.keys(before);
   return names.map((name) => `${name} ${before[name]} → ${after[name]}`).join(", ");
 }
 
-/** Runs code with a store of this server at hand, and what the tests share. */
+/** Runs code with a `store` of this server, and helpers of these tests. */
 function withStore(code, onOutput) {
   return run(
     `import { RedisStore } from "connect-redis-rs";
@@ -39,7 +39,7 @@ function withStore(code, onOutput) {
   );
 }
 
-/** Code that counts what a store could leave behind: see `settled`. */
+/** Code that counts what a store could leak: see `settled`. */
 const COUNTING = `
   const inspector = await openInspector({ url });
   const count = async () => ({
@@ -47,7 +47,7 @@ const COUNTING = `
     descriptors: readdirSync("/proc/self/fd").length,
     threads: readdirSync("/proc/self/task").length,
   });
-  /** Counts again when nothing is more than before, or never will be. */
+  /** Counts again until no count is higher than before, for ten seconds at most. */
   const settled = async (before) => {
     for (const end = Date.now() + 10_000; ; await wait(20)) {
       const after = await count();
@@ -56,7 +56,7 @@ const COUNTING = `
     }
   };
   const megabytes = async () => {
-    // What finalizers let go is collected the next time.
+    // A second collection frees what the finalizers of the first have released.
     for (let n = 0; n < 3; n += 1) {
       gc();
       await wait(20);
@@ -244,7 +244,7 @@ describe("worker threads", () => {
       const code = \`
         const { parentPort, workerData: { url, way } } = require("node:worker_threads");
         const { RedisStore } = require("connect-redis-rs");
-        // Held, as a store that nobody has may be collected before its event comes.
+        // Kept, because an unreferenced store may be collected before its event.
         const store = (globalThis.store = new RedisStore({ url }));
         const hang = () => {
           parentPort.postMessage("under way");
@@ -277,7 +277,7 @@ describe("worker threads", () => {
         await wait(Math.random() * 20);
         await worker.terminate();
       };
-      // What Node opens once for the first workers is no leak.
+      // Node opens some things once, for the first workers: that is no leak.
       await Promise.all(ways.map(employ));
       const before = await settled({ connections });
       const megabytesBefore = await megabytes();
@@ -303,7 +303,7 @@ describe("worker threads", () => {
     measured("50 worker threads ended in mid-flight", beforeAndAfter(before, after));
     expect(after.connections).toBeLessThanOrEqual(before.connections);
     expect(after.descriptors).toBeLessThanOrEqual(before.descriptors);
-    // A tenth of what 50 workers have: a runtime starts a thread of its own now and then.
+    // A tenth of the threads of 50 workers: the runtime sometimes starts a thread of its own.
     expect(after.threads).toBeLessThanOrEqual(before.threads + 5);
     expect(after.megabytes - before.megabytes).toBeLessThan(120);
   }, 120_000);
@@ -357,6 +357,7 @@ describe("worker threads", () => {
        for (let round = 0; round < 5; round += 1) {
          await Promise.all([0, 1, 2, 3].map(end));
        }
+       // A crash after the workers' end must not happen, so there is nothing to wait for.
        await new Promise((resolve) => setTimeout(resolve, 100));`,
       { URL_OF_REDIS: server.url },
     );
@@ -365,7 +366,7 @@ describe("worker threads", () => {
 });
 
 describe("several processes", () => {
-  // How a process with a busy store (support/busy.js) ends, and what Node says of it.
+  // The ways in which a process with a busy store (support/busy.js) ends.
   const ENDS = `
     const ends = [
       (child) => child.kill("SIGKILL"),
@@ -465,12 +466,12 @@ test("10,000 stores opened and closed leave no connection, descriptor or thread 
     const round = async () => {
       const stores = Array.from({ length: 250 }, () => new RedisStore({ url }));
       await Promise.all(stores.map(async (one, n) => {
-        // Every second one is closed while it connects.
+        // Every second store is closed while it connects.
         if (n % 2) await one.get("a");
         await one.close();
       }));
     };
-    // Until the allocator has the room it needs.
+    // Warm-up: until the allocator has enough memory.
     for (let n = 0; n < 20; n += 1) await round();
     const before = await settled({ connections });
     const megabytesBefore = await megabytes();
@@ -521,6 +522,6 @@ test("1,000,000 calls do not make the process grow", async () => {
   expect(result).toMatchObject(clean);
   const figures = JSON.parse(result.stdout);
   measured("1,000,000 calls", `${figures.join(", ")} MB, before and after each 250,000`);
-  // 30 bytes a call; what a call holds, kept, would be several hundred.
+  // 30 bytes a call; a leaked call would be several hundred bytes.
   expect(figures.at(-1) - figures[0]).toBeLessThan(30);
 }, 120_000);

@@ -1,7 +1,7 @@
 "use strict";
 
-// connect-redis's own tests, as its packages publish them, with this store in its place: the text
-// is taken from the package, and its one import of the store is changed.
+// connect-redis's own tests, from its published packages, with this store: only the import of the store
+// in the test's text is changed.
 
 const {
   mkdirSync,
@@ -18,14 +18,14 @@ const { start } = require("../support/run.js");
 const ROOT = path.join(__dirname, "..", "..");
 const MODULES = path.join(ROOT, "node_modules");
 
-/** Each connect-redis, with the clients it was made for. */
+/** The versions of connect-redis, with the clients they were made for. */
 const PUBLISHED = [
   ["connect-redis-8", { redis: "redis-4", ioredis: "ioredis" }],
   ["connect-redis-9", { redis: "redis-5" }],
   ["connect-redis", { redis: "redis" }],
 ];
 
-/** What the tests import as ./testdata/server, which the packages do not hold. */
+/** The module ./testdata/server of the tests, which the packages do not contain. */
 const SERVER = `
   import { createRequire } from "node:module";
   const { startRedisServer } = createRequire(import.meta.url)(${JSON.stringify(path.join(ROOT, "scripts", "redis-server.js"))});
@@ -47,7 +47,7 @@ test.each(PUBLISHED)("the published tests of %s pass", async (name, clients) => 
     const parts = text.split('from "./"');
     expect(parts).toHaveLength(2);
     writeFileSync(path.join(folder, "index_test.ts"), parts.join('from "connect-redis-rs"'));
-    // As the packages' own vite.config.ts has it.
+    // As in the packages' vite.config.ts.
     const config = 'export default { test: { include: ["**/*_test.[jt]s"] } };';
     writeFileSync(path.join(folder, "vitest.config.mjs"), config);
     mkdirSync(path.join(folder, "testdata"));

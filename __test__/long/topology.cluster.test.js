@@ -1,6 +1,6 @@
 "use strict";
 
-// A Redis Cluster whose slots move and whose nodes come and go: calls follow their keys.
+// A Redis Cluster whose slots move and whose nodes are added and removed: calls follow their keys.
 
 const { once } = require("node:events");
 const net = require("node:net");
@@ -11,42 +11,34 @@ const {
   replicaOf,
   startRedisCluster,
 } = require("../../scripts/redis-topologies.js");
-const {
-  failure,
-  failures,
-  fake,
-  open,
-  start,
-  stopwatch,
-  untilWorks,
-} = require("../support/faults.js");
+const { failure, range } = require("../support/calls.js");
+const { failures, fake, open, start, stopwatch, untilWorks } = require("../support/faults.js");
 const { startLoad } = require("../support/load.js");
 const { measured } = require("../support/measured.js");
 const { run } = require("../support/run.js");
 
-/** More than a call should take beyond commandTimeout, for a machine with much else to do. */
+/** A call may take this much longer than commandTimeout, on a busy machine. */
 const NOISE_MS = 1500;
 const HUNDREDS = Array.from({ length: 400 }, (_, slot) => slot);
 
-const range = (length, make) => Array.from({ length }, (_, n) => make(n));
 const has = async (node, sid) =>
   /^:/.test(await send(node.port, "EXISTS", `sess:${sid}`).catch(() => "-"));
 
-/** Sids whose keys are at a node. */
+/** Resolves to sids whose keys belong to a node. */
 async function sidsAt(node, count) {
   const sids = [];
   for (let n = 0; sids.length < count; n += 1) if (await has(node, `at-${n}`)) sids.push(`at-${n}`);
   return sids;
 }
 
-/** How many ordinary clients a node has beside the one that asks and MIGRATE's. */
+/** The number of a node's ordinary clients, without the one that sends this command and MIGRATE's. */
 async function connections(node) {
   const list = await ask(node.port, "CLIENT LIST");
   const isOther = (line) => / flags=N /.test(line) && !/ cmd=(client|restore|select)/.test(line);
   return list.split("\n").filter(isOther).length;
 }
 
-/** The whole of a long reply. */
+/** Sends a command; resolves to the whole of a long reply. */
 function ask(port, command) {
   return new Promise((resolve, reject) => {
     const socket = net.connect(port, "127.0.0.1", () => socket.write(`${command}\r\nPING\r\n`));
@@ -294,10 +286,13 @@ test("a node that is added is used once slots are there, and left when they are 
     expect(await store.length()).toBeGreaterThanOrEqual(500);
     expect(await connections(added)).toBe(1);
     await moveSlots(cluster, added, first, HUNDREDS);
-    // Slots that nobody asks for may have moved unseen; a scan refreshes the slot map.
+    // The store notices moved slots only by calls on them; a scan refreshes the slot map.
     await store.length();
     const ms = stopwatch();
-    await waitUntil("its connection is closed", async () => (await connections(added)) === 0);
+    await waitUntil(
+      "the connection to the node is closed",
+      async () => (await connections(added)) === 0,
+    );
     const closed = ms();
     const { errors, wrong, calls } = await load.stop();
     expect(errors).toEqual([]);
@@ -333,7 +328,7 @@ describe("a node goes", () => {
   let cluster;
 
   beforeAll(async () => {
-    // By default the other masters refuse everything, too, while a slot has nobody.
+    // By default, all masters refuse every command while a slot is not served.
     const args = ["--cluster-require-full-coverage", "no"];
     cluster = await startRedisCluster({ replicas: 1, args });
   }, 60_000);
@@ -342,7 +337,7 @@ describe("a node goes", () => {
 
   beforeEach(() => cluster.isWhole());
 
-  /** Calls to one node, one after the other, until told to stop: how long the longest took. */
+  /** Calls one node again and again until `stop`, which resolves to the time of the longest call. */
   function poll(store, sids) {
     let [longest, isOver] = [0, false];
     const polling = (async () => {
@@ -460,7 +455,7 @@ describe("a node goes", () => {
     await new Promise(setImmediate);
     process.kill(first.pid, "SIGCONT");
     await Promise.all(calls);
-    // It may still have to notice that those of the tests before are closed.
+    // The server may notice late that the connections of the tests before are closed.
     await waitUntil("the store alone is there", async () => (await connections(first)) === 1);
   });
 
@@ -479,6 +474,7 @@ describe("a node goes", () => {
          const error = await store.get(SID).catch((error) => error);
          console.log(error.code);
          const from = process.cpuUsage();
+         // The CPU time of three seconds: nothing may happen, so there is nothing to wait for.
          await new Promise((resolve) => setTimeout(resolve, 3000));
          const { user, system } = process.cpuUsage(from);
          console.log((user + system) / 1000);
@@ -524,12 +520,12 @@ describe("a node goes", () => {
   }, 60_000);
 });
 
-test("a call that comes back with MOVED is not overtaken by one that was made after a look had seen the move", async () => {
+test("a call that comes back with MOVED is not overtaken by one that was made after the slot map was refreshed", async () => {
   const HELLO = "%1\r\n$5\r\nproto\r\n:3\r\n";
   const [written, seen] = [[], []];
   const nodes = {};
   let [release, masterOfAll] = [undefined, "a"];
-  const layout = () => {
+  const slotMap = () => {
     const range = (from, to, name) => {
       const port = new URL(nodes[name]).port;
       return `*3\r\n:${from}\r\n:${to}\r\n*3\r\n$9\r\n127.0.0.1\r\n:${port}\r\n$1\r\n${name}\r\n`;
@@ -541,7 +537,7 @@ test("a call that comes back with MOVED is not overtaken by one that was made af
     const said = words.slice(0, 2).join(" ").toUpperCase();
     seen.push(`${name} ${said}`);
     if (said.startsWith("HELLO")) return HELLO;
-    if (said === "CLUSTER SLOTS") return layout();
+    if (said === "CLUSTER SLOTS") return slotMap();
     if (said === "CLUSTER NODES") return "$0\r\n\r\n";
     if (said.startsWith("SCAN")) return "*2\r\n$1\r\n0\r\n*0\r\n";
     if (!said.startsWith("SET")) return "+OK\r\n";
@@ -571,10 +567,12 @@ test("a call that comes back with MOVED is not overtaken by one that was made af
   masterOfAll = "b";
   seen.length = 0;
   const scan = failure(store.length());
-  // It asks the masters once the look has said which they are.
-  await waitUntil("the look has seen the move", () => seen.includes("b CLUSTER SLOTS"));
+  await waitUntil("the new slot map is sent", () => seen.includes("b CLUSTER SLOTS"));
+  // The store gives no sign that it has read the slot map. If this time is too short, the test shows
+  // less, but it does not fail.
   await new Promise((resolve) => setTimeout(resolve, 100));
   const second = store.set("x", { n: 2 });
+  // The second call must not be sent yet, so there is nothing to wait for.
   await new Promise((resolve) => setTimeout(resolve, 100));
   release();
   await Promise.all([first, second]);

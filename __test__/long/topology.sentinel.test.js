@@ -1,12 +1,12 @@
 "use strict";
 
-// A master behind sentinels: calls go on with the one that takes its place.
+// A master behind sentinels: after a failover, calls go to the new master.
 
 const { once } = require("node:events");
 const { freePort, send, waitUntil } = require("../../scripts/redis-server.js");
 const { startRedisSentinel } = require("../../scripts/redis-topologies.js");
+const { failure } = require("../support/calls.js");
 const {
-  failure,
   failures,
   fake,
   open,
@@ -20,7 +20,7 @@ const { measured } = require("../support/measured.js");
 const { run } = require("../support/run.js");
 const { countClients } = require("../support/inspector.js");
 
-/** More than a call should take beyond commandTimeout, for a machine with much else to do. */
+/** A call may take this much longer than commandTimeout, on a busy machine. */
 const NOISE_MS = 1500;
 
 const stopping = [];
@@ -36,7 +36,7 @@ async function startAll(options) {
 
 const to = ({ name, sentinels }, more) => ({ sentinel: { name, nodes: sentinels, ...more } });
 
-/** The server that the sentinels name as master, once it is not `old` any more. */
+/** Waits until the sentinels name another master than `old`; resolves to its server. */
 async function newMaster({ name, sentinels, replicas }, old) {
   let found;
   await waitUntil("the sentinels name another master", async () => {
@@ -48,7 +48,7 @@ async function newMaster({ name, sentinels, replicas }, old) {
   return found;
 }
 
-/** The reply of a server whose role changes; "" if a sentinel ends the connection meanwhile. */
+/** Resolves to the reply of a server whose role changes; "" if a sentinel closes the connection. */
 const replyOf = (server, ...words) => send(server.port, ...words).catch(() => "");
 
 const isReplicated = ({ master, replicas }) =>
@@ -98,7 +98,7 @@ test("SENTINEL FAILOVER under load loses no call, and afterwards nothing is writ
     return (await replyOf(master, "EXISTS", "sess:new")) === ":1\r\n";
   });
   await load.more(500);
-  // The sentinels give it eight seconds to find that out by itself before they tell it.
+  // The sentinels wait for eight seconds before they reconfigure the old master.
   const follows = async () =>
     (await replyOf(environment.master, "INFO", "replication")).includes("master_link_status:up");
   await waitUntil("the old master follows the new one", follows, 40_000);
@@ -107,7 +107,7 @@ test("SENTINEL FAILOVER under load loses no call, and afterwards nothing is writ
   await load.more(500);
   const { calls, errors, wrong, longest } = await load.stop();
   expect(errors.map(({ message }) => message)).toEqual([]);
-  // What comes by replication is not rejected; what a store writes to a replica is.
+  // A replica rejects the writes of a store, but not those of replication.
   expect(await inspector.info("errorstats")).not.toContain("READONLY");
   measured(
     "SENTINEL FAILOVER under load",
@@ -134,7 +134,7 @@ test("when the master hangs calls end within commandTimeout, and go on with the 
   const works = ms();
   expect(longest).toBeLessThan(commandTimeout + NOISE_MS);
   expect(await store.get("a")).toEqual({ n: 1 });
-  // It takes itself for the master until a sentinel tells it otherwise.
+  // The old master acts as a master until a sentinel reconfigures it.
   process.kill(environment.master.pid, "SIGCONT");
   const master = await newMaster(environment, environment.master);
   for (let n = 0; n < 100; n += 1) {
@@ -170,7 +170,7 @@ test("a sentinel that is down, or hangs, does no harm wherever it stands in the 
   );
 }, 60_000);
 
-test("the sentinel that is listened to may go: a failover is noticed by another", async () => {
+test("the sentinel to which the store is subscribed may end: another announces the failover", async () => {
   const environment = await startAll();
   const store = open({ ...to(environment), commandTimeout: 25_000 });
   await store.set("a", {});
@@ -199,6 +199,7 @@ test("while no sentinel is there the connection to the master goes on, without s
      process.stdin.once("data", async () => {
        console.log((await store.get("a")).n, await store.length());
        const from = process.cpuUsage();
+       // The CPU time of three seconds: nothing may happen, so there is nothing to wait for.
        await new Promise((resolve) => setTimeout(resolve, 3000));
        const { user, system } = process.cpuUsage(from);
        console.log((user + system) / 1000);
@@ -294,7 +295,7 @@ describe("passwords", () => {
     ["the README names", "+sentinel|get-master-addr-by-name +subscribe +ping &+switch-master"],
     ["it cannot do without", "+sentinel|get-master-addr-by-name +subscribe &+switch-master"],
   ])(
-    "the rights that %s let it listen for a switch",
+    "the rights that %s let the store subscribe to a switch",
     async (_, rights) => {
       const environment = await startAll({
         replicas: 0,
@@ -308,7 +309,7 @@ describe("passwords", () => {
         commandTimeout: 2000,
       });
       expect(await store.set("a", {})).toBeNull();
-      // One that is not taken for a listener is closed at once.
+      // The store closes a connection at once if it cannot subscribe.
       const [{ port }] = environment.sentinels;
       await waitUntil("a connection has been listening for a while", async () =>
         /user=sam/.test(

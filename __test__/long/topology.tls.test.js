@@ -11,7 +11,8 @@ const tls = require("node:tls");
 const selfsigned = require("selfsigned");
 const { freePort, send, waitUntil } = require("../../scripts/redis-server.js");
 const { makeCertificates, needingTls, tlsArgs } = require("../support/certificates.js");
-const { failure, open, start, stopwatch } = require("../support/faults.js");
+const { failure } = require("../support/calls.js");
+const { open, start, stopwatch } = require("../support/faults.js");
 const { measured } = require("../support/measured.js");
 const { run } = require("../support/run.js");
 
@@ -23,7 +24,7 @@ const ip = (address) => ({ type: 7, ip: address });
 const DAY = 86_400_000;
 const inDays = (days) => new Date(Date.now() + days * DAY);
 
-/** A certificate and its key, by selfsigned. */
+/** Makes a certificate and its key with selfsigned. */
 async function issue(commonName, options) {
   const made = await selfsigned.generate([{ name: "commonName", value: commonName }], options);
   return { cert: made.cert, key: made.private };
@@ -52,7 +53,7 @@ afterAll(async () => {
   await redis?.stop();
 });
 
-/** The shared Redis behind TLS as `options` have it; returns the port. */
+/** Puts a TLS server with these options in front of the shared Redis; resolves to its port. */
 async function front(options) {
   const sockets = new Set();
   const server = tls.createServer(options, (socket) => {
@@ -72,17 +73,17 @@ async function front(options) {
   return server.address().port;
 }
 
-/** What the store makes of a server: "accepted", or the code of the error. */
+/** Whether the store trusts a server: "accepted", or the code of the error. */
 async function byStore(host, port, options) {
   const url = `rediss://${host}:${port}`;
-  // At the first attempt that fails, and not at a timeout that a busy machine may reach, too.
+  // Ends at the first failed attempt, because a busy machine may also reach a timeout.
   const store = open({ url, tls: options, onUnavailable: "error", commandTimeout: 30_000 });
   const error = await failure(store.get("a"));
   await store.close();
   return error?.code ?? "accepted";
 }
 
-/** What Node makes of it. */
+/** Whether Node trusts the server. */
 function byNode(host, port, options) {
   return new Promise((resolve) => {
     const socket = tls.connect({ host, port, ...options }, () => {
@@ -96,7 +97,7 @@ function byNode(host, port, options) {
   });
 }
 
-/** A version 1 certificate, which openssl makes if it is given no extensions. */
+/** Makes a version 1 certificate, which openssl does if there are no extensions. */
 function versionOne(commonName, signer) {
   const file = (name) => path.join(folder, name);
   const openssl = (...args) => {
@@ -116,7 +117,7 @@ const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
 
 const likeNode =
   "of certificates and options the store accepts and refuses what Node does, with Node's code";
-// Bun's TLS has codes of its own for the same refusals.
+// Bun's TLS has other codes for the same refusals.
 (process.versions.bun ? test.skip : test)(
   likeNode,
   async () => {
@@ -229,7 +230,7 @@ test("a certificate that selfsigned makes by default is accepted if it is given 
   expect(await byStore("localhost", port, {})).toBe("DEPTH_ZERO_SELF_SIGNED_CERT");
 });
 
-test("a wrong host name is said with the names there are, and servername mends it", async () => {
+test("the error for a wrong host name lists the certificate's names, and servername solves it", async () => {
   const { cert, key } = await issue("x", {
     ...EC,
     ca: authority,
@@ -248,7 +249,7 @@ test("a wrong host name is said with the names there are, and servername mends i
   expect(await named.set("a", {})).toBeNull();
 });
 
-needingTls(describe)("a redis-server that wants a certificate of its clients", () => {
+needingTls(describe)("a redis-server that requires a certificate from its clients", () => {
   let server;
   let url;
 
@@ -261,7 +262,7 @@ needingTls(describe)("a redis-server that wants a certificate of its clients", (
 
   afterAll(() => server?.stop());
 
-  test.each(["TLSv1.2", "TLSv1.3"])("says so in %s if none is given", async (maxVersion) => {
+  test.each(["TLSv1.2", "TLSv1.3"])("names the missing certificate in %s", async (maxVersion) => {
     const minVersion = maxVersion;
     const store = open({
       url,
@@ -274,7 +275,7 @@ needingTls(describe)("a redis-server that wants a certificate of its clients", (
     );
   });
 
-  test("takes one of its authority, and no other", async () => {
+  test("accepts a certificate of its authority, and no other", async () => {
     const store = open({ url, tls: { ca: environment.ca, ...environment.client } });
     expect(await store.set("a", {})).toBeNull();
     const other = await issue("a client", EC);
@@ -283,7 +284,7 @@ needingTls(describe)("a redis-server that wants a certificate of its clients", (
   });
 });
 
-describe("options that cannot be used are a TypeError at construction, which never shows the key", () => {
+describe("invalid options are a TypeError at construction, which never shows the key", () => {
   const secret = (pem) => pem.split("\n")[1];
   const refused = (options) => {
     const error = (() => {
@@ -302,13 +303,13 @@ describe("options that cannot be used are a TypeError at construction, which nev
     return error.message;
   };
 
-  test("a key that is not the certificate's", async () => {
+  test("a key that does not match the certificate", async () => {
     expect(refused({ cert: environment.client.cert, key: environment.server.key })).toContain(
       "do not fit",
     );
   });
 
-  test("what is no PEM, or PEM that is cut", () => {
+  test("text that is not PEM, and truncated PEM", () => {
     const { cert, key } = environment.client;
     expect(refused({ ca: "garbage" })).toContain("ca holds no certificate");
     expect(refused({ cert: "garbage", key })).toContain("cert holds no certificate");
@@ -328,7 +329,7 @@ describe("options that cannot be used are a TypeError at construction, which nev
     expect(refused({ cert: environment.client.cert, key: privateKey })).toContain("encrypted");
   });
 
-  test("one without the other, options of another type, and unknown ones", () => {
+  test("a key without a certificate, options of another type, and unknown options", () => {
     expect(refused({ cert: environment.client.cert })).toContain("without key");
     expect(refused({ key: environment.client.key })).toContain("without cert");
     expect(refused({ ca: 7 })).toContain("tls.ca");
@@ -338,7 +339,7 @@ describe("options that cannot be used are a TypeError at construction, which nev
   });
 });
 
-test("minVersion TLSv1.3 refuses a server that speaks TLS 1.2 alone, and says so", async () => {
+test("minVersion TLSv1.3 refuses a server that only has TLS 1.2, and the error says so", async () => {
   const port = await front({ ...environment.server, maxVersion: "TLSv1.2" });
   const url = `rediss://localhost:${port}`;
   const { ca } = environment;
@@ -350,7 +351,7 @@ test("minVersion TLSv1.3 refuses a server that speaks TLS 1.2 alone, and says so
 });
 
 needingTls(test)(
-  "TLS to a port without it, and none to a port with it, are said as such in time",
+  "TLS to a plain port, and plain text to a TLS port, reject in time with that reason",
   async () => {
     const ms = stopwatch();
     const toPlain = open({
@@ -375,7 +376,7 @@ needingTls(test)(
 );
 
 needingTls(describe)("authorities of the process", () => {
-  /** A child that connects without naming any authority, has its connection killed, and goes on. */
+  /** Runs a child that connects without a ca, loses its connection and reconnects. */
   async function child(env) {
     const port = await freePort();
     const server = await start({ args: tlsArgs(environment, port) });
@@ -385,7 +386,7 @@ needingTls(describe)("authorities of the process", () => {
        const store = new RedisStore({ url: process.env.URL, commandTimeout: 3000 });
        const said = await store.set("a", { n: 1 }).catch((error) => error.code);
        const isReady = store.status === "ready";
-       // What is printed has the connection killed.
+       // The parent kills the connection when it reads this output.
        const reconnecting = isReady && once(store, "reconnecting");
        console.log(said);
        if (isReady) {
@@ -426,14 +427,14 @@ needingTls(describe)("authorities of the process", () => {
     measured("authorities of the process", "connected again when the file was gone");
   });
 
-  test("without either a private authority is refused", async () => {
+  test("without both, a private authority is refused", async () => {
     const result = await child({ NODE_EXTRA_CA_CERTS: "" });
     expect(result.stdout).toBe("SELF_SIGNED_CERT_IN_CHAIN\n");
   });
 });
 
 needingTls(describe)("NODE_TLS_REJECT_UNAUTHORIZED=0", () => {
-  /** What becomes of calls of stores, made in a process with that variable, and its warnings. */
+  /** Runs calls in a process with that variable; resolves to their results and the warnings. */
   async function child(made, value = "0") {
     const port = await freePort();
     await start({ args: tlsArgs(environment, port) });

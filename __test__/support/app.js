@@ -27,8 +27,8 @@ async function startApp(store, options, routes) {
   const address = `http://127.0.0.1:${server.address().port}`;
   const jar = { cookie: undefined };
 
-  /** Asks the app; the cookie it sets is sent from then on. */
-  async function ask(path, { cookie = jar.cookie } = {}) {
+  /** Sends a request; a cookie that the app sets is sent from then on. */
+  async function request(path, { cookie = jar.cookie } = {}) {
     const response = await fetch(address + path, { headers: cookie ? { cookie } : {} });
     const set = response.headers.get("set-cookie");
     if (set) jar.cookie = set.split(";")[0];
@@ -42,7 +42,7 @@ async function startApp(store, options, routes) {
   }
 
   const sid = () => decodeURIComponent(jar.cookie).match(/=s:([^.]+)\./)[1];
-  return { ask, close, errors, jar, sid };
+  return { request, close, errors, jar, sid };
 }
 
 module.exports = { startApp };

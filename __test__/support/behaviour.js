@@ -1,11 +1,11 @@
 "use strict";
 
-// What the store does call by call, run against every setup of store (see setups.js), and against
-// connect-redis itself: a `same` test must hold for both, an `ours` test is a deliberate difference.
+// What each call of the store does, run against every setup (see setups.js), and against connect-redis:
+// a `same` test must hold for both, an `ours` test is a deliberate difference.
 
 const { AsyncLocalStorage } = require("node:async_hooks");
 
-/** Describes one setup; every test says after its name what it needs of the setup. */
+/** Describes one setup; after its name, a test lists what the setup must support. */
 function describeBehaviour(setup) {
   if (setup.leftOut) {
     test.skip(`[left out: ${setup.leftOut}]`, () => {});
@@ -32,7 +32,7 @@ function describeBehaviour(setup) {
   const ours = (name, ...rest) => claim(name, ["ours", ...rest.slice(0, -1)], rest.at(-1));
   let opened;
 
-  /** A store of this setup, closed after the test. */
+  /** Opens a store of this setup, closed after the test. */
   async function make(options, Store = setup.Store) {
     const { options: own, close } = await setup.open(environment);
     const store = new Store({ ...own, ...options });
@@ -92,7 +92,7 @@ function describeBehaviour(setup) {
   });
 
   describe("get, set, destroy", () => {
-    same("a session comes back as JSON would give it back", async () => {
+    same("a session is read as JSON returns it", async () => {
       const store = await make();
       const session = {
         user: "Ada",
@@ -135,7 +135,7 @@ function describeBehaviour(setup) {
       expect(await store.get("a")).toBeNull();
     });
 
-    same("set, touch, destroy and clear answer null", async () => {
+    same("set, touch, destroy and clear resolve to null", async () => {
       const store = await make();
       const session = inMs(60_000);
       for (const call of [
@@ -186,13 +186,13 @@ function describeBehaviour(setup) {
         (cb) => store.all(cb),
         (cb) => store.clear(cb),
       ]) {
-        const heard = [];
+        const seen = [];
         const returned = await call((error) => {
-          heard.push(error);
+          seen.push(error);
           if (error === null) throw thrown;
           return "lives";
         });
-        expect(heard).toEqual([null, thrown]);
+        expect(seen).toEqual([null, thrown]);
         expect(returned).toBe("lives");
       }
     });
@@ -221,8 +221,8 @@ function describeBehaviour(setup) {
 
     same("first calls at the same time each keep their own async context, everywhere", async () => {
       const storage = new AsyncLocalStorage();
-      const heard = [];
-      const note = (what) => heard.push([what, storage.getStore()]);
+      const seen = [];
+      const note = (what) => seen.push([what, storage.getStore()]);
       const store = await make({
         serializer: {
           parse: (text) => {
@@ -257,19 +257,19 @@ function describeBehaviour(setup) {
         await store.get(tenant);
       });
       for (const what of ["parse", "get", "stringify", "ttl"]) {
-        const contexts = heard.filter(([which]) => which === what).map(([, context]) => context);
+        const contexts = seen.filter(([which]) => which === what).map(([, context]) => context);
         expect(contexts.sort()).toEqual(
           tenants.flatMap((tenant) => Array(contexts.length / 3).fill(tenant)),
         );
       }
     });
 
-    ours("discarded and corrupt are told in the async context of the call", "xx", async () => {
+    ours("discarded and corrupt are emitted in the async context of the call", "xx", async () => {
       const storage = new AsyncLocalStorage();
       const store = await make();
-      const heard = [];
+      const seen = [];
       for (const event of ["discarded", "corrupt"]) {
-        store.on(event, () => heard.push([event, storage.getStore()]));
+        store.on(event, () => seen.push([event, storage.getStore()]));
       }
       await store.set("a", { cookie: {} });
       const session = await new Promise((resolve) => store.load("a", (_error, s) => resolve(s)));
@@ -278,49 +278,53 @@ function describeBehaviour(setup) {
       await storage.run("saves", () => store.set("a", session));
       await storage.run("lists", () => store.all());
       await new Promise(setImmediate);
-      expect(heard).toEqual([
+      expect(seen).toEqual([
         ["discarded", "saves"],
         ["corrupt", "lists"],
       ]);
     });
 
-    ours("a serializer that returns bytes gets them back, in get and in all", "bytes", async () => {
-      const { gzipSync, gunzipSync } = require("node:zlib");
-      const v8 = require("node:v8");
-      const seen = [];
-      const noted = (read) => {
-        seen.push(typeof read === "string" ? "text" : Buffer.isBuffer(read) && "bytes");
-        return read;
-      };
-      const serializers = {
-        gzip: {
-          stringify: (session) => gzipSync(JSON.stringify(session)),
-          parse: (read) => JSON.parse(gunzipSync(noted(read))),
-        },
-        v8: { stringify: v8.serialize, parse: (read) => v8.deserialize(noted(read)) },
-        bytes: {
-          stringify: () => Buffer.from([0xff, 0, 0xc3, 0x28, 0xe2, 0x82]),
-          parse: (read) => ({ user: noted(read).toString("hex"), n: [1, "é", null] }),
-        },
-        async: {
-          stringify: (session) => gzipSync(JSON.stringify(session)),
-          parse: async (read) => JSON.parse(gunzipSync(noted(read))),
-        },
-      };
-      for (const [name, serializer] of Object.entries(serializers)) {
-        const store = await make({ serializer, prefix: `${name}:` });
-        const session = {
-          user: name === "bytes" ? "ff00c328e282" : "Ada",
-          n: [1, "é", null],
+    ours(
+      "a serializer that returns bytes gets the same bytes, in get and in all",
+      "bytes",
+      async () => {
+        const { gzipSync, gunzipSync } = require("node:zlib");
+        const v8 = require("node:v8");
+        const seen = [];
+        const noted = (read) => {
+          seen.push(typeof read === "string" ? "text" : Buffer.isBuffer(read) && "bytes");
+          return read;
         };
-        await store.set("a", session);
-        expect(await store.get("a")).toEqual(session);
-        expect(await store.all()).toEqual([{ ...session, id: "a" }]);
-      }
-      expect(seen).toEqual(Array(8).fill("bytes"));
-    });
+        const serializers = {
+          gzip: {
+            stringify: (session) => gzipSync(JSON.stringify(session)),
+            parse: (read) => JSON.parse(gunzipSync(noted(read))),
+          },
+          v8: { stringify: v8.serialize, parse: (read) => v8.deserialize(noted(read)) },
+          bytes: {
+            stringify: () => Buffer.from([0xff, 0, 0xc3, 0x28, 0xe2, 0x82]),
+            parse: (read) => ({ user: noted(read).toString("hex"), n: [1, "é", null] }),
+          },
+          async: {
+            stringify: (session) => gzipSync(JSON.stringify(session)),
+            parse: async (read) => JSON.parse(gunzipSync(noted(read))),
+          },
+        };
+        for (const [name, serializer] of Object.entries(serializers)) {
+          const store = await make({ serializer, prefix: `${name}:` });
+          const session = {
+            user: name === "bytes" ? "ff00c328e282" : "Ada",
+            n: [1, "é", null],
+          };
+          await store.set("a", session);
+          expect(await store.get("a")).toEqual(session);
+          expect(await store.all()).toEqual([{ ...session, id: "a" }]);
+        }
+        expect(seen).toEqual(Array(8).fill("bytes"));
+      },
+    );
 
-    ours("bytes may be any Uint8Array, and what parse gives may be frozen", "bytes", async () => {
+    ours("bytes may be any Uint8Array, and parse may return a frozen object", "bytes", async () => {
       const store = await make({
         serializer: {
           stringify: (session) => Uint8Array.from([0xff, ...Buffer.from(JSON.stringify(session))]),
@@ -337,7 +341,7 @@ function describeBehaviour(setup) {
       expect(await store.all()).toMatchObject([{ n: 1, id: "a" }]);
     });
 
-    same("a serializer that returns text gets text back", async () => {
+    same("a serializer that returns text gets text", async () => {
       const read = [];
       const serializer = {
         stringify: (session) => Buffer.from(`größer 😀 ${JSON.stringify(session)}`),
@@ -353,16 +357,12 @@ function describeBehaviour(setup) {
       expect(read).toEqual(Array(2).fill('größer 😀 {"n":1}'));
     });
 
-    same(
-      "bytes in a JSON text that are no UTF-8 are replaced, as by a client",
-      "binary",
-      async () => {
-        const store = await make();
-        await inspector.set("sess:a", Buffer.from("7b2278223a22ff61227d", "hex"));
-        expect(await store.get("a")).toEqual({ x: "\ufffda" });
-        expect(await store.all()).toEqual([{ x: "\ufffda", id: "a" }]);
-      },
-    );
+    same("invalid UTF-8 in a JSON text is replaced, as a client does", "binary", async () => {
+      const store = await make();
+      await inspector.set("sess:a", Buffer.from("7b2278223a22ff61227d", "hex"));
+      expect(await store.get("a")).toEqual({ x: "\ufffda" });
+      expect(await store.all()).toEqual([{ x: "\ufffda", id: "a" }]);
+    });
 
     same("bad JSON rejects", async () => {
       const store = await make();
@@ -371,7 +371,7 @@ function describeBehaviour(setup) {
       expect((await calledBack((cb) => store.get("a", cb)))[0].name).toBe("SyntaxError");
     });
 
-    same("what cannot be serialised rejects, and nothing is lost", async () => {
+    same("a session that cannot be serialised rejects, and nothing is lost", async () => {
       const store = await make();
       await store.set("a", { n: 1 });
       const circular = {};
@@ -388,7 +388,7 @@ function describeBehaviour(setup) {
       expect(await store.get("a")).toEqual({ n: 1 });
     });
 
-    same("sids are turned to strings", async () => {
+    same("sids are converted to strings", async () => {
       const store = await make();
       await store.set(undefined, { n: 1 });
       await store.set(5, { n: 2 });
@@ -398,7 +398,7 @@ function describeBehaviour(setup) {
       expect(await store.get("")).toEqual({ n: 3 });
     });
 
-    same("a sid may hold anything", "binary", async () => {
+    same("a sid may contain any character", "binary", async () => {
       const store = await make();
       const sids = ["a b", "a\r\nDEL b\r\n", "*?[a]\\", "\u0000", "日本", "x".repeat(5000)];
       for (const sid of sids) await store.set(sid, { sid });
@@ -432,7 +432,7 @@ function describeBehaviour(setup) {
       expect(await inspector.lLen("sess:a")).toBe(1);
     });
 
-    same("calls made together are done in their order", "order", async () => {
+    same("calls made together are carried out in order", "order", async () => {
       const store = await make();
       const answers = await Promise.all([
         store.set("a", { n: 1 }),
@@ -445,16 +445,16 @@ function describeBehaviour(setup) {
       expect(answers).toEqual([null, { n: 1 }, null, { n: 2 }, null, null]);
     });
 
-    ours("many answers at once leave the event loop its turns", "turns", async () => {
+    ours("many replies at once do not block the event loop", "turns", async () => {
       const store = await make();
       await store.set("a", { list: Array.from({ length: 20_000 }, (_, n) => `item ${n}`) });
       const turns = countTurns();
       await Promise.all(Array.from({ length: 100 }, () => store.get("a")));
-      // 100 × 300 kB to parse: more than one turn's work by far.
+      // 100 × 300 kB to parse: far more than the work of one turn.
       expect(turns.stop()).toBeGreaterThan(5);
     });
 
-    same("a thousand calls at once each get their own answer", async () => {
+    same("a thousand calls at once each get their own reply", async () => {
       const store = await make();
       const sids = Array.from({ length: 1000 }, (_, n) => `s${n}`);
       await Promise.all(sids.map((sid, n) => store.set(sid, { n })));
@@ -463,7 +463,7 @@ function describeBehaviour(setup) {
     });
   });
 
-  describe("a serializer of the app's", () => {
+  describe("an app's serializer", () => {
     same("is called as a method, with the session and with the text", async () => {
       const serializer = {
         mark: "<",
@@ -492,7 +492,7 @@ function describeBehaviour(setup) {
       expect(await calledBack((cb) => store.get("a", cb))).toEqual([null, { n: 1 }]);
     });
 
-    ours("that parses asynchronously gives sessions in all(), too", async () => {
+    ours("that parses asynchronously also works in all()", async () => {
       const corrupt = jest.fn();
       const serializer = {
         stringify: JSON.stringify,
@@ -528,7 +528,7 @@ function describeBehaviour(setup) {
       expect(seen).toEqual(["set", "get", "callback", "all"]);
     });
 
-    ours("that stringifies asynchronously is an error, and nothing is lost", async () => {
+    ours("that stringifies asynchronously rejects, and nothing is lost", async () => {
       const serializer = { parse: JSON.parse, stringify: async () => "text" };
       const store = await make({ serializer });
       await inspector.set("sess:a", "{}");
@@ -538,7 +538,7 @@ function describeBehaviour(setup) {
       expect(await inspector.get("sess:a")).toBe("{}");
     });
 
-    ours("that parses a record to no object has it left out of all()", async () => {
+    ours("that parses a record to a value that is no object is left out of all()", async () => {
       const corrupt = jest.fn();
       const serializer = { stringify: JSON.stringify, parse: (text) => JSON.parse(text) };
       const store = await make({ serializer });
@@ -565,7 +565,7 @@ function describeBehaviour(setup) {
     });
 
     ours(
-      "gets the true expiry into the parsed object, in the type it has there",
+      "gets the true expiry in the parsed object, in the type that the object has",
       "fresh",
       async () => {
         for (const [revive, type] of [
@@ -624,7 +624,7 @@ function describeBehaviour(setup) {
       expect(await inspector.pTTL("sess:a")).toBeLessThanOrEqual(1500);
     });
 
-    same("is a day if neither cookie nor option says otherwise", async () => {
+    same("is a day if neither cookie nor option sets it", async () => {
       for (const ttl of [undefined, 0, Number.NaN, null]) {
         const store = await make({ ttl });
         expect(store.ttl).toBe(86_400);
@@ -643,7 +643,7 @@ function describeBehaviour(setup) {
       }
     });
 
-    same("is the ttl option, in seconds, and touch sets it anew", async () => {
+    same("is the ttl option, in seconds, and touch sets it again", async () => {
       const store = await make({ ttl: 100 });
       await store.set("a", { n: 1 });
       await near("sess:a", 100_000);
@@ -683,7 +683,7 @@ function describeBehaviour(setup) {
       }
     });
 
-    same("that is over deletes the session, in set and in touch", async () => {
+    same("that has passed deletes the session, in set and in touch", async () => {
       const past = { cookie: { expires: new Date(Date.now() - 1000) } };
       for (const [options, session] of [
         [{}, past],
@@ -709,20 +709,20 @@ function describeBehaviour(setup) {
       expect(await inspector.ttl("sess:a")).toBe(-1);
     });
 
-    same("is left alone by touch with disableTouch", async () => {
+    same("is not changed by touch with disableTouch", async () => {
       const store = await make({ disableTouch: true });
       await store.set("a", inMs(10_000));
       expect(await store.touch("a", inMs(100_000))).toBeNull();
       expect(await inspector.pTTL("sess:a")).toBeLessThanOrEqual(10_000);
     });
 
-    same("of a missing session is no error to touch, and makes none", async () => {
+    same("of a missing session: touch neither fails nor creates a session", async () => {
       const store = await make();
       expect(await store.touch("missing", inMs(10_000))).toBeNull();
       expect(await inspector.dbSize()).toBe(0);
     });
 
-    ours("that is no time rejects with a TypeError that says so; nothing is deleted", async () => {
+    ours("that is invalid rejects with a TypeError; nothing is deleted", async () => {
       const bad = [
         [{ ttl: () => Number.NaN }, {}, "NaN"],
         [{ ttl: () => undefined }, {}, "undefined"],
@@ -764,7 +764,7 @@ function describeBehaviour(setup) {
       }
     });
 
-    ours("of Infinity is none", "persist", async () => {
+    ours("of Infinity never expires", "persist", async () => {
       const store = await make({ ttl: Number.POSITIVE_INFINITY });
       await store.set("a", {});
       expect(await inspector.ttl("sess:a")).toBe(-1);
@@ -773,7 +773,7 @@ function describeBehaviour(setup) {
       expect(await inspector.ttl("sess:a")).toBe(-1);
     });
 
-    ours("beyond what Redis takes is an error, and nothing is deleted", "strict", async () => {
+    ours("that is too large for Redis rejects, and nothing is deleted", "strict", async () => {
       const store = await make({ ttl: 1e300 });
       await inspector.set("sess:a", "{}");
       await expect(store.set("a", {})).rejects.toThrow("invalid expire time");
@@ -782,7 +782,7 @@ function describeBehaviour(setup) {
   });
 
   describe("true expiry", () => {
-    ours("a touched session is read with the expiry its key has", "fresh", async () => {
+    ours("a touched session is read with its key's expiry", "fresh", async () => {
       const store = await make();
       await store.set("a", { n: 1, ...inMs(10_000) });
       await store.touch("a", inMs(500_000));
@@ -799,30 +799,26 @@ function describeBehaviour(setup) {
       expect(Math.abs(apart)).toBeLessThan(1_000);
     });
 
-    ours(
-      "a session that has used up half of its cookie's time, also through a client",
-      "pttl",
-      async () => {
-        const store = await make();
-        for (const stale of [
-          new Date(Date.now() - 1000),
-          new Date(Date.now() + 4_000),
-          Date.now() + 4_000,
-        ]) {
-          const session = { n: 1, cookie: { originalMaxAge: 10_000, expires: stale } };
-          await inspector.set("sess:a", JSON.stringify(session));
-          await inspector.expire("sess:a", 500);
-          const { cookie } = await store.get("a");
-          const left = Number(new Date(cookie.expires)) - Date.now();
-          expect(left).toBeGreaterThan(490_000);
-          expect(left).toBeLessThanOrEqual(500_000);
-          expect(typeof cookie.expires).toBe(stale instanceof Date ? "string" : "number");
-          expect(cookie.originalMaxAge).toBe(10_000);
-        }
-      },
-    );
+    ours("a session past half of its cookie's time, also through a client", "pttl", async () => {
+      const store = await make();
+      for (const stale of [
+        new Date(Date.now() - 1000),
+        new Date(Date.now() + 4_000),
+        Date.now() + 4_000,
+      ]) {
+        const session = { n: 1, cookie: { originalMaxAge: 10_000, expires: stale } };
+        await inspector.set("sess:a", JSON.stringify(session));
+        await inspector.expire("sess:a", 500);
+        const { cookie } = await store.get("a");
+        const left = Number(new Date(cookie.expires)) - Date.now();
+        expect(left).toBeGreaterThan(490_000);
+        expect(left).toBeLessThanOrEqual(500_000);
+        expect(typeof cookie.expires).toBe(stale instanceof Date ? "string" : "number");
+        expect(cookie.originalMaxAge).toBe(10_000);
+      }
+    });
 
-    ours("does not touch what is stored", async () => {
+    ours("does not change the stored session", async () => {
       const store = await make();
       const session = inMs(10_000);
       await store.set("a", session);
@@ -831,7 +827,7 @@ function describeBehaviour(setup) {
       expect(await inspector.get("sess:a")).toBe(JSON.stringify(session));
     });
 
-    same("a session whose expiry is not its cookie's is read as it was stored", async () => {
+    same("a session with an expiry other than its cookie's is read as stored", async () => {
       const expires = new Date(Date.now() + 60_000).toISOString();
       for (const [options, cookie] of [
         [{}, { originalMaxAge: null, expires }],
@@ -847,7 +843,7 @@ function describeBehaviour(setup) {
       }
     });
 
-    ours("is told by the app's clock", "clock", async () => {
+    ours("is computed by the app's clock", "clock", async () => {
       const store = await make();
       jest.useFakeTimers({ now: new Date("2030-01-01T00:00:00Z"), doNotFake: REAL_TIMERS });
       try {
@@ -864,7 +860,7 @@ function describeBehaviour(setup) {
   describe("bulk calls", () => {
     const fill = async (store, count) => {
       const sids = Array.from({ length: count }, (_, n) => `s${n}`);
-      // In portions: a client's pool on a busy machine would let thousands wait past their deadline.
+      // In chunks: with a client's pool on a busy machine, thousands of calls would pass their deadline.
       for (let from = 0; from < count; from += 500) {
         await Promise.all(
           sids.slice(from, from + 500).map((sid, n) => store.set(sid, { n: from + n })),
@@ -887,7 +883,7 @@ function describeBehaviour(setup) {
       expect((await inspector.keys("*")).sort()).toEqual(["other", "ses"]);
     });
 
-    same("of no session are empty", async () => {
+    same("return nothing if there are no sessions", async () => {
       const store = await make();
       expect(await store.length()).toBe(0);
       expect(await store.ids()).toEqual([]);
@@ -917,7 +913,7 @@ function describeBehaviour(setup) {
     });
 
     ours(
-      "keep their own step while scanCount is not set, whatever else is",
+      "keep their own step if scanCount is not set, even if other options are",
       "stats",
       "step",
       async () => {
@@ -961,7 +957,7 @@ function describeBehaviour(setup) {
       expect(await inspector.keys("*")).toEqual(["sess:list"]);
     });
 
-    ours("leave a corrupt record out of all() and say so", async () => {
+    ours("leave a corrupt record out of all() and emit corrupt", async () => {
       const store = await make();
       const corrupt = jest.fn();
       store.on("corrupt", corrupt);
@@ -985,7 +981,7 @@ function describeBehaviour(setup) {
       for (const [, error] of corrupt.mock.calls) expect(error).toBeInstanceOf(Error);
     });
 
-    ours("read large sessions few at a time", "stats", async () => {
+    ours("read large sessions in small chunks", "stats", async () => {
       const store = await make();
       const text = "x".repeat(500_000);
       for (let n = 0; n < 40; n += 1) await store.set(`s${n}`, { text });
@@ -999,7 +995,7 @@ function describeBehaviour(setup) {
     });
 
     ours(
-      "work in small commands, so that Redis is never held for long",
+      "send small commands, so that Redis is never blocked for long",
       "stats",
       "unlink",
       async () => {
@@ -1019,7 +1015,7 @@ function describeBehaviour(setup) {
       },
     );
 
-    same("run beside other calls", async () => {
+    same("run concurrently with other calls", async () => {
       const store = await make();
       await fill(store, 1000);
       const [length, session, ids] = await Promise.all([
@@ -1058,7 +1054,7 @@ function describeBehaviour(setup) {
       expect((await make({ scanCount: 0, ttl: 0 })).scanCount).toBe(100);
     });
 
-    same("changed later take effect", async () => {
+    same("take effect if changed later", async () => {
       const store = await make();
       store.prefix = "new:";
       store.ttl = 100;
@@ -1077,7 +1073,7 @@ function describeBehaviour(setup) {
       expect(await inspector.ttl("new:a")).toBe(-1);
     });
 
-    same("that are set wrongly stop only the calls that need them", async () => {
+    same("with a wrong value fail only the calls that need them", async () => {
       const store = await make();
       await store.set("a", inMs(60_000));
       store.ttl = undefined;
@@ -1091,7 +1087,7 @@ function describeBehaviour(setup) {
       expect(await inspector.exists("5c")).toBe(1);
     });
 
-    same("of an object made from a store are its own", async () => {
+    same("of an object made from a store are separate", async () => {
       const store = await make();
       const tenant = Object.create(store);
       tenant.prefix = "tenant:";
@@ -1102,7 +1098,7 @@ function describeBehaviour(setup) {
       expect((await inspector.keys("*")).sort()).toEqual(["sess:a", "tenant:a"]);
     });
 
-    same("of a subclass count, and super calls work", async () => {
+    same("can be overridden in a subclass, and super calls work", async () => {
       class Mine extends setup.Store {
         prefix = "mine:";
 
@@ -1125,7 +1121,7 @@ function describeBehaviour(setup) {
   });
 }
 
-/** What fake timers leave alone: everything but the clock. */
+/** The functions that fake timers do not replace: all but the clock. */
 const REAL_TIMERS = [
   "hrtime",
   "nextTick",

@@ -1,7 +1,7 @@
 "use strict";
 
-// A process whose store always has calls under way: a child of `fork`, or a worker of a cluster. It
-// says when the first have been answered, and ends as it is told to.
+// A process whose store always has calls in flight: a child of `fork`, or a worker of a cluster. It
+// sends a message after its first replies, and ends in the way that the parent's message names.
 
 const { RedisStore } = require("../..");
 
@@ -22,7 +22,7 @@ async function work() {
   for (let round = 0; ; round += 1) {
     await Promise.all([store.length(), ...sids.map((sid) => store.set(sid, { sid }))]);
     const sessions = await Promise.all(sids.map((sid) => store.get(sid)));
-    if (sessions.some((session, n) => session.sid !== sids[n])) throw new Error("not mine");
+    if (sessions.some((session, n) => session.sid !== sids[n])) throw new Error("wrong session");
     if (round === 0) process.send("works");
   }
 }

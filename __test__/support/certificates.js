@@ -1,17 +1,17 @@
 "use strict";
 
-// What tests with TLS need: certificates, and whether there can be such tests.
+// For tests with TLS: certificates, and whether this machine's redis-server has TLS.
 
 const { makeCertificates, tlsArgs } = require("../../scripts/certificates.js");
 const { hasTls } = require("../../scripts/redis-server.js");
 
-/** Why what needs a redis-server with TLS cannot be had, if so. */
-const LACKS_TLS = hasTls() ? undefined : "this redis-server has no TLS";
+/** Why tests with TLS are left out; undefined if they can run. */
+const NO_TLS = hasTls() ? undefined : "this redis-server has no TLS";
 
-/** `test` or `describe` for what needs a redis-server with TLS; left out if this machine has none. */
+/** `test` or `describe` that needs a redis-server with TLS; left out if this machine has none. */
 function needingTls(define) {
-  if (LACKS_TLS === undefined) return define;
-  return (name, ...rest) => define.skip(`${name} [left out: ${LACKS_TLS}]`, ...rest);
+  if (NO_TLS === undefined) return define;
+  return (name, ...rest) => define.skip(`${name} [left out: ${NO_TLS}]`, ...rest);
 }
 
-module.exports = { LACKS_TLS, makeCertificates, needingTls, tlsArgs };
+module.exports = { NO_TLS, makeCertificates, needingTls, tlsArgs };

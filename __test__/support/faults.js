@@ -1,14 +1,15 @@
 "use strict";
 
-// What the tests of faults share. Whatever is opened here is closed when its test is over.
+// Helpers for the tests of faults. Whatever is opened here is closed after the test.
 
 const net = require("node:net");
 const { RedisStore } = require("../..");
 const { startRedisServer } = require("../../scripts/redis-server.js");
+const { failure } = require("./calls.js");
 const { startProxy } = require("./proxy.js");
 const { openInspector } = require("./inspector.js");
 
-/** Less than a test may take, so that what does not come back is said in words. */
+/** Less than jest's limit of a test, so that the test fails with the error of the call. */
 const WORKS_WITHIN_MS = 15_000;
 
 const closing = [];
@@ -38,12 +39,12 @@ function open(options) {
 
 async function watch(server, options) {
   const inspector = await openInspector(server, options);
-  inspector.on("error", () => {}); // Its server may be killed.
+  inspector.on("error", () => {}); // The test may kill its server.
   closing.push(() => inspector.destroy());
   return inspector;
 }
 
-/** A server that does with each connection what the test says. */
+/** Starts a server that passes each connection to the test; resolves to its url. */
 async function fake(onConnection) {
   const sockets = new Set();
   const server = net.createServer((socket) => {
@@ -59,14 +60,7 @@ async function fake(onConnection) {
   return `redis://127.0.0.1:${server.address().port}`;
 }
 
-/** The error a promise rejects with; undefined if it fulfils. */
-const failure = (promise) =>
-  promise.then(
-    () => undefined,
-    (error) => error,
-  );
-
-/** A call of each method. */
+/** Calls each method once. */
 const everyCall = (store) => ({
   get: store.get("the-sid"),
   set: store.set("the-sid", {}),
@@ -84,7 +78,7 @@ function stopwatch() {
   return () => Math.round(performance.now() - from);
 }
 
-/** The milliseconds until a call succeeds. */
+/** Calls again and again; resolves to the milliseconds until a call succeeds. */
 async function untilWorks(call) {
   const ms = stopwatch();
   for (;;) {
@@ -94,7 +88,7 @@ async function untilWorks(call) {
   }
 }
 
-/** The errors of calls, and the milliseconds that the longest of them took. */
+/** Resolves to the errors of calls, and the milliseconds of the longest call. */
 async function failures(calls) {
   const ms = stopwatch();
   let longest = 0;
@@ -110,7 +104,6 @@ async function failures(calls) {
 
 module.exports = {
   everyCall,
-  failure,
   failures,
   fake,
   open,

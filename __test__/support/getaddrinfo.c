@@ -1,5 +1,5 @@
-// Stands before the system's getaddrinfo (LD_PRELOAD): the name moving.test has the address that
-// the file named by MOVING_TEST holds at the moment.
+// Replaces the system's getaddrinfo (LD_PRELOAD): the name moving.test resolves to the address in the
+// file that MOVING_TEST names.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>

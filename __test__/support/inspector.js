@@ -3,27 +3,27 @@
 const { createClient, createCluster } = require("redis");
 const { waitUntil } = require("../../scripts/redis-server.js");
 
-/** What an inspector is asked of a key. */
+/** The commands of an inspector that take a key. */
 const BY_KEY = "get set del exists expire ttl pTTL pExpire lPush lLen".split(" ");
 
-/** An ordinary client beside the store, to see what is really in Redis. */
+/** Connects an ordinary client beside the store, to see what Redis really stores. */
 async function openInspector(server, options = {}) {
   const client = createClient({ url: server.url, RESP: 2, ...options });
   await client.connect();
   return client;
 }
 
-/** How many clients are connected to the server, the inspector among them. */
+/** The number of clients connected to the server, including the inspector. */
 async function countClients(inspector) {
   return Number(/connected_clients:(\d+)/.exec(await inspector.info("clients"))[1]);
 }
 
-/** Waits until the inspector is the only client: a server notices late that one has gone. */
+/** Waits until the inspector is the only client: a server notices a closed connection late. */
 async function waitUntilAlone(inspector) {
-  await waitUntil("all others are gone", async () => (await countClients(inspector)) === 1);
+  await waitUntil("all other clients are gone", async () => (await countClients(inspector)) === 1);
 }
 
-/** An inspector for stores whose client puts something before every key: it sees keys without that. */
+/** An inspector for stores whose client has a keyPrefix: it shows keys without the prefix. */
 function withPrefix(inspector, keyPrefix) {
   const prefixed = Object.create(inspector);
   for (const name of BY_KEY) {
@@ -50,19 +50,19 @@ async function openClusterInspector(cluster) {
   };
 }
 
-/** An inspector for a fake that keeps its data to itself: it looks through the fake. */
+/** An inspector for a fake that keeps its data in memory: it sends its commands to the fake. */
 function inspectorOfFake(fake) {
-  const ask = (name, ...args) =>
+  const send = (name, ...args) =>
     new Promise((resolve, reject) => {
       fake[name](...args, (error, reply) => (error ? reject(error) : resolve(reply)));
     });
   const names = [...BY_KEY, "keys"];
   return {
     ...Object.fromEntries(
-      names.map((name) => [name, (...args) => ask(name.toLowerCase(), ...args)]),
+      names.map((name) => [name, (...args) => send(name.toLowerCase(), ...args)]),
     ),
-    dbSize: async () => (await ask("keys", "*")).length,
-    flushDb: () => ask("flushdb"),
+    dbSize: async () => (await send("keys", "*")).length,
+    flushDb: () => send("flushdb"),
     close: async () => {},
   };
 }

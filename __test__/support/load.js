@@ -1,19 +1,19 @@
 "use strict";
 
-// Load for the tests of faults: workers that know what has to be in their sessions.
+// Load for the tests of faults: workers that know what their sessions must contain.
 
 /**
- * Starts workers that set, touch, destroy and get sessions of their own, and check each answer
- * against what was acknowledged before: one call after the other, and several made together on one
- * session, which have to be done in their order.
+ * Starts workers that set, touch, destroy and get their own sessions, and check each reply against what
+ * was acknowledged before: one call after the other, and several calls made together on one session,
+ * which must be carried out in order.
  * @param {object} store
  * @param {object} [options]
  * @param {number} [options.workers]
- * @param {string} [options.name] begins their sids
+ * @param {string} [options.name] the beginning of their sids
  * @returns {{totals: object, more: (calls: number) => Promise<void>,
- *   stop: () => Promise<object>}} `more` waits for so many further calls; `stop` reads every session
- *   once more and resolves to the totals: calls, those that were rejected (the errors), wrong
- *   answers (in words), and the milliseconds of the longest call
+ *   stop: () => Promise<object>}} `more` waits for that number of further calls; `stop` reads every
+ *   session once more and resolves to the totals: the number of calls, the errors of rejected calls,
+ *   the wrong replies (in words), and the milliseconds of the longest call
  */
 function startLoad(store, { workers = 20, name = "load" } = {}) {
   const totals = { calls: 0, errors: [], wrong: [], longest: 0 };
@@ -39,9 +39,9 @@ function startLoad(store, { workers = 20, name = "load" } = {}) {
   }
 
   async function work(worker) {
-    // What is in each session: its n, null if it is destroyed, undefined if nobody knows.
+    // The content of each session: its n, null if it is destroyed, undefined if unknown.
     const known = new Map();
-    // A test that has failed closes the store.
+    // A failed test closes the store.
     for (let n = 0; !isOver && store.status !== "closed"; n += 1) {
       const sid = `${name}-${worker}-${Math.floor(Math.random() * 25)}`;
       const choice = Math.floor(Math.random() * 4);

@@ -3,10 +3,10 @@
 const { appendFileSync } = require("node:fs");
 
 /**
- * Notes what a test has measured of a fault, for the table in docs/reliability.md; the test's name is
- * the promise there. Written to the file that MEASURED names, by `npm run reliability`.
+ * Records a figure that a test has measured, for the table in docs/reliability.md; the test's name is
+ * the promise in that table. `npm run reliability` sets MEASURED to the file; without it, does nothing.
  * @param {string} fault such as "nothing listens"
- * @param {string} figure what came out, with its unit
+ * @param {string} figure the figure, with its unit
  */
 function measured(fault, figure) {
   const { MEASURED } = process.env;

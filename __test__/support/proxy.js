@@ -5,17 +5,17 @@ const net = require("node:net");
 /**
  * Starts a TCP proxy on a free port in front of a server on this machine. It forwards everything
  * until one of these is called:
- * - `delay(ms)`: replies come so much later.
- * - `cut(bytes)`: after so many more bytes of replies, the connection they are on is closed. Once:
- *   other connections go on.
- * - `swallow()`: takes everything and forwards nothing. Bytes that are lost never come, so a
- *   connection that was there meanwhile stays silent for good.
- * - `refuse()`: closes all connections and takes no more.
- * - `heal()`: none of these any more.
- * - `point(server)`: new connections go to another server, as when a name is moved in DNS. Those
- *   that are there stay where they are.
+ * - `delay(ms)`: each reply is delayed by `ms` milliseconds.
+ * - `cut(bytes)`: after that number of bytes of replies, their connection is closed. Only once:
+ *   other connections stay open.
+ * - `swallow()`: accepts everything and forwards nothing. The lost bytes are never sent later, so a
+ *   connection that was open during this time stays silent for good.
+ * - `refuse()`: closes all connections and accepts no new ones.
+ * - `heal()`: forwards everything again.
+ * - `point(server)`: new connections go to another server, as after a change in DNS. Open connections
+ *   stay at the old server.
  *
- * `connections` counts those it has taken.
+ * `connections` is the number of connections accepted so far.
  */
 async function startProxy(first) {
   let server = first;
@@ -46,7 +46,7 @@ async function startProxy(first) {
       if (data.length < bytesLeft) {
         bytesLeft -= data.length;
         const due = lag > 0 && new Promise((resolve) => setTimeout(resolve, lag));
-        // One after the other, also if the delay has become shorter.
+        // In order, even if the delay has become shorter.
         written = Promise.all([written, due]).then(() => pair.isSilent || socket.write(data));
         return;
       }

@@ -6,7 +6,7 @@ const path = require("node:path");
 const ROOT = path.join(__dirname, "..", "..");
 
 /**
- * Runs an ES module's text in a Node of its own.
+ * Runs the text of an ES module in a new Node process.
  * @param {string} code
  * @param {object} [env] more environment variables
  * @param {(stdout: string, child: import("node:child_process").ChildProcess) => void} [onOutput]
@@ -17,7 +17,7 @@ function run(code, env, onOutput) {
   return start(["--input-type=module", "--expose-gc", "--eval", code], env, onOutput);
 }
 
-/** As `run`, for a script of the project. */
+/** Like `run`, for a script of the project. */
 function start(args, env = {}, onOutput = () => {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, { cwd: ROOT, env: { ...process.env, ...env } });

@@ -2,32 +2,32 @@
 
 // The stores that the behaviour suite runs against.
 //
-// A setup starts an `environment` (the servers, and an inspector that sees what is really stored there)
-// and opens on it the options of a store, the client among them. `transport` is what the store must say
-// of itself. `unsupported` names what a setup cannot show, because a fake does not have it or because
-// the store differs there on purpose; the tests of the suite say what they need. `leftOut` says why the
-// redis-server of this machine cannot show a setup at all:
+// A setup starts an `environment` (the servers, and an inspector of what they store) and opens the
+// options of a store for it, including the client. `transport` is the store's expected transport.
+// `leftOut` is the reason if this machine's redis-server cannot run the setup. `unsupported` lists what a
+// setup does not support, because a fake lacks it or because the store differs on purpose; each test of
+// the suite lists what it needs:
 //
 // - `ours`: this store's deliberate differences from connect-redis
 // - `ms`: expiry to the millisecond; an app's client gets whole seconds
 // - `fresh`: the true expiry of a session whose cookie has more than half of its time left
-// - `pttl`: PTTL, which is not among connect-redis's own calls; likewise `xx`, `persist`, `unlink`,
-//   and `step`, a scan in steps of the store's own
+// - `pttl`: PTTL, which connect-redis does not call; likewise `xx`, `persist`, `unlink`, and `step`, a
+//   scan in the store's own steps
 // - `order`: calls made together are carried out in their order
-// - `stats`: Redis's own count of commands, which is one server's
-// - `turns`: the event loop turns meanwhile; a client gives all replies of a packet at once
-// - `timers`: it works with fake timers; a client of the app needs real ones
-// - `types`: only strings are seen; `wrongtype`: Redis's error for anything else
-// - `bytes`: a client that returns bytes as they are
+// - `stats`: Redis's count of commands, which covers one server only
+// - `turns`: the event loop turns between replies; a client delivers all replies of a packet at once
+// - `timers`: works with fake timers; an app's client needs real ones
+// - `types`: scans skip keys that are no strings; `wrongtype`: Redis's error for such keys
+// - `bytes`: returns bytes unchanged
 // - `binary`, `patterns`, `strict`, `clock`: any character in a key, patterns as Redis reads them,
-//   its checks of arguments, a clock apart from the app's; some fakes do not have them
+//   its checks of arguments, a clock separate from the app's; some fakes do not have them
 
 const { once } = require("node:events");
 const ConnectRedis = require("connect-redis");
 const { RedisStore } = require("../..");
 const { startRedisServer, freePort } = require("../../scripts/redis-server.js");
 const { startRedisCluster, startRedisSentinel } = require("../../scripts/redis-topologies.js");
-const { LACKS_TLS, makeCertificates, tlsArgs } = require("./certificates.js");
+const { NO_TLS, makeCertificates, tlsArgs } = require("./certificates.js");
 const {
   openClusterInspector,
   openInspector,
@@ -37,23 +37,23 @@ const {
 
 const redis = { 4: require("redis-4"), 5: require("redis-5"), 6: require("redis") };
 const ioredis = { 5: require("ioredis"), 6: require("ioredis-6") };
-/** ioredis 4 has no name for its own class; iovalkey is ioredis by another name. */
+/** ioredis 4 does not export its class by name; iovalkey is a fork of ioredis. */
 const alike = { "ioredis 4": require("ioredis-4"), iovalkey: require("iovalkey") };
 
-/** A pool's own limit on waiting for one of its clients, of three seconds, is no claim of these tests. */
+/** A pool gives up after three seconds without a free client; a busy machine may take longer. */
 const PATIENT = { acquireTimeout: 30_000 };
 
-/** What a store does not show through an app's client. */
+/** Not supported through an app's client. */
 const BY_CLIENT = ["ms", "fresh", "turns", "timers"];
-/** What the first calls of a store do not show if its client is not ready, and so carries them. */
+/** Not supported by a store's first calls if its client is not ready, and so carries them. */
 const FIRST_BY_CLIENT = ["ms", "fresh", "turns"];
-/** What a fake that keeps its data to itself does not do as Redis does. */
+/** Not supported by a fake that keeps its data in memory. */
 const FAKE = ["wrongtype", "binary", "bytes", "patterns", "strict", "clock"];
 const PREFIX = "app:";
 const USER = { username: "ada", password: "s e:c@ret" };
 const USER_ARGS = ["--user", "ada", "on", `>${USER.password}`, "~*", "&*", "+@all"];
 
-/** One server; `see` makes the inspector of it. */
+/** Starts one server; `see` opens its inspector. */
 function single(args = [], see = openInspector) {
   return async () => {
     const server = await startRedisServer({ args });
@@ -62,7 +62,7 @@ function single(args = [], see = openInspector) {
   };
 }
 
-/** A setup on the store's own connections; `options` says where they go. */
+/** A setup with the store's own connections; `options` returns the store's options. */
 function byOptions(name, start, options, unsupported = []) {
   return {
     name,
@@ -73,12 +73,12 @@ function byOptions(name, start, options, unsupported = []) {
   };
 }
 
-/** A setup on the store's own connection to a url. */
+/** A setup with the store's own connection to a url. */
 function byUrl(name, urlOf, args) {
   return byOptions(name, single(args), ({ server }) => ({ url: urlOf(server) }));
 }
 
-/** A setup with an app's client; `clientOf` makes it, opened or not. */
+/** A setup with an app's client; `clientOf` makes it, connected or not. */
 function clientSetup(
   name,
   transport,
@@ -98,23 +98,23 @@ function clientSetup(
   };
 }
 
-/** Closes a client of any library, whatever state it is in. */
+/** Closes a client of any library, in any state. */
 async function end(client) {
   if (typeof client.destroy === "function") {
     try {
       await client.destroy();
-    } catch {} // It was never opened.
+    } catch {} // The client was never connected.
   } else if (typeof client.disconnect === "function") await client.disconnect();
   else await client.end?.(true);
 }
 
 const connected = async (client) => {
-  client.on("error", () => {}); // Else an error of the connection would end the tests.
+  client.on("error", () => {}); // Otherwise an error of the connection would end the tests.
   await client.connect();
   return client;
 };
 
-/** An ioredis client, once it is ready: until then it carries the calls itself. */
+/** Waits until an ioredis client is ready: until then, the client carries the calls. */
 const readied = async (client) => {
   await once(client, "ready");
   return client;
@@ -124,7 +124,7 @@ const port = ({ server }) => ({ host: "127.0.0.1", port: server.port });
 const inPrefix = async (server) => withPrefix(await openInspector(server), PREFIX);
 const inDatabase = (database) => (server) => openInspector(server, { database });
 
-// Each line of the table below: what the app writes, and whose connection the store then uses.
+// Each line: what the app writes, and whose connection the store uses.
 
 function nodeRedis(version) {
   const { createClient, createClientPool, createCluster, createSentinel } = redis[version];
@@ -321,7 +321,7 @@ function ioredisSetups(version) {
   ];
 }
 
-/** The usual setups of a library that is nearly ioredis 5. */
+/** The usual setups of a library that is almost ioredis 5. */
 function likeIoredis([name, Redis]) {
   const client = (what, transport, args, more) =>
     clientSetup(
@@ -367,12 +367,12 @@ async function startSentinel() {
   return { sentinel, inspector, stop: () => sentinel.stop() };
 }
 
-/** A server that has TLS beside plain TCP, with a certificate for localhost. */
+/** Starts a server with TLS and plain TCP, with a certificate for localhost. */
 async function tls() {
   return startTls({ clients: "no" });
 }
 
-/** One that wants a certificate of its clients, too. */
+/** Starts a server that also requires a certificate from its clients. */
 async function mutualTls() {
   return startTls({ clients: "yes" });
 }
@@ -390,7 +390,7 @@ async function startTls(how) {
   return { server, inspector, tlsPort, ca, tls: { ca, ...client }, stop };
 }
 
-/** A cluster whose nodes name each other by their ports for TLS. */
+/** Starts a cluster whose nodes announce their TLS ports. */
 async function startSecureCluster() {
   const certificates = await makeCertificates();
   const cluster = await startRedisCluster({
@@ -411,16 +411,16 @@ function tlsOptions(socket) {
   });
 }
 
-/** A client of node-redis 6 for a hand-made one to stand on. */
-const under = ({ server }) => connected(redis[6].createClient({ url: server.url, RESP: 2 }));
-const asked = (client, ...args) => client.sendCommand(args.map(String));
+/** Connects a node-redis 6 client for a hand-made client to use. */
+const underlying = ({ server }) => connected(redis[6].createClient({ url: server.url, RESP: 2 }));
+const sendTo = (client, ...args) => client.sendCommand(args.map(String));
 
 const fakes = [
   clientSetup(
     "hand-made, with connect-redis's own calls only",
     "client",
     async (environment) => {
-      const client = await under(environment);
+      const client = await underlying(environment);
       return {
         get: (key) => client.get(key),
         set: (key, value, options) => client.set(key, value, options),
@@ -437,13 +437,13 @@ const fakes = [
     "hand-made, with callbacks (node-redis 3 style)",
     "client",
     async (environment) => {
-      const client = await under(environment);
+      const client = await underlying(environment);
       const names = ["get", "set", "expire", "del", "mget", "scan", "pttl", "persist"];
       const made = { destroy: () => client.destroy() };
       for (const name of names) {
         made[name] = (...args) => {
           const callback = args.pop();
-          asked(client, name, ...args.flat()).then(
+          sendTo(client, name, ...args.flat()).then(
             (reply) => callback(null, reply),
             (error) => callback(error),
           );
@@ -458,7 +458,7 @@ const fakes = [
     "node-redis 6 with its method get overridden",
     "client",
     async (environment) => {
-      const client = await under(environment);
+      const client = await underlying(environment);
       const get = client.get.bind(client);
       client.get = async (key) => get(key);
       return client;
@@ -477,7 +477,7 @@ const fakes = [
     "a Proxy of node-redis 6",
     "client",
     async (environment) => {
-      const client = await under(environment);
+      const client = await underlying(environment);
       return new Proxy(client, {
         get(target, name) {
           const value = target[name];
@@ -509,7 +509,7 @@ const fakes = [
 function startFake(make) {
   return async () => {
     const fake = make();
-    // Not closed after each test, as the data would go with it.
+    // Not closed after each test, because closing it deletes its data.
     const shared = Object.create(fake, {
       destroy: { value: () => {} },
       disconnect: { value: () => {} },
@@ -578,18 +578,18 @@ const connectRedis = {
 
 for (const setup of [...own, ...fakes]) setup.Store = RedisStore;
 
-/** What starts the servers of setups with TLS. */
+/** The functions that start servers with TLS. */
 const WITH_TLS = [tls, mutualTls, startSecureCluster];
 
 const withStore = (setups) =>
   setups.map((setup) => ({
     Store: RedisStore,
     unsupported: [],
-    leftOut: WITH_TLS.includes(setup.start) ? LACKS_TLS : undefined,
+    leftOut: WITH_TLS.includes(setup.start) ? NO_TLS : undefined,
     ...setup,
   }));
 
-/** The clients that most apps have, for the short run. */
+/** The clients that most apps use, for the short run. */
 const USUAL = [
   "node-redis 6: createClient({ url })",
   'node-redis 6: transport: "client"',

@@ -1,8 +1,8 @@
 "use strict";
 
-// Prints the last line of a run by npm: the command, the counts, the time and what it did not run.
+// Prints the last line of a run by npm: the command, the counts, the time, and how to run the rest.
 
-/** What a script of package.json does not run, by the script's name. */
+/** How to run the tests that a script of package.json leaves out, by the script's name. */
 const REST = {
   test: "; the rest: npm run test:long",
   "test:long": "; the others: npm test",

@@ -1,7 +1,7 @@
 "use strict";
 
-// Express apps whose callbacks throw, which is what an answer that is sent twice does. With
-// connect-redis such an app lives: the callback is called once more, with its own error.
+// Express apps whose callbacks throw because they send the response twice. With connect-redis such an
+// app keeps running: the callback is called once more, with its own error.
 
 const assert = require("node:assert/strict");
 const express = require("express");
@@ -26,8 +26,8 @@ async function start(kit, routes) {
   return { heard, ...browser(address) };
 }
 
-/** An app with one route that answers twice in a callback; asserts that it serves the next request. */
-function answersTwice(call) {
+/** An app with one route that sends the response twice in a callback; it must serve the next request. */
+function respondsTwice(call) {
   return async (kit) => {
     const app = await start(kit, (routes, { store, heard }) => {
       routes.get("/twice", (req, res, next) => {
@@ -55,32 +55,38 @@ module.exports = {
   title: "Express, a callback throws",
   connections: ["url", "ioredis 5", "node-redis 6", "connect-redis 10"],
   cases: {
-    "the app lives if it answers twice in save": answersTwice(({ req }, cb) =>
+    "the app keeps running if it responds twice in save": respondsTwice(({ req }, cb) =>
       req.session.save(cb),
     ),
-    "the app lives if it answers twice in regenerate": answersTwice(({ req }, cb) =>
+    "the app keeps running if it responds twice in regenerate": respondsTwice(({ req }, cb) =>
       req.session.regenerate(cb),
     ),
-    "the app lives if it answers twice in destroy": answersTwice(({ req }, cb) =>
+    "the app keeps running if it responds twice in destroy": respondsTwice(({ req }, cb) =>
       req.session.destroy(cb),
     ),
-    "the app lives if it answers twice in reload": answersTwice(({ req }, cb) =>
+    "the app keeps running if it responds twice in reload": respondsTwice(({ req }, cb) =>
       req.session.reload(cb),
     ),
-    "the app lives if it answers twice in get": answersTwice(({ req, store }, cb) =>
+    "the app keeps running if it responds twice in get": respondsTwice(({ req, store }, cb) =>
       store.get(req.sessionID, cb),
     ),
-    "the app lives if it answers twice in set": answersTwice(({ req, store }, cb) =>
+    "the app keeps running if it responds twice in set": respondsTwice(({ req, store }, cb) =>
       store.set(req.sessionID, req.session, cb),
     ),
-    "the app lives if it answers twice in touch": answersTwice(({ req, store }, cb) =>
+    "the app keeps running if it responds twice in touch": respondsTwice(({ req, store }, cb) =>
       store.touch(req.sessionID, req.session, cb),
     ),
-    "the app lives if it answers twice in all": answersTwice(({ store }, cb) => store.all(cb)),
-    "the app lives if it answers twice in length": answersTwice(({ store }, cb) =>
+    "the app keeps running if it responds twice in all": respondsTwice(({ store }, cb) =>
+      store.all(cb),
+    ),
+    "the app keeps running if it responds twice in length": respondsTwice(({ store }, cb) =>
       store.length(cb),
     ),
-    "the app lives if it answers twice in ids": answersTwice(({ store }, cb) => store.ids(cb)),
-    "the app lives if it answers twice in clear": answersTwice(({ store }, cb) => store.clear(cb)),
+    "the app keeps running if it responds twice in ids": respondsTwice(({ store }, cb) =>
+      store.ids(cb),
+    ),
+    "the app keeps running if it responds twice in clear": respondsTwice(({ store }, cb) =>
+      store.clear(cb),
+    ),
   },
 };

@@ -1,13 +1,13 @@
 "use strict";
 
-// Fastify's session plugin: it makes sessions of its own of what `get` gives, and calls no
-// createSession.
+// Fastify's session plugin: it makes its own session objects from what `get` returns, and does not
+// call createSession.
 
 const assert = require("node:assert/strict");
 const cookies = require("@fastify/cookie");
 const sessions = require("@fastify/session");
 const fastify = require("fastify");
-const { assertExpiry, browser } = require("../kit.js");
+const { assertExpiry, browser, onlyKey } = require("../kit.js");
 
 async function start(kit, routes, options) {
   const app = fastify();
@@ -33,15 +33,8 @@ function counting(app) {
   app.get("/look", async ({ session }) => ({ n: session.get("n") ?? null }));
 }
 
-/** The one key there is. */
-async function onlyKey(kit) {
-  const keys = await kit.redis.keys("*");
-  assert.equal(keys.length, 1, `${keys.length} keys`);
-  return keys[0];
-}
-
 const cases = {
-  async "a session is stored, read and counted on"(kit) {
+  async "a session is stored, read and changed"(kit) {
     const { read } = await start(kit, counting);
     for (const n of [1, 2, 3]) assert.deepEqual(await read("/"), { n });
     const key = await onlyKey(kit);
@@ -80,7 +73,7 @@ const cases = {
     assert.deepEqual(await read("/look"), { n: null });
   },
 
-  async "regenerate keeps what is named, under another key"(kit) {
+  async "regenerate keeps the named fields, under another key"(kit) {
     const { read, cookies: jar } = await start(kit, (app) => {
       counting(app);
       app.get("/login", async ({ session }) => {
@@ -104,7 +97,7 @@ const cases = {
     assert.notEqual(await onlyKey(kit), after);
   },
 
-  async "reload reads what has been stored meanwhile"(kit) {
+  async "reload reads what another request has stored"(kit) {
     const { read } = await start(kit, (app) => {
       counting(app);
       app.get("/reload", async (request) => {
@@ -127,7 +120,7 @@ const cases = {
     await assertExpiry(kit, key, 60);
   },
 
-  async "a session that does not roll is left alone until it is changed or touched"(kit) {
+  async "a session that does not roll is not stored again until it is changed or touched"(kit) {
     const routes = (app) => {
       counting(app);
       app.get("/touch", async ({ session }) => {
@@ -146,14 +139,14 @@ const cases = {
     await assertExpiry(kit, key, 60);
   },
 
-  async "an expired session is a new one"(kit) {
+  async "an expired session is replaced by a new one"(kit) {
     const { read } = await start(kit, counting);
     await read("/");
     await kit.redis.flushAll();
     assert.deepEqual(await read("/"), { n: 1 });
   },
 
-  async "an error of Redis is an answer with 500"(kit) {
+  async "an error of Redis is a response with 500"(kit) {
     const { go, read } = await start(kit, counting);
     await read("/");
     const key = await onlyKey(kit);
@@ -164,7 +157,7 @@ const cases = {
     assert.match(text, /WRONGTYPE/);
   },
 
-  async "the app lives if an async handler sends its answer and does not return it"(kit) {
+  async "the app keeps running if an async handler sends its response and does not return it"(kit) {
     const { read, go } = await start(kit, (app) => {
       counting(app);
       app.get("/twice", async (request, reply) => {
@@ -177,7 +170,7 @@ const cases = {
     assert.deepEqual(await read("/"), { n: 2 });
   },
 
-  async "the app lives if an answer is sent twice when the session is saved"(kit) {
+  async "the app keeps running if a response is sent twice when the session is saved"(kit) {
     const { read, go } = await start(kit, (app) => {
       counting(app);
       app.get("/twice", (request, reply) => {
@@ -203,7 +196,7 @@ const cases = {
         return answer;
       });
     };
-    // Else the plugin stores the admin's own session once more.
+    // Otherwise the plugin stores the admin's own session again.
     const { read } = await start(kit, routes, { rolling: false });
     await read("/");
     assert.deepEqual(await read("/admin"), { count: 1, ids: 1, n: 1 });

@@ -1,7 +1,7 @@
 "use strict";
 
-// NestJS: the store is a provider that is made and closed with the app, and express-session a
-// middleware of it. The decorators are called here, as TypeScript would.
+// NestJS: the store is a provider that is created and closed with the app, and express-session is a
+// middleware. The decorators are called by hand, as TypeScript's output does.
 
 const assert = require("node:assert/strict");
 require("reflect-metadata");
@@ -80,7 +80,7 @@ module.exports = {
   title: "NestJS",
   connections: ["url", "ioredis 5", "node-redis 6", "connect-redis 10"],
   cases: {
-    async "a session is stored, read and counted on"(kit) {
+    async "a session is stored, read and changed"(kit) {
       const { read } = await start(kit);
       for (const n of [1, 2, 3]) assert.deepEqual(await read("/"), { n });
       const [key, ...others] = await kit.redis.keys("sess:*");
@@ -88,7 +88,7 @@ module.exports = {
       await assertExpiry(kit, key, 60);
     },
 
-    async "a controller is given the store"(kit) {
+    async "a controller gets the store by injection"(kit) {
       const { read } = await start(kit);
       await read("/");
       assert.deepEqual(await read("/sessions"), { count: 1 });

@@ -1,12 +1,12 @@
 "use strict";
 
-// next-session 4: it asks a store by promises, calls set with what get gave, and has an
-// express-session of its own, of which nothing is there but Store.
+// next-session 4: it uses the store's promises, calls set with what get returned, and has its own
+// express-session, which contains only Store.
 
 const assert = require("node:assert/strict");
 const { default: nextSession } = require("next-session");
 const { expressSession, promisifyStore } = require("next-session/lib/compat");
-const { assertExpiry, browser, serve } = require("../kit.js");
+const { assertExpiry, browser, onlyKey, serve } = require("../kit.js");
 
 async function start(kit, store, options) {
   const sessionOf = nextSession({ store, cookie: { maxAge: 60 }, ...options });
@@ -29,19 +29,13 @@ async function start(kit, store, options) {
   return browser(address);
 }
 
-async function onlyKey(kit) {
-  const keys = await kit.redis.keys("sess:*");
-  assert.equal(keys.length, 1, `${keys.length} keys`);
-  return keys[0];
-}
-
-/** The same of each way to hand the store over. */
+/** The same cases for each way to pass the store. */
 function casesOf(way, storeOf) {
   return {
-    async [`${way}: a session is stored, read and counted on`](kit) {
+    async [`${way}: a session is stored, read and changed`](kit) {
       const { read } = await start(kit, storeOf(kit));
       for (const n of [1, 2, 3]) assert.deepEqual(await read("/"), { n });
-      const key = await onlyKey(kit);
+      const key = await onlyKey(kit, "sess:*");
       assert.equal(JSON.parse(await kit.redis.get(key)).n, 3);
       await assertExpiry(kit, key, 60);
     },
@@ -54,10 +48,10 @@ function casesOf(way, storeOf) {
       assert.deepEqual(await read("/"), { n: 1 });
     },
 
-    async [`${way}: touchAfter has the session live on`](kit) {
+    async [`${way}: touchAfter keeps the session alive`](kit) {
       const { read } = await start(kit, storeOf(kit), { touchAfter: 0 });
       await read("/");
-      const key = await onlyKey(kit);
+      const key = await onlyKey(kit, "sess:*");
       await kit.redis.pExpire(key, 20_000);
       assert.deepEqual(await read("/look"), { n: 1 });
       await assertExpiry(kit, key, 60);
@@ -80,7 +74,7 @@ module.exports = {
     ...casesOf("promisifyStore", (kit) => promisifyStore(kit.store())),
     ...casesOf("the store itself", (kit) => kit.store()),
   },
-  // connect-redis 10 takes no express-session any more.
+  // connect-redis 10 no longer accepts an express-session.
   ours: casesOf("made for next-session's expressSession", (kit) => {
     const store = new (kit.module(expressSession))(kit.options);
     assert.ok(store instanceof expressSession.Store);

@@ -1,7 +1,7 @@
 "use strict";
 
-// express-openid-connect with its sessions in a store: it keeps records of its own under ids of its
-// own, by promises that it makes of the store's methods as it sees them in their source.
+// express-openid-connect with its sessions in a store: it stores its own records under its own ids, and
+// turns the store's methods into promises after a look at their source.
 
 const assert = require("node:assert/strict");
 const express = require("express");
@@ -12,7 +12,7 @@ const { assertExpiry, browser, serve } = require("../kit.js");
 const ISSUER = "https://issuer.invalid";
 const CLIENT_ID = "client";
 
-/** An identity provider that is asked by `fetch` and is nowhere but here. */
+/** An identity provider in this process; its `fetch` answers the requests. */
 async function identityProvider() {
   const { privateKey, publicKey } = await jose.generateKeyPair("RS256");
   const key = { ...(await jose.exportJWK(publicKey)), kid: "1", alg: "RS256", use: "sig" };
@@ -45,7 +45,7 @@ async function identityProvider() {
   return { customFetch, sign };
 }
 
-/** An app whose store `storeOf` makes, and a browser that can log in. */
+/** Starts an app with a store from `storeOf`, and a browser that can log in. */
 async function start(kit, { storeOf = () => kit.store(), ...options } = {}) {
   const provider = await identityProvider();
   const store = storeOf();
@@ -66,7 +66,7 @@ async function start(kit, { storeOf = () => kit.store(), ...options } = {}) {
     }),
   );
   app.get("/", (req, res) => {
-    const { basket = null } = req.appSession ?? {}; // gone when the provider has logged out
+    const { basket = null } = req.appSession ?? {}; // undefined after a logout at the provider
     res.json({ user: req.oidc.user?.sub ?? null, basket });
   });
   app.get("/buy", (req, res) => {
@@ -76,7 +76,7 @@ async function start(kit, { storeOf = () => kit.store(), ...options } = {}) {
   app.get("/private", requiresAuth(), (req, res) => res.json({ user: req.oidc.user.sub }));
   const tab = browser(address);
 
-  /** Logs in as a browser does that the provider sends back with an id_token. */
+  /** Logs in like a browser that the provider redirects back with an id_token. */
   async function login(sub) {
     const { location } = await tab.go("/login");
     assert.ok(location?.startsWith(`${ISSUER}/authorize?`), `redirected to ${location}`);
@@ -88,7 +88,7 @@ async function start(kit, { storeOf = () => kit.store(), ...options } = {}) {
   return { provider, login, ...tab };
 }
 
-/** The same of each way to make the store. */
+/** The same cases for each way to make the store. */
 function casesOf(way, made = () => undefined) {
   return {
     async [`${way}: a login is stored, with the session's expiry`](kit) {
@@ -151,7 +151,7 @@ module.exports = {
   title: "express-openid-connect",
   connections: ["url", "ioredis 5", "node-redis 6", "connect-redis 10"],
   cases: casesOf("session.store"),
-  // As the package's own documents have it, with any store of connect-redis 6's days.
+  // As the package's documentation shows for connect-redis 6 and its contemporaries.
   ours: casesOf("made for auth, in place of express-session", (kit) => () => {
     const store = new (kit.module(auth))(kit.options);
     assert.ok(store instanceof auth.Store);

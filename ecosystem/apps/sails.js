@@ -1,7 +1,7 @@
 "use strict";
 
-// Sails's session hook: it hands its whole configuration to the adapter, which it calls with
-// express-session, and with `adapter: "connect-redis"` makes a client (node-redis 3) itself.
+// Sails's session hook: it calls the adapter with express-session, and passes its whole configuration to
+// the store. With `adapter: "connect-redis"` it makes a client (node-redis 3) itself.
 
 const assert = require("node:assert/strict");
 const { mkdirSync, mkdtempSync, rmSync, symlinkSync } = require("node:fs");
@@ -11,7 +11,7 @@ const { Sails } = require("sails");
 const { freePort } = require("../../scripts/redis-server.js");
 const { assertExpiry, browser } = require("../kit.js");
 
-/** The packages of an app that has taken the store in connect-redis's place. */
+/** Lays out an app that uses this store in place of connect-redis. */
 function layApp(kit) {
   const appPath = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-sails-"));
   kit.after(() => rmSync(appPath, { recursive: true, force: true }));
@@ -27,7 +27,7 @@ function layApp(kit) {
   return appPath;
 }
 
-/** Lifts an app with a configuration of its sessions. */
+/** Lifts an app with a session configuration. */
 async function lift(kit, session) {
   const sails = new Sails();
   const port = await freePort();
@@ -71,7 +71,7 @@ async function use(kit, session, prefix = "sess:") {
   assert.ok(key.startsWith(prefix), `the key begins with ${key.slice(0, 5)}`);
   await assertExpiry(kit, key, 60);
 
-  // The hook's own way to a session, for sockets.
+  // The hook's own access to a session, for sockets.
   const sid = key.slice(prefix.length);
   const ask = (name, ...args) =>
     new Promise((resolve, reject) => {
@@ -83,7 +83,7 @@ async function use(kit, session, prefix = "sess:") {
   assert.deepEqual(await read("/"), { n: 11 });
   await assert.rejects(ask("get", "nobody"), { code: "E_SESSION" });
 
-  // A request that comes over a socket has a session, too.
+  // A request over a socket also has a session.
   const virtual = await new Promise((resolve, reject) => {
     sails.request("GET /", (error, _response, body) => (error ? reject(error) : resolve(body)));
   });
@@ -100,7 +100,7 @@ const partsOf = ({ url }) => ({ host: new URL(url).hostname, port: Number(new UR
 
 module.exports = {
   title: "Sails",
-  // The connection is Sails's own affair.
+  // Sails makes the connection.
   connections: ["url", "connect-redis 6"],
   cases: {
     async "adapter: connect-redis, with a url beside Sails's own client"(kit) {
@@ -134,7 +134,7 @@ module.exports = {
       await assert.rejects(lifting, /TypeError: .*host.*url/s);
     },
 
-    async "no option of a configuration that is handed over whole is warned of twice"(kit) {
+    async "no option of the passed configuration is warned about twice"(kit) {
       const config = { adapter: "connect-redis", url: kit.url, ...partsOf(kit) };
       for (let i = 0; i < 2; i += 1) {
         await kit.redis.flushAll();

@@ -100,7 +100,7 @@ module.exports = {
       assert.deepEqual(await ask("add"), { error: null, user: "Ada", n: 2 });
     },
 
-    async "a socket that reloads after a logout is told so"(kit) {
+    async "a socket that reloads after a logout gets an error"(kit) {
       const { ask, read } = await loggedIn(kit);
       await read("/logout");
       assert.equal((await ask("reload")).error, "failed to load session");

@@ -1,15 +1,15 @@
 "use strict";
 
-// A store as Overleaf has it, written for connect-redis 6: a subclass that stores by way of two other
-// stores, whose clients have `set` alone and add NX or XX to what they are given.
+// A store like Overleaf's, written for connect-redis 6: a subclass that stores through two other stores,
+// whose clients only have `set` and add NX or XX to its arguments.
 
 const assert = require("node:assert/strict");
 const cookieParser = require("cookie-parser");
 const express = require("express");
 const session = require("express-session");
-const { assertExpiry, browser, gate, serve } = require("../kit.js");
+const { assertExpiry, browser, gate, onlyKey, serve } = require("../kit.js");
 
-/** @returns the class and what Redis has answered to each SET, with its flag */
+/** @returns the class, and the reply of Redis to each SET with its flag */
 function storeClass(module) {
   const RedisStore = module(session);
   const answers = [];
@@ -91,17 +91,11 @@ async function start(kit, routes = () => {}) {
   return { address, answers, ...browser(address) };
 }
 
-async function onlyKey(kit) {
-  const keys = await kit.redis.keys("*");
-  assert.equal(keys.length, 1, `${keys.length} keys`);
-  return keys[0];
-}
-
 module.exports = {
-  title: "a client with set alone",
+  title: "a client that only has set",
   connections: ["ioredis 5", "connect-redis 6"],
   cases: {
-    async "a session is stored by NX, and then by XX, with its expiry"(kit) {
+    async "a session is stored first with NX, then with XX, with its expiry"(kit) {
       const { read, answers } = await start(kit);
       for (const n of [1, 2, 3]) assert.deepEqual(await read("/"), { n });
       assert.deepEqual(answers, ["NX OK", "XX OK", "XX OK"]);
@@ -129,7 +123,7 @@ module.exports = {
       assert.ok(answers.slice(1).every((answer) => / OK$/.test(answer)));
     },
 
-    async "a token that does not fit gives a new session"(kit) {
+    async "a token that does not match gives a new session"(kit) {
       const { read } = await start(kit);
       await read("/");
       const key = await onlyKey(kit);
@@ -138,7 +132,7 @@ module.exports = {
       assert.deepEqual(await read("/look"), { n: null });
     },
 
-    async "a slow request does not bring back the session that a logout has ended"(kit) {
+    async "a slow request does not bring back a session after a logout"(kit) {
       const [inside, outside] = [gate(), gate()];
       const { read, cookies, address, answers } = await start(kit, (app) => {
         app.get("/slow", async (req, res) => {

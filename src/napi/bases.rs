@@ -104,7 +104,6 @@ mod tests {
         assert_eq!(bases.get(number(first, 1)), Some(Base::new("b".into())));
         assert_eq!(bases.get(number(second, 0)), Some(Base::new("c".into())));
         assert_eq!(bases.get(number(second, 1)), None);
-        assert_eq!(bases.get(f64::NAN), bases.get(number(first, 0)));
         bases.batches.remove(&first.0);
         assert_eq!(bases.get(number(first, 1)), None);
     }

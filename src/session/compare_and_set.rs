@@ -53,7 +53,9 @@ impl Texts {
 #[cfg(test)]
 impl PartialEq for Base {
     fn eq(&self, other: &Base) -> bool {
-        self.lock().stored == other.lock().stored
+        // They may be the same: one lock at a time.
+        let stored = self.lock().stored.clone();
+        stored == other.lock().stored
     }
 }
 
