@@ -91,12 +91,12 @@ class PackedStrings {
    * @returns {import("../types.js").StoredRecord}
    */
   record(base) {
-    const expires = this.answers[this.at + 2];
+    const { expires } = this;
     // A copy: an app that keeps a part of this text must not keep all others with it. (What is no text
     // is a Buffer.)
     const text = typeof this.own === "string" ? `>${this.own}`.slice(1) : this.own;
     if (base !== undefined) return { text, expires, base };
-    return Number.isNaN(expires) ? { text } : { text, expires };
+    return expires === undefined ? { text } : { text, expires };
   }
 }
 
