@@ -335,19 +335,21 @@ impl CompareAndSet {
             }
             return self.written();
         }
-        if is_written {
-            return self.written();
-        }
         if stored == *attempt.expected {
             // It is again what it was.
             return Next::Again(None);
         }
         if self.on_conflict == OnConflict::GiveUp {
+            // What is stored may be mine; or another's who has made the same of the session, such as
+            // the next number of a counter. Then mine must be made of that.
             return if self.is_doubtful {
                 Next::Unknown
             } else {
                 Next::Done(Saved::Conflict)
             };
+        }
+        if is_written {
+            return self.written();
         }
         self.merge(stored)
     }
@@ -646,6 +648,9 @@ mod tests {
         update.lost();
         sent(&mut update, Form::IfEq);
         assert_eq!(not_equal(&mut update, stored(BOTH)), Some(Next::Unknown));
+        // Another update may have made the same of the session.
+        sent(&mut update, Form::IfEq);
+        assert_eq!(not_equal(&mut update, stored(MINE)), Some(Next::Unknown));
     }
 
     #[test]
