@@ -225,6 +225,39 @@ test("with merge a session is stored as without it", async () => {
   expect(await inspector.get(KEY)).toBe(expected);
 });
 
+describe("while Redis does not answer", () => {
+  async function hang(store) {
+    await store.set(SID, { cookie: {}, n: 0 });
+    const session = await load(store);
+    session.n = 1;
+    process.kill(server.pid, "SIGSTOP");
+    closing.push(() => process.kill(server.pid, "SIGCONT"));
+    // All after the first wait for it.
+    return [
+      store.set(SID, session),
+      store.get(SID),
+      store.set(SID, session),
+      store.touch(SID, session),
+      store.destroy(SID),
+    ].map(failure);
+  }
+
+  test("a save and the calls that wait for it end after commandTimeout", async () => {
+    const calls = await hang(open({ commandTimeout: 300 }));
+    for (const error of await Promise.all(calls)) {
+      expect(error).toMatchObject({ code: "ETIMEDOUT" });
+      expect(error.message).not.toContain(SID);
+    }
+  });
+
+  test("a save and the calls that wait for it reject when the store is closed", async () => {
+    const store = open();
+    const calls = await hang(store);
+    await store.close();
+    for (const error of await Promise.all(calls)) expect(error).toMatchObject({ code: "ECLOSED" });
+  });
+});
+
 test("a key of another type is Redis's error, without the sid", async () => {
   const store = open();
   await store.set(SID, { cookie: {} });

@@ -359,6 +359,27 @@ test("after it, concurrency goes on: changes of others to the new session are me
   expect(rest).toEqual({ cart: 1, theirs: 1, user: "ada" });
 });
 
+test("if the old session cannot be ended, it goes on, and the new one is not left behind", async () => {
+  const rules = ["on", ">pw", "~*", "+@all", "-pttl"];
+  await inspector.sendCommand(["ACL", "SETUSER", "rotating", ...rules]);
+  closing.push(() => inspector.sendCommand(["ACL", "DELUSER", "rotating"]));
+  const store = new RedisStore({ url: server.url, username: "rotating", password: "pw" });
+  closing.push(() => store.close());
+  const app = await serve(store);
+  closing.push(() => app.close());
+  await app.request((req) => Object.assign(req.session, { cart: 1 }));
+  const old = app.sid();
+  await app.request(async (req) => {
+    const error = await failure(store.rotate(req, { grace: MINUTE }));
+    expect(error).toMatchObject({ code: "NOPERM" });
+    expect(error.message).not.toContain(old);
+    expect(req.sessionID).toBe(old);
+    req.session.later = 1;
+  });
+  expect(await inspector.keys("*")).toEqual([keyOf(old)]);
+  expect(await stored(old)).toMatchObject({ cart: 1, later: 1 });
+});
+
 test("a store that no middleware uses is a TypeError", async () => {
   const store = new RedisStore({ url: server.url });
   closing.push(() => store.close());

@@ -44,13 +44,17 @@ async function rotate(store, req, options, { isStored, use }) {
     req.sessionID = oldId;
     req.session = old;
   };
+  const newId = req.sessionID;
+  const endNew = () => use((ending) => ending.end(newId, 0));
   copyTo(session, old);
+  let isSaved = false;
   try {
-    await store.set(req.sessionID, session);
+    await store.set(newId, session);
+    isSaved = true;
     const isThere = await ended(oldId, grace, use);
     // One that was destroyed meanwhile must not live on under another id.
     if (!isThere && isStored) {
-      await use((ending) => ending.end(req.sessionID, 0));
+      await endNew();
       restore();
       // express-session would send the old id again, and it would take the place of the cookie that
       // another rotation has sent.
@@ -59,6 +63,8 @@ async function rotate(store, req, options, { isStored, use }) {
     }
   } catch (error) {
     restore();
+    // Nobody will ever know its id.
+    if (isSaved) await endNew().catch(() => {});
     throw error;
   }
   return true;

@@ -514,6 +514,24 @@ function describeConcurrency(setup, { hasIfEq = false } = {}) {
         expect(app.seen("merged")).toEqual([]);
       });
 
+      test("a session that was loaded before the connection was lost is merged all the same", async () => {
+        if (setup.unsupported.includes("stats")) return;
+        const [one, other] = await openTwo();
+        const release = await one.slowRequest((req) => {
+          req.session.slow = 1;
+        });
+        await other.request((req) => {
+          delete req.session.user;
+        });
+        const lost = once(one.store, "reconnecting");
+        // Of node-redis and ioredis, too, if the store is beside them.
+        await inspector.sendCommand(["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        await lost;
+        await release();
+        expect(await members(one)).toEqual({ kept: 1, slow: 1 });
+        expect(one.seen("merged")).toEqual([["merged", one.sid()]]);
+      });
+
       test("saves go on when the server forgets its scripts", async () => {
         if (setup.unsupported.includes("stats")) return;
         const [one, other] = await openTwo();
