@@ -417,6 +417,27 @@ describe("update", () => {
     expect(await inspector.pTTL(KEY)).toBeLessThanOrEqual(100_000);
   });
 
+  test("if the key's expiry does not follow the cookie, the cookie stays as it is stored", async () => {
+    const options = [
+      { ttl: () => 3600 },
+      { ttl: () => 3600, touchAfter: 60 },
+      { disableTTL: true, touchAfter: 60 },
+    ];
+    for (const serializer of [JSON, { parse: v8.deserialize, stringify: v8.serialize }]) {
+      for (const more of options) {
+        const store = open({ serializer, concurrency: undefined, ...more });
+        const cookie = inMs(600_000);
+        await store.set(SID, { cookie, n: 0 });
+        await store.update(SID, (session) => {
+          session.n += 1;
+        });
+        const plain = open({ serializer, concurrency: undefined, ttl: () => 3600 });
+        expect(await plain.get(SID)).toEqual({ cookie, n: 1 });
+        expect((await inspector.pTTL(KEY)) > 0).toBe(!more.disableTTL);
+      }
+    }
+  });
+
   test("an expiry in the past that the function sets ends the session", async () => {
     const store = open();
     await store.set(SID, { cookie: inMs(600_000), n: 0 });

@@ -7,7 +7,7 @@ const { performance } = require("node:perf_hooks");
 const { clearTimeout, setTimeout } = require("node:timers");
 const { endOf } = require("./absolute-lifetime.js");
 const { failure, invalid } = require("./errors.js");
-const { planSave, timesOf } = require("./lifetime.js");
+const { followsCookie, planSave, timesOf } = require("./lifetime.js");
 const { parseOne } = require("./serializer.js");
 
 /** Attempts after which it waits before the next, for a random time: others may be in step with it. */
@@ -55,7 +55,7 @@ async function update(store, sid, change, { limit, lifetime, use }) {
   };
   for (let attempt = 1; ; attempt += 1) {
     const record = await use((native) => native.readForUpdate(sid));
-    const session = await parseOne(serializer, record);
+    const session = await parseOne(serializer, record, followsCookie(store));
     const end = lifetime === undefined ? undefined : endOf(session, lifetime);
     if (session === null || (end !== undefined && end <= Date.now())) return false;
     if (typeof session !== "object") {
