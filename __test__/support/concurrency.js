@@ -331,6 +331,17 @@ function describeConcurrency(setup, { hasIfEq = false } = {}) {
         expect(Date.parse(cookie.expires)).toBeGreaterThan(Date.now() + 4 * HOUR);
       });
 
+      test("with resave a request that changes nothing keeps the maxAge that another has given the session", async () => {
+        const [one, other] = await openTwo({}, { resave: true, cookie: { maxAge: 10 * MINUTE } });
+        const release = await one.slowRequest(() => {});
+        await other.request((req) => {
+          req.session.cookie.maxAge = 5 * HOUR;
+          req.session.remember = true;
+        });
+        await release();
+        expect(await inspector.pTTL(keyOf(one))).toBeGreaterThan(4 * HOUR);
+      });
+
       test("an age that express-session has computed some milliseconds less is not taken for a change", async () => {
         const [one, other] = await openTwo({}, { cookie: { maxAge: 10 * MINUTE } });
         const session = await load(one.store, one.sid());

@@ -369,11 +369,15 @@ impl CompareAndSet {
                 Some(Traces::Some) | None => return Next::Unknown,
             }
         }
-        if changes.as_ref().is_some_and(Changes::is_empty) {
+        let is_unchanged = changes.as_ref().is_some_and(Changes::is_empty);
+        let patched = changes.and_then(|changes| changes.apply(&stored, self.now));
+        if is_unchanged {
+            if let Some(Patched { life, .. }) = patched {
+                self.life = self.life_by(life);
+            }
             self.stored(stored);
             return Next::Touch;
         }
-        let patched = changes.and_then(|changes| changes.apply(&stored, self.now));
         self.outcome = Some(match patched {
             Some(_) => Saved::Merged,
             None => Saved::Unmerged,
@@ -587,6 +591,18 @@ mod tests {
         assert_eq!(sent(&mut merge, Form::IfEq), "GET k");
         let theirs = THEIRS.replace("\"n\":1", "\"n\":7");
         assert_eq!(merge.read(stored(&theirs)), Some(Next::Again(None)));
+    }
+
+    #[test]
+    fn a_save_that_changes_nothing_keeps_the_age_that_another_gave_the_session() {
+        let base = Base::new(OLD.into());
+        let mine = OLD.replace("\"a\"", "\"b\"").into();
+        let times = (Some(f64::INFINITY), 0.0);
+        let mut merge = CompareAndSet::new(base, OnConflict::Merge, mine, KeyLife::In(5), times);
+        sent(&mut merge, Form::IfEq);
+        let theirs = THEIRS.replace("\"originalMaxAge\":9", "\"originalMaxAge\":60000");
+        assert_eq!(not_equal(&mut merge, stored(&theirs)), Some(Next::Touch));
+        assert_eq!(merge.touch(), Some(Expiry::In(60000)));
     }
 
     #[test]
