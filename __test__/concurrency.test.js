@@ -13,6 +13,7 @@ const { commandsOf, describeConcurrency } = require("./support/concurrency.js");
 const { failure } = require("./support/faults.js");
 const { openInspector } = require("./support/inspector.js");
 const { run } = require("./support/run.js");
+const { knowsIfEq } = require("./support/servers.js");
 const { own, usual } = require("./support/setups.js");
 
 const named = (name) => [...own, ...usual].find((setup) => setup.name === name);
@@ -84,6 +85,7 @@ describe("a Redis user without the right to run scripts", () => {
   }
 
   test("saves as the last one wins, emits unmerged each time and warns once a process", async () => {
+    if (await knowsIfEq(inspector)) return; // It needs no script.
     const warn = jest.spyOn(process, "emitWarning").mockImplementation(() => {});
     closing.push(() => warn.mockRestore());
     const user = await asUser("merging", ...denied);
@@ -120,6 +122,7 @@ describe("a Redis user without the right to run scripts", () => {
   });
 
   test("cannot update: the error names the right, and nothing is written", async () => {
+    if (await knowsIfEq(inspector)) return;
     const store = open(await asUser("updating", ...denied));
     await store.set(SID, { cookie: {}, n: 1 });
     const error = await failure(

@@ -6,10 +6,10 @@
 
 const { createClient } = require("redis");
 const { RedisStore } = require("../..");
-const { fetchServer } = require("../../scripts/fetch-runtimes.js");
 const { send, startRedisServer, waitUntil } = require("../../scripts/redis-server.js");
 const { startRedisSentinel } = require("../../scripts/redis-topologies.js");
 const { measured } = require("../support/measured.js");
+const { describeFetched, startWith } = require("../support/servers.js");
 
 const DURABLE = ["--appendonly", "yes", "--appendfsync", "always"];
 const COUNT = "count";
@@ -164,26 +164,16 @@ function expectNoneDoubled({ unexpected, updates, counts }, ids, n) {
   expect(n).toBeLessThanOrEqual(counts.acknowledged.length + counts.unknown.length);
 }
 
-describe.each([
-  ["the Redis of this machine", undefined],
-  ["Valkey 9, which compares by IFEQ", "Valkey 9"],
-])("%s, with appendfsync always", (_, what) => {
-  async function start() {
-    const before = process.env.REDIS_SERVER;
-    if (what !== undefined) process.env.REDIS_SERVER = fetchServer(what);
-    // It is read when the server starts, and not when it starts again.
-    try {
-      const server = await startRedisServer({ args: DURABLE });
-      closing.push(() => server.stop());
-      return server;
-    } finally {
-      if (before === undefined) delete process.env.REDIS_SERVER;
-      else process.env.REDIS_SERVER = before;
-    }
-  }
+describe("the Redis of this machine, with appendfsync always", () => crashes());
+describeFetched("Valkey 9, which compares by IFEQ, with appendfsync always", () =>
+  crashes("Valkey 9"),
+);
 
+/** @param {string} [what] the server */
+function crashes(what) {
   test("killed and started again under load, it has what was acknowledged, and nothing twice", async () => {
-    const server = await start();
+    const server = await startWith(what, () => startRedisServer({ args: DURABLE }));
+    closing.push(() => server.stop());
     const stores = openTwo({ url: server.url });
     const work = await startWork(stores);
     const kills = 12;
@@ -217,7 +207,7 @@ describe.each([
         `${counts.unknown.length + updates.unknown.length} nobody knows`,
     );
   }, 90_000);
-});
+}
 
 test("over a failover under load nothing is doubled; what replicas had and what the new master has acknowledged is there", async () => {
   const environment = await startRedisSentinel({ replicas: 2, count: 3 });

@@ -9,9 +9,9 @@ const expressSession = require("express-session");
 const fc = require("fast-check");
 const { createClient } = require("redis");
 const { RedisStore } = require("../..");
-const { fetchServer } = require("../../scripts/fetch-runtimes.js");
 const { startRedisServer } = require("../../scripts/redis-server.js");
 const { openInspector } = require("../support/inspector.js");
+const { describeFetched, startWith } = require("../support/servers.js");
 
 /** How many times as long it is to take: PROPERTY_RUNS=100 npx jest concurrency.property */
 const FACTOR = Number(process.env.PROPERTY_RUNS ?? 1);
@@ -83,24 +83,18 @@ function cookieOf(age) {
   return cookie;
 }
 
-describe.each([
-  ["the Redis of this machine, by a script", undefined],
-  ["Valkey 9, by IFEQ", "Valkey 9"],
-])("%s", (_, what) => {
+describe("the Redis of this machine, by a script", () => claims());
+describeFetched("Valkey 9, by IFEQ", () => claims("Valkey 9"));
+
+/** @param {string} [what] the server */
+function claims(what) {
   let server;
   let inspector;
   let client;
   let stores;
 
   beforeAll(async () => {
-    const before = process.env.REDIS_SERVER;
-    if (what !== undefined) process.env.REDIS_SERVER = fetchServer(what);
-    try {
-      server = await startRedisServer();
-    } finally {
-      if (before === undefined) delete process.env.REDIS_SERVER;
-      else process.env.REDIS_SERVER = before;
-    }
+    server = await startWith(what, startRedisServer);
     inspector = await openInspector(server);
     client = await createClient({ url: server.url }).connect();
     stores = [0, 1].map(() => new RedisStore({ url: server.url, concurrency: "merge" }));
@@ -387,4 +381,4 @@ describe.each([
     );
     await fc.assert(property, { numRuns: 100 * FACTOR });
   });
-});
+}

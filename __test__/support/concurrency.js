@@ -8,6 +8,7 @@ const ConnectRedis = require("connect-redis");
 const redis = require("redis");
 const { RedisStore } = require("../..");
 const { startApp } = require("./app.js");
+const { describeFetched, knowsIfEq, startWith } = require("./servers.js");
 
 const EVENTS = ["merged", "unmerged", "overwritten", "discarded"];
 const CREATED = "connect-redis-rs:created";
@@ -92,17 +93,17 @@ async function commandsOf(inspector, before = {}) {
 /**
  * Runs the claims on a setup.
  * @param {object} setup as in setups.js
- * @param {object} [more]
- * @param {boolean} [more.hasIfEq] whether the server knows SET with IFEQ
+ * @param {string} [what] a server that is not this machine's, such as "Valkey 9"
  */
-function describeConcurrency(setup, { hasIfEq = false } = {}) {
-  describe(setup.name, () => {
+function describeConcurrency(setup, what) {
+  const group = what === undefined ? describe : describeFetched;
+  group(what === undefined ? setup.name : `${what}: ${setup.name}`, () => {
     let environment;
     let inspector;
     let closing;
 
     beforeAll(async () => {
-      environment = await setup.start();
+      environment = await startWith(what, setup.start);
       inspector = environment.inspector;
     }, 60_000);
 
@@ -507,6 +508,8 @@ function describeConcurrency(setup, { hasIfEq = false } = {}) {
 
       test("an uncontended save is one command; a script is sent once, and from then on its digest", async () => {
         if (setup.unsupported.includes("stats")) return;
+        const hasIfEq = await knowsIfEq(inspector);
+        if (what !== undefined) expect(hasIfEq).toBe(what.startsWith("Valkey"));
         const app = await open();
         const set = (n) =>
           app.request((req) => {
