@@ -359,13 +359,16 @@ describe("update", () => {
     const store = open({ commandTimeout: 300 });
     await store.set(SID, { cookie: {}, n: 0 });
     let times = 0;
+    let changing;
     const error = await failure(
-      store.update(SID, async (session) => {
+      store.update(SID, (session) => {
         times += 1;
         session.mine = times;
-        await change({ theirs: times });
+        changing = change({ theirs: times });
+        return changing;
       }),
     );
+    await changing; // The last one may have come too late.
     expect(error).toMatchObject({ code: "ECONFLICT" });
     expect(error.message).not.toContain(SID);
     expect(times).toBeGreaterThan(3);
@@ -439,6 +442,23 @@ describe("update", () => {
         expect((await inspector.pTTL(KEY)) > 0).toBe(!more.disableTTL);
       }
     }
+  });
+
+  test("if the app gives the store another client meanwhile, the session there is read and changed", async () => {
+    const another = await startRedisServer();
+    closing.push(() => another.stop());
+    const [first, second] = [await client(), await createClient({ url: another.url }).connect()];
+    closing.push(() => second.destroy());
+    const store = open({ url: undefined, client: first });
+    await store.set(SID, { cookie: {}, n: 1 });
+    await second.set(KEY, JSON.stringify({ cookie: {}, n: 5 }));
+    const updated = await store.update(SID, (session) => {
+      store.client = second;
+      session.n += 1;
+    });
+    expect(updated).toBe(true);
+    expect((await stored()).n).toBe(1);
+    expect(JSON.parse(await second.get(KEY)).n).toBe(6);
   });
 
   test("an expiry in the past that the function sets ends the session", async () => {
