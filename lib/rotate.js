@@ -17,8 +17,9 @@ const LONGEST_TIMER = 2 ** 31 - 1;
  */
 
 /**
- * Rotates the session of a request. Resolves to false, and leaves the request's session as it was, if
- * the session has been destroyed or rotated meanwhile.
+ * Rotates the session of a request. Resolves to false if the session has been destroyed or rotated
+ * meanwhile. Then the request has its session as it was, but no session id: nothing of it is saved, and no
+ * cookie is sent, unless the app calls `req.session.regenerate()`.
  * @param {any} store an express-session Store, which the middleware has given `generate`
  * @param {any} req
  * @param {{grace?: number} | undefined} options
@@ -43,18 +44,27 @@ async function rotate(store, req, options, { isStored, use }) {
     req.sessionID = oldId;
     req.session = old;
   };
+  const newId = req.sessionID;
+  const endNew = () => use((ending) => ending.end(newId, 0));
   copyTo(session, old);
+  let isSaved = false;
   try {
-    await store.set(req.sessionID, session);
+    await store.set(newId, session);
+    isSaved = true;
     const isThere = await ended(oldId, grace, use);
     // One that was destroyed meanwhile must not live on under another id.
     if (!isThere && isStored) {
-      await use((ending) => ending.end(req.sessionID, 0));
+      await endNew();
       restore();
+      // express-session would send the old id again, and it would take the place of the cookie that
+      // another rotation has sent.
+      req.sessionID = undefined;
       return false;
     }
   } catch (error) {
     restore();
+    // Nobody will ever know its id.
+    if (isSaved) await endNew().catch(() => {});
     throw error;
   }
   return true;

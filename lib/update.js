@@ -39,15 +39,24 @@ async function update(store, sid, change, { limit, lifetime, use }) {
   }
   const deadline = performance.now() + limit;
   const { serializer } = store;
-  /** Calls `change`, and resolves to what is to be stored; within the time that is left. */
-  const changed = async (/** @type {any} */ session) => {
-    const before = session?.cookie?.expires;
-    await within(deadline, change(session), () =>
-      failure(
-        `update: the function that changes the session has not settled within ${limit} ms (commandTimeout); nothing was written`,
-        "ETIMEDOUT",
-      ),
+  const conflict = () =>
+    failure(
+      `update: other requests went on saving the session for ${limit} ms (commandTimeout); nothing was written`,
+      "ECONFLICT",
     );
+  const unsettled = () =>
+    failure(
+      `update: the function that changes the session has not settled within ${limit} ms (commandTimeout); nothing was written`,
+      "ETIMEDOUT",
+    );
+  /**
+   * Calls `change`, and resolves to what is to be stored; within the time that is left.
+   * @param {any} session
+   * @param {() => Error} late the error if the time is over
+   */
+  const changed = async (session, late) => {
+    const before = session?.cookie?.expires;
+    await within(deadline, change(session), late);
     return {
       text: await serializer.stringify(session),
       isMoved: session?.cookie?.expires !== before,
@@ -61,7 +70,7 @@ async function update(store, sid, change, { limit, lifetime, use }) {
     if (typeof session !== "object") {
       throw failure("update: what is stored is no session object", "ECORRUPT");
     }
-    const { text, isMoved } = await changed(session);
+    const { text, isMoved } = await changed(session, attempt === 1 ? unsettled : conflict);
     const [expires, ttl] = isMoved ? timesOf(store, session) : [];
     const saved = await use((native) => {
       const now = Date.now();
@@ -73,12 +82,7 @@ async function update(store, sid, change, { limit, lifetime, use }) {
     });
     if (saved === "discarded") return false;
     if (saved !== "conflict") return true;
-    if (performance.now() >= deadline) {
-      throw failure(
-        `update: other requests went on saving the session for ${limit} ms (commandTimeout); nothing was written`,
-        "ECONFLICT",
-      );
-    }
+    if (performance.now() >= deadline) throw conflict();
     if (attempt >= AT_ONCE) await wait(Math.random() * Math.min(2 ** attempt, LONGEST_WAIT));
   }
 }

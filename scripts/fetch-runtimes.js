@@ -5,7 +5,7 @@
 // remove the folder.
 
 const { spawnSync } = require("node:child_process");
-const { chmodSync, existsSync, mkdirSync, rmSync } = require("node:fs");
+const { chmodSync, existsSync, mkdirSync, renameSync, rmSync } = require("node:fs");
 const path = require("node:path");
 const { versionOfRedis } = require("./redis-server.js");
 const { runs } = require("./system.js");
@@ -92,20 +92,29 @@ function fetch(what, folderName, file, command) {
   const program = path.join(folder, file);
   if (runs(program, ["--version"])) return program;
   const here = `${process.platform}-${process.arch}`;
-  if (here !== PLATFORM)
-    throw new Error(`${what} is only fetched for ${PLATFORM}, and this is ${here}`);
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-  const [name, args] = command(folder);
-  console.log(`compat: fetching ${what} …`);
-  const { status, error, stderr } = spawnSync(name, args, { encoding: "utf8" });
-  if (status !== 0) {
-    const output = error?.message ?? stderr.trim().split("\n").slice(-5).join("\n");
-    throw new Error(`${what} cannot be fetched (can this machine reach the registry?):\n${output}`);
+  if (here !== PLATFORM) throw new Error(`${what} is fetched for ${PLATFORM}, and this is ${here}`);
+  // Put in its place when it is whole: tests may fetch it at the same time.
+  const making = `${folder}.${process.pid}`;
+  mkdirSync(making, { recursive: true });
+  try {
+    const [name, args] = command(making);
+    console.log(`fetching ${what} …`);
+    const { status, error, stderr } = spawnSync(name, args, { encoding: "utf8" });
+    if (status !== 0) {
+      const said = error?.message ?? stderr.trim().split("\n").slice(-5).join("\n");
+      throw new Error(`${what} cannot be fetched (can this machine reach the registry?):\n${said}`);
+    }
+    const made = path.join(making, file);
+    if (!existsSync(made)) throw new Error(`${what} was fetched without its ${file}`);
+    chmodSync(made, 0o755); // some packages leave that to the code that runs it
+    if (!runs(made, ["--version"])) throw new Error(`${what} does not run on this system`);
+    if (!runs(program, ["--version"])) {
+      rmSync(folder, { recursive: true, force: true });
+      renameSync(making, folder);
+    }
+  } finally {
+    rmSync(making, { recursive: true, force: true });
   }
-  if (!existsSync(program)) throw new Error(`${what} was fetched without its ${file}`);
-  chmodSync(program, 0o755); // some packages do not set the mode
-  if (!runs(program, ["--version"])) throw new Error(`${what} does not run on this system`);
   return program;
 }
 

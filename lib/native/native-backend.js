@@ -131,6 +131,8 @@ class NativeBackend {
    */
   replace(sid, value, ms, base) {
     const { batch, caller, bounds } = this;
+    // It was read over another connection: it must be read again.
+    if (!base.isOf(this.bases)) return Promise.resolve("conflict");
     if (ms <= 0) return this.call(BY_UPDATE, DEL, `${sid}`, undefined, 0);
     if (typeof value !== "string") this.native.checkPayload(value);
     return batch.call(

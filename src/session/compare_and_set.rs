@@ -378,19 +378,21 @@ impl CompareAndSet {
             return self.written();
         }
         drop(texts);
-        if is_written {
-            return self.written();
-        }
         if is_expected {
             // It is again what it was.
             return Next::Again(None);
         }
         if self.on_conflict == OnConflict::GiveUp {
+            // What is stored may be mine; or another's who has made the same of the session, such as
+            // the next number of a counter. Then mine must be made of that.
             return if self.is_doubtful {
                 Next::Unknown
             } else {
                 Next::Done(Saved::Conflict)
             };
+        }
+        if is_written {
+            return self.written();
         }
         self.merge(stored)
     }
@@ -414,6 +416,9 @@ impl CompareAndSet {
             }
         }
         if is_unchanged {
+            if let Some(Patched { life, .. }) = patched {
+                self.life = self.life_by(life);
+            }
             self.stored(stored);
             return Next::Touch;
         }
@@ -643,6 +648,18 @@ mod tests {
     }
 
     #[test]
+    fn a_save_that_changes_nothing_keeps_the_age_that_another_gave_the_session() {
+        let base = Base::new(OLD.into());
+        let mine = OLD.replace("\"a\"", "\"b\"").into();
+        let times = (Some(f64::INFINITY), 0.0);
+        let mut merge = CompareAndSet::new(base, OnConflict::Merge, mine, KeyLife::In(5), times);
+        sent(&mut merge, Form::IfEq);
+        let theirs = THEIRS.replace("\"originalMaxAge\":9", "\"originalMaxAge\":60000");
+        assert_eq!(not_equal(&mut merge, stored(&theirs)), Some(Next::Touch));
+        assert_eq!(merge.touch(), Some(Expiry::In(60000)));
+    }
+
+    #[test]
     fn a_session_that_is_gone_stays_gone() {
         let base = Base::new(OLD.into());
         for form in [Form::IfEq, Form::Script, Form::Unsupported] {
@@ -701,6 +718,9 @@ mod tests {
         update.lost();
         sent(&mut update, Form::IfEq);
         assert_eq!(not_equal(&mut update, stored(BOTH)), Some(Next::Unknown));
+        // Another update may have made the same of the session.
+        sent(&mut update, Form::IfEq);
+        assert_eq!(not_equal(&mut update, stored(MINE)), Some(Next::Unknown));
     }
 
     #[test]

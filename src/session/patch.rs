@@ -12,6 +12,9 @@ use crate::session::true_expiry::written_date;
 const COOKIE: &[u8] = b"cookie";
 /// The time to live that the app gave the cookie, in milliseconds.
 const AGE: &[u8] = b"originalMaxAge";
+/// How much less an age is that nobody has changed, in milliseconds. express-session computes it anew from
+/// the cookie's end in every request, and the clock may have moved on meanwhile.
+const AGE_DRIFT: f64 = 100.0;
 /// The end that follows from it.
 const EXPIRES: &[u8] = b"expires";
 
@@ -68,9 +71,7 @@ impl<'a> Changes<'a> {
                 CookieChange::None
             }
             (Some(before), Some(after)) => match (members(before.value), members(after.value)) {
-                (Some(before), Some(after))
-                    if changed_names(&before, &after, &[EXPIRES]).is_empty() =>
-                {
+                (Some(before), Some(after)) if changed_in_cookie(&before, &after).is_empty() => {
                     CookieChange::None
                 }
                 _ => CookieChange::Members,
@@ -194,13 +195,9 @@ impl<'a> Changes<'a> {
         let value = |members: &[Member<'_>], name: &[u8]| {
             find(members, name).map(|member| member.value.to_vec())
         };
-        let age = |members: &[Member<'_>]| value(members, AGE);
-        let same_age = |one: &[Member<'_>], other: &[Member<'_>]| {
-            is_same(age(one).as_deref(), age(other).as_deref())
-        };
-        let is_age_theirs = same_age(&base, &mine_members) && !same_age(&base, &stored);
+        let is_age_theirs = has_same_age(&base, &mine_members) && !has_same_age(&base, &stored);
         let (expires, life) = if is_age_theirs {
-            match age(&stored).as_deref().and_then(number) {
+            match value(&stored, AGE).as_deref().and_then(number) {
                 Some(age) => (
                     written_date(now + age).or_else(|| value(&stored, EXPIRES)),
                     Life::Theirs(age),
@@ -210,7 +207,7 @@ impl<'a> Changes<'a> {
         } else {
             (value(&mine_members, EXPIRES), Life::Mine)
         };
-        let changed = changed_names(&base, &mine_members, &[EXPIRES]);
+        let changed = changed_in_cookie(&base, &mine_members);
         let is_changed = |name: &[u8]| changed.iter().any(|changed| changed == name);
         let mut text = Vec::with_capacity(theirs.len());
         let mut put = |written: &[u8], value: &[u8]| {
@@ -262,6 +259,24 @@ fn changed_names(before: &[Member], after: &[Member], but: &[&[u8]]) -> Vec<Vec<
         .filter(|member| !but.contains(&&*member.name))
         .map(|member| member.name.to_vec())
         .collect()
+}
+
+/// The names of the members of a cookie that a request has changed, but for `expires`.
+fn changed_in_cookie(before: &[Member], after: &[Member]) -> Vec<Vec<u8>> {
+    let but: &[&[u8]] = match has_same_age(before, after) {
+        true => &[EXPIRES, AGE],
+        false => &[EXPIRES],
+    };
+    changed_names(before, after, but)
+}
+
+/// Whether a cookie has the age that it had before.
+fn has_same_age(before: &[Member], after: &[Member]) -> bool {
+    let age = |members| find(members, AGE).map(|member| member.value);
+    match (age(before).and_then(number), age(after).and_then(number)) {
+        (Some(before), Some(after)) => (0.0..AGE_DRIFT).contains(&(before - after)),
+        _ => is_same(age(before), age(after)),
+    }
 }
 
 /// Whether two values are the same, or both are not there.
@@ -359,6 +374,26 @@ mod tests {
             r#"{"cookie":{"originalMaxAge":5,"expires":"b","secure":true,"path":"/x"}}"#
         );
         assert_eq!(life, Life::Mine);
+    }
+
+    #[test]
+    fn an_age_that_has_only_drifted_is_not_changed() {
+        let (base, mine) = (
+            r#"{"cookie":{"originalMaxAge":1000,"expires":"a"},"n":1}"#,
+            r#"{"cookie":{"originalMaxAge":998,"expires":"b"},"n":1}"#,
+        );
+        let changes = Changes::between(base.as_bytes(), mine.as_bytes()).unwrap();
+        assert!(changes.is_empty());
+        let (found, life) = patched(
+            base,
+            &mine.replace(r#""n":1"#, r#""n":2"#),
+            r#"{"cookie":{"originalMaxAge":60000,"expires":"c"},"n":1}"#,
+        );
+        assert_eq!(
+            found,
+            r#"{"cookie":{"originalMaxAge":60000,"expires":"2026-01-01T12:01:00.123Z"},"n":2}"#
+        );
+        assert_eq!(life, Life::Theirs(60000.0));
     }
 
     #[test]
