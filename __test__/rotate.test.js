@@ -6,7 +6,7 @@ const { createClient } = require("redis");
 const { RedisStore } = require("..");
 const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
 const { CREATED, serve } = require("./support/concurrency.js");
-const { failure } = require("./support/faults.js");
+const { failure } = require("./support/calls.js");
 const { openInspector } = require("./support/inspector.js");
 
 const MINUTE = 60_000;

@@ -51,7 +51,7 @@ async function serve(store, options) {
   });
   /** Makes a request that `handle` answers; resolves to its response. */
   async function request(handle, how) {
-    const response = await app.ask(`/${routes.push(handle) - 1}`, how);
+    const response = await app.request(`/${routes.push(handle) - 1}`, how);
     if (response.status !== 200) throw new Error(`the app answered ${response.body?.error}`);
     return response;
   }
