@@ -16,7 +16,7 @@ const { nextTick } = process;
  * @param {Record<string, any>} options the app's
  * @param {import("./types.js").Invalid} invalid
  */
-function checkConcurrency({ concurrency, serializer, resurrect, transport }, invalid) {
+function checkConcurrency({ concurrency, serializer, resurrect }, invalid) {
   if (!comparesBy(concurrency)) return;
   const said = `RedisStore: concurrency is ${JSON.stringify(concurrency)}`;
   if (serializer !== JSON) {
@@ -27,11 +27,6 @@ function checkConcurrency({ concurrency, serializer, resurrect, transport }, inv
   if (resurrect) {
     throw invalid(
       `${said}, which compares with what is stored, and resurrect saves what is not: leave one of them out`,
-    );
-  }
-  if (transport === "client") {
-    throw invalid(
-      `${said}, which needs a connection of the store's own, and transport is "client": leave transport out`,
     );
   }
 }

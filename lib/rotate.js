@@ -26,9 +26,10 @@ const LONGEST_TIMER = 2 ** 31 - 1;
  * @param {object} terms
  * @param {boolean} terms.isStored whether the old session was loaded, so that it must still be there
  * @param {(call: (ending: Ending) => Promise<any>) => Promise<any>} terms.use makes a call
+ * @param {InstanceType<typeof import("./session-index/session-index.js").SessionIndex>} [terms.index]
  * @returns {Promise<boolean>}
  */
-async function rotate(store, req, options, { isStored, use }) {
+async function rotate(store, req, options, { isStored, use, index }) {
   const grace = graceOf(options);
   const old = req?.session;
   if (old === null || typeof old !== "object") {
@@ -67,6 +68,8 @@ async function rotate(store, req, options, { isStored, use }) {
     if (isSaved) await endNew().catch(() => {});
     throw error;
   }
+  // One that ends later is taken out when it has ended.
+  if (grace === 0) await index?.ended("rotate", oldId, index.userIn(old), isStored);
   return true;
 }
 

@@ -12,6 +12,7 @@ const { Connection } = require("./native/connection.js");
 const { defaults: DEFAULTS } = require("./native/crossing.js");
 const { checkClient } = require("./options.js");
 const { checkSerializer } = require("./serializer.js");
+const { INDEX_PREFIX } = require("./session-index/index-commands.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
 const { nextTick } = process;
@@ -33,6 +34,8 @@ const { nextTick } = process;
  * @property {StoreFields} sent the fields it was sent last
  * @property {(own: NativeFields) => NativeFields} fields what it is sent of a store's fields
  * @property {boolean} isClient
+ * @property {(prefix: string) => NativeBackend} [indexBackend] the backend of the keys of an index, with
+ *   this prefix; an app's client has none
  */
 
 /**
@@ -47,6 +50,7 @@ const { nextTick } = process;
  * @property {import("./types.js").Comparison["how"]} [comparesBy] how saves compare
  * @property {number} [lifetime] milliseconds
  * @property {boolean} isTouchInBackground
+ * @property {InstanceType<typeof import("./session-index/session-index.js").SessionIndex>} [index]
  * @property {(isAway: boolean) => void} [away]
  * @property {Carrier} carrier
  * @property {import("./client/inspect.js").Inspected} [inspected]
@@ -134,11 +138,47 @@ function openOwn(store, options) {
     if (event !== "failed") emitOutside(alive, event, ...args);
   };
   const connection = new Connection(options, nativeFields(first), onEvent);
-  const native = connection.backend({
-    ...termsOf(store, options),
-    fields: nativeFields(first),
+  const terms = termsOf(store, options);
+  const native = connection.backend({ ...terms, fields: nativeFields(first) });
+  const indexBackend = indexBackendOf(connection, terms);
+  return { native, sent: first, fields: (own) => own, isClient: false, indexBackend };
+}
+
+/**
+ * Makes the backend of an index when it is first used.
+ * @param {InstanceType<typeof Connection>} connection
+ * @param {ReturnType<typeof termsOf>} terms
+ */
+function indexBackendOf(connection, terms) {
+  /** @type {NativeBackend | undefined} */
+  let backend;
+  return (/** @type {string} */ prefix) => {
+    const fields = { prefix, json: true };
+    if (backend === undefined) backend = connection.backend({ ...terms, fields });
+    else if (backend.fields.prefix !== prefix) backend.configure(fields);
+    return backend;
+  };
+}
+
+/**
+ * The backend of a store's index.
+ * @param {Store} store
+ * @param {Carrier} carrier
+ * @param {string} name the method, for messages
+ */
+function indexOf(store, { indexBackend, fields }, name) {
+  if (indexBackend === undefined) {
+    throw failure(
+      `${name}: it needs a connection of the store's own, and the app's Redis client carries the calls: give the server as url instead of client`,
+      "ECLIENT",
+    );
+  }
+  // Before that of the sessions, but after what a client puts before all keys.
+  const own = /** @type {NativeFields} */ ({
+    prefix: `${INDEX_PREFIX}${store.prefix}`,
+    json: true,
   });
-  return { native, sent: first, fields: (own) => own, isClient: false };
+  return indexBackend(fields(own).prefix);
 }
 
 /**
@@ -161,10 +201,18 @@ function backendFor(store, connection) {
     const first = firstFields(store, options);
     /** @type {(own: NativeFields) => NativeFields} */
     const fields = (own) => ({ ...own, prefix: keyPrefix + own.prefix });
-    const terms = { ...termsOf(store, options), fields: fields(nativeFields(first)) };
-    const native = connection.backend(terms);
+    const terms = termsOf(store, options);
+    const native = connection.backend({ ...terms, fields: fields(nativeFields(first)) });
+    const indexBackend = indexBackendOf(connection, terms);
     /** @type {Attachment} */ (state.attachment).uses(connection, native.caller);
-    state.directBackend = { connection, native, sent: first, fields, isClient: false };
+    state.directBackend = {
+      connection,
+      native,
+      sent: first,
+      fields,
+      isClient: false,
+      indexBackend,
+    };
   }
   return state.directBackend;
 }
@@ -347,4 +395,4 @@ function fieldsOf(store) {
   return { prefix, scanCount, serializer, ttl, disableTTL, disableTouch, touchAfter, comparesBy };
 }
 
-module.exports = { attachTo, boundsOf, isHeld, kState, openOwn, optionsOf, stateOf, use };
+module.exports = { attachTo, boundsOf, indexOf, isHeld, kState, openOwn, optionsOf, stateOf, use };

@@ -13,6 +13,7 @@ const { announce, checkConcurrency, comparesBy, comparisonOf } = require("./conc
 const {
   attachTo,
   boundsOf,
+  indexOf,
   isHeld,
   kState,
   openOwn,
@@ -24,13 +25,15 @@ const { skipWhileAway } = require("./skip-when-away.js");
 const { checkTransport } = require("./client/attach.js");
 const { statusOf } = require("./client/client-status.js");
 const { RedisStoreError, failure, invalid } = require("./errors.js");
-const { followsCookie, isTouchOff, timesOf } = require("./lifetime.js");
+const { followsCookie, isTouchOff, planSave, timesOf } = require("./lifetime.js");
 const { HandedOut, Loaded, ReadUntil } = require("./loaded-sessions.js");
 const { Base } = require("./native/bases.js");
 const { checkOptions } = require("./options.js");
+const { checkNeeds } = require("./own-connection.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
 const { rotate } = require("./rotate.js");
 const { soundCookie } = require("./session-cookie.js");
+const { SessionIndex, needsUser } = require("./session-index/session-index.js");
 const { update } = require("./update.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later, and the
@@ -91,6 +94,7 @@ function defineStore({ Store, Cookie }) {
       checkTransport(options);
       const { client, warn } = checkOptions(options, invalid);
       checkConcurrency({ ...options, serializer: this.serializer }, invalid);
+      checkNeeds(options, invalid);
       const state = /** @type {State} */ ({
         client: this.client,
         origin: {},
@@ -107,6 +111,7 @@ function defineStore({ Store, Cookie }) {
       if (options.onUnavailable === "skip") state.away = skipWhileAway(this);
       optionsOf.set(state, options);
       Object.defineProperty(this, kState, { value: state });
+      state.index = sessionIndexOf(this, state, options);
       if (client === undefined) state.carrier = openOwn(this, options);
       else attachTo(this, state);
       warn();
@@ -119,7 +124,7 @@ function defineStore({ Store, Cookie }) {
     get(sid, cb) {
       return answer(cb, () => {
         const { serializer } = this;
-        const { origin, lifetime, touchAfter } = stateOf(this);
+        const { origin, lifetime, touchAfter, index } = stateOf(this);
         const key = this.prefix + sid;
         /** @type {import("./types.js").HandOut} */
         const handOut = (session, until, base) => {
@@ -128,14 +133,16 @@ function defineStore({ Store, Cookie }) {
           if (touchAfter > 0 && until !== undefined) ReadUntil.note(session, until);
           return HandedOut.note(session, origin, key, base);
         };
-        return use(this, "get", ({ native, isClient }) => {
-          const read = native.get(sid, serializer, handOut);
-          if (serializer === JSON || isClient) return read;
-          const isInCookie = followsCookie(this);
-          return read.then(async (record) =>
-            handOut(await parseOne(serializer, record, isInCookie), record?.expires),
-          );
-        });
+        const read = () =>
+          use(this, "get", ({ native, isClient }) => {
+            const found = native.get(sid, serializer, handOut);
+            if (serializer === JSON || isClient) return found;
+            const isInCookie = followsCookie(this);
+            return found.then(async (record) =>
+              handOut(await parseOne(serializer, record, isInCookie), record?.expires),
+            );
+          });
+        return index === undefined ? read() : index.after(key, read);
       });
     }
 
@@ -148,13 +155,13 @@ function defineStore({ Store, Cookie }) {
       return answer(cb, () => {
         const [expires, ttl] = timesOf(this, sess);
         const { serializer } = this;
-        const { origin, lifetime, touchAfter, comparesBy } = stateOf(this);
+        const { origin, lifetime, touchAfter, comparesBy, index } = stateOf(this);
         const { data, end } =
           lifetime === undefined
             ? { data: sess, end: undefined }
             : withCreated(sess, lifetime, Date.now());
         let payload = serializer === JSON ? data : () => serializer.stringify(data);
-        if (typeof data === "function" || isHeld(this)) {
+        if (typeof data === "function" || isHeld(this) || index !== undefined) {
           // Taken as it is now: it is only stored in a while.
           const text = serializer.stringify(data);
           payload = () => text;
@@ -162,23 +169,24 @@ function defineStore({ Store, Cookie }) {
         const key = this.prefix + sid;
         const isLoaded = Loaded.is(sess, origin, key);
         if (touchAfter > 0) ReadUntil.take(sess);
-        if (comparesBy !== undefined) {
-          const comparison = comparisonOf(comparesBy, sess, origin, key, invalid);
-          return use(this, "set", ({ native }) =>
+        const comparison =
+          comparesBy === undefined
+            ? undefined
+            : comparisonOf(comparesBy, sess, origin, key, invalid);
+        const save = () =>
+          use(this, "set", ({ native }) =>
             native.set(sid, payload, Date.now(), expires, ttl, isLoaded, end, comparison),
-          ).then((saved) => {
-            // It was new, and is not any more.
-            if (saved instanceof Base) Loaded.note(sess, origin, key, saved);
-            else announce(this, sid, saved);
-            return null;
-          });
-        }
-        const stored = use(this, "set", ({ native }) =>
-          native.set(sid, payload, Date.now(), expires, ttl, isLoaded, end),
-        );
-        if (!isLoaded) return stored;
+          );
+        const stored =
+          index === undefined
+            ? save()
+            : index.save(sid, sess, lifeOf(this, expires, ttl, end), save);
+        if (!isLoaded && comparison === undefined && index === undefined) return stored;
         return stored.then((saved) => {
-          announce(this, sid, saved);
+          // It was new, and is not any more.
+          if (saved instanceof Base) Loaded.note(sess, origin, key, saved);
+          else announce(this, sid, saved);
+          if (index !== undefined && !isLoaded && saved === null) Loaded.note(sess, origin, key);
           return null;
         });
       });
@@ -193,15 +201,20 @@ function defineStore({ Store, Cookie }) {
       return answer(cb, () => {
         // The ttl function is called only if it counts: it may throw.
         const [expires, ttl] = isTouchOff(this) ? [] : timesOf(this, sess);
-        const { lifetime, touchAfter, isTouchInBackground } = stateOf(this);
+        const { lifetime, touchAfter, isTouchInBackground, index } = stateOf(this);
         const end = lifetime === undefined ? undefined : endOf(sess, lifetime);
         // At the call, also if it is not decided yet what carries it: later it would be an event.
         if (isTouchInBackground) stateOf(this).carrier.native.checkTimes(Date.now(), expires, ttl);
         // Known for one touch only: whatever follows in this request is sent.
         const until = touchAfter > 0 ? ReadUntil.take(sess) : undefined;
-        const touched = use(this, "touch", ({ native }) =>
-          native.touch(sid, Date.now(), expires, ttl, end, until),
-        );
+        const touch = () =>
+          use(this, "touch", ({ native }) =>
+            native.touch(sid, Date.now(), expires, ttl, end, until),
+          );
+        const touched = index === undefined ? touch() : index.after(this.prefix + sid, touch);
+        if (index !== undefined && !isTouchOff(this)) {
+          index.touched(sid, sess, lifeOf(this, expires, ttl, end));
+        }
         if (isTouchInBackground) {
           touched.catch((error) => nextTick(() => this.emit("untouched", sid, error)));
           return Promise.resolve(null);
@@ -215,12 +228,21 @@ function defineStore({ Store, Cookie }) {
      * @param {Callback} [cb]
      */
     destroy(sid, cb) {
-      return answer(cb, () => use(this, "destroy", ({ native }) => native.destroy(sid)));
+      return answer(cb, () => {
+        const { index } = stateOf(this);
+        if (index !== undefined) return index.destroy(`${sid}`);
+        return use(this, "destroy", ({ native }) => native.destroy(sid));
+      });
     }
 
     /** @param {Callback} [cb] */
     clear(cb) {
-      return answer(cb, () => use(this, "clear", ({ native }) => native.clear()));
+      return answer(cb, async () => {
+        const { index } = stateOf(this);
+        const cleared = await use(this, "clear", ({ native }) => native.clear());
+        await index?.cleared();
+        return cleared;
+      });
     }
 
     /** @param {Callback} [cb] */
@@ -271,6 +293,7 @@ function defineStore({ Store, Cookie }) {
       const created = super.createSession(req, sess);
       if (key !== undefined) Loaded.note(created, origin, key, base);
       if (until !== undefined) ReadUntil.note(created, until);
+      if (key !== undefined) state.index?.loaded(created, created);
       return created;
     }
 
@@ -281,7 +304,7 @@ function defineStore({ Store, Cookie }) {
      */
     update(sid, change) {
       return answer(undefined, () => {
-        const { limit, lifetime } = stateOf(this);
+        const { limit, lifetime, index } = stateOf(this);
         /** @param {(native: NativeBackend) => Promise<any>} call */
         const make = (call) =>
           use(this, "update", ({ native, isClient }) => {
@@ -291,7 +314,7 @@ function defineStore({ Store, Cookie }) {
               "ECLIENT",
             );
           });
-        return update(this, sid, change, { limit, lifetime, use: make });
+        return update(this, sid, change, { limit, lifetime, use: make, index });
       });
     }
 
@@ -304,13 +327,46 @@ function defineStore({ Store, Cookie }) {
     rotate(req, options, cb) {
       if (typeof options === "function") return this.rotate(req, undefined, options);
       return answer(cb, () => {
-        const { origin } = stateOf(this);
+        const { origin, index } = stateOf(this);
         const isStored = Loaded.is(req?.session, origin, this.prefix + req?.sessionID);
         return rotate(this, req, /** @type {{grace?: number}} */ (options), {
           isStored,
+          index,
           use: (call) => use(this, "rotate", ({ native }) => call(native)),
         });
       });
+    }
+
+    /**
+     * @param {unknown} user
+     * @param {Callback} [cb]
+     */
+    sessionsOf(user, cb) {
+      return answer(cb, () => indexFor(this, "sessionsOf").sessionsOf(user));
+    }
+
+    /**
+     * @param {unknown} user
+     * @param {Callback} [cb]
+     */
+    countOf(user, cb) {
+      return answer(cb, () => indexFor(this, "countOf").countOf(user));
+    }
+
+    /**
+     * @param {unknown} user
+     * @param {{except?: string | string[] | null} | Callback} [options]
+     * @param {Callback} [cb]
+     * @returns {Promise<any>}
+     */
+    destroyAllOf(user, options, cb) {
+      if (typeof options === "function") return this.destroyAllOf(user, undefined, options);
+      return answer(cb, () => indexFor(this, "destroyAllOf").destroyAllOf(user, options));
+    }
+
+    /** @param {Callback} [cb] */
+    reindex(cb) {
+      return answer(cb, () => indexFor(this, "reindex").reindex());
     }
 
     /** @param {Callback} [cb] */
@@ -319,6 +375,7 @@ function defineStore({ Store, Cookie }) {
         const state = this[kState];
         state.isClosed = true;
         state.calls?.close();
+        state.index?.stop();
         await state.attachment?.detach(true);
         return state.carrier.native.close();
       });
@@ -340,6 +397,49 @@ function defineStore({ Store, Cookie }) {
       return this.close();
     }
   };
+}
+
+/**
+ * What is kept beside a store's sessions; undefined if nothing is.
+ * @param {import("./store-backend.js").Store} store
+ * @param {State} state
+ * @param {Record<string, any>} options the app's
+ */
+function sessionIndexOf(store, state, options) {
+  const { user, maxSessions, events } = options;
+  const isGiven = (/** @type {unknown} */ option) => option !== undefined && option !== null;
+  if (!isGiven(user) && !isGiven(maxSessions) && !events) return undefined;
+  return new SessionIndex(store, options, {
+    use: (name, call) =>
+      use(store, name, ({ native }) => call(/** @type {NativeBackend} */ (native))),
+    useIndex: (name, call) => use(store, name, (carrier) => call(indexOf(store, carrier, name))),
+    isClosed: () => state.isClosed,
+    limit: state.limit,
+    invalid,
+  });
+}
+
+/**
+ * The index of users, for a method that needs it.
+ * @param {import("./store-backend.js").Store} store
+ * @param {string} method
+ */
+function indexFor(store, method) {
+  const { index } = stateOf(store);
+  if (index === undefined) throw needsUser(method, invalid);
+  return index;
+}
+
+/**
+ * Milliseconds that a session has to live when it is saved; Infinity for ever.
+ * @param {import("./store-backend.js").Store} store
+ * @param {unknown} expires
+ * @param {unknown} ttl
+ * @param {number} [end]
+ */
+function lifeOf(store, expires, ttl, end) {
+  const { native: backend } = stateOf(store).carrier;
+  return planSave(backend.native, backend.fields, expires, ttl, Date.now(), end);
 }
 
 /**

@@ -32,8 +32,9 @@ const lastOf = new WeakMap();
  * @param {number} terms.limit milliseconds that it may take: commandTimeout
  * @param {number} [terms.lifetime] milliseconds
  * @param {(call: (native: NativeBackend) => Promise<any>) => Promise<any>} terms.use makes a call
+ * @param {InstanceType<typeof import("./session-index/session-index.js").SessionIndex>} [terms.index]
  */
-async function update(store, sid, change, { limit, lifetime, use }) {
+async function update(store, sid, change, { limit, lifetime, use, index }) {
   if (typeof change !== "function") {
     throw invalid(`update: the second argument must be a function, got ${typeof change}`);
   }
@@ -70,8 +71,11 @@ async function update(store, sid, change, { limit, lifetime, use }) {
     if (typeof session !== "object") {
       throw failure("update: what is stored is no session object", "ECORRUPT");
     }
+    const user = index?.userIn(session);
     const { text, isMoved } = await changed(session, attempt === 1 ? unsettled : conflict);
     const [expires, ttl] = isMoved ? timesOf(store, session) : [];
+    const left = (record.expires ?? Number.POSITIVE_INFINITY) - Date.now();
+    const leave = await index?.updating(sid, user, session, left);
     const saved = await use((native) => {
       const now = Date.now();
       // A change of something else leaves the key's expiry as it is.
@@ -81,7 +85,10 @@ async function update(store, sid, change, { limit, lifetime, use }) {
       return native.replace(sid, text, ms, record.base);
     });
     if (saved === "discarded") return false;
-    if (saved !== "conflict") return true;
+    if (saved !== "conflict") {
+      await leave?.();
+      return true;
+    }
     if (performance.now() >= deadline) throw conflict();
     if (attempt >= AT_ONCE) await wait(Math.random() * Math.min(2 ** attempt, LONGEST_WAIT));
   }

@@ -84,7 +84,7 @@ fuzz_target!(|input: &[u8]| {
                 assert_eq!(outcome.records.len(), sids.len(), "a key came twice");
                 assert_eq!(seen, sids);
             }
-            ScanKind::Clear => {
+            ScanKind::Clear | ScanKind::ClearIndex => {
                 let left: Keys = keys.iter().filter(|key| !own(key)).cloned().collect();
                 assert_eq!(*redis.lock().unwrap(), left);
             }

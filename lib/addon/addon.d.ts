@@ -24,7 +24,9 @@ export interface Crossing {
     | "SAVE_REPORT"
     | "SAVE_GIVE_UP"
     | "PTTL"
-    | "END",
+    | "END"
+    | "INDEX"
+    | "GET_RECORD",
     number
   >;
   perCall: number;

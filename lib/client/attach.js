@@ -6,7 +6,7 @@
 
 const { debuglog } = require("node:util");
 const { Connection } = require("../native/connection.js");
-const { comparesBy } = require("../concurrency.js");
+const { optionThatNeedsConnection } = require("../own-connection.js");
 const { failure, invalid } = require("../errors.js");
 const { directConnectionOf } = require("./direct/direct-connection.js");
 const { ClientBackend } = require("./client-backend.js");
@@ -36,14 +36,13 @@ function attach(client, { options, transport, terms, first, emit, away }) {
   const inspected = inspect(client, options.clientType);
   const complaint = missing(client);
   if (complaint) throw invalid(`RedisStore: ${complaint}`);
-  // Saves that compare cannot be made through a client.
-  const option = comparesBy(options.concurrency) === undefined ? "transport" : "concurrency";
-  const isForced = transport === "native" || option === "concurrency";
+  const needs = optionThatNeedsConnection(options);
+  const isForced = transport === "native" || needs !== undefined;
   // Not the options themselves: the direct connection keeps this function, and they may hold a store.
-  const given = `${options[option]}`;
+  const { name: option, given } = needs ?? { name: "transport", given: 'transport is "native"' };
   /** @param {string} why */
   const cannot = (why) =>
-    `${option} is "${given}", but the store cannot have a connection of its own beside this client (${inspected.name}): ${why}. Leave ${option} out, or give the server as url instead of client.`;
+    `${given}, but the store cannot have a connection of its own beside this client (${inspected.name}): ${why}. Leave ${option} out, or give the server as url instead of client.`;
   if (isForced && inspected.why) throw invalid(`RedisStore: ${cannot(inspected.why)}`);
 
   const name = inspected.at === undefined ? inspected.name : `${inspected.name}, ${inspected.at}`;

@@ -7,7 +7,7 @@ const { FOREVER, UNCHANGED, planSave, planTouch } = require("../lifetime.js");
 const { commands, methods } = require("./crossing.js");
 
 const { GET, SET, SET_XX, PEXPIRE, PERSIST, DEL, PTTL, END } = commands;
-const { GET_BASE, SET_NEW, SAVE_MERGE, SAVE_REPORT, SAVE_GIVE_UP } = commands;
+const { GET_RECORD, INDEX, GET_BASE, SET_NEW, SAVE_MERGE, SAVE_REPORT, SAVE_GIVE_UP } = commands;
 const BY_GET = methods.indexOf("get");
 const BY_SET = methods.indexOf("set");
 const BY_TOUCH = methods.indexOf("touch");
@@ -98,7 +98,7 @@ class NativeBackend {
     const { batch, caller, bounds } = this;
     if (base?.isOf(this.bases)) {
       const command = how === "merge" ? SAVE_MERGE : SAVE_REPORT;
-      return batch.call(caller, bounds, BY_SET, command, sid, value, ms, undefined, base, longest);
+      return batch.call(caller, bounds, BY_SET, command, sid, value, ms, asItIs, base, longest);
     }
     if (!isLoaded) return this.call(BY_SET, SET_NEW, sid, value, ms);
     // It was loaded over another connection, which had its base.
@@ -147,6 +147,28 @@ class NativeBackend {
       base,
       FOREVER,
     );
+  }
+
+  /**
+   * Reads a session as it is stored: a record with its expiry, or null if there is none.
+   * @param {string} method of the store, for messages
+   * @param {string} sid
+   * @returns {Promise<import("../types.js").StoredRecord | null>}
+   */
+  readRecord(method, sid) {
+    return this.call(methods.indexOf(method), GET_RECORD, `${sid}`, undefined, 0);
+  }
+
+  /**
+   * Executes a command on a key of an index; resolves to its reply, of numbers, texts, lists and null.
+   * @param {string} method of the store, for messages
+   * @param {string} key without the prefix
+   * @param {string[]} before the words before the key
+   * @param {string[]} after those after it
+   */
+  runIndex(method, key, before, after) {
+    const words = stringify([before, after]);
+    return this.call(methods.indexOf(method), INDEX, key, words, 0, asItIs);
   }
 
   /**
@@ -205,6 +227,11 @@ class NativeBackend {
     return this.batch.scan(this.caller, "clear");
   }
 
+  /** Deletes the sorted sets of the index whose prefix this backend has. */
+  clearIndex() {
+    return this.batch.scan(this.caller, "clear of the index");
+  }
+
   length() {
     return this.batch.scan(this.caller, "length");
   }
@@ -257,6 +284,14 @@ class NativeBackend {
   expiresIn(expires, ttl, now) {
     return this.native.expiresIn(expires, ttl, now);
   }
+}
+
+/**
+ * A reply that is JSON.
+ * @param {any} parsed
+ */
+function asItIs(parsed) {
+  return parsed;
 }
 
 /**

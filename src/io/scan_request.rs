@@ -11,6 +11,8 @@ pub enum ScanKind {
     Ids,
     All,
     Clear,
+    /// As `Clear`, of the sorted sets of an index.
+    ClearIndex,
 }
 
 /// A scan over all keys of a store's prefix.

@@ -224,6 +224,7 @@ impl JsCallbacks {
                 Command::Destroy { .. }
                 | Command::CompareAndSet { .. }
                 | Command::Ask { .. }
+                | Command::Index { .. }
                 | Command::Raw(_) => ("DEL", nothing, nothing, false),
             };
             let call = [

@@ -8,14 +8,27 @@ use crate::io::scan_request::ScanKind;
 use crate::napi::options::names;
 
 /// The store's methods that a batch carries, by their numbers.
-pub const METHODS: [&str; 6] = ["get", "set", "touch", "destroy", "update", "rotate"];
+pub const METHODS: [&str; 11] = [
+    "get",
+    "set",
+    "touch",
+    "destroy",
+    "update",
+    "rotate",
+    "sessionsOf",
+    "countOf",
+    "destroyAllOf",
+    "reindex",
+    "events",
+];
 
 /// The scans, by their numbers.
-pub const SCANS: [(&str, ScanKind); 4] = [
+pub const SCANS: [(&str, ScanKind); 5] = [
     ("length", ScanKind::Length),
     ("ids", ScanKind::Ids),
     ("all", ScanKind::All),
     ("clear", ScanKind::Clear),
+    ("clear of the index", ScanKind::ClearIndex),
 ];
 
 // The commands, by their numbers.
@@ -37,6 +50,10 @@ pub const SAVE_GIVE_UP: u32 = 10;
 pub const PTTL: u32 = 11;
 /// PEXPIRE, or DEL for no time at all, answered with how many keys there were.
 pub const END: u32 = 12;
+/// A command on a key of an index; its words stand in the value, as JSON.
+pub const INDEX: u32 = 13;
+/// GET and PTTL, answered with the text as it is stored and the expiry beside it.
+pub const GET_RECORD: u32 = 14;
 
 /// Numbers of a call: its id, its method, its command, the lengths of its sid and its value, its
 /// milliseconds to live, its store; for a save that compares its base, and the most milliseconds to live.
@@ -122,6 +139,10 @@ pub struct Commands {
     pub pttl: u32,
     #[napi(js_name = "END")]
     pub end: u32,
+    #[napi(js_name = "INDEX")]
+    pub index: u32,
+    #[napi(js_name = "GET_RECORD")]
+    pub get_record: u32,
 }
 
 /// Options that JS needs, if the app gives none.
@@ -160,6 +181,8 @@ pub fn crossing() -> Crossing {
             save_give_up: SAVE_GIVE_UP,
             pttl: PTTL,
             end: END,
+            index: INDEX,
+            get_record: GET_RECORD,
         },
         per_call: PER_CALL as u32,
         per_answer: PER_ANSWER as u32,

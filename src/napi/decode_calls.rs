@@ -13,8 +13,8 @@ use crate::io::event::CallId;
 use crate::io::scan_request::ScanRequest;
 use crate::napi::bases::Bases;
 use crate::napi::crossing::{
-    DEL, END, GET, GET_BASE, METHODS, OTHER, PER_CALL, PERSIST, PEXPIRE, PTTL, SAVE_GIVE_UP,
-    SAVE_MERGE, SAVE_REPORT, SCANS, SET, SET_NEW, SET_XX,
+    DEL, END, GET, GET_BASE, GET_RECORD, INDEX, METHODS, OTHER, PER_CALL, PERSIST, PEXPIRE, PTTL,
+    SAVE_GIVE_UP, SAVE_MERGE, SAVE_REPORT, SCANS, SET, SET_NEW, SET_XX,
 };
 use crate::napi::lifetime;
 use crate::napi::options::settings::Settings;
@@ -23,6 +23,7 @@ use crate::session::clock::Clock;
 use crate::session::command::{Command, Question};
 use crate::session::compare_and_set::{Base, CompareAndSet, KeyLife, OnConflict};
 use crate::session::expiry::Expiry;
+use crate::session::true_expiry::TrueExpiry;
 
 /// The calls of a batch.
 #[derive(Default)]
@@ -143,6 +144,16 @@ fn command(
         END => Command::Ask {
             key,
             question: Question::End(ms?),
+        },
+        GET_RECORD => Command::Get {
+            key,
+            expiry: TrueExpiry::Beside,
+            clock,
+            keeps_base: false,
+        },
+        INDEX => Command::Index {
+            key,
+            arguments: serde_json::from_slice(&value).ok()?,
         },
         _ => return None,
     })

@@ -202,9 +202,11 @@ impl StoreCore {
     /// Hands a call back, so that the app's client executes it within the time that is left.
     pub fn hand_back(&self, env: &Env, id: CallId, command: &Command, left: Duration) {
         if !command.can_be_handed_back() {
-            // Each has one method.
-            let is_rotate = matches!(command, Command::Ask { .. });
-            let name = if is_rotate { "rotate" } else { "update" };
+            let name = match command {
+                Command::Ask { .. } => "rotate",
+                Command::Index { .. } => "the index",
+                _ => "update",
+            };
             let error = StoreError::connection_lost(name, self.handle.server());
             return self.fail(env, id, &error);
         }

@@ -43,6 +43,12 @@ pub enum Command {
     Destroy { key: Vec<u8> },
     /// A command that is answered with its number (`rotate`).
     Ask { key: Vec<u8>, question: Question },
+    /// A command on a key of an index (`user`, `events`), answered with its reply as JSON. `arguments`
+    /// are the words before the key and those after it.
+    Index {
+        key: Vec<u8>,
+        arguments: (Vec<String>, Vec<String>),
+    },
     /// Commands whose replies are returned as they are.
     Raw(Vec<Cmd>),
 }
@@ -124,6 +130,7 @@ impl Command {
             self,
             Command::CompareAndSet { .. }
                 | Command::Ask { .. }
+                | Command::Index { .. }
                 | Command::Get {
                     keeps_base: true,
                     ..
@@ -175,6 +182,13 @@ impl Command {
                 }
                 Question::End(_) => batch.add(&[b"DEL", key]),
             },
+            Command::Index { key, arguments } => {
+                let (before, after) = arguments;
+                let before = before.iter().map(String::as_bytes);
+                let after = after.iter().map(String::as_bytes);
+                let words: Vec<&[u8]> = before.chain([&key[..]]).chain(after).collect();
+                batch.add(&words);
+            }
             Command::Raw(commands) => {
                 for command in commands {
                     batch.add_cmd(command);
@@ -212,6 +226,7 @@ impl Command {
         let value = match self {
             Command::Set { value, .. } => value.len(),
             Command::CompareAndSet { save, .. } => save.size(),
+            Command::Index { arguments, .. } => arguments.1.iter().map(String::len).sum(),
             _ => 0,
         };
         self.key().len() + value
@@ -225,6 +240,7 @@ impl Command {
             | Command::CompareAndSet { key, .. }
             | Command::Touch { key, .. }
             | Command::Ask { key, .. }
+            | Command::Index { key, .. }
             | Command::Destroy { key } => key,
             Command::Raw(_) => &[],
         }
@@ -306,6 +322,14 @@ impl Command {
                 Value::Int(number) => Ok(Reply::Number(number)),
                 _ => Err(StoreError::unexpected(call, server)),
             },
+            Command::Index { .. } => {
+                let text = json_of(&checked(next())?).to_string().into_bytes();
+                Ok(Reply::Session {
+                    text,
+                    expires: None,
+                    base: None,
+                })
+            }
             Command::Raw(commands) => Ok(Reply::Raw(commands.iter().map(|_| next()).collect())),
         }
     }
@@ -342,6 +366,20 @@ impl Command {
                 None => Read::Answer(Ok(Reply::Null)),
             },
         }
+    }
+}
+
+/// A reply as JSON: integers, texts, lists and null.
+fn json_of(reply: &Value) -> serde_json::Value {
+    match reply {
+        Value::Int(number) => (*number).into(),
+        Value::Double(number) => (*number).into(),
+        Value::BulkString(text) => String::from_utf8_lossy(text).into(),
+        Value::SimpleString(text) => text.as_str().into(),
+        Value::Okay => "OK".into(),
+        Value::Boolean(is_true) => (*is_true).into(),
+        Value::Array(list) | Value::Set(list) => list.iter().map(json_of).collect(),
+        _ => serde_json::Value::Null,
     }
 }
 

@@ -126,7 +126,7 @@ async fn work_on(
     });
     match kind {
         ScanKind::Length => Ok(()),
-        ScanKind::Clear => delete_keys(scan, &keys).await,
+        ScanKind::Clear | ScanKind::ClearIndex => delete_keys(scan, &keys).await,
         ScanKind::All => read_sessions(scan, progress, &keys).await,
         ScanKind::Ids => {
             for keys in keys.chunks(IDS_AT_ONCE) {

@@ -30,8 +30,10 @@ pub async fn next_step(
         .arg(request.count.unwrap_or(SCAN_COUNT));
     // To look at every key's type costs Redis half as much again as SCAN itself. `all` need not ask:
     // MGET finds no string at the other keys. (TYPE: Redis 6.)
-    if request.kind != ScanKind::All {
-        command.arg("TYPE").arg("string");
+    match request.kind {
+        ScanKind::All => {}
+        ScanKind::ClearIndex => drop(command.arg("TYPE").arg("zset")),
+        _ => drop(command.arg("TYPE").arg("string")),
     }
     let Value::Array(reply) = scan.execute(command, server).await? else {
         return Err(scan.unexpected());

@@ -1,7 +1,7 @@
 //! The names of the options, and those that are not among them.
 
 /// Every option.
-const KNOWN: [&str; 26] = [
+const KNOWN: [&str; 29] = [
     "client",
     "clientType",
     "transport",
@@ -13,6 +13,9 @@ const KNOWN: [&str; 26] = [
     "disableTouch",
     "touchAfter",
     "concurrency",
+    "user",
+    "maxSessions",
+    "events",
     "touch",
     "lifetime",
     "url",
@@ -66,7 +69,6 @@ fn nearest(name: &str) -> Option<&'static str> {
             return Some("url");
         }
         "db" => return Some("database"),
-        "user" => return Some("username"),
         "pass" | "auth" | "auth_pass" => return Some("password"),
         "ssl" | "ca" | "cert" => return Some("tls"),
         "sentinels" => return Some("sentinel"),

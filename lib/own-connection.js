@@ -1,0 +1,34 @@
+"use strict";
+
+// Options that need a connection of the store's own: an app's client cannot carry what they send.
+
+const { comparesBy } = require("./concurrency.js");
+
+/**
+ * The first such option that is given, as messages name it; undefined if there is none.
+ * @param {Record<string, any>} options the app's
+ * @returns {{name: string, given: string} | undefined}
+ */
+function optionThatNeedsConnection({ concurrency, user, events }) {
+  if (comparesBy(concurrency) !== undefined) {
+    return { name: "concurrency", given: `concurrency is ${JSON.stringify(concurrency)}` };
+  }
+  if (user !== undefined && user !== null) return { name: "user", given: "user is given" };
+  if (events) return { name: "events", given: "events is given" };
+  return undefined;
+}
+
+/**
+ * Throws if the app wants its client to carry the calls all the same.
+ * @param {Record<string, any>} options the app's
+ * @param {import("./types.js").Invalid} invalid
+ */
+function checkNeeds(options, invalid) {
+  const needs = optionThatNeedsConnection(options);
+  if (needs === undefined || options.transport !== "client") return;
+  throw invalid(
+    `RedisStore: ${needs.given}, which needs a connection of the store's own, and transport is "client": leave transport out`,
+  );
+}
+
+module.exports = { checkNeeds, optionThatNeedsConnection };
