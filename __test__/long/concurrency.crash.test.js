@@ -7,7 +7,12 @@
 const { createClient } = require("redis");
 const { RedisStore } = require("../..");
 const { send, startRedisServer, waitUntil } = require("../../scripts/redis-server.js");
-const { startRedisSentinel } = require("../../scripts/redis-topologies.js");
+const {
+  mastersOf,
+  moveSlots,
+  startRedisCluster,
+  startRedisSentinel,
+} = require("../../scripts/redis-topologies.js");
 const { measured } = require("../support/measured.js");
 const { describeFetched, startWith } = require("../support/servers.js");
 
@@ -208,6 +213,46 @@ function crashes(what) {
     );
   }, 90_000);
 }
+
+test("while the slots of the sessions move between the nodes of a cluster, nothing is lost or doubled", async () => {
+  const cluster = await startRedisCluster();
+  closing.push(() => cluster.stop());
+  const stores = openTwo({ cluster: cluster.urls });
+  const work = await startWork(stores);
+  const [{ port }] = cluster.nodes;
+  const slotOf = async (sid) =>
+    Number((await send(port, "CLUSTER", "KEYSLOT", `sess:${sid}`)).slice(1));
+  const slots = await Promise.all([COUNT, LIST, SHARED].map(slotOf));
+  const masters = await mastersOf(cluster);
+  const place = (slot) => Math.floor((slot * masters.length) / 16384);
+  const rounds = 4;
+  for (let n = 0; n < rounds; n += 1) {
+    await work.more(100);
+    for (const slot of slots) {
+      const at = (step) => masters[(place(slot) + step) % masters.length];
+      await moveSlots(cluster, at(n), at(n + 1), [slot]);
+    }
+    // A node that a slot comes to has not seen the script yet, or has forgotten it.
+    for (const node of masters) await send(node.port, "SCRIPT", "FLUSH");
+  }
+  await work.more(100);
+  await work.stop();
+  const [{ n }, { ids }, shared] = await Promise.all(
+    [COUNT, LIST, SHARED].map((sid) => stores[0].get(sid)),
+  );
+  expectNoneDoubled(work, ids, n);
+  expect(n).toBe(work.counts.acknowledged.length);
+  expect([...ids].sort()).toEqual([...work.updates.acknowledged].sort());
+  work.saves.forEach(({ acknowledged }, worker) => {
+    expect(shared[`w${worker}`]).toBe(acknowledged);
+  });
+  const left = await stores[0].ids();
+  expect(work.destroyed.filter((sid) => left.includes(sid))).toEqual([]);
+  measured(
+    "slots move under updates and merging saves",
+    `${rounds * slots.length} moves: none of ${work.updates.acknowledged.length + n} updates lost or doubled`,
+  );
+}, 90_000);
 
 test("over a failover under load nothing is doubled; what replicas had and what the new master has acknowledged is there", async () => {
   const environment = await startRedisSentinel({ replicas: 2, count: 3 });
