@@ -9,7 +9,7 @@ const RedisMock = require("ioredis-mock");
 const { createClient, createClientPool } = require("redis");
 const { RedisStore } = require("..");
 const { startRedisServer } = require("../scripts/redis-server.js");
-const { commandsOf, describeConcurrency } = require("./support/concurrency.js");
+const { CREATED, commandsOf, describeConcurrency } = require("./support/concurrency.js");
 const { failure } = require("./support/calls.js");
 const { openInspector } = require("./support/inspector.js");
 const { run } = require("./support/run.js");
@@ -442,6 +442,24 @@ describe("update", () => {
         expect((await inspector.pTTL(KEY)) > 0).toBe(!more.disableTTL);
       }
     }
+  });
+
+  test("with lifetime it cannot keep a session beyond its end, nor change one that has ended", async () => {
+    const store = open({ lifetime: 3600 });
+    const session = { cookie: inMs(60_000), [CREATED]: Date.now() - 3_000_000 };
+    await inspector.set(KEY, JSON.stringify(session), {
+      expiration: { type: "PX", value: 60_000 },
+    });
+    const move = (found) => {
+      found.cookie.expires = new Date(Date.now() + 36_000_000).toISOString();
+    };
+    expect(await store.update(SID, move)).toBe(true);
+    expect(await inspector.pTTL(KEY)).toBeGreaterThan(60_000);
+    expect(await inspector.pTTL(KEY)).toBeLessThanOrEqual(600_000);
+    const old = JSON.stringify({ ...session, [CREATED]: Date.now() - 3_700_000 });
+    await inspector.set(KEY, old);
+    expect(await store.update(SID, move)).toBe(false);
+    expect(await inspector.get(KEY)).toBe(old);
   });
 
   test("if the app gives the store another client meanwhile, the session there is read and changed", async () => {
