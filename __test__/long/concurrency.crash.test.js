@@ -20,6 +20,7 @@ const DURABLE = ["--appendonly", "yes", "--appendfsync", "always"];
 const COUNT = "count";
 const LIST = "list";
 const SHARED = "shared";
+const BALANCE = "balance";
 /** How a call may fail of which nobody knows whether it was carried out. */
 const UNKNOWN = ["ECONNRESET", "EPIPE", "ETIMEDOUT", "ECONNREFUSED"];
 /** How it fails if nothing was written. */
@@ -54,6 +55,7 @@ async function startWork(stores) {
   /** How many updates of each kind there are. */
   const updates = structuredClone(forms);
   const counts = structuredClone(forms);
+  const [ups, downs] = [structuredClone(forms), structuredClone(forms)];
   /** The number of the last save of each worker that was acknowledged, and of the last that was made. */
   const saves = range(4, () => ({ acknowledged: -1, made: -1 }));
   const destroyed = [];
@@ -63,6 +65,7 @@ async function startWork(stores) {
   await stores[0].set(COUNT, { cookie: {}, n: 0 });
   await stores[0].set(LIST, { cookie: {}, ids: [] });
   await stores[0].set(SHARED, { cookie: {} });
+  await stores[0].set(BALANCE, { cookie: {}, n: 0 });
 
   async function noted(id, notes, call) {
     calls += 1;
@@ -88,6 +91,19 @@ async function startWork(stores) {
           found(
             await store.update(COUNT, (session) => {
               session.n += 1;
+            }),
+          ),
+        );
+      }
+    },
+    // What is stored is now and then again what it was: that must not be taken for never changed.
+    async balance(store, worker) {
+      for (let n = 0; !isOver; n += 1) {
+        const [notes, by] = n % 2 === 0 ? [ups, 1] : [downs, -1];
+        await noted(`${worker}-${n}`, notes, async () =>
+          found(
+            await store.update(BALANCE, (session) => {
+              session.n += by;
             }),
           ),
         );
@@ -137,11 +153,14 @@ async function startWork(stores) {
   const working = stores.flatMap((store, place) => [
     ...range(3, (n) => workers.count(store, `c${place}${n}`)),
     ...range(3, (n) => workers.list(store, `l${place}${n}`)),
+    ...range(3, (n) => workers.balance(store, `b${place}${n}`)),
     ...range(2, (n) => workers.save(store, 2 * place + n)),
     workers.destroy(store, place),
   ]);
   return {
     counts,
+    ups,
+    downs,
     updates,
     saves,
     destroyed,
@@ -189,11 +208,14 @@ function crashes(what) {
     }
     await work.more(150);
     await work.stop();
-    const { counts, updates, saves, destroyed } = work;
-    const [{ n }, { ids }, shared] = await Promise.all(
-      [COUNT, LIST, SHARED].map((sid) => stores[0].get(sid)),
+    const { counts, ups, downs, updates, saves, destroyed } = work;
+    const [{ n }, { ids }, shared, balance] = await Promise.all(
+      [COUNT, LIST, SHARED, BALANCE].map((sid) => stores[0].get(sid)),
     );
     expectNoneDoubled(work, ids, n);
+    const expected = ups.acknowledged.length - downs.acknowledged.length;
+    expect(balance.n).toBeLessThanOrEqual(expected + ups.unknown.length);
+    expect(balance.n).toBeGreaterThanOrEqual(expected - downs.unknown.length);
     expect(n).toBeGreaterThanOrEqual(counts.acknowledged.length);
     const there = new Set(ids);
     expect(updates.acknowledged.filter((id) => !there.has(id))).toEqual([]);
