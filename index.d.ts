@@ -201,8 +201,8 @@ declare class RedisStore extends Store {
    * what is stored is not an object, with `NOPERM` without the rights to compare
    * (docs/operating.md), with `ECLIENT` if the app's client carries the commands, and with a
    * `TypeError` of the code `ERR_INVALID_ARG_VALUE` if `change` is not a function; nothing is written
-   * then. Rejects with `ECONNRESET` if the connection broke and others have saved since, and with
-   * `ETIMEDOUT` if Redis does not answer: then it is not known whether the session was written.
+   * then. Rejects with `ECONNRESET` if the connection broke under the write, and with `ETIMEDOUT` if
+   * Redis does not answer: then it is not known whether the session was written.
    * @typeParam Data what the caller knows to be stored, as in `update<MySession>(sid, …)`
    * @example
    * await store.update(req.sessionID, (session) => {
@@ -231,8 +231,10 @@ declare class RedisStore extends Store {
    * before the old one ends (SET, then DEL; with `grace` PTTL and PEXPIRE). So the data is never
    * missing, and what is set after the call is never stored under the old sid.
    *
-   * Returns `true`; or `false` if the session was destroyed or rotated meanwhile. Then, and if the
-   * call rejects, `req.session` and its sid are as they were.
+   * Returns `true`; or `false` if the session was destroyed or rotated meanwhile. Then `req.session` is
+   * as it was, and `req.sessionID` is undefined: nothing of it is saved, and no cookie is sent, because
+   * that would take the place of a cookie that another rotation has sent. `req.session.regenerate()`
+   * gives the request a new session. If the call rejects, `req.session` and its sid are as they were.
    *
    * Rejects with a `TypeError` of the code `ERR_INVALID_ARG_VALUE` if the request has no session, if
    * the store is not in use by express-session, or if `grace` is not a time; else with what `set`

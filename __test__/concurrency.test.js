@@ -8,10 +8,11 @@ const ConnectRedis = require("connect-redis");
 const RedisMock = require("ioredis-mock");
 const { createClient, createClientPool } = require("redis");
 const { RedisStore } = require("..");
-const { startRedisServer } = require("../scripts/redis-server.js");
-const { commandsOf, describeConcurrency } = require("./support/concurrency.js");
+const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
+const { CREATED, commandsOf, describeConcurrency } = require("./support/concurrency.js");
 const { failure } = require("./support/calls.js");
 const { openInspector } = require("./support/inspector.js");
+const { startProxy } = require("./support/proxy.js");
 const { run } = require("./support/run.js");
 const { knowsIfEq } = require("./support/servers.js");
 const { own, usual } = require("./support/setups.js");
@@ -228,6 +229,92 @@ test("with merge a session is stored as without it", async () => {
   expect(await inspector.get(KEY)).toBe(expected);
 });
 
+describe("a connection that breaks under a save", () => {
+  /**
+   * Makes a call whose save Redis gets, or does not; meanwhile another process does something, and then
+   * the connection breaks.
+   */
+  async function broken(base, { isCarriedOut, meanwhile }, call) {
+    const proxy = await startProxy(server);
+    closing.push(() => proxy.stop());
+    const store = open({ url: proxy.url });
+    await store.set(SID, base);
+    await store.update(SID, () => {}); // From now on a save is one command.
+    const before = await inspector.get(KEY);
+    const interrupt = () => (isCarriedOut ? proxy.delay(5_000) : proxy.swallow());
+    const made = call(store, interrupt).then(
+      (value) => ({ value }),
+      (error) => ({ error }),
+    );
+    if (isCarriedOut) {
+      await waitUntil("the save is carried out", async () => (await inspector.get(KEY)) !== before);
+    } else await new Promise((resolve) => setTimeout(resolve, 50));
+    await meanwhile?.(before);
+    await proxy.refuse();
+    await proxy.heal();
+    return made;
+  }
+
+  const increment = (store, interrupt) =>
+    store.update(SID, (session) => {
+      session.n += 1;
+      interrupt();
+    });
+
+  const save = async (store, interrupt) => {
+    const session = await load(store);
+    session.mine = 1;
+    interrupt();
+    return store.set(SID, session);
+  };
+
+  const base = { cookie: {}, n: 1 };
+  const isUnknown = ({ error }) => error?.code === "ECONNRESET" || error?.code === "EPIPE";
+
+  test("an update that was carried out is not carried out again, also if the session is again what it was", async () => {
+    const meanwhile = (before) => inspector.set(KEY, before);
+    const made = await broken(base, { isCarriedOut: true, meanwhile }, increment);
+    expect((await stored()).n).toBe(1);
+    expect(isUnknown(made)).toBe(true);
+  });
+
+  test("an update that was not carried out does not take the same change of another for its own", async () => {
+    const meanwhile = () => change({ n: 2 });
+    const made = await broken(base, { isCarriedOut: false, meanwhile }, increment);
+    expect((await stored()).n).toBe(isUnknown(made) ? 2 : 3);
+  });
+
+  test("an update that is in doubt says so, without the sid", async () => {
+    const { error } = await broken(base, { isCarriedOut: true }, increment);
+    expect(error.message).toMatch(/^update: the connection to Redis at .* was lost/);
+    expect(error.message).not.toContain(SID);
+    expect((await stored()).n).toBe(2);
+  });
+
+  test.each([true, false])(
+    "a merging save is made once, whether it was carried out before (%p) or not, and keeps what others wrote",
+    async (isCarriedOut) => {
+      for (const meanwhile of [undefined, () => change({ theirs: 1, n: 5 })]) {
+        expect(await broken(base, { isCarriedOut, meanwhile }, save)).toEqual({ value: null });
+        const { cookie, ...rest } = await stored();
+        expect(rest).toEqual(meanwhile ? { n: 5, mine: 1, theirs: 1 } : { n: 1, mine: 1 });
+      }
+    },
+  );
+
+  test.each([true, false])(
+    "a session that is destroyed meanwhile stays destroyed (carried out before: %p)",
+    async (isCarriedOut) => {
+      const meanwhile = () => inspector.del(KEY);
+      const terms = { isCarriedOut, meanwhile };
+      expect(await broken(base, terms, save)).toEqual({ value: null });
+      expect(await inspector.exists(KEY)).toBe(0);
+      await broken(base, terms, increment);
+      expect(await inspector.exists(KEY)).toBe(0);
+    },
+  );
+});
+
 describe("while Redis does not answer", () => {
   async function hang(store) {
     await store.set(SID, { cookie: {}, n: 0 });
@@ -442,6 +529,24 @@ describe("update", () => {
         expect((await inspector.pTTL(KEY)) > 0).toBe(!more.disableTTL);
       }
     }
+  });
+
+  test("with lifetime it cannot keep a session beyond its end, nor change one that has ended", async () => {
+    const store = open({ lifetime: 3600 });
+    const session = { cookie: inMs(60_000), [CREATED]: Date.now() - 3_000_000 };
+    await inspector.set(KEY, JSON.stringify(session), {
+      expiration: { type: "PX", value: 60_000 },
+    });
+    const move = (found) => {
+      found.cookie.expires = new Date(Date.now() + 36_000_000).toISOString();
+    };
+    expect(await store.update(SID, move)).toBe(true);
+    expect(await inspector.pTTL(KEY)).toBeGreaterThan(60_000);
+    expect(await inspector.pTTL(KEY)).toBeLessThanOrEqual(600_000);
+    const old = JSON.stringify({ ...session, [CREATED]: Date.now() - 3_700_000 });
+    await inspector.set(KEY, old);
+    expect(await store.update(SID, move)).toBe(false);
+    expect(await inspector.get(KEY)).toBe(old);
   });
 
   test("if the app gives the store another client meanwhile, the session there is read and changed", async () => {

@@ -8,7 +8,7 @@ const { tmpdir } = require("node:os");
 const path = require("node:path");
 const { ROOT, runJest, writeTable } = require("./test-table.js");
 
-const SUITES = "/(faults|process|panics|topology)\\.";
+const SUITES = "/(faults|process|panics|topology|concurrency\\.crash)\\.";
 /** The files whose tests are listed even if they measure nothing. */
 const NEEDS_NO_FIGURE = /(process|panics)\.test\.js$/;
 

@@ -7,7 +7,12 @@
 const { createClient } = require("redis");
 const { RedisStore } = require("../..");
 const { send, startRedisServer, waitUntil } = require("../../scripts/redis-server.js");
-const { startRedisSentinel } = require("../../scripts/redis-topologies.js");
+const {
+  mastersOf,
+  moveSlots,
+  startRedisCluster,
+  startRedisSentinel,
+} = require("../../scripts/redis-topologies.js");
 const { measured } = require("../support/measured.js");
 const { describeFetched, startWith } = require("../support/servers.js");
 
@@ -15,6 +20,7 @@ const DURABLE = ["--appendonly", "yes", "--appendfsync", "always"];
 const COUNT = "count";
 const LIST = "list";
 const SHARED = "shared";
+const BALANCE = "balance";
 /** How a call may fail of which nobody knows whether it was carried out. */
 const UNKNOWN = ["ECONNRESET", "EPIPE", "ETIMEDOUT", "ECONNREFUSED"];
 /** How it fails if nothing was written. */
@@ -49,6 +55,7 @@ async function startWork(stores) {
   /** How many updates of each kind there are. */
   const updates = structuredClone(forms);
   const counts = structuredClone(forms);
+  const [ups, downs] = [structuredClone(forms), structuredClone(forms)];
   /** The number of the last save of each worker that was acknowledged, and of the last that was made. */
   const saves = range(4, () => ({ acknowledged: -1, made: -1 }));
   const destroyed = [];
@@ -58,6 +65,7 @@ async function startWork(stores) {
   await stores[0].set(COUNT, { cookie: {}, n: 0 });
   await stores[0].set(LIST, { cookie: {}, ids: [] });
   await stores[0].set(SHARED, { cookie: {} });
+  await stores[0].set(BALANCE, { cookie: {}, n: 0 });
 
   async function noted(id, notes, call) {
     calls += 1;
@@ -83,6 +91,19 @@ async function startWork(stores) {
           found(
             await store.update(COUNT, (session) => {
               session.n += 1;
+            }),
+          ),
+        );
+      }
+    },
+    // What is stored is now and then again what it was: that must not be taken for never changed.
+    async balance(store, worker) {
+      for (let n = 0; !isOver; n += 1) {
+        const [notes, by] = n % 2 === 0 ? [ups, 1] : [downs, -1];
+        await noted(`${worker}-${n}`, notes, async () =>
+          found(
+            await store.update(BALANCE, (session) => {
+              session.n += by;
             }),
           ),
         );
@@ -132,11 +153,14 @@ async function startWork(stores) {
   const working = stores.flatMap((store, place) => [
     ...range(3, (n) => workers.count(store, `c${place}${n}`)),
     ...range(3, (n) => workers.list(store, `l${place}${n}`)),
+    ...range(3, (n) => workers.balance(store, `b${place}${n}`)),
     ...range(2, (n) => workers.save(store, 2 * place + n)),
     workers.destroy(store, place),
   ]);
   return {
     counts,
+    ups,
+    downs,
     updates,
     saves,
     destroyed,
@@ -184,11 +208,14 @@ function crashes(what) {
     }
     await work.more(150);
     await work.stop();
-    const { counts, updates, saves, destroyed } = work;
-    const [{ n }, { ids }, shared] = await Promise.all(
-      [COUNT, LIST, SHARED].map((sid) => stores[0].get(sid)),
+    const { counts, ups, downs, updates, saves, destroyed } = work;
+    const [{ n }, { ids }, shared, balance] = await Promise.all(
+      [COUNT, LIST, SHARED, BALANCE].map((sid) => stores[0].get(sid)),
     );
     expectNoneDoubled(work, ids, n);
+    const expected = ups.acknowledged.length - downs.acknowledged.length;
+    expect(balance.n).toBeLessThanOrEqual(expected + ups.unknown.length);
+    expect(balance.n).toBeGreaterThanOrEqual(expected - downs.unknown.length);
     expect(n).toBeGreaterThanOrEqual(counts.acknowledged.length);
     const there = new Set(ids);
     expect(updates.acknowledged.filter((id) => !there.has(id))).toEqual([]);
@@ -208,6 +235,46 @@ function crashes(what) {
     );
   }, 90_000);
 }
+
+test("while the slots of the sessions move between the nodes of a cluster, nothing is lost or doubled", async () => {
+  const cluster = await startRedisCluster();
+  closing.push(() => cluster.stop());
+  const stores = openTwo({ cluster: cluster.urls });
+  const work = await startWork(stores);
+  const [{ port }] = cluster.nodes;
+  const slotOf = async (sid) =>
+    Number((await send(port, "CLUSTER", "KEYSLOT", `sess:${sid}`)).slice(1));
+  const slots = await Promise.all([COUNT, LIST, SHARED].map(slotOf));
+  const masters = await mastersOf(cluster);
+  const place = (slot) => Math.floor((slot * masters.length) / 16384);
+  const rounds = 4;
+  for (let n = 0; n < rounds; n += 1) {
+    await work.more(100);
+    for (const slot of slots) {
+      const at = (step) => masters[(place(slot) + step) % masters.length];
+      await moveSlots(cluster, at(n), at(n + 1), [slot]);
+    }
+    // A node that a slot comes to has not seen the script yet, or has forgotten it.
+    for (const node of masters) await send(node.port, "SCRIPT", "FLUSH");
+  }
+  await work.more(100);
+  await work.stop();
+  const [{ n }, { ids }, shared] = await Promise.all(
+    [COUNT, LIST, SHARED].map((sid) => stores[0].get(sid)),
+  );
+  expectNoneDoubled(work, ids, n);
+  expect(n).toBe(work.counts.acknowledged.length);
+  expect([...ids].sort()).toEqual([...work.updates.acknowledged].sort());
+  work.saves.forEach(({ acknowledged }, worker) => {
+    expect(shared[`w${worker}`]).toBe(acknowledged);
+  });
+  const left = await stores[0].ids();
+  expect(work.destroyed.filter((sid) => left.includes(sid))).toEqual([]);
+  measured(
+    "slots move under updates and merging saves",
+    `${rounds * slots.length} moves: none of ${work.updates.acknowledged.length + n} updates lost or doubled`,
+  );
+}, 90_000);
 
 test("over a failover under load nothing is doubled; what replicas had and what the new master has acknowledged is there", async () => {
   const environment = await startRedisSentinel({ replicas: 2, count: 3 });

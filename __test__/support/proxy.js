@@ -45,7 +45,7 @@ async function startProxy(first) {
       if (pair.isSilent) return;
       if (data.length < bytesLeft) {
         bytesLeft -= data.length;
-        const due = lag > 0 && new Promise((resolve) => setTimeout(resolve, lag));
+        const due = lag > 0 && new Promise((resolve) => setTimeout(resolve, lag).unref());
         // In order, even if the delay has become shorter.
         written = Promise.all([written, due]).then(() => pair.isSilent || socket.write(data));
         return;

@@ -115,13 +115,14 @@ impl Command {
 
     /// Whether it has the same effect twice as once, and the same answer.
     pub fn can_be_sent_again(&self) -> bool {
-        !matches!(
-            self,
+        match self {
             Command::Ask {
                 question: Question::End(_),
                 ..
-            }
-        )
+            } => false,
+            Command::CompareAndSet { save, .. } => save.can_be_sent_again(),
+            _ => true,
+        }
     }
 
     /// Whether an app's client can execute it.

@@ -304,6 +304,14 @@ impl CompareAndSet {
         self.is_doubtful |= self.attempt.as_ref().is_some_and(may_be_done);
     }
 
+    /// Whether it may be sent once more after the connection broke. An update may have been carried out,
+    /// and another may have undone it since, such as a count that goes up and down: then what is stored
+    /// is again what it was, and the update would count twice.
+    pub fn can_be_sent_again(&self) -> bool {
+        self.on_conflict != OnConflict::GiveUp
+            || self.attempt.as_ref().is_some_and(|attempt| attempt.is_look)
+    }
+
     /// Reads an error of the server; `None` if it is the call's answer.
     pub fn read_error(&mut self, error: &ServerError) -> Option<Next> {
         let form = self.attempt.as_ref()?.form;
@@ -721,6 +729,19 @@ mod tests {
         // Another update may have made the same of the session.
         sent(&mut update, Form::IfEq);
         assert_eq!(not_equal(&mut update, stored(MINE)), Some(Next::Unknown));
+    }
+
+    #[test]
+    fn an_update_is_not_sent_again_but_its_look_is() {
+        let base = Base::new(OLD.into());
+        let mut update = save(&base, OnConflict::GiveUp, MINE);
+        sent(&mut update, Form::IfEq);
+        assert!(!update.can_be_sent_again());
+        assert_eq!(update.read(Value::Nil), Some(Next::Again(None)));
+        assert!(update.can_be_sent_again());
+        let mut merge = save(&base, OnConflict::Merge, MINE);
+        sent(&mut merge, Form::IfEq);
+        assert!(merge.can_be_sent_again());
     }
 
     #[test]
