@@ -66,7 +66,6 @@ describe("without url, cluster, sentinel or client", () => {
     [{ url: undefined, username: "ada", password: "secret" }, "username and password say how"],
     [{ tls: true }, 'Write url: "rediss://localhost:6379" beside it'],
     [{ tls: {} }, 'Write url: "rediss://localhost:6379" beside it'],
-    [{ user: "ada" }, "unknown option user (did you mean username?)"],
     [{ ssl: true }, "unknown option ssl (did you mean tls?)"],
     [{ uri: "redis://:secret@h" }, "unknown option uri (did you mean url?)"],
     [{ clinet: {} }, "unknown option clinet (did you mean client?)"],
