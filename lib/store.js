@@ -6,6 +6,7 @@
 
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { EventEmitter } = require("node:events");
+const { performance } = require("node:perf_hooks");
 const expressSession = require("express-session");
 const { endOf, withCreated } = require("./absolute-lifetime.js");
 const { answer } = require("./answer.js");
@@ -15,6 +16,7 @@ const {
   kState,
   openOwn,
   optionsOf,
+  readMetrics,
   stateOf,
   use,
 } = require("./store-backend.js");
@@ -24,6 +26,8 @@ const { statusOf } = require("./client/client-status.js");
 const { RedisStoreError, invalid } = require("./errors.js");
 const { followsCookie, isTouchOff, timesOf } = require("./lifetime.js");
 const { HandedOut, Loaded, ReadUntil } = require("./loaded-sessions.js");
+const { measured, measuring } = require("./observe/call-channel.js");
+const { Counts } = require("./observe/counts.js");
 const { checkOptions } = require("./options.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
 const { soundCookie } = require("./session-cookie.js");
@@ -89,6 +93,7 @@ function defineStore({ Store, Cookie }) {
         origin: {},
         Cookie,
         isClosed: false,
+        counts: new Counts(),
       });
       // Whatever comes of no call of the app's is emitted in the async context the store was made in.
       state.outside = AsyncLocalStorage.snapshot();
@@ -119,12 +124,13 @@ function defineStore({ Store, Cookie }) {
           if (touchAfter > 0 && until !== undefined) ReadUntil.note(session, until);
           return HandedOut.note(session, origin, key);
         };
-        return use(this, "get", ({ native, isClient }) => {
-          const read = native.get(sid, serializer, handOut);
+        return use(this, "get", ({ native, isClient }, message) => {
+          const handIt = message === undefined ? handOut : measuring(message, handOut);
+          const read = native.get(sid, serializer, handIt);
           if (serializer === JSON || isClient) return read;
           const isInCookie = followsCookie(this);
           return read.then(async (record) =>
-            handOut(await parseOne(serializer, record, isInCookie), record?.expires),
+            handIt(await parseOne(serializer, record, isInCookie), record?.expires, record?.text),
           );
         });
       });
@@ -153,9 +159,10 @@ function defineStore({ Store, Cookie }) {
         const key = this.prefix + sid;
         const isLoaded = Loaded.is(sess, origin, key);
         if (touchAfter > 0) ReadUntil.take(sess);
-        const stored = use(this, "set", ({ native }) =>
-          native.set(sid, payload, Date.now(), expires, ttl, isLoaded, end),
-        );
+        const stored = use(this, "set", ({ native }, message) => {
+          const value = message ? measured(message, payload) : payload;
+          return native.set(sid, value, Date.now(), expires, ttl, isLoaded, end);
+        });
         return isLoaded ? stored.then((done) => announce(this, sid, done)) : stored;
       });
     }
@@ -247,6 +254,19 @@ function defineStore({ Store, Cookie }) {
       if (key !== undefined) Loaded.note(created, origin, key);
       if (until !== undefined) ReadUntil.note(created, until);
       return created;
+    }
+
+    metrics() {
+      return readMetrics(this);
+    }
+
+    /** @param {Callback} [cb] */
+    ping(cb) {
+      return answer(cb, async () => {
+        const began = performance.now();
+        await use(this, "ping", ({ native }) => native.ping());
+        return performance.now() - began;
+      });
     }
 
     /** @param {Callback} [cb] */

@@ -22,6 +22,7 @@ export interface Crossing {
     commandsQueueMaxBytes: number;
   };
   names: Record<"server" | "sentinel" | "tls", string[]>;
+  latencyBounds: number[];
   closed: string;
 }
 
@@ -43,7 +44,16 @@ export interface NativeStore {
     others: unknown[] | undefined,
     now: number,
   ): void;
-  scan(id: number, number: number, store: number, now: number): void;
+  scan(
+    id: number,
+    number: number,
+    store: number,
+    now: number,
+    position?: string,
+    limit?: number,
+  ): void;
+  traffic(): number[];
+  readonly peer: { host: string; port?: number; database: number } | undefined;
   expiresIn(expires: unknown, ttl: unknown, now: number): number;
   checkPayload(payload: unknown): void;
   close(): void;

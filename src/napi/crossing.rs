@@ -5,17 +5,20 @@ use napi_derive::napi;
 
 use crate::error::StoreError;
 use crate::io::scan_request::ScanKind;
+use crate::io::traffic::LATENCY_BOUNDS;
 use crate::napi::options::names;
 
 /// The store's methods that a batch carries, by their numbers.
 pub const METHODS: [&str; 4] = ["get", "set", "touch", "destroy"];
 
 /// The scans, by their numbers.
-pub const SCANS: [(&str, ScanKind); 4] = [
+pub const SCANS: [(&str, ScanKind); 6] = [
     ("length", ScanKind::Length),
     ("ids", ScanKind::Ids),
     ("all", ScanKind::All),
     ("clear", ScanKind::Clear),
+    ("page", ScanKind::Page),
+    ("ping", ScanKind::Ping),
 ];
 
 // The commands, by their numbers.
@@ -62,6 +65,8 @@ pub struct Crossing {
     pub other: f64,
     pub defaults: Defaults,
     pub names: Names,
+    /// As in `io/traffic.rs`.
+    pub latency_bounds: Vec<f64>,
     /// The message of a call to a closed store, after the name of the call.
     pub closed: String,
 }
@@ -128,6 +133,7 @@ pub fn crossing() -> Crossing {
             sentinel: names::SENTINEL.to_vec(),
             tls: names::TLS.to_vec(),
         },
+        latency_bounds: LATENCY_BOUNDS.map(|bound| bound as f64).to_vec(),
         closed: StoreError::closed("").message,
     }
 }

@@ -10,7 +10,7 @@ use napi::{Env, Unknown};
 use crate::error::StoreError;
 use crate::io::call::NewCall;
 use crate::io::event::CallId;
-use crate::io::scan_request::ScanRequest;
+use crate::io::scan_request::{PageRequest, ScanKind, ScanRequest};
 use crate::napi::crossing::{
     DEL, GET, METHODS, OTHER, PER_CALL, PERSIST, PEXPIRE, SCANS, SET, SET_XX,
 };
@@ -19,6 +19,7 @@ use crate::napi::options::settings::Settings;
 use crate::napi::raw::{self, JsResult, Text};
 use crate::session::clock::Clock;
 use crate::session::command::{Command, Expiry};
+use crate::session::true_expiry::TrueExpiry;
 
 /// The calls of a batch.
 #[derive(Default)]
@@ -115,12 +116,13 @@ fn command(
     })
 }
 
-/// The scan of a number; `None` of an unknown one.
+/// The scan of a number; `None` of an unknown one. A page has the expiries beside its texts.
 pub fn decode_scan(
     settings: &Settings,
     id: CallId,
     number: u32,
     clock: Clock,
+    page: PageRequest,
 ) -> Option<ScanRequest> {
     let &(name, kind) = SCANS.get(number as usize)?;
     Some(ScanRequest {
@@ -130,8 +132,12 @@ pub fn decode_scan(
         prefix: settings.prefix.clone(),
         client_prefix: settings.client_prefix.clone(),
         count: settings.scan_count,
-        true_expiry: settings.true_expiry(),
+        true_expiry: match kind {
+            ScanKind::Page => TrueExpiry::Beside,
+            _ => settings.true_expiry(),
+        },
         clock,
+        page,
     })
 }
 
@@ -202,8 +208,9 @@ mod tests {
     #[test]
     fn a_scan_of_an_unknown_number_is_none() {
         let clock = Clock::new(0.0);
-        let scan = decode_scan(&settings(), 1, 0, clock).unwrap();
+        let page = PageRequest::default;
+        let scan = decode_scan(&settings(), 1, 0, clock, page()).unwrap();
         assert_eq!((scan.name, scan.id), ("length", 1));
-        assert!(decode_scan(&settings(), 1, 99, clock).is_none());
+        assert!(decode_scan(&settings(), 1, 99, clock, page()).is_none());
     }
 }
