@@ -6,6 +6,7 @@
 
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { EventEmitter } = require("node:events");
+const { performance } = require("node:perf_hooks");
 const expressSession = require("express-session");
 const { endOf, withCreated } = require("./absolute-lifetime.js");
 const { answer } = require("./answer.js");
@@ -18,6 +19,7 @@ const {
   kState,
   openOwn,
   optionsOf,
+  readMetrics,
   stateOf,
   use,
 } = require("./store-backend.js");
@@ -28,6 +30,8 @@ const { RedisStoreError, failure, invalid } = require("./errors.js");
 const { followsCookie, isTouchOff, planSave, timesOf } = require("./lifetime.js");
 const { HandedOut, Loaded, ReadUntil } = require("./loaded-sessions.js");
 const { Base } = require("./native/bases.js");
+const { measured, measuring } = require("./observe/call-channel.js");
+const { Counts } = require("./observe/counts.js");
 const { checkOptions } = require("./options.js");
 const { checkNeeds } = require("./own-connection.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
@@ -100,6 +104,7 @@ function defineStore({ Store, Cookie }) {
         origin: {},
         Cookie,
         isClosed: false,
+        counts: new Counts(),
       });
       // Whatever comes of no call of the app's is emitted in the async context the store was made in.
       state.outside = AsyncLocalStorage.snapshot();
@@ -134,13 +139,15 @@ function defineStore({ Store, Cookie }) {
           return HandedOut.note(session, origin, key, base);
         };
         const read = () =>
-          use(this, "get", ({ native, isClient }) => {
-            const found = native.get(sid, serializer, handOut);
+          use(this, "get", ({ native, isClient }, message) => {
+            const handIt = message === undefined ? handOut : measuring(message, handOut);
+            const found = native.get(sid, serializer, handIt);
             if (serializer === JSON || isClient) return found;
             const isInCookie = followsCookie(this);
-            return found.then(async (record) =>
-              handOut(await parseOne(serializer, record, isInCookie), record?.expires),
-            );
+            return found.then(async (record) => {
+              const session = await parseOne(serializer, record, isInCookie);
+              return handIt(session, record?.expires, undefined, record?.text);
+            });
           });
         return index === undefined ? read() : index.after(key, read);
       });
@@ -174,9 +181,10 @@ function defineStore({ Store, Cookie }) {
             ? undefined
             : comparisonOf(comparesBy, sess, origin, key, invalid);
         const save = () =>
-          use(this, "set", ({ native }) =>
-            native.set(sid, payload, Date.now(), expires, ttl, isLoaded, end, comparison),
-          );
+          use(this, "set", ({ native }, message) => {
+            const value = message ? measured(message, payload) : payload;
+            return native.set(sid, value, Date.now(), expires, ttl, isLoaded, end, comparison);
+          });
         const stored =
           index === undefined
             ? save()
@@ -367,6 +375,19 @@ function defineStore({ Store, Cookie }) {
     /** @param {Callback} [cb] */
     reindex(cb) {
       return answer(cb, () => indexFor(this, "reindex").reindex());
+    }
+
+    metrics() {
+      return readMetrics(this);
+    }
+
+    /** @param {Callback} [cb] */
+    ping(cb) {
+      return answer(cb, async () => {
+        const began = performance.now();
+        await use(this, "ping", ({ native }) => native.ping());
+        return performance.now() - began;
+      });
     }
 
     /** @param {Callback} [cb] */

@@ -53,6 +53,9 @@ impl OneServer {
             self.shared.completions.push([Event::ConnectFailed(error)]);
         }
         let is_connected = matches!(event, ConnectionEvent::Connected(_));
+        if let ConnectionEvent::Connected(open) = &event {
+            self.shared.set_peer(Some(open.peer.clone()));
+        }
         self.connection.handle_event(event);
         if is_connected {
             self.shared.set_status(Status::Ready);

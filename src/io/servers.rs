@@ -17,8 +17,8 @@ use crate::redis::Topology;
 
 /// Where a store's calls go.
 pub enum Servers {
-    One(OneServer),
-    Cluster(ClusterServers),
+    One(Box<OneServer>),
+    Cluster(Box<ClusterServers>),
 }
 
 /// What happens to the servers.
@@ -31,8 +31,10 @@ impl Servers {
     /// Starts to connect.
     pub fn new(topology: Topology, shared: Arc<Shared>) -> Servers {
         match topology {
-            Topology::Single(target) => Servers::One(OneServer::new(target, shared)),
-            Topology::Cluster(nodes) => Servers::Cluster(ClusterServers::new(nodes, shared)),
+            Topology::Single(target) => Servers::One(Box::new(OneServer::new(target, shared))),
+            Topology::Cluster(nodes) => {
+                Servers::Cluster(Box::new(ClusterServers::new(nodes, shared)))
+            }
         }
     }
 
