@@ -120,12 +120,21 @@ class MovingBackend {
   }
 
   /**
-   * For `update`, as in native/native-backend.js; likewise the next three.
+   * As in native/native-backend.js; likewise the next four.
    * @param {string} sid
    */
   async readForUpdate(sid) {
     await this.moveIfOld(sid);
     return isHandle(sid) ? null : /** @type {NativeBackend} */ (this.to).readForUpdate(sid);
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} sid
+   */
+  async readRecord(method, sid) {
+    await this.moveIfOld(sid);
+    return /** @type {NativeBackend} */ (this.to).readRecord(method, sid);
   }
 
   /** @param {Parameters<NativeBackend["replace"]>} save */

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use arbitrary::Unstructured;
 use connect_redis_rs_fuzz::error::StoreError;
 use connect_redis_rs_fuzz::glob;
+use connect_redis_rs_fuzz::io::event::ScanAnswer;
 use connect_redis_rs_fuzz::io::scan_request::{ScanKind, ScanRequest};
 use connect_redis_rs_fuzz::server::{Answer, run};
 use connect_redis_rs_fuzz::session::clock::Clock;
@@ -80,7 +81,10 @@ fuzz_target!(|input: &[u8]| {
         let redis = Arc::new(Mutex::new(keys.clone()));
         let answer = honest(&redis, client_prefix, prefix);
         let outcome = run(request(kind), answer, is_cluster);
-        let count = outcome.end.expect("no end").expect("an error");
+        let count = match outcome.end.expect("no end").expect("an error") {
+            ScanAnswer::Count(count) => Some(count),
+            ScanAnswer::Nothing | ScanAnswer::Next(_) => None,
+        };
         let seen: Keys = outcome
             .records
             .iter()
