@@ -123,7 +123,8 @@ declare class RedisStore extends Store {
    * the time at which the key really expires, also after a `touch`.
    *
    * Rejects with a `SyntaxError` if the text is not JSON, or with what `serializer.parse` throws;
-   * with the code `WRONGTYPE` if the key does not hold a string.
+   * with the code `WRONGTYPE` if the key does not hold a string; with `ESEALED` if what is stored does
+   * not open (`encryption`, `compression`).
    * @typeParam Found what the caller knows to be stored, as in `get<MySession | null>(sid)`
    */
   get<Found extends object | null | undefined = RedisStore.StoredData | null>(
@@ -248,7 +249,10 @@ declare class RedisStore extends Store {
     options?: RedisStore.RotateOptions | null,
   ): Promise<boolean>;
 
-  /** Deletes a session (DEL). Returns `null`, also if there is no session. */
+  /**
+   * Deletes a session (DEL). Returns `null`, also if there is no session. With `hashIds`, it takes a
+   * handle of `ids()` or `all()`, too.
+   */
   destroy(sid: string, callback?: RedisStore.Callback): Promise<any>;
 
   /**
@@ -271,7 +275,7 @@ declare class RedisStore extends Store {
   ids(callback: ((error: any, sids: string[]) => any) | undefined): Promise<any>;
   /**
    * Returns the sids of all sessions of the prefix (SCAN), in no order; an empty array if there is
-   * none. Each step may take `commandTimeout`.
+   * none. With `hashIds` these are handles. Each step may take `commandTimeout`.
    */
   ids(callback?: RedisStore.Callback): Promise<string[]>;
 
@@ -286,6 +290,17 @@ declare class RedisStore extends Store {
   all<Data extends SessionData | RedisStore.StoredData = RedisStore.StoredData>(
     callback?: RedisStore.Callback,
   ): Promise<RedisStore.StoredSession<Data>[]>;
+
+  /** Calls the callback with the number of records. Returns a promise of what the callback returns. */
+  rewrite(callback: ((error: any, count: number) => any) | undefined): Promise<any>;
+  /**
+   * Brings every record of the prefix to the form in which the store writes it: encrypted with the first
+   * key, compressed, plain, or at the key that `hashIds` says (SCAN, MGET, EVAL; Redis 6). Returns the
+   * number of records that it wrote. A record keeps its expiry; one that is saved meanwhile keeps the
+   * save. A record that does not open stays, and the store emits `corrupt`. Each step may take
+   * `commandTimeout`.
+   */
+  rewrite(callback?: RedisStore.Callback): Promise<number>;
 
   /**
    * Closes the store's connection; never a client. Pending and later calls reject with the code
@@ -333,7 +348,10 @@ declare class RedisStore extends Store {
    * `touch: "background"`. The sid is a secret: do not log it.
    */
   on(event: "untouched", listener: (sid: string, error: Error) => void): this;
-  /** `all()` left out a record that is not a session. The sid is a secret: do not log it. */
+  /**
+   * `all()` left out a record that is not a session, or `all()` or `rewrite()` one that does not open
+   * (code `ESEALED`). The sid is a secret: do not log it.
+   */
   on(event: "corrupt", listener: (sid: string, error: Error) => void): this;
   /** Any other event; a subclass may have its own. */
   on(event: string | symbol, listener: (...args: any[]) => void): this;
@@ -638,6 +656,25 @@ declare namespace RedisStore {
      */
     concurrency?: "last" | "detect" | "merge" | null | undefined;
     /**
+     * Encrypts sessions in Redis. All processes must have the keys before one of them writes: see
+     * docs/operating.md.
+     */
+    encryption?: EncryptionOptions | null | undefined;
+    /**
+     * Compresses sessions in Redis (zstd) if they become a tenth smaller by it; `true` for the defaults.
+     * @default false
+     */
+    compression?: boolean | CompressionOptions | null | undefined;
+    /**
+     * Whether keys hold the SHA-256 of the sid instead of the sid, so that whoever reads Redis has no
+     * ids of live sessions. `ids()` and `all()` return handles then, which `destroy` takes; a handle is
+     * no sid: `get` returns null for it, and `set` rejects with a `TypeError`.
+     * - `"migrate"`: also reads sessions at plain keys, and moves each when it is read or saved
+     * - `"read"`: writes to plain keys, and reads and moves sessions at hashed ones
+     * @default false
+     */
+    hashIds?: boolean | "migrate" | "read" | null | undefined;
+    /**
      * How long a call may take, in milliseconds from 1 to 2147483647 (Node's limit for a timer),
      * waiting for a connection included. After that it rejects with the code `ETIMEDOUT`. For
      * `length`, `ids`, `all` and `clear` it is the time of each step.
@@ -730,6 +767,50 @@ declare namespace RedisStore {
     tls?: boolean | TlsOptions | null | undefined;
   }
 
+  /** How sessions are encrypted: AES-256-GCM, with a key for each session. */
+  export interface EncryptionOptions {
+    /** The keys, at least one: the first one encrypts, all decrypt. */
+    keys: readonly EncryptionKey[];
+    /**
+     * Whether sessions are written encrypted. `false` only decrypts.
+     * @default true
+     */
+    write?: boolean | null | undefined;
+    /**
+     * What becomes of a record that is not encrypted: `"read"` reads it, for `"refuse"` it does not open
+     * (code `ESEALED`). A `TypeError`: `"refuse"` with `write: false`.
+     * @default "read"
+     */
+    plain?: "read" | "refuse" | null | undefined;
+  }
+
+  /** A key of `encryption`. Two keys with the same `id`, or the same `secret`, are a `TypeError`. */
+  export interface EncryptionKey {
+    /** A whole number from 0 to 4294967295, which stands in each record. Never used for another secret. */
+    id: number;
+    /** 32 to 1024 random bytes. A string counts as its UTF-8. */
+    secret: string | Uint8Array;
+  }
+
+  /** How sessions are compressed. */
+  export interface CompressionOptions {
+    /**
+     * Bytes of the shortest session that is compressed.
+     * @default 1024
+     */
+    threshold?: number | null | undefined;
+    /**
+     * The level of zstd, from 1 to 22.
+     * @default 1
+     */
+    level?: number | null | undefined;
+    /**
+     * Whether sessions are written compressed. `false` only decompresses.
+     * @default true
+     */
+    write?: boolean | null | undefined;
+  }
+
   /** Node's options of `tls.connect` that the store knows. Another option is a `TypeError`. */
   export interface TlsOptions {
     /**
@@ -782,6 +863,7 @@ declare namespace RedisStore {
      * - `ECONFLICT`: other requests went on saving the session for `commandTimeout`
      * - `ECORRUPT`: `update` found something stored that is not a session
      * - `ECREDENTIALS`: a function given as `username` or `password` failed
+     * - `ESEALED`: a record does not open (`encryption`, `compression`)
      * - `ECLIENT`: the app's client failed without a code; or it carries the commands, and the call
      *   needs a connection of the store's own
      * - `EINTERNAL`: a bug in this library

@@ -32,4 +32,4 @@ function checkNames(name, given, known, invalid) {
   throw invalid(`RedisStore: the option ${name} knows no ${unknown}; it takes ${known.join(", ")}`);
 }
 
-module.exports = { checkServers };
+module.exports = { checkNames, checkServers };

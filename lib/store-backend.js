@@ -7,6 +7,7 @@ const { AsyncLocalStorage } = require("node:async_hooks");
 const { answer } = require("./answer.js");
 const { attach, checkTransport } = require("./client/attach.js");
 const { failure, invalid } = require("./errors.js");
+const { MovingBackend, otherKeys } = require("./hashed-ids.js");
 const { SKIPPED, followsCookie } = require("./lifetime.js");
 const { Connection } = require("./native/connection.js");
 const { defaults: DEFAULTS, methods: METHODS } = require("./native/crossing.js");
@@ -24,6 +25,7 @@ const { nextTick } = process;
  * @typedef {import("./types.js").NativeFields} NativeFields
  * @typedef {InstanceType<typeof import("./native/native-backend.js").NativeBackend>} NativeBackend
  * @typedef {InstanceType<typeof import("./client/client-backend.js").ClientBackend>} ClientBackend
+ * @typedef {InstanceType<typeof MovingBackend>} Moving
  * @typedef {InstanceType<typeof import("./client/client-calls.js").Calls>} Calls
  * @typedef {ReturnType<typeof attach>["attachment"]} Attachment
  * @typedef {InstanceType<typeof Connection> | "client"} DirectCarrier
@@ -32,7 +34,7 @@ const { nextTick } = process;
 
 /**
  * @typedef {object} Carrier a backend, and what a store sent to it
- * @property {NativeBackend | ClientBackend} native
+ * @property {NativeBackend | ClientBackend | Moving} native
  * @property {StoreFields} sent the fields it was sent last
  * @property {(own: NativeFields) => NativeFields} fields what it is sent of a store's fields
  * @property {boolean} isClient
@@ -53,6 +55,10 @@ const { nextTick } = process;
  * @property {number} [lifetime] milliseconds
  * @property {boolean} isTouchInBackground
  * @property {InstanceType<typeof import("./session-index/session-index.js").SessionIndex>} [index]
+ * @property {import("./addon/addon.js").Sealer} [sealer]
+ * @property {boolean} hasHandles whether keys hold a handle instead of the sid
+ * @property {boolean} moves whether sessions at keys of the other kind are found and moved
+ * @property {boolean} [readsBytes] whether the client can return bytes
  * @property {(isAway: boolean) => void} [away]
  * @property {Carrier} carrier
  * @property {import("./client/inspect.js").Inspected} [inspected]
@@ -209,7 +215,7 @@ function openOwn(store, options) {
   };
   const connection = new Connection(options, nativeFields(first), onEvent);
   const terms = termsOf(store, options);
-  const native = connection.backend({ ...terms, fields: nativeFields(first) });
+  const [native] = backendOver(connection, terms, nativeFields(first));
   const indexBackend = indexBackendOf(connection, terms);
   return { native, sent: first, fields: (own) => own, isClient: false, indexBackend };
 }
@@ -252,6 +258,20 @@ function indexOf(store, { indexBackend, fields }, name) {
 }
 
 /**
+ * The backend of a store over a connection, and as whom it makes its calls there.
+ * @param {InstanceType<typeof Connection>} connection
+ * @param {ReturnType<typeof termsOf>} terms
+ * @param {NativeFields} fields
+ * @returns {[backend: NativeBackend | Moving, callers: NativeBackend["caller"][]]}
+ */
+function backendOver(connection, terms, fields) {
+  const native = connection.backend({ ...terms, fields });
+  if (!terms.moves) return [native, [native.caller]];
+  const other = connection.backend({ ...terms, fields: otherKeys(fields) });
+  return [new MovingBackend(native, other), [native.caller, other.caller]];
+}
+
+/**
  * What an event says of Redis.
  * @type {Record<string, boolean>}
  */
@@ -270,11 +290,16 @@ function backendFor(store, connection) {
     const { keyPrefix } = /** @type {import("./client/inspect.js").Inspected} */ (state.inspected);
     const first = firstFields(store, options);
     /** @type {(own: NativeFields) => NativeFields} */
-    const fields = (own) => ({ ...own, prefix: keyPrefix + own.prefix });
+    const fields = (own) => ({
+      ...own,
+      prefix: keyPrefix + own.prefix,
+      // What is written here, the client must be able to read.
+      sealsInLetters: !state.readsBytes,
+    });
     const terms = termsOf(store, options);
-    const native = connection.backend({ ...terms, fields: fields(nativeFields(first)) });
+    const [native, callers] = backendOver(connection, terms, fields(nativeFields(first)));
     const indexBackend = indexBackendOf(connection, terms);
-    /** @type {Attachment} */ (state.attachment).uses(connection, native.caller);
+    /** @type {Attachment} */ (state.attachment).uses(connection, callers);
     state.directBackend = {
       connection,
       native,
@@ -321,12 +346,13 @@ function attachTo(store, state) {
   // Calls in flight with the client before are finished.
   state.attachment?.detach(false);
   state.carrier?.native.retire();
-  const { clientBackend, inspected, calls, attachment } = attached;
+  const { clientBackend, inspected, readsBytes, calls, attachment } = attached;
   const { direct } = attachment;
   const carrier = { ...clientBackend, sent: first, isClient: true };
   // What was loaded by the client before was loaded elsewhere.
   const origin = {};
-  Object.assign(state, { client, origin, carrier, inspected, calls, attachment, direct });
+  Object.assign(state, { client, origin, carrier, inspected, readsBytes, calls });
+  Object.assign(state, { attachment, direct });
   state.directBackend = undefined;
   abandoned.register(store, attachment);
 }
@@ -342,6 +368,7 @@ function termsOf(store, options) {
     bounds: boundsOf(options),
     resurrect: options.resurrect ?? false,
     counts: store[kState].counts,
+    moves: store[kState].moves,
     /**
      * @param {string} sid
      * @param {Error} error
@@ -359,9 +386,14 @@ function termsOf(store, options) {
       const alive = reference.deref();
       if (alive === undefined) throw failure(`${name}: the store is gone`, "ECLOSED");
       const { carrier } = alive[kState];
+      if (name === "move") {
+        return /** @type {Moving} */ (withFields(alive, carrier).native).move(
+          /** @type {string} */ (call[0]),
+        );
+      }
       return call.length === 0
         ? withFields(alive, carrier).native[
-            /** @type {"clear" | "length" | "ids" | "all"} */ (name)
+            /** @type {"clear" | "length" | "ids" | "all" | "rewrite"} */ (name)
           ]()
         : /** @type {any} */ (carrier.native).again(name, ...call);
     },
@@ -462,8 +494,9 @@ function nativeFields({ serializer, scanCount, scanCountSet, ...fields }) {
  */
 function fieldsOf(store) {
   const { prefix, scanCount, serializer, ttl, disableTTL, disableTouch } = store;
-  const { touchAfter, comparesBy } = store[kState] ?? store;
-  return { prefix, scanCount, serializer, ttl, disableTTL, disableTouch, touchAfter, comparesBy };
+  const { touchAfter, comparesBy, sealer, hasHandles } = store[kState] ?? store;
+  const kept = { touchAfter, comparesBy, sealer, hasHandles };
+  return { prefix, scanCount, serializer, ttl, disableTTL, disableTouch, ...kept };
 }
 
 module.exports = {

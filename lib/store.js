@@ -11,6 +11,7 @@ const expressSession = require("express-session");
 const { endOf, withCreated } = require("./absolute-lifetime.js");
 const { answer } = require("./answer.js");
 const { announce, checkConcurrency, comparesBy, comparisonOf } = require("./concurrency.js");
+const { atRest, withoutSecrets } = require("./at-rest.js");
 const {
   attachTo,
   boundsOf,
@@ -99,12 +100,14 @@ function defineStore({ Store, Cookie }) {
       const { client, warn } = checkOptions(options, invalid);
       checkConcurrency({ ...options, serializer: this.serializer }, invalid);
       checkNeeds(options, invalid);
+      const kept = withoutSecrets(options);
       const state = /** @type {State} */ ({
         client: this.client,
         origin: {},
         Cookie,
         isClosed: false,
         counts: new Counts(),
+        ...atRest(options, invalid),
       });
       // Whatever comes of no call of the app's is emitted in the async context the store was made in.
       state.outside = AsyncLocalStorage.snapshot();
@@ -114,10 +117,10 @@ function defineStore({ Store, Cookie }) {
       state.comparesBy = comparesBy(options.concurrency);
       state.isTouchInBackground = options.touch === "background";
       if (options.onUnavailable === "skip") state.away = skipWhileAway(this);
-      optionsOf.set(state, options);
+      optionsOf.set(state, kept);
       Object.defineProperty(this, kState, { value: state });
       state.index = sessionIndexOf(this, state, options);
-      if (client === undefined) state.carrier = openOwn(this, options);
+      if (client === undefined) state.carrier = openOwn(this, kept);
       else attachTo(this, state);
       warn();
     }
@@ -276,6 +279,11 @@ function defineStore({ Store, Cookie }) {
       });
     }
 
+    /** @param {Callback} [cb] */
+    rewrite(cb) {
+      return answer(cb, () => use(this, "rewrite", ({ native }) => native.rewrite()));
+    }
+
     /**
      * As express-session's, and remembers that the session was loaded, if it is made of what this
      * store's `get` has handed out: then it is saved only as long as it is there, under the sid
@@ -395,6 +403,7 @@ function defineStore({ Store, Cookie }) {
       return answer(cb, async () => {
         const state = this[kState];
         state.isClosed = true;
+        state.sealer?.close();
         state.calls?.close();
         state.index?.stop();
         await state.attachment?.detach(true);

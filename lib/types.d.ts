@@ -39,6 +39,10 @@ export interface StoreFields {
   touchAfter?: number;
   /** How saves compare (`concurrency`). */
   comparesBy?: Comparison["how"];
+  /** What seals and opens sessions, if anything does. */
+  sealer?: import("./addon/addon.js").Sealer;
+  /** Whether keys hold a handle instead of the sid. */
+  hasHandles?: boolean;
 }
 
 /** The fields as src/napi/options/settings.rs reads them. */
@@ -54,6 +58,10 @@ export interface NativeFields {
   disableTTL?: boolean;
   disableTouch?: boolean;
   touchAfter?: number;
+  sealer?: import("./addon/addon.js").Sealer;
+  /** Whether envelopes are letters: the app's client takes no bytes. */
+  sealsInLetters?: boolean;
+  hasHandles?: boolean;
 }
 
 /** A record as it is stored, for the app's serializer. */

@@ -86,6 +86,8 @@ codes! {
     Closed = "ECLOSED",
     /// Other requests saved the same session, again and again.
     Conflict = "ECONFLICT",
+    /// A record does not open: see `session::seal`.
+    Sealed = "ESEALED",
     /// A function given as `username` or `password` failed.
     Credentials = "ECREDENTIALS",
     /// A bug in this library.
@@ -322,6 +324,14 @@ impl StoreError {
         StoreError::new(
             Code::Protocol,
             format!("{call}: Redis at {server} gave an answer of a kind the command does not have"),
+        )
+    }
+
+    /// A record does not open; `reason` is the end of the sentence.
+    pub fn sealed(call: &str, server: &str, reason: impl fmt::Display) -> StoreError {
+        StoreError::new(
+            Code::Sealed,
+            format!("{call}: a record in Redis at {server} {reason}: see docs/format.md"),
         )
     }
 

@@ -1,6 +1,9 @@
 // What the options of a store may be, and what not.
 import {
+  type CompressionOptions,
   type Credential,
+  type EncryptionKey,
+  type EncryptionOptions,
   RedisStore,
   type RedisStoreOptions,
   type Serializer,
@@ -59,6 +62,9 @@ const none: Required<{ [option in keyof RedisStoreOptions]: null }> = {
   touch: null,
   lifetime: null,
   concurrency: null,
+  encryption: null,
+  compression: null,
+  hashIds: null,
   commandTimeout: null,
   connectTimeout: null,
   onUnavailable: null,
@@ -99,6 +105,26 @@ const read = (stored: Uint8Array): SessionData => JSON.parse(`${stored}`);
 new RedisStore({ serializer: { parse: read, stringify: () => Buffer.from("") } });
 new RedisStore({ serializer: { parse: (_stored: string | Buffer) => data, stringify: () => "" } });
 new RedisStore({ serializer: { parse: (text) => JSON.parse(text), stringify: JSON.stringify } });
+
+// Sessions at rest.
+const key: EncryptionKey = { id: 1, secret: new Uint8Array(32) };
+const encryption: EncryptionOptions = { keys: [key, { id: 2, secret: "" }], write: false };
+new RedisStore({ encryption, compression: true, hashIds: true });
+new RedisStore({ encryption: { keys: [key], plain: "refuse" }, hashIds: "migrate" });
+const compression: CompressionOptions = { threshold: 0, level: 3, write: false };
+new RedisStore({ encryption: null, compression, hashIds: "read" });
+export const rewritten: Promise<number> = new RedisStore().rewrite();
+new RedisStore().rewrite((error, count: number) => [error, count.toFixed()]);
+// @ts-expect-error: a key has an id
+new RedisStore({ encryption: { keys: [{ secret: "" }] } });
+// @ts-expect-error: and no other than a number
+new RedisStore({ encryption: { keys: [{ id: "1", secret: "" }] } });
+// @ts-expect-error: plain records are read or refused
+new RedisStore({ encryption: { keys: [key], plain: false } });
+// @ts-expect-error: there is one algorithm
+new RedisStore({ compression: "zstd" });
+// @ts-expect-error: ids are hashed, migrated or read
+new RedisStore({ hashIds: "sha256" });
 
 // @ts-expect-error: a prefix is a string
 new RedisStore({ prefix: 5 });

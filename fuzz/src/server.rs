@@ -9,7 +9,7 @@ use redis::{Cmd, Value};
 use crate::error::StoreError;
 use crate::io::call::Call;
 use crate::io::completions::CompletionQueue;
-use crate::io::event::{Event, Record};
+use crate::io::event::{Event, Record, ScanAnswer};
 use crate::io::limits::Limits;
 use crate::io::scan;
 use crate::io::scan_request::ScanRequest;
@@ -33,7 +33,7 @@ pub type Answer = Box<dyn FnMut(&Cmd) -> Result<Value, StoreError>>;
 #[derive(Default)]
 pub struct Outcome {
     pub records: Vec<Record>,
-    pub end: Option<Result<Option<usize>, StoreError>>,
+    pub end: Option<Result<ScanAnswer, StoreError>>,
 }
 
 /// Runs a scan to its end. Panics if it waits although everything is answered.

@@ -18,6 +18,7 @@ use connect_redis_rs_fuzz::session::compare_and_set::{
     Base, CompareAndSet, Form, KeyLife, OnConflict,
 };
 use connect_redis_rs_fuzz::session::expiry::Expiry;
+use connect_redis_rs_fuzz::session::seal::open;
 use connect_redis_rs_fuzz::session::true_expiry::TrueExpiry;
 use connect_redis_rs_fuzz::values::{any, put_key};
 use connect_redis_rs_fuzz::{check, json};
@@ -83,8 +84,9 @@ fuzz_target!(|input: &[u8]| {
             let Command::Get { expiry, .. } = command else {
                 panic!("a session in answer to another call");
             };
-            let stored = bytes(&values[0]);
-            session(expiry, stored, &text, expires, values.get(1));
+            let stored = open(None, key.as_bytes(), bytes(&values[0]).to_vec());
+            let stored = stored.expect("what does not open is an error");
+            session(expiry, &stored, &text, expires, values.get(1));
         }
         Ok(Reply::Raw(raw)) => {
             assert_eq!(raw.len(), asked);
@@ -172,12 +174,14 @@ fn command(kind: u8, key: Vec<u8>) -> Command {
         expiry,
         clock: Clock::new(NOW as f64),
         keeps_base: true,
+        seal: None,
     };
     let set = |key, only_existing| Command::Set {
         key,
         value: b"{}".to_vec(),
         expires_in: Some(5000),
         only_existing,
+        seal: None,
     };
     match kind {
         0 | 1 => get(key, TrueExpiry::InText),

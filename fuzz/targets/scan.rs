@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use arbitrary::Unstructured;
 use connect_redis_rs_fuzz::error::StoreError;
 use connect_redis_rs_fuzz::glob;
+use connect_redis_rs_fuzz::io::event::ScanAnswer;
 use connect_redis_rs_fuzz::io::scan_request::{ScanKind, ScanRequest};
 use connect_redis_rs_fuzz::server::{Answer, run};
 use connect_redis_rs_fuzz::session::clock::Clock;
@@ -35,6 +36,9 @@ fuzz_target!(|input: &[u8]| {
         count: None,
         true_expiry: TrueExpiry::InText,
         clock: Clock::new(1_767_268_800_000.0),
+        seal: None,
+        has_handles: false,
+        only: None,
     };
     if rest.first() == Some(&0) {
         for kind in [
@@ -42,9 +46,13 @@ fuzz_target!(|input: &[u8]| {
             ScanKind::Clear,
             ScanKind::Ids,
             ScanKind::Length,
+            ScanKind::Rewrite,
         ] {
             for is_cluster in [false, true] {
-                let outcome = run(request(kind), strange(&rest[1..], prefix), is_cluster);
+                let mut request = request(kind);
+                // Then `rewrite` has something to move.
+                request.has_handles = true;
+                let outcome = run(request, strange(&rest[1..], prefix), is_cluster);
                 outcome.end.expect("no end").err();
             }
         }
@@ -67,12 +75,16 @@ fuzz_target!(|input: &[u8]| {
         ScanKind::Ids,
         ScanKind::All,
         ScanKind::Clear,
+        ScanKind::Rewrite,
     ];
     for (kind, is_cluster) in kinds.iter().flat_map(|&k| [(k, false), (k, true)]) {
         let redis = Arc::new(Mutex::new(keys.clone()));
         let answer = honest(&redis, client_prefix, prefix);
         let outcome = run(request(kind), answer, is_cluster);
-        let count = outcome.end.expect("no end").expect("an error");
+        let count = match outcome.end.expect("no end").expect("an error") {
+            ScanAnswer::Count(count) => Some(count),
+            ScanAnswer::Nothing | ScanAnswer::Next(_) => None,
+        };
         let seen: Keys = outcome
             .records
             .iter()
@@ -83,6 +95,10 @@ fuzz_target!(|input: &[u8]| {
             ScanKind::Ids | ScanKind::All => {
                 assert_eq!(outcome.records.len(), sids.len(), "a key came twice");
                 assert_eq!(seen, sids);
+            }
+            ScanKind::Rewrite => {
+                assert_eq!(count, Some(0), "what is in its form was written");
+                assert_eq!(*redis.lock().unwrap(), keys);
             }
             ScanKind::Clear | ScanKind::ClearIndex => {
                 let left: Keys = keys.iter().filter(|key| !own(key)).cloned().collect();
@@ -149,6 +165,12 @@ fn strange(input: &[u8], prefix: &[u8]) -> Answer {
         if matches!(&*arguments[0], b"UNLINK" | b"DEL") {
             for key in &arguments[1..] {
                 assert!(key.starts_with(&prefix), "another key is deleted");
+            }
+        }
+        if *arguments[0] == *b"EVAL" {
+            let count: usize = String::from_utf8_lossy(&arguments[2]).parse().unwrap();
+            for key in &arguments[3..3 + count] {
+                assert!(key.starts_with(&prefix), "another key is written");
             }
         }
         let mut rest = Unstructured::new(&input[used..]);

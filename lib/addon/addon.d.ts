@@ -5,6 +5,15 @@ export interface Addon {
   crossing(): Crossing;
   lateMessage(call: string, server: string, limit: number): string;
   RedisStore: NativeStoreClass;
+  Sealer: new (options: object) => Sealer;
+  idInSessionKey(sid: string, name: string): string;
+}
+
+/** src/napi/sealer.rs says what each method does. */
+export interface Sealer {
+  seal(key: string, text: string | Uint8Array): string | Buffer;
+  open(key: string, stored: string | Buffer): string | Buffer;
+  close(): void;
 }
 
 /** src/napi/crossing.rs says what each member is. */
@@ -43,7 +52,10 @@ export interface Crossing {
     commandsQueueMaxLength: number;
     commandsQueueMaxBytes: number;
   };
-  names: Record<"server" | "sentinel" | "tls", string[]>;
+  names: Record<
+    "server" | "sentinel" | "tls" | "encryption" | "encryptionKey" | "compression",
+    string[]
+  >;
   latencyBounds: number[];
   closed: string;
   repeatedArguments: string;

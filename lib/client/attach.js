@@ -8,6 +8,7 @@ const { debuglog } = require("node:util");
 const { Connection } = require("../native/connection.js");
 const { optionThatNeedsConnection } = require("../own-connection.js");
 const { failure, invalid } = require("../errors.js");
+const { MovingBackend, otherKeys } = require("../hashed-ids.js");
 const { directConnectionOf } = require("./direct/direct-connection.js");
 const { ClientBackend } = require("./client-backend.js");
 const { Calls } = require("./client-calls.js");
@@ -54,6 +55,7 @@ function attach(client, { options, transport, terms, first, emit, away }) {
     /** @type {import("../types.js").NativeFields} */ ({
       ...own,
       clientPrefix: inspected.keyPrefix,
+      sealsInLetters: true,
       scanCount: own.scanCount ?? (isConnectRedis ? CONNECT_REDIS_SCAN_COUNT : undefined),
     });
   const scans = new Connection(
@@ -62,14 +64,22 @@ function attach(client, { options, transport, terms, first, emit, away }) {
     endOf(emit),
     executedBy(new ClientScans(commands, calls)),
   );
-  const clientBackend = new ClientBackend(commands, calls);
-  clientBackend.begin(scans.backend({ ...terms, fields: fields(first) }), fields(first), resurrect);
+  /** @param {import("../types.js").NativeFields} own */
+  const backendWith = (own) => {
+    const backend = new ClientBackend(commands, calls);
+    backend.begin(scans.backend({ ...terms, fields: own }), own, resurrect);
+    return backend;
+  };
+  const clientBackend = terms.moves
+    ? new MovingBackend(backendWith(fields(first)), backendWith(otherKeys(fields(first))))
+    : backendWith(fields(first));
 
   const attachment = new Attachment();
   if (bounds.failFast) attachment.unwatch = failWhileAway(client, calls, away);
   const attached = {
     clientBackend: { native: clientBackend, fields },
     inspected,
+    readsBytes: commands.getBytes !== undefined,
     calls,
     attachment,
   };
@@ -128,8 +138,8 @@ class Attachment {
      * @type {InstanceType<typeof Connection> | undefined}
      */
     this.connection = undefined;
-    /** @type {Caller | undefined} */
-    this.caller = undefined;
+    /** @type {Caller[]} */
+    this.callers = [];
   }
 
   /**
@@ -144,19 +154,19 @@ class Attachment {
 
   /**
    * @param {InstanceType<typeof Connection>} connection
-   * @param {Caller} caller
+   * @param {Caller[]} callers
    */
-  uses(connection, caller) {
+  uses(connection, callers) {
     this.connection = connection;
-    this.caller = caller;
+    this.callers = callers;
   }
 
   /** @param {boolean} isAtOnce whether what the store still waits for rejects */
   async detach(isAtOnce) {
     this.unwatch();
-    const { direct, member, connection, caller } = this;
+    const { direct, member, connection, callers } = this;
     if (direct === undefined || member === undefined || !direct.members.has(member)) return;
-    connection?.leave(/** @type {Caller} */ (caller), isAtOnce);
+    for (const caller of callers) connection?.leave(caller, isAtOnce);
     await direct.left(member, isAtOnce);
   }
 }

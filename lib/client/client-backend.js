@@ -7,6 +7,7 @@
 // the keyspace is the native side's work (src/io/scan/), which sends the commands back (client-scans.js).
 
 const { isUtf8 } = require("node:buffer");
+const { keyOf } = require("../hashed-ids.js");
 const {
   FOREVER,
   SKIPPED,
@@ -16,6 +17,7 @@ const {
   wholeSeconds,
 } = require("../lifetime.js");
 const { isHalfOver, putExpiry } = require("../serializer.js");
+const { open, seal } = require("./sealed.js");
 
 /** The codes of a client's errors if its connection was lost. */
 const LOST = /^(ECLIENT|ECONN[A-Z]+|EPIPE)$/;
@@ -69,30 +71,32 @@ class ClientBackend {
    */
   get(sid, serializer, handOut) {
     const { calls, fields } = this;
-    const key = fields.prefix + sid;
+    const key = keyOf(fields, sid, "get");
     const answer = (/** @type {string | Buffer | null} */ text) =>
       this.found(key, text, serializer, handOut);
     return calls.make("get", key, answer, this.getFor(serializer === JSON), key);
   }
 
   /**
-   * How a session is read: as bytes for a serializer of the app's, whose texts need not be text.
+   * How a session is read: as bytes for a serializer of the app's, whose texts need not be text, and
+   * for what a connection of the store's own may have sealed.
    * @param {boolean} isJson
    */
   getFor(isJson) {
     const { get, getBytes } = this.commands;
-    return isJson ? get : (getBytes ?? get);
+    return isJson && this.fields.sealer === undefined ? get : (getBytes ?? get);
   }
 
   /**
    * What `handOut` makes of the session of a text, or a promise of it; null if there is none.
    * @param {string} key
-   * @param {string | Buffer | null} text
+   * @param {string | Buffer | null} stored
    * @param {Parser} serializer
    * @param {HandOut} handOut
    */
-  found(key, text, serializer, handOut) {
-    if (!text || text.length === 0) return null;
+  found(key, stored, serializer, handOut) {
+    if (!stored || stored.length === 0) return null;
+    const text = open(this.fields, key, stored, this.calls.server);
     const parsed = serializer.parse(serializer === JSON ? text : asText(text));
     const handedOut = (/** @type {any} */ session) =>
       this.withTrueExpiry(key, session, text, handOut);
@@ -141,11 +145,12 @@ class ClientBackend {
    */
   set(sid, payload, now, expires, ttl, isLoaded, end) {
     const { calls, commands, fields } = this;
-    const key = fields.prefix + sid;
+    const key = keyOf(fields, sid, "set");
     const ms = planSave(this.native, fields, expires, ttl, now, end);
     if (ms <= 0) return this.del("set", key);
     const value = typeof payload === "function" ? payload() : JSON.stringify(payload);
-    const stored = typeof value === "string" ? value : this.bytes(value);
+    const text = typeof value === "string" ? value : this.bytes(value);
+    const stored = seal(fields, key, text);
     const onlyExisting = isLoaded && !this.resurrect && commands.canSetOnlyExisting;
     const seconds = wholeSeconds(ms);
     const answer = onlyExisting ? wasWritten : nothing;
@@ -175,7 +180,7 @@ class ClientBackend {
     const { calls, commands, fields } = this;
     const ms = planTouch(this.native, fields, expires, ttl, now, end, loadedUntil);
     if (ms === UNCHANGED) return SKIPPED;
-    const key = fields.prefix + sid;
+    const key = keyOf(fields, sid, "touch");
     if (ms <= 0) return this.del("touch", key);
     return ms === FOREVER
       ? calls.make("touch", key, nothing, commands.persist, key)
@@ -197,7 +202,7 @@ class ClientBackend {
    * @param {string} sid
    */
   pttl(sid) {
-    const key = this.fields.prefix + sid;
+    const key = keyOf(this.fields, sid, "rotate");
     return this.calls.make("rotate", key, Number, this.commands.pttl, key);
   }
 
@@ -207,7 +212,7 @@ class ClientBackend {
    * @param {number} ms
    */
   end(sid, ms) {
-    const key = this.fields.prefix + sid;
+    const key = keyOf(this.fields, sid, "rotate");
     const { calls, commands } = this;
     return ms <= 0
       ? calls.make("rotate", key, Number, commands.del, key)
@@ -216,7 +221,7 @@ class ClientBackend {
 
   /** @param {string} sid */
   destroy(sid) {
-    return this.del("destroy", this.fields.prefix + sid);
+    return this.del("destroy", keyOf(this.fields, sid, "destroy"));
   }
 
   /**
@@ -269,7 +274,14 @@ class ClientBackend {
           key,
         );
       case "SET":
-        return make(isChecked ? wasWritten : nothing, commands.set, key, value, seconds, isChecked);
+        return make(
+          isChecked ? wasWritten : nothing,
+          commands.set,
+          key,
+          seal(fields, key, /** @type {string | Buffer} */ (value)),
+          seconds,
+          isChecked,
+        );
       case "EXPIRE":
         return make(nothing, commands.expire, key, seconds);
       case "PERSIST":
@@ -305,6 +317,15 @@ class ClientBackend {
 
   ping() {
     return this.native.ping();
+  }
+
+  rewrite() {
+    return this.native.rewrite();
+  }
+
+  /** @param {string} sid */
+  move(sid) {
+    return this.native.move(sid);
   }
 
   close() {

@@ -21,6 +21,8 @@ const { inLots, isMissing, isOwn, mastersOf, methodOf } = require("./commands/me
  * @property {(keys: string[]) => Promise<unknown>} unlink or del, of many keys
  * @property {(keys: string[]) => Promise<(string | Buffer | null)[]>} mget
  * @property {(key: string) => Promise<number>} pttl milliseconds; -1 for ever, -2 no such key
+ * @property {(script: string, keys: string[], args: (string | Buffer)[]) => Promise<unknown>} evaluate
+ *   EVAL
  * @property {boolean} canSetOnlyExisting whether `set` knows `onlyExisting`
  * @property {(pattern: string, count: number) => AsyncIterable<string[]>} scan of every master
  */
@@ -113,6 +115,7 @@ const DIALECTS = {
     // A wrapper made for its four calls may have the names of ioredis for the rest.
     mget: (keys) => (isMissing(client, "mGet", "mget") ? client.mget(keys) : client.mGet(keys)),
     pttl: async () => -1,
+    evaluate: async (script, keys, args) => client.eval(script, { keys, arguments: args }),
     async *scan(pattern, count) {
       if (isMissing(client, "scanIterator", "scan")) {
         yield* DIALECTS.ioredis(client).scan(pattern, count);
@@ -156,6 +159,8 @@ const DIALECTS = {
       pttl: asked("pttl"),
       unlink: askedOfMany("unlink"),
       mget: askedOfMany("mget"),
+      evaluate: async (script, keys, args) =>
+        (await commandsFor(keys[0])).evaluate(script, keys, args),
       async *scan(pattern, count) {
         yield* (await commandsFor(pattern)).scan(pattern, count);
       },

@@ -31,7 +31,7 @@ class ClientScans {
    * Carries out a scan's commands; `answered(id, error, replies)` is called when that is done.
    * @param {number} id
    * @param {string} name the store's method, for messages
-   * @param {string[][]} list each command's name and arguments
+   * @param {(string | Buffer)[][]} list each command's name and arguments
    * @param {(id: number, error: any, replies: unknown) => void} answered
    */
   execute(id, name, list, answered) {
@@ -47,9 +47,15 @@ class ClientScans {
     );
   }
 
-  /** @param {string[]} command */
-  carryOut([name = "", ...args]) {
+  /** @param {(string | Buffer)[]} command */
+  carryOut([name = "", ...values]) {
     const { commands } = this;
+    const args = /** @type {string[]} */ (values);
+    if (name === "EVAL") {
+      const [script, count] = args;
+      const keys = args.slice(2, 2 + Number(count));
+      return commands.evaluate(script, keys, values.slice(2 + Number(count)));
+    }
     if (name === "SCAN") return this.scan(args);
     if (name === "GET") return commands.get(args[0]);
     // As bytes if they can be had: what a serializer has made need not be text.

@@ -60,7 +60,7 @@ class Batch {
    * @param {InstanceType<typeof import("./pending-calls.js").Caller>} caller
    * @param {string} name of `SCANS`
    * @param {boolean} [isJson]
-   * @param {string} [position] where a page begins
+   * @param {string} [position] where a page begins; or the sid of the one session that `rewrite` is about
    * @param {number} [limit] about how many sessions it has
    * @returns {Promise<any>}
    */
@@ -69,7 +69,8 @@ class Batch {
     const { scans } = this.pending;
     return new Promise((resolve, reject) => {
       const isList = name === "ids" || name === "all";
-      const id = scans.add({ caller, name, resolve, reject, isJson, isList });
+      const sid = name === "rewrite" ? position : undefined;
+      const id = scans.add({ caller, name, resolve, reject, isJson, isList, sid });
       this.native.scan(id, SCANS.indexOf(name), caller.number, Date.now(), position, limit);
     });
   }

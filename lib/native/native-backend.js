@@ -240,6 +240,20 @@ class NativeBackend {
     return this.batch.scan(this.caller, "ids");
   }
 
+  /** Brings records to the form of today; resolves to how many. */
+  rewrite() {
+    return this.batch.scan(this.caller, "rewrite");
+  }
+
+  /**
+   * Moves a session to its key here from its key with the other `hashIds`, in the form of today.
+   * Resolves to 1, or to 0 if it was not there.
+   * @param {string} sid
+   */
+  move(sid) {
+    return this.batch.scan(this.caller, "rewrite", undefined, `${sid}`);
+  }
+
   /** If the serializer is not JSON, these are records `{id, text, expires}`. */
   all() {
     return this.batch.scan(this.caller, "all", this.fields.json);

@@ -19,6 +19,7 @@ const { parse } = JSON;
  * @property {(answer: unknown) => void} resolve
  * @property {(error: unknown) => void} reject
  * @property {boolean} [isJson]
+ * @property {string} [sid] of the one session that it is about
  * @property {boolean} isList whether it answers with a list
  */
 
@@ -128,9 +129,9 @@ class ScanResults {
   handBack(id) {
     const scan = this.take(id);
     if (scan === undefined) return;
-    const { name, caller, context, resolve, reject } = scan;
+    const { name, caller, context, sid, resolve, reject } = scan;
     try {
-      resolve(context(() => caller.again(name)));
+      resolve(context(() => (sid === undefined ? caller.again(name) : caller.again("move", sid))));
     } catch (error) {
       reject(error);
     }

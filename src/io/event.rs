@@ -87,6 +87,8 @@ pub struct Record {
     pub text: Option<Vec<u8>>,
     /// The key's expiry, as in [`Reply::Session`].
     pub expires: Option<f64>,
+    /// Why the record does not open; then there is no text.
+    pub trouble: Option<Box<StoreError>>,
 }
 
 impl Event {

@@ -2,6 +2,7 @@
 
 use crate::io::event::CallId;
 use crate::session::clock::Clock;
+use crate::session::seal::Seal;
 use crate::session::true_expiry::TrueExpiry;
 
 /// SCAN's COUNT, if the app has not set `scanCount`. Of a million keys, Redis 7.0 takes about a
@@ -21,6 +22,8 @@ pub enum ScanKind {
     Page,
     /// Whether the servers answer. Nothing is scanned.
     Ping,
+    /// Brings records to the form in which the store writes them.
+    Rewrite,
 }
 
 /// A scan over all keys of a store's prefix.
@@ -40,6 +43,12 @@ pub struct ScanRequest {
     pub clock: Clock,
     /// For [`ScanKind::Page`].
     pub page: PageRequest,
+    /// What opens the records, and seals them again.
+    pub seal: Option<Seal>,
+    /// Whether keys hold a handle instead of the sid.
+    pub has_handles: bool,
+    /// The one record to look at, for [`ScanKind::Rewrite`]; `None` means all.
+    pub only: Option<Move>,
 }
 
 impl ScanRequest {
@@ -56,4 +65,10 @@ pub struct PageRequest {
     pub position: String,
     /// The page ends with the step that has found so many.
     pub limit: usize,
+}
+
+/// A record that is read at one key and belongs to another.
+pub struct Move {
+    pub from: Vec<u8>,
+    pub to: Vec<u8>,
 }

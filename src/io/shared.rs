@@ -268,6 +268,27 @@ impl Shared {
         join_all(commands.map(|command| self.call(name, command, Destination::Key))).await
     }
 
+    /// Executes a command at the node that has this key.
+    pub async fn execute_at_key(
+        &self,
+        name: &'static str,
+        key: &[u8],
+        command: Cmd,
+    ) -> Result<Value, StoreError> {
+        let values = if self.is_through_client() {
+            self.execute_through_client(name, vec![command]).await?
+        } else {
+            let key = key.to_vec();
+            let on_key = Command::OnKey { key, command };
+            match self.call(name, on_key, Destination::Key).await? {
+                Reply::Raw(values) => values,
+                _ => Vec::new(),
+            }
+        };
+        let unexpected = || StoreError::unexpected(name, &self.server);
+        values.into_iter().next().ok_or_else(unexpected)
+    }
+
     /// Returns the connections to all masters of the cluster, as it is now.
     pub async fn masters(&self, name: &'static str) -> Result<Vec<ConnectionId>, StoreError> {
         let (reply, receiver) = oneshot::channel();

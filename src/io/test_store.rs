@@ -103,6 +103,7 @@ impl TestStore {
             expiry: TrueExpiry::Unasked,
             clock: Clock::new(0.0),
             keeps_base: false,
+            seal: None,
         })
     }
 
@@ -112,6 +113,7 @@ impl TestStore {
             value: b"v".to_vec(),
             expires_in: None,
             only_existing: false,
+            seal: None,
         })
     }
 

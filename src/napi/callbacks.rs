@@ -228,6 +228,7 @@ impl JsCallbacks {
                 | Command::CompareAndSet { .. }
                 | Command::Ask { .. }
                 | Command::Index { .. }
+                | Command::OnKey { .. }
                 | Command::Raw(_) => ("DEL", nothing, nothing, false),
             };
             let call = [

@@ -41,7 +41,15 @@ fn arguments<'e>(env: &'e Env, command: &Cmd) -> JsResult<'e> {
             _ => None, // The crate's own iterators use these.
         })
         .collect();
-    raw::list(env, &arguments, |env, argument| raw::string(env, argument))
+    // A script gets what is stored, byte for byte.
+    let is_script = arguments.first() == Some(&&b"EVAL"[..]);
+    raw::list(env, &arguments, |env, argument| {
+        if is_script && std::str::from_utf8(argument).is_err() {
+            raw::buffer(env, argument)
+        } else {
+            raw::string(env, argument)
+        }
+    })
 }
 
 /// Reads a client's reply: strings and Buffers, numbers, arrays, null.

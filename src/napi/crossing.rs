@@ -24,7 +24,7 @@ pub const METHODS: [&str; 11] = [
 ];
 
 /// The scans, by their numbers.
-pub const SCANS: [(&str, ScanKind); 7] = [
+pub const SCANS: [(&str, ScanKind); 8] = [
     ("length", ScanKind::Length),
     ("ids", ScanKind::Ids),
     ("all", ScanKind::All),
@@ -32,6 +32,7 @@ pub const SCANS: [(&str, ScanKind); 7] = [
     ("clear of the index", ScanKind::ClearIndex),
     ("page", ScanKind::Page),
     ("ping", ScanKind::Ping),
+    ("rewrite", ScanKind::Rewrite),
 ];
 
 // The commands, by their numbers.
@@ -164,6 +165,9 @@ pub struct Names {
     pub server: Vec<&'static str>,
     pub sentinel: Vec<&'static str>,
     pub tls: Vec<&'static str>,
+    pub encryption: Vec<&'static str>,
+    pub encryption_key: Vec<&'static str>,
+    pub compression: Vec<&'static str>,
 }
 
 /// Returns the constants of the crossing.
@@ -207,6 +211,9 @@ pub fn crossing() -> Crossing {
             server: names::SERVER.to_vec(),
             sentinel: names::SENTINEL.to_vec(),
             tls: names::TLS.to_vec(),
+            encryption: names::ENCRYPTION.to_vec(),
+            encryption_key: names::ENCRYPTION_KEY.to_vec(),
+            compression: names::COMPRESSION.to_vec(),
         },
         latency_bounds: LATENCY_BOUNDS.map(|bound| bound as f64).to_vec(),
         closed: StoreError::closed("").message,

@@ -10,7 +10,7 @@ use napi::{Env, Unknown};
 use crate::error::StoreError;
 use crate::io::call::NewCall;
 use crate::io::event::CallId;
-use crate::io::scan_request::{PageRequest, ScanKind, ScanRequest};
+use crate::io::scan_request::{Move, PageRequest, ScanKind, ScanRequest};
 use crate::napi::bases::Bases;
 use crate::napi::crossing::{
     DEL, END, GET, GET_BASE, GET_RECORD, INDEX, METHODS, OTHER, PER_CALL, PERSIST, PEXPIRE, PTTL,
@@ -23,6 +23,7 @@ use crate::session::clock::Clock;
 use crate::session::command::{Command, Question};
 use crate::session::compare_and_set::{Base, CompareAndSet, KeyLife, OnConflict};
 use crate::session::expiry::Expiry;
+use crate::session::hashed_id::handle_of;
 use crate::session::true_expiry::TrueExpiry;
 
 /// The calls of a batch.
@@ -59,9 +60,12 @@ pub fn decode_calls<'e>(
             last = (store, stores.get(&store));
         }
         let settings = last.1;
-        let prefix = settings.map_or(&[][..], |settings| &settings.prefix);
-        let key =
-            StoreError::catch_panic(name, || Ok(lifetime::key(prefix, &text.take(length(3)))));
+        let (prefix, has_handles) = settings.map_or((&[][..], false), |settings| {
+            (&settings.prefix, settings.has_handles)
+        });
+        let key = StoreError::catch_panic(name, || {
+            lifetime::key(prefix, &text.take(length(3)), has_handles, name)
+        });
         let value = if numbers[4] == OTHER {
             let other = others.next().unwrap_or_else(|| raw::undefined(env));
             raw::buffer_bytes(env, &other)
@@ -101,12 +105,14 @@ fn command(
             expiry: settings.true_expiry_of_get(),
             clock,
             keeps_base: settings.keeps_base || number == GET_BASE,
+            seal: settings.seal.clone(),
         },
         SET | SET_XX => Command::Set {
             key,
             value,
             expires_in: ms,
             only_existing: number == SET_XX,
+            seal: settings.seal.clone(),
         },
         SET_NEW | SAVE_MERGE | SAVE_REPORT | SAVE_GIVE_UP => {
             let (base, on_conflict) = match number {
@@ -122,7 +128,8 @@ fn command(
             };
             let longest = (settings.follows_cookie && number != SET_NEW).then_some(numbers[8]);
             let times = (longest, clock.at(clock.read));
-            let save = CompareAndSet::new(base, on_conflict, value, life, times);
+            let save = CompareAndSet::new(base, on_conflict, value, life, times)
+                .sealed_by(settings.seal.as_ref(), &key);
             Command::CompareAndSet {
                 key,
                 save: Box::new(save),
@@ -150,6 +157,7 @@ fn command(
             expiry: TrueExpiry::Beside,
             clock,
             keeps_base: false,
+            seal: settings.seal.clone(),
         },
         INDEX => Command::Index {
             key,
@@ -159,7 +167,8 @@ fn command(
     })
 }
 
-/// The scan of a number; `None` of an unknown one. A page has the expiries beside its texts.
+/// The scan of a number; `None` of an unknown one. A page has the expiries beside its texts. `rewrite`
+/// looks at one session alone, if a position is given: its sid.
 pub fn decode_scan(
     settings: &Settings,
     id: CallId,
@@ -168,6 +177,8 @@ pub fn decode_scan(
     page: PageRequest,
 ) -> Option<ScanRequest> {
     let &(name, kind) = SCANS.get(number as usize)?;
+    let is_of_one = kind == ScanKind::Rewrite && !page.position.is_empty();
+    let sid = is_of_one.then(|| page.position.clone().into_bytes());
     Some(ScanRequest {
         id,
         name,
@@ -180,6 +191,18 @@ pub fn decode_scan(
             _ => settings.true_expiry(),
         },
         clock,
+        seal: settings.seal.clone(),
+        has_handles: settings.has_handles,
+        only: sid.map(|sid| {
+            let plain = [&*settings.prefix, &*sid].concat();
+            let hashed = [&*settings.prefix, &handle_of(&sid)].concat();
+            let (from, to) = if settings.has_handles {
+                (plain, hashed)
+            } else {
+                (hashed, plain)
+            };
+            Move { from, to }
+        }),
         page,
     })
 }
@@ -197,6 +220,8 @@ mod tests {
             follows_cookie: true,
             reads_expiry: false,
             keeps_base: false,
+            seal: None,
+            has_handles: false,
         }
     }
 

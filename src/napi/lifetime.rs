@@ -1,5 +1,6 @@
 //! The rules of a session on its way in: its key, when it expires, its payload.
 
+use std::borrow::Cow;
 use std::time::UNIX_EPOCH;
 
 use napi::{Env, Unknown, ValueType};
@@ -9,14 +10,35 @@ use crate::napi::callbacks::JsCallbacks;
 use crate::napi::describe::describe;
 use crate::napi::raw::{self, JsResult};
 use crate::session::expiry::Expiry;
+use crate::session::hashed_id::{handle_of, is_handle};
 use crate::test_panics::panic_at;
 
-/// The key of a session. (JS makes a string of any sid, as `+` does: `undefined` becomes
-/// `"undefined"`.)
-pub fn key(prefix: &[u8], sid: &[u8]) -> Vec<u8> {
-    let key = [prefix, sid].concat();
+/// The key of a session, for the store's method `name`. (JS makes a string of any sid, as `+` does:
+/// `undefined` becomes `"undefined"`.)
+pub fn key(
+    prefix: &[u8],
+    sid: &[u8],
+    has_handles: bool,
+    name: &str,
+) -> Result<Vec<u8>, StoreError> {
+    let key = match has_handles {
+        false => [prefix, sid].concat(),
+        true => [prefix, &id_in_key(sid, name)?].concat(),
+    };
     panic_at("the call", &key);
-    key
+    Ok(key)
+}
+
+/// What stands in the key of a session with `hashIds`: the handle of the sid. `destroy` takes a handle,
+/// too; to all other methods it is a sid that no session has.
+pub fn id_in_key<'s>(sid: &'s [u8], name: &str) -> Result<Cow<'s, [u8]>, StoreError> {
+    match name {
+        "destroy" if is_handle(sid) => Ok(Cow::Borrowed(sid)),
+        "set" if is_handle(sid) => Err(StoreError::invalid(
+            "set: the id must be that of a session, got a handle as ids() returns it (hashIds)",
+        )),
+        _ => Ok(Cow::Owned(handle_of(sid))),
+    }
 }
 
 /// Decides when a session's key expires (connect-redis's `getTTL`, to the millisecond): at `expires`,
@@ -148,6 +170,19 @@ mod tests {
         assert_eq!(after(1.0), Expiry::In(1));
         assert_eq!(after(1e300), Expiry::In(i64::MAX));
         assert_eq!(after(f64::INFINITY), Expiry::Never);
+    }
+
+    #[test]
+    fn a_handle_is_taken_by_destroy_alone() {
+        let handle = handle_of(b"abc");
+        let id = |name| id_in_key(&handle, name).map(Cow::into_owned);
+        assert_eq!(id("destroy"), Ok(handle.clone()));
+        assert_eq!(id("get"), Ok(handle_of(&handle)));
+        assert_eq!(id("touch"), Ok(handle_of(&handle)));
+        assert!(id("set").is_err());
+        let key = |has_handles| key(b"sess:", b"abc", has_handles, "get");
+        assert_eq!(key(false), Ok(b"sess:abc".to_vec()));
+        assert_eq!(key(true), Ok([b"sess:", &*handle].concat()));
     }
 
     #[test]

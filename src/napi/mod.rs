@@ -16,6 +16,7 @@ mod options;
 mod packed_strings;
 mod raw;
 mod scan_records;
+pub mod sealer;
 mod store;
 mod store_core;
 pub mod version;

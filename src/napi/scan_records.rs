@@ -33,7 +33,19 @@ impl ScanRecords {
     }
 
     /// Adds a record.
-    pub fn add(&mut self, Record { id, text, expires }: Record) -> Result<(), BadRecord> {
+    pub fn add(&mut self, record: Record) -> Result<(), BadRecord> {
+        let Record {
+            id,
+            text,
+            expires,
+            trouble,
+        } = record;
+        if let Some(error) = trouble {
+            return Err(BadRecord {
+                sid: id,
+                error: *error,
+            });
+        }
         if let Some(text) = text {
             let added = StoreError::catch_panic("all", || {
                 let base = None;
@@ -86,6 +98,7 @@ mod tests {
                 id,
                 text: None,
                 expires: None,
+                trouble: None,
             };
             assert!(records.add(record).is_ok());
         }

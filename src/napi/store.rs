@@ -214,6 +214,7 @@ impl RedisStore {
     /// Closes the connection when everything pending is answered. No call may follow.
     #[napi(catch_unwind)]
     pub fn retire(&self) {
+        self.core.drop_seals();
         self.core.handle.close(Closing::WhenIdle);
     }
 

@@ -188,8 +188,19 @@ impl StoreCore {
     /// Closes the connection; pending calls reject.
     pub fn close(&self, env: &Env) {
         if !self.closing.replace(true) {
+            self.drop_seals();
             self.wait_for(env, 1);
             self.handle.close(Closing::Now);
+        }
+    }
+
+    /// Lets go of the keys of all stores: no call follows.
+    pub fn drop_seals(&self) {
+        for settings in self.settings.borrow_mut().values_mut() {
+            *settings = Rc::new(Settings {
+                seal: None,
+                ..(**settings).clone()
+            });
         }
     }
 

@@ -11,6 +11,7 @@ use crate::redis::Batch;
 use crate::session::clock::Clock;
 use crate::session::compare_and_set::{Base, CompareAndSet, Form, Next, Saved};
 use crate::session::expiry::Expiry;
+use crate::session::seal::{Seal, open};
 use crate::session::true_expiry::{Applied, TrueExpiry};
 use crate::test_panics::panic_at;
 
@@ -23,6 +24,7 @@ pub enum Command {
         clock: Clock,
         /// Whether the answer has the stored text for a later save to compare with.
         keeps_base: bool,
+        seal: Option<Seal>,
     },
     /// SET with PX; with XX if only a key that still exists may be written.
     Set {
@@ -31,6 +33,8 @@ pub enum Command {
         /// Milliseconds; `None` means never.
         expires_in: Option<i64>,
         only_existing: bool,
+        /// The value is sealed when it is sent.
+        seal: Option<Seal>,
     },
     /// A save that compares with what is stored (`concurrency`, `update`).
     CompareAndSet {
@@ -49,6 +53,8 @@ pub enum Command {
         key: Vec<u8>,
         arguments: (Vec<String>, Vec<String>),
     },
+    /// One command on one key, whose reply is returned as it is.
+    OnKey { key: Vec<u8>, command: Cmd },
     /// Commands whose replies are returned as they are.
     Raw(Vec<Cmd>),
 }
@@ -87,7 +93,7 @@ pub enum Reply {
         saved: Saved,
         base: Option<Arc<Base>>,
     },
-    /// The replies to [`Command::Raw`], errors of the server among them.
+    /// The replies to [`Command::Raw`] and [`Command::OnKey`], errors of the server among them.
     Raw(Vec<Value>),
 }
 
@@ -160,7 +166,10 @@ impl Command {
                 value,
                 expires_in,
                 only_existing,
+                seal,
             } => {
+                let sealed = seal.as_ref().map(|seal| seal.seal(key, value));
+                let value = sealed.as_deref().unwrap_or(value);
                 let ms = expires_in.map(|ms| digits.format(ms).as_bytes());
                 match (ms, only_existing) {
                     (Some(ms), true) => batch.add(&[b"SET", key, value, b"PX", ms, b"XX"]),
@@ -190,6 +199,7 @@ impl Command {
                 let words: Vec<&[u8]> = before.chain([&key[..]]).chain(after).collect();
                 batch.add(&words);
             }
+            Command::OnKey { command, .. } => batch.add_cmd(command),
             Command::Raw(commands) => {
                 for command in commands {
                     batch.add_cmd(command);
@@ -242,6 +252,7 @@ impl Command {
             | Command::Touch { key, .. }
             | Command::Ask { key, .. }
             | Command::Index { key, .. }
+            | Command::OnKey { key, .. }
             | Command::Destroy { key } => key,
             Command::Raw(_) => &[],
         }
@@ -283,15 +294,16 @@ impl Command {
         };
         match self {
             Command::Get {
+                key,
                 expiry,
                 clock,
                 keeps_base,
-                ..
+                seal,
             } => {
                 let text = next();
                 // The PTTL is taken off the replies in any case, or the next call would get it.
                 let ttl = (*expiry != TrueExpiry::Unasked).then(next);
-                let mut text = match checked(text)? {
+                let text = match checked(text)? {
                     Value::BulkString(text) => text,
                     Value::Nil => return Ok(Reply::Null),
                     _ => return Err(StoreError::unexpected(call, server)),
@@ -302,12 +314,16 @@ impl Command {
                 }
                 // The text is anybody's, and other calls of the store are under way.
                 StoreError::catch_panic(call, || {
+                    let stored = keeps_base.then(|| text.clone());
+                    let mut text = open(seal.as_ref(), key, text)
+                        .map_err(|why| StoreError::sealed(call, server, why))?;
+                    let sealed = stored.filter(|stored| *stored != text);
                     let applied = ttl.map(|ttl| expiry.apply(&mut text, &ttl, clock.at(came)));
                     let Applied { beside, replaced } = applied.unwrap_or_default();
                     Ok(Reply::Session {
                         text,
                         expires: beside,
-                        base: keeps_base.then(|| Base::of_text_with(replaced)),
+                        base: keeps_base.then(|| Base::of_text_with(replaced, sealed)),
                     })
                 })
             }
@@ -331,6 +347,7 @@ impl Command {
                     base: None,
                 })
             }
+            Command::OnKey { .. } => Ok(Reply::Raw(vec![checked(next())?])),
             Command::Raw(commands) => Ok(Reply::Raw(commands.iter().map(|_| next()).collect())),
         }
     }
@@ -351,6 +368,7 @@ impl Command {
         match next {
             Err(error) => Read::Answer(Err(error)),
             Ok(Next::Again(form)) => Read::Again(form),
+            Ok(Next::Sealed(why)) => Read::Answer(Err(StoreError::sealed(call, server, why))),
             Ok(Next::Unknown) => Read::Answer(Err(StoreError::doubtful(call, server))),
             Ok(Next::Done(saved)) => {
                 let base = save.new_base();
@@ -406,6 +424,7 @@ mod tests {
             value: b"v".to_vec(),
             expires_in,
             only_existing,
+            seal: None,
         }
     }
 
@@ -415,6 +434,7 @@ mod tests {
             expiry,
             clock: Clock::new(1_767_268_800_000.0),
             keeps_base: false,
+            seal: None,
         }
     }
 

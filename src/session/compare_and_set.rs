@@ -1,6 +1,7 @@
 //! A save that writes only if the session is still stored as it was loaded, and what follows if it is
 //! not (`concurrency`, `store.update`).
 
+use std::borrow::Cow;
 use std::mem::take;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +11,7 @@ use crate::error::Code;
 use crate::redis::Batch;
 use crate::session::expiry::Expiry;
 use crate::session::patch::{Changes, Life, Patched, Traces};
+use crate::session::seal::{Seal, Unopened, open};
 use crate::session::true_expiry::Replaced;
 
 /// Compares and sets where SET knows no IFEQ. It only compares texts: `cjson` would make `{}` of `[]`.
@@ -37,6 +39,8 @@ pub struct Base(Mutex<Texts>);
 struct Texts {
     /// The text that is stored, as far as this session's owner knows.
     stored: Vec<u8>,
+    /// What Redis has of it, if that is not the text itself.
+    sealed: Option<Vec<u8>>,
     /// What the owner saved, if another text was stored because of others' changes.
     own: Option<Vec<u8>>,
     /// What is not as stored in the text that was handed out.
@@ -44,6 +48,11 @@ struct Texts {
 }
 
 impl Texts {
+    /// What Redis has.
+    fn in_redis(&self) -> &Vec<u8> {
+        self.sealed.as_ref().unwrap_or(&self.stored)
+    }
+
     /// What the owner's changes are compared with.
     fn base(&self) -> &[u8] {
         self.own.as_ref().unwrap_or(&self.stored)
@@ -68,10 +77,11 @@ impl Base {
     }
 
     /// The base of a text that is still needed, and in which something has been replaced: see
-    /// [`Base::keep`].
-    pub fn of_text_with(replaced: Option<Replaced>) -> Arc<Base> {
+    /// [`Base::keep`]. `sealed` is what Redis has of it, if that is not the text itself.
+    pub fn of_text_with(replaced: Option<Replaced>, sealed: Option<Vec<u8>>) -> Arc<Base> {
         Arc::new(Base(Mutex::new(Texts {
             replaced,
+            sealed,
             ..Texts::default()
         })))
     }
@@ -88,7 +98,8 @@ impl Base {
     /// About how many bytes it takes.
     pub fn size(&self) -> usize {
         let texts = self.lock();
-        size_of::<Base>() + texts.stored.len() + texts.own.as_ref().map_or(0, Vec::len)
+        let optional = [&texts.own, &texts.sealed].into_iter().flatten();
+        size_of::<Base>() + texts.stored.len() + optional.map(Vec::len).sum::<usize>()
     }
 
     fn lock(&self) -> MutexGuard<'_, Texts> {
@@ -144,6 +155,8 @@ pub struct CompareAndSet {
     longest: Option<f64>,
     /// What `Date.now()` returned at the call, in milliseconds since the epoch.
     now: f64,
+    /// What seals the session, and the key that it is bound to.
+    seal: Option<(Seal, Vec<u8>)>,
     attempt: Option<Attempt>,
     /// Whether an attempt was sent over a connection that broke: it may have been carried out.
     is_doubtful: bool,
@@ -161,6 +174,8 @@ struct Attempt {
     expected: Option<Vec<u8>>,
     /// With others' changes; `None` if it is what the caller saves.
     patched: Option<Vec<u8>>,
+    /// What Redis is given of the text, if that is not the text itself.
+    sealed: Option<Vec<u8>>,
     life: KeyLife,
     /// Whether it only reads what is stored, because IFEQ does not say that.
     is_look: bool,
@@ -195,6 +210,8 @@ pub enum Next {
     /// The connection broke under the save, and others have written since: nobody can tell whether the
     /// save was carried out.
     Unknown,
+    /// What is stored does not open.
+    Sealed(Unopened),
 }
 
 impl CompareAndSet {
@@ -212,11 +229,37 @@ impl CompareAndSet {
             life,
             longest,
             now,
+            seal: None,
             attempt: None,
             is_doubtful: false,
             needs_text: false,
             outcome: None,
         }
+    }
+
+    /// The same, of a session at `key` that is sealed.
+    pub fn sealed_by(self, seal: Option<&Seal>, key: &[u8]) -> CompareAndSet {
+        CompareAndSet {
+            seal: seal.map(|seal| (seal.clone(), key.to_vec())),
+            ..self
+        }
+    }
+
+    /// The text of what is stored, and what is stored, if that is not the text itself.
+    fn open(&self, stored: Vec<u8>) -> Result<(Vec<u8>, Option<Vec<u8>>), Unopened> {
+        let (seal, key) = match &self.seal {
+            Some((seal, key)) => (Some(seal), &**key),
+            None => (None, &[][..]),
+        };
+        let text = open(seal, key, stored.clone())?;
+        let sealed = (text != stored).then_some(stored);
+        Ok((text, sealed))
+    }
+
+    /// What Redis is given by an attempt.
+    fn value<'s>(&'s self, attempt: &'s Attempt) -> &'s Vec<u8> {
+        let text = attempt.patched.as_ref().unwrap_or(&self.mine);
+        attempt.sealed.as_ref().unwrap_or(text)
     }
 
     /// About how many bytes are sent.
@@ -247,6 +290,14 @@ impl CompareAndSet {
     }
 
     fn attempt(&self, form: Form, expected: Option<Vec<u8>>, patched: Option<Patched>) -> Attempt {
+        let text = patched.as_ref().map_or(&self.mine, |patched| &patched.text);
+        let sealed = match &self.seal {
+            Some((seal, key)) => match seal.seal(key, text) {
+                Cow::Owned(sealed) => Some(sealed),
+                Cow::Borrowed(_) => None,
+            },
+            None => None,
+        };
         Attempt {
             form,
             expected,
@@ -254,6 +305,7 @@ impl CompareAndSet {
                 .as_ref()
                 .map_or(self.life, |patched| self.life_by(patched.life)),
             patched: patched.map(|patched| patched.text),
+            sealed,
             is_look: false,
         }
     }
@@ -267,16 +319,16 @@ impl CompareAndSet {
         let Attempt {
             form,
             expected,
-            patched,
             life,
             is_look,
+            ..
         } = attempt;
         if *is_look {
             return batch.add(&[b"GET", key]);
         }
-        let text: &[u8] = patched.as_ref().unwrap_or(&self.mine);
+        let text: &[u8] = self.value(attempt);
         let texts = self.base.lock();
-        let expected: &[u8] = expected.as_ref().unwrap_or(&texts.stored);
+        let expected: &[u8] = expected.as_ref().unwrap_or_else(|| texts.in_redis());
         let script: &[&[u8]] = if self.needs_text {
             &[b"EVAL", SCRIPT.as_bytes()]
         } else {
@@ -370,14 +422,16 @@ impl CompareAndSet {
         let Some(attempt) = &self.attempt else {
             return Next::Unknown;
         };
-        let text = attempt.patched.as_ref().unwrap_or(&self.mine);
-        let is_written = self.is_doubtful && stored == *text;
+        let is_written = self.is_doubtful && stored == *self.value(attempt);
         let texts = self.base.lock();
-        let is_expected = stored == *attempt.expected.as_ref().unwrap_or(&texts.stored);
+        let expected = attempt.expected.as_ref();
+        let is_expected = stored == *expected.unwrap_or_else(|| texts.in_redis());
         if self.on_conflict == OnConflict::Report {
             if !is_expected && !is_written {
                 let changes = Changes::between(texts.base(), &self.mine);
-                let names = changes.map(|changes| changes.overwritten_in(&stored));
+                let names = changes
+                    .zip(self.open(stored).ok())
+                    .map(|(changes, (theirs, _))| changes.overwritten_in(&theirs));
                 self.outcome = names
                     .filter(|names| !names.is_empty())
                     .map(Saved::Overwritten);
@@ -402,11 +456,15 @@ impl CompareAndSet {
         if is_written {
             return self.written();
         }
-        self.merge(stored)
+        match self.open(stored) {
+            Ok((text, sealed)) => self.merge(text, sealed),
+            Err(why) => Next::Sealed(why),
+        }
     }
 
-    /// Puts my changes over what is stored.
-    fn merge(&mut self, stored: Vec<u8>) -> Next {
+    /// Puts my changes over what is stored: a text, and what Redis has of it, if that is not the text
+    /// itself.
+    fn merge(&mut self, stored: Vec<u8>, sealed: Option<Vec<u8>>) -> Next {
         let texts = self.base.lock();
         let changes = Changes::between(texts.base(), &self.mine);
         let traces = changes.as_ref().map(|changes| changes.found_in(&stored));
@@ -417,7 +475,7 @@ impl CompareAndSet {
             match traces {
                 Some(Traces::None) => {}
                 Some(Traces::All) => {
-                    self.stored(stored);
+                    self.stored(stored, sealed);
                     return Next::Done(Saved::Merged);
                 }
                 Some(Traces::Some) | None => return Next::Unknown,
@@ -427,7 +485,7 @@ impl CompareAndSet {
             if let Some(Patched { life, .. }) = patched {
                 self.life = self.life_by(life);
             }
-            self.stored(stored);
+            self.stored(stored, sealed);
             return Next::Touch;
         }
         self.outcome = Some(match patched {
@@ -438,25 +496,31 @@ impl CompareAndSet {
             .attempt
             .as_ref()
             .map_or(Form::IfEq, |attempt| attempt.form);
-        self.attempt = Some(self.attempt(form, Some(stored), patched));
+        self.attempt = Some(self.attempt(form, Some(sealed.unwrap_or(stored)), patched));
         Next::Again(None)
     }
 
     /// Another text is stored than mine: the next save compares with that.
-    fn stored(&mut self, stored: Vec<u8>) {
+    fn stored(&mut self, stored: Vec<u8>, sealed: Option<Vec<u8>>) {
         let mut texts = self.base.lock();
         texts.own = Some(take(&mut self.mine));
         texts.stored = stored;
+        texts.sealed = sealed;
     }
 
     /// It is written: this is what the session's next save compares with.
     fn written(&mut self) -> Next {
-        match self.attempt.take().and_then(|attempt| attempt.patched) {
-            Some(patched) => self.stored(patched),
+        let (patched, sealed) = match self.attempt.take() {
+            Some(attempt) => (attempt.patched, attempt.sealed),
+            None => (None, None),
+        };
+        match patched {
+            Some(patched) => self.stored(patched, sealed),
             None => {
                 let mut texts = self.base.lock();
                 texts.own = None;
                 texts.stored = take(&mut self.mine);
+                texts.sealed = sealed;
             }
         }
         Next::Done(self.outcome.take().unwrap_or(Saved::AsIs))

@@ -5,6 +5,8 @@ pub mod clock;
 pub mod command;
 pub mod compare_and_set;
 pub mod expiry;
+pub mod hashed_id;
 pub mod members;
 pub mod patch;
+pub mod seal;
 pub mod true_expiry;

@@ -22,6 +22,7 @@ function likeNodeRedis(client, owner = client) {
     unlink: (keys) => client[unlink](keys),
     mget: (keys) => client.mGet(keys),
     pttl: (key) => client.pTTL(key),
+    evaluate: (script, keys, args) => client.eval(script, { keys, arguments: args }),
     async *scan(pattern, count) {
       for await (const node of mastersOf(owner)) {
         const asked = node === owner ? client : node;

@@ -30,6 +30,7 @@ function lowerCase(client, call) {
     unlink: (keys) => call(unlink, keys),
     mget: (keys) => call("mget", keys),
     pttl: (key) => call("pttl", key),
+    evaluate: (script, keys, args) => call("eval", script, keys.length, ...keys, ...args),
     async *scan(pattern, count) {
       const masters = client.isCluster ? client.nodes("master") : [undefined];
       for (const node of masters) {

@@ -1,7 +1,6 @@
 //! `all`: reads the sessions at the keys of a step, with their true expiry.
 
 use std::collections::VecDeque;
-use std::mem::take;
 use std::time::Instant;
 
 use futures_util::stream::{FuturesOrdered, StreamExt};
@@ -17,7 +16,7 @@ use crate::session::true_expiry::{TrueExpiry, has_cookie_expiry};
 /// What was read at a key; its PTTL, if that was asked for.
 struct Found<'k> {
     key: &'k Vec<u8>,
-    text: Vec<u8>,
+    text: Result<Vec<u8>, StoreError>,
     pttl: Option<Value>,
 }
 
@@ -74,17 +73,22 @@ async fn read(
         .zip(texts)
         .map(|(key, text)| (key, text, replies.next()))
         .filter_map(|(key, text, pttl)| Some((key, bytes(text)?, pttl)))
-        .map(|(key, text, pttl)| Found { key, text, pttl })
-        .filter(|found| !found.text.is_empty())
+        .filter(|(_, text, _)| !text.is_empty())
+        .map(|(key, text, pttl)| Found {
+            key,
+            text: scan.open(key, text),
+            pttl,
+        })
         .collect();
     read_missing_pttls(scan, &mut found).await?;
     let now = scan.request.clock.at(Instant::now());
-    let records = found.into_iter().map(|mut found| {
-        let Found { key, text, pttl } = &mut found;
-        let expires = pttl
-            .as_ref()
-            .and_then(|pttl| true_expiry.apply(text, pttl, now).beside);
-        scan.record(key, Some(take(text)), expires)
+    let records = found.into_iter().map(|Found { key, text, pttl }| {
+        let mut text = match text {
+            Ok(text) => text,
+            Err(error) => return scan.bad_record(key, error),
+        };
+        let expires = pttl.and_then(|pttl| true_expiry.apply(&mut text, &pttl, now).beside);
+        scan.record(key, Some(text), expires)
     });
     Ok(records.collect())
 }
@@ -94,10 +98,10 @@ async fn read_missing_pttls(scan: &ScanTask, found: &mut [Found<'_>]) -> Result<
     let mut missing: Vec<&mut Found> = found
         .iter_mut()
         .filter(|found| found.pttl.is_none())
-        .filter(|found| match scan.request.true_expiry {
-            TrueExpiry::Unasked => false,
-            TrueExpiry::InText | TrueExpiry::InTextAndBeside => has_cookie_expiry(&found.text),
-            TrueExpiry::Beside => true,
+        .filter(|found| match (scan.request.true_expiry, &found.text) {
+            (TrueExpiry::Unasked, _) | (_, Err(_)) => false,
+            (TrueExpiry::InText | TrueExpiry::InTextAndBeside, Ok(text)) => has_cookie_expiry(text),
+            (TrueExpiry::Beside, Ok(_)) => true,
         })
         .collect();
     if missing.is_empty() {
@@ -128,6 +132,7 @@ async fn read_from_nodes(
         expiry: scan.request.true_expiry,
         clock: scan.request.clock,
         keeps_base: false,
+        seal: scan.request.seal.clone(),
     });
     let name = scan.request.name;
     let replies = scan.shared.execute_at_nodes(name, commands).await;
@@ -139,6 +144,9 @@ async fn read_from_nodes(
             }
             // The key has another type; MGET leaves such a key out, too.
             Err(error) if error.code == Code::WrongType => {}
+            Err(error) if error.code == Code::Sealed => {
+                records.push_back(scan.bad_record(key, error));
+            }
             other => drop(other?),
         }
     }

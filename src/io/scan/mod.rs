@@ -1,4 +1,4 @@
-//! SCAN, and what is built on it: `length`, `ids`, `all`, `clear` and pages; and PING, which goes to the
+//! SCAN, and what is built on it: `length`, `ids`, `all`, `clear`, `rewrite` and pages; and PING, which goes to the
 //! same servers.
 //!
 //! A scan works in small steps, so that neither Redis nor Node's event loop is ever held for long. The
@@ -12,6 +12,7 @@ mod page;
 mod passes;
 mod ping;
 mod results;
+mod rewrite;
 mod seen_keys;
 mod session_sizes;
 mod step;

@@ -15,6 +15,7 @@ use crate::io::scan::clear::delete_keys;
 use crate::io::scan::page::read_page;
 use crate::io::scan::ping::ping;
 use crate::io::scan::results::Results;
+use crate::io::scan::rewrite::rewrite_sessions;
 use crate::io::scan::seen_keys::SeenKeys;
 use crate::io::scan::session_sizes::SessionSizes;
 use crate::io::scan::step::next_step;
@@ -34,19 +35,23 @@ pub async fn run(request: ScanRequest, shared: Arc<Shared>) -> Result<ScanAnswer
         results: Results::new(scan.request.id, scan.shared.completions.clone()),
         seen: SeenKeys::default(),
         sizes: SessionSizes::default(),
+        rewritten: 0,
     };
     match scan.request.kind {
         ScanKind::Ping => return ping(&scan).await,
         ScanKind::Page => return read_page(&scan, &mut progress).await,
         _ => {}
     }
-    if scan.shared.is_cluster() {
+    if let Some(only) = &scan.request.only {
+        rewrite_sessions(&scan, &mut progress, std::slice::from_ref(&only.from)).await?;
+    } else if scan.shared.is_cluster() {
         pass_over_cluster(&scan, &mut progress).await?;
     } else {
         pass_over_server(&scan, &mut progress).await?;
     }
     Ok(match scan.request.kind {
         ScanKind::Length => ScanAnswer::Count(progress.seen.count()),
+        ScanKind::Rewrite => ScanAnswer::Count(progress.rewritten),
         _ => ScanAnswer::Nothing,
     })
 }
@@ -130,6 +135,7 @@ async fn work_on(
         ScanKind::Length | ScanKind::Ping => Ok(()),
         ScanKind::Clear | ScanKind::ClearIndex => delete_keys(scan, &keys).await,
         ScanKind::All | ScanKind::Page => read_sessions(scan, progress, &keys).await,
+        ScanKind::Rewrite => rewrite_sessions(scan, progress, &keys).await,
         ScanKind::Ids => {
             for keys in keys.chunks(IDS_AT_ONCE) {
                 let records = keys.iter().map(|key| scan.record(key, None, None));

@@ -35,14 +35,17 @@ impl Default for SessionSizes {
 
 impl SessionSizes {
     pub fn learn(&mut self, records: &VecDeque<Record>) {
-        self.count += records.len();
-        self.bytes += records
-            .iter()
-            .map(|record| record.text.as_ref().map_or(0, Vec::len))
-            .sum::<usize>();
+        let texts = records.iter().filter_map(|record| record.text.as_ref());
+        self.learn_bytes(records.len(), texts.map(Vec::len).sum());
         if let Some(text) = records.back().and_then(|last| last.text.as_ref()) {
             self.have_expiry = has_cookie_expiry(text);
         }
+    }
+
+    /// So many sessions have so many bytes.
+    pub fn learn_bytes(&mut self, sessions: usize, bytes: usize) {
+        self.count += sessions;
+        self.bytes += bytes;
     }
 
     /// One, until a size is known.
@@ -72,6 +75,7 @@ mod tests {
             id: vec![],
             text: Some(vec![0; bytes]),
             expires: None,
+            trouble: None,
         };
         sizes.learn(&[record(500), record(700)].into());
         assert_eq!(sizes.keys_at_once(), KEYS_AT_ONCE);

@@ -12,6 +12,7 @@ use crate::io::scan::seen_keys::SeenKeys;
 use crate::io::scan::session_sizes::SessionSizes;
 use crate::io::scan_request::ScanRequest;
 use crate::io::shared::Shared;
+use crate::session::seal::open;
 
 /// A scan that runs.
 pub struct ScanTask {
@@ -24,6 +25,8 @@ pub struct Progress {
     pub results: Results,
     pub seen: SeenKeys,
     pub sizes: SessionSizes,
+    /// How many records were rewritten.
+    pub rewritten: usize,
 }
 
 impl ScanTask {
@@ -82,7 +85,27 @@ impl ScanTask {
             id: key[self.request.prefix.len()..].to_vec(),
             text,
             expires,
+            trouble: None,
         }
+    }
+
+    /// The record of a key whose text does not open.
+    pub fn bad_record(&self, key: &[u8], trouble: StoreError) -> Record {
+        Record {
+            trouble: Some(Box::new(trouble)),
+            ..self.record(key, None, None)
+        }
+    }
+
+    /// The text of what is stored at a key.
+    pub fn open(&self, key: &[u8], stored: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        open(self.request.seal.as_ref(), &self.whole(key), stored)
+            .map_err(|why| StoreError::sealed(self.request.name, &self.shared.server, why))
+    }
+
+    /// A key as Redis has it.
+    pub fn whole(&self, key: &[u8]) -> Vec<u8> {
+        [&*self.request.client_prefix, key].concat()
     }
 }
 

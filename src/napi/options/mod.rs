@@ -4,6 +4,7 @@ pub mod config;
 mod login_options;
 pub mod names;
 mod reader;
+pub mod seal_options;
 mod server_list;
 pub mod settings;
 mod tls_options;

@@ -1,7 +1,7 @@
 //! The names of the options, and those that are not among them.
 
 /// Every option.
-const KNOWN: [&str; 29] = [
+const KNOWN: [&str; 32] = [
     "client",
     "clientType",
     "transport",
@@ -18,6 +18,9 @@ const KNOWN: [&str; 29] = [
     "events",
     "touch",
     "lifetime",
+    "encryption",
+    "compression",
+    "hashIds",
     "url",
     "cluster",
     "sentinel",
@@ -47,6 +50,11 @@ pub const TLS: [&str; 7] = [
     "minVersion",
     "maxVersion",
 ];
+
+/// What the options `encryption` and `compression` may say, and a key of the first.
+pub const ENCRYPTION: [&str; 3] = ["keys", "write", "plain"];
+pub const ENCRYPTION_KEY: [&str; 2] = ["id", "secret"];
+pub const COMPRESSION: [&str; 3] = ["threshold", "level", "write"];
 
 /// Returns the names that are no option, each with the option that was probably meant. People write
 /// `logErrors`, `tll` or `host`, and connect-redis ignores that silently.

@@ -5,9 +5,12 @@ use napi::{Env, Unknown, ValueType};
 use crate::napi::callbacks::JsCallbacks;
 use crate::napi::options::reader::Reader;
 use crate::napi::raw::{self, JsResult};
+use crate::napi::sealer::Sealer;
+use crate::session::seal::{Notation, Seal};
 use crate::session::true_expiry::TrueExpiry;
 
 /// The fields of one store.
+#[derive(Clone)]
 pub struct Settings {
     /// `"sess:"` if the app gives none.
     pub prefix: Vec<u8>,
@@ -24,6 +27,10 @@ pub struct Settings {
     pub reads_expiry: bool,
     /// Whether `get` keeps what a save compares with (`concurrency`).
     pub keeps_base: bool,
+    /// What seals and opens the sessions' texts.
+    pub seal: Option<Seal>,
+    /// Whether keys hold a handle instead of the sid (`hashIds`).
+    pub has_handles: bool,
 }
 
 impl Settings {
@@ -57,6 +64,10 @@ impl Settings {
         reader.flag(fields, "disableTouch")?;
         reader.flag(fields, "disableTTL")?;
         let client_prefix = reader.option(fields, "clientPrefix")?;
+        let form = match reader.flag(fields, "sealsInLetters")? {
+            true => Notation::Letters,
+            false => Notation::Bytes,
+        };
         Ok(Settings {
             prefix: raw::string_bytes(env, &prefix, 32)?,
             client_prefix: match raw::kind(&client_prefix) {
@@ -68,6 +79,8 @@ impl Settings {
             follows_cookie: reader.flag(fields, "followsCookie")?,
             reads_expiry: reader.flag(fields, "readsExpiry")?,
             keeps_base: reader.flag(fields, "keepsBase")?,
+            seal: Sealer::read(&raw::get(env, fields, c"sealer")?, form),
+            has_handles: reader.flag(fields, "hasHandles")?,
         })
     }
 
