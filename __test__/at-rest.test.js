@@ -495,6 +495,21 @@ describe.each([
   });
 });
 
+test.each([[false], [true], ["migrate"]])(
+  "a user's sealed sessions are listed, counted and ended, with hashIds %p",
+  async (hashIds) => {
+    const store = url({ ...BOTH, hashIds, user: "userId" });
+    for (const sid of ["a", "b"]) await store.set(sid, long({ userId: "ada" }));
+    expect(await store.countOf("ada")).toBe(2);
+    const listed = await store.sessionsOf("ada");
+    expect(listed.map(({ id }) => id).sort()).toEqual(["a", "b"]);
+    expect(listed[0].data).toMatchObject({ user: "Ada Lovelace" });
+    expect(await store.destroyAllOf("ada")).toBe(2);
+    expect(await store.get("a")).toBeNull();
+    expect(await store.length()).toBe(0);
+  },
+);
+
 test("a record that was changed in Redis is an error of a save that merges, and stays", async () => {
   const store = url({ ...ENCRYPTED, concurrency: "merge" });
   await store.set("a", session());

@@ -12,7 +12,7 @@ use arbitrary::Unstructured;
 use connect_redis_rs_fuzz::error::StoreError;
 use connect_redis_rs_fuzz::glob;
 use connect_redis_rs_fuzz::io::event::ScanAnswer;
-use connect_redis_rs_fuzz::io::scan_request::{ScanKind, ScanRequest};
+use connect_redis_rs_fuzz::io::scan_request::{PageRequest, ScanKind, ScanRequest};
 use connect_redis_rs_fuzz::server::{Answer, run};
 use connect_redis_rs_fuzz::session::clock::Clock;
 use connect_redis_rs_fuzz::session::true_expiry::TrueExpiry;
@@ -38,6 +38,7 @@ fuzz_target!(|input: &[u8]| {
         clock: Clock::new(1_767_268_800_000.0),
         seal: None,
         has_handles: false,
+        page: PageRequest::default(),
         only: None,
     };
     if rest.first() == Some(&0) {
@@ -96,6 +97,7 @@ fuzz_target!(|input: &[u8]| {
                 assert_eq!(outcome.records.len(), sids.len(), "a key came twice");
                 assert_eq!(seen, sids);
             }
+            ScanKind::Page | ScanKind::Ping => unreachable!("not among these kinds"),
             ScanKind::Rewrite => {
                 assert_eq!(count, Some(0), "what is in its form was written");
                 assert_eq!(*redis.lock().unwrap(), keys);
