@@ -32,7 +32,7 @@ const CONNECT_REDIS_SCAN_COUNT = 100;
  * @param {(isAway: boolean) => void} store.away tells the store whether the client is away
  */
 function attach(client, { options, transport, terms, first, emit, away }) {
-  const { bounds, resurrect } = terms;
+  const { bounds } = terms;
   checkOneOf("clientType", options.clientType, CLIENT_TYPES);
   const inspected = inspect(client, options.clientType);
   const complaint = missing(client);
@@ -64,15 +64,7 @@ function attach(client, { options, transport, terms, first, emit, away }) {
     endOf(emit),
     executedBy(new ClientScans(commands, calls)),
   );
-  /** @param {import("../types.js").NativeFields} own */
-  const backendWith = (own) => {
-    const backend = new ClientBackend(commands, calls);
-    backend.begin(scans.backend({ ...terms, fields: own }), own, resurrect);
-    return backend;
-  };
-  const clientBackend = terms.moves
-    ? new MovingBackend(backendWith(fields(first)), backendWith(otherKeys(fields(first))))
-    : backendWith(fields(first));
+  const clientBackend = backendOf([commands, calls], scans, terms, fields(first));
 
   const attachment = new Attachment();
   if (bounds.failFast) attachment.unwatch = failWhileAway(client, calls, away);
@@ -109,6 +101,24 @@ function attach(client, { options, transport, terms, first, emit, away }) {
   relayOf(client);
   calls.troubleOf = () => troubleOf(client);
   return attached;
+}
+
+/**
+ * The backend of a store's calls through its client. Not a closure of `attach`: what such a one uses, the
+ * direct connection would hold.
+ * @param {ConstructorParameters<typeof ClientBackend>} parts
+ * @param {InstanceType<typeof Connection>} scans
+ * @param {any} terms
+ * @param {import("../types.js").NativeFields} fields
+ */
+function backendOf(parts, scans, terms, fields) {
+  const backends = (terms.moves ? [fields, otherKeys(fields)] : [fields]).map((own) => {
+    const backend = new ClientBackend(...parts);
+    backend.begin(scans.backend({ ...terms, fields: own }), own, terms.resurrect);
+    return backend;
+  });
+  const [to, from] = backends;
+  return from === undefined ? to : new MovingBackend(to, from);
 }
 
 /**
