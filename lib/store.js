@@ -49,6 +49,7 @@ const { nextTick } = process;
  * @typedef {import("./types.js").Callback} Callback
  * @typedef {import("./types.js").SessionData} SessionData
  * @typedef {import("./store-backend.js").State} State
+ * @typedef {import("./store-backend.js").Call} Call
  * @typedef {InstanceType<typeof import("./native/native-backend.js").NativeBackend>} NativeBackend
  */
 
@@ -141,18 +142,20 @@ function defineStore({ Store, Cookie }) {
           if (touchAfter > 0 && until !== undefined) ReadUntil.note(session, until);
           return HandedOut.note(session, origin, key, base);
         };
-        const read = () =>
-          use(this, "get", ({ native, isClient }, message) => {
-            const handIt = message === undefined ? handOut : measuring(message, handOut);
-            const found = native.get(sid, serializer, handIt);
-            if (serializer === JSON || isClient) return found;
-            const isInCookie = followsCookie(this);
-            return found.then(async (record) => {
-              const session = await parseOne(serializer, record, isInCookie);
-              return handIt(session, record?.expires, undefined, record?.text);
-            });
+        /** @type {Call} */
+        const call = ({ native, isClient }, message) => {
+          const handIt = message === undefined ? handOut : measuring(message, handOut);
+          const found = native.get(sid, serializer, handIt);
+          if (serializer === JSON || isClient) return found;
+          const isInCookie = followsCookie(this);
+          return found.then(async (record) => {
+            const session = await parseOne(serializer, record, isInCookie);
+            return handIt(session, record?.expires, undefined, record?.text);
           });
-        return index === undefined ? read() : index.after(key, read);
+        };
+        return index === undefined
+          ? use(this, "get", call)
+          : index.after(key, () => use(this, "get", call));
       });
     }
 
@@ -183,15 +186,15 @@ function defineStore({ Store, Cookie }) {
           comparesBy === undefined
             ? undefined
             : comparisonOf(comparesBy, sess, origin, key, invalid);
-        const save = () =>
-          use(this, "set", ({ native }, message) => {
-            const value = message ? measured(message, payload) : payload;
-            return native.set(sid, value, Date.now(), expires, ttl, isLoaded, end, comparison);
-          });
+        /** @type {Call} */
+        const call = ({ native }, message) => {
+          const value = message ? measured(message, payload) : payload;
+          return native.set(sid, value, Date.now(), expires, ttl, isLoaded, end, comparison);
+        };
         const stored =
           index === undefined
-            ? save()
-            : index.save(sid, sess, lifeOf(this, expires, ttl, end), save);
+            ? use(this, "set", call)
+            : index.save(sid, sess, lifeOf(this, expires, ttl, end), () => use(this, "set", call));
         if (!isLoaded && comparison === undefined && index === undefined) return stored;
         return stored.then((saved) => {
           // It was new, and is not any more.
@@ -218,11 +221,12 @@ function defineStore({ Store, Cookie }) {
         if (isTouchInBackground) stateOf(this).carrier.native.checkTimes(Date.now(), expires, ttl);
         // Known for one touch only: whatever follows in this request is sent.
         const until = touchAfter > 0 ? ReadUntil.take(sess) : undefined;
-        const touch = () =>
-          use(this, "touch", ({ native }) =>
-            native.touch(sid, Date.now(), expires, ttl, end, until),
-          );
-        const touched = index === undefined ? touch() : index.after(this.prefix + sid, touch);
+        /** @type {Call} */
+        const call = ({ native }) => native.touch(sid, Date.now(), expires, ttl, end, until);
+        const touched =
+          index === undefined
+            ? use(this, "touch", call)
+            : index.after(this.prefix + sid, () => use(this, "touch", call));
         if (index !== undefined && !isTouchOff(this)) {
           index.touched(sid, sess, lifeOf(this, expires, ttl, end));
         }
