@@ -29,6 +29,9 @@ const { parse } = JSON;
  * @property {any[]} [found]
  */
 
+/** The scans that answer with a page: `{records, next}`. */
+const PAGES = new Set(["page", "idsPage"]);
+
 /** The native side holds this, so nothing here may hold the store or its native object. */
 class ScanResults {
   /**
@@ -115,7 +118,7 @@ class ScanResults {
     const scan = this.take(id);
     if (scan === undefined) return;
     const { name, caller, found, isList, resolve } = scan;
-    if (name === "page") resolve({ records: found ?? [], next: answer });
+    if (PAGES.has(name)) resolve({ records: found ?? [], next: answer });
     else {
       caller.counts.answered(OPERATIONS.indexOf(name), null);
       resolve(found ?? answer ?? (isList ? [] : null));

@@ -20,6 +20,8 @@ pub enum ScanKind {
     ClearIndex,
     /// Some of the sessions, and where the next ones are.
     Page,
+    /// As a page, without the sessions' texts.
+    IdsPage,
     /// Whether the servers answer. Nothing is scanned.
     Ping,
     /// Brings records to the form in which the store writes them.
@@ -41,7 +43,7 @@ pub struct ScanRequest {
     /// For [`ScanKind::All`].
     pub true_expiry: TrueExpiry,
     pub clock: Clock,
-    /// For [`ScanKind::Page`].
+    /// For a page.
     pub page: PageRequest,
     /// What opens the records, and seals them again.
     pub seal: Option<Seal>,

@@ -31,6 +31,7 @@ pub const SCANS: [(&str, ScanKind); 8] = [
     ("clear", ScanKind::Clear),
     ("clear of the index", ScanKind::ClearIndex),
     ("page", ScanKind::Page),
+    ("idsPage", ScanKind::IdsPage),
     ("ping", ScanKind::Ping),
     ("rewrite", ScanKind::Rewrite),
 ];
