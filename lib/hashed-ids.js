@@ -206,6 +206,14 @@ class MovingBackend {
     return this.to.page(position, limit);
   }
 
+  /**
+   * @param {string} position
+   * @param {number} limit
+   */
+  idsPage(position, limit) {
+    return this.to.idsPage(position, limit);
+  }
+
   ping() {
     return this.to.ping();
   }

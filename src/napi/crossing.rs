@@ -24,7 +24,7 @@ pub const METHODS: [&str; 11] = [
 ];
 
 /// The scans, by their numbers.
-pub const SCANS: [(&str, ScanKind); 8] = [
+pub const SCANS: [(&str, ScanKind); 9] = [
     ("length", ScanKind::Length),
     ("ids", ScanKind::Ids),
     ("all", ScanKind::All),
