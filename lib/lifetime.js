@@ -8,6 +8,8 @@
 const FOREVER = Number.POSITIVE_INFINITY;
 /** The only plan that is no number. */
 const UNCHANGED = undefined;
+/** The promise of a `touch` that sends nothing. */
+const SKIPPED = Promise.resolve(null);
 
 /**
  * What says when a session expires, as connect-redis asks: a `ttl` function alone, called as a
@@ -104,6 +106,7 @@ function wholeSeconds(ms) {
 
 module.exports = {
   FOREVER,
+  SKIPPED,
   UNCHANGED,
   followsCookie,
   isTouchOff,

@@ -7,9 +7,12 @@ const { AsyncLocalStorage } = require("node:async_hooks");
 const { answer } = require("./answer.js");
 const { attach, checkTransport } = require("./client/attach.js");
 const { failure, invalid } = require("./errors.js");
-const { followsCookie } = require("./lifetime.js");
+const { SKIPPED, followsCookie } = require("./lifetime.js");
 const { Connection } = require("./native/connection.js");
 const { defaults: DEFAULTS } = require("./native/crossing.js");
+const { isWatched, traced } = require("./observe/call-channel.js");
+const { Counts, SINGLE } = require("./observe/counts.js");
+const { metricsOf } = require("./observe/metrics.js");
 const { checkClient } = require("./options.js");
 const { checkSerializer } = require("./serializer.js");
 const { INDEX_PREFIX } = require("./session-index/index-commands.js");
@@ -55,6 +58,7 @@ const { nextTick } = process;
  * @property {Carrier} carrier
  * @property {import("./client/inspect.js").Inspected} [inspected]
  * @property {Calls} [calls]
+ * @property {InstanceType<typeof import("./observe/counts.js").Counts>} counts
  * @property {Attachment} [attachment]
  * @property {Attachment["direct"]} [direct]
  * @property {Carrier & {connection: InstanceType<typeof Connection>}} [directBackend]
@@ -82,24 +86,91 @@ const abandoned = new FinalizationRegistry((/** @type {Attachment} */ attachment
  * context that the store has now, unless its deadline has passed by then.
  * @param {Store} store
  * @param {string} name the method, for messages
- * @param {(carrier: Carrier) => Promise<any>} call
+ * @param {Call} call
  * @returns {Promise<any>}
  */
 function use(store, name, call) {
-  const { carrier, direct, calls, isClosed } = stateOf(store);
-  if (direct === undefined || isClosed) return call(withFields(store, carrier));
+  if (!isWatched()) return make(store, name, call);
+  return traced(name, peerOf(store), SKIPPED, (message) => make(store, name, call, message));
+}
+
+/**
+ * @typedef {(carrier: Carrier, message?: import("./observe/call-channel.js").Message) => Promise<any>} Call
+ *   makes a call through a backend; the message is what its subscribers get, if there are any
+ */
+
+/**
+ * @param {Store} store
+ * @param {string} name
+ * @param {Call} call
+ * @param {import("./observe/call-channel.js").Message} [message]
+ * @returns {Promise<any>}
+ */
+function make(store, name, call, message) {
+  const { carrier, direct, calls, isClosed, counts } = stateOf(store);
+  if (direct === undefined || isClosed) return through(carrier, store, name, call, message, counts);
   const current = direct.current();
-  if (current !== undefined) return call(withFields(store, backendFor(store, current)));
+  if (current !== undefined) {
+    return through(backendFor(store, current), store, name, call, message, counts);
+  }
   const fields = fieldsOf(store);
   const inContext = AsyncLocalStorage.snapshot();
-  return /** @type {Calls} */ (calls).wait(name, (resolve, reject, isWaiting) => {
+  let isMade = false;
+  const waited = /** @type {Calls} */ (calls).wait(name, (resolve, reject, isWaiting) => {
     direct.park((decided, error) => {
-      const make = () =>
-        call(withFields(fields, backendFor(store, /** @type {DirectCarrier} */ (decided))));
+      const makeNow = () => {
+        isMade = true;
+        const backend = backendFor(store, /** @type {DirectCarrier} */ (decided));
+        return through(backend, fields, name, call, message, counts);
+      };
       if (error) reject(error);
-      else if (isWaiting()) inContext(() => answer(undefined, make).then(resolve, reject));
+      else if (isWaiting()) inContext(() => answer(undefined, makeNow).then(resolve, reject));
     });
   });
+  return waited.catch((error) => {
+    if (!isMade) counts.failed(SINGLE.indexOf(name), error);
+    throw error;
+  });
+}
+
+/**
+ * Makes a call through a backend that has the store's fields, and counts it.
+ * @param {Carrier} carrier
+ * @param {Store | StoreFields} fields
+ * @param {string} name
+ * @param {Call} call
+ * @param {import("./observe/call-channel.js").Message | undefined} message
+ * @param {State["counts"]} counts
+ */
+function through(carrier, fields, name, call, message, counts) {
+  const made = call(withFields(fields, carrier), message);
+  if (made === SKIPPED) counts.skippedTouch();
+  // A native backend counts by itself, at less cost; and all scans are native.
+  else if (carrier.isClient && SINGLE.includes(name)) {
+    return counts.follow(SINGLE.indexOf(name), made);
+  }
+  return made;
+}
+
+/**
+ * Which server a store's calls go to, as far as that is known.
+ * @param {Store} store
+ */
+function peerOf(store) {
+  const { carrier, directBackend, inspected } = store[kState];
+  if (!carrier.isClient) return /** @type {NativeBackend} */ (carrier.native).peer;
+  return directBackend?.connection.batch.native.peer ?? inspected?.peer;
+}
+
+/**
+ * What a store has counted: see index.d.ts.
+ * @param {Store} store
+ */
+function readMetrics(store) {
+  const { carrier, directBackend, calls, counts } = store[kState];
+  const own = [directBackend?.native, carrier.isClient ? undefined : carrier.native];
+  const backends = /** @type {NativeBackend[]} */ (own.filter((native) => native !== undefined));
+  return metricsOf({ counts, backends, calls });
 }
 
 /**
@@ -154,8 +225,10 @@ function indexBackendOf(connection, terms) {
   let backend;
   return (/** @type {string} */ prefix) => {
     const fields = { prefix, json: true };
-    if (backend === undefined) backend = connection.backend({ ...terms, fields });
-    else if (backend.fields.prefix !== prefix) backend.configure(fields);
+    if (backend === undefined) {
+      // What is done to the index is a part of a call on a session.
+      backend = connection.backend({ ...terms, counts: new Counts(), fields });
+    } else if (backend.fields.prefix !== prefix) backend.configure(fields);
     return backend;
   };
 }
@@ -271,6 +344,7 @@ function termsOf(store, options) {
   return {
     bounds: boundsOf(options),
     resurrect: options.resurrect ?? false,
+    counts: store[kState].counts,
     /**
      * @param {string} sid
      * @param {Error} error
@@ -395,4 +469,16 @@ function fieldsOf(store) {
   return { prefix, scanCount, serializer, ttl, disableTTL, disableTouch, touchAfter, comparesBy };
 }
 
-module.exports = { attachTo, boundsOf, indexOf, isHeld, kState, openOwn, optionsOf, stateOf, use };
+module.exports = {
+  attachTo,
+  boundsOf,
+  indexOf,
+  isHeld,
+  kState,
+  openOwn,
+  optionsOf,
+  peerOf,
+  readMetrics,
+  stateOf,
+  use,
+};

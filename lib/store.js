@@ -6,6 +6,7 @@
 
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { EventEmitter } = require("node:events");
+const { performance } = require("node:perf_hooks");
 const expressSession = require("express-session");
 const { endOf, withCreated } = require("./absolute-lifetime.js");
 const { answer } = require("./answer.js");
@@ -18,6 +19,8 @@ const {
   kState,
   openOwn,
   optionsOf,
+  peerOf,
+  readMetrics,
   stateOf,
   use,
 } = require("./store-backend.js");
@@ -28,6 +31,9 @@ const { RedisStoreError, failure, invalid } = require("./errors.js");
 const { followsCookie, isTouchOff, planSave, timesOf } = require("./lifetime.js");
 const { HandedOut, Loaded, ReadUntil } = require("./loaded-sessions.js");
 const { Base } = require("./native/bases.js");
+const { measured, measuring } = require("./observe/call-channel.js");
+const { tellConflict } = require("./observe/conflict-channel.js");
+const { Counts, OPERATIONS } = require("./observe/counts.js");
 const { checkOptions } = require("./options.js");
 const { checkNeeds } = require("./own-connection.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
@@ -100,6 +106,7 @@ function defineStore({ Store, Cookie }) {
         origin: {},
         Cookie,
         isClosed: false,
+        counts: new Counts(),
       });
       // Whatever comes of no call of the app's is emitted in the async context the store was made in.
       state.outside = AsyncLocalStorage.snapshot();
@@ -134,13 +141,15 @@ function defineStore({ Store, Cookie }) {
           return HandedOut.note(session, origin, key, base);
         };
         const read = () =>
-          use(this, "get", ({ native, isClient }) => {
-            const found = native.get(sid, serializer, handOut);
+          use(this, "get", ({ native, isClient }, message) => {
+            const handIt = message === undefined ? handOut : measuring(message, handOut);
+            const found = native.get(sid, serializer, handIt);
             if (serializer === JSON || isClient) return found;
             const isInCookie = followsCookie(this);
-            return found.then(async (record) =>
-              handOut(await parseOne(serializer, record, isInCookie), record?.expires),
-            );
+            return found.then(async (record) => {
+              const session = await parseOne(serializer, record, isInCookie);
+              return handIt(session, record?.expires, undefined, record?.text);
+            });
           });
         return index === undefined ? read() : index.after(key, read);
       });
@@ -174,9 +183,10 @@ function defineStore({ Store, Cookie }) {
             ? undefined
             : comparisonOf(comparesBy, sess, origin, key, invalid);
         const save = () =>
-          use(this, "set", ({ native }) =>
-            native.set(sid, payload, Date.now(), expires, ttl, isLoaded, end, comparison),
-          );
+          use(this, "set", ({ native }, message) => {
+            const value = message === undefined ? payload : measured(message, payload);
+            return native.set(sid, value, Date.now(), expires, ttl, isLoaded, end, comparison);
+          });
         const stored =
           index === undefined
             ? save()
@@ -186,6 +196,7 @@ function defineStore({ Store, Cookie }) {
           // It was new, and is not any more.
           if (saved instanceof Base) Loaded.note(sess, origin, key, saved);
           else announce(this, sid, saved);
+          tellConflict("set", saved, () => peerOf(this));
           if (index !== undefined && !isLoaded && saved === null) Loaded.note(sess, origin, key);
           return null;
         });
@@ -306,15 +317,19 @@ function defineStore({ Store, Cookie }) {
       return answer(undefined, () => {
         const { limit, lifetime, index } = stateOf(this);
         /** @param {(native: NativeBackend) => Promise<any>} call */
-        const make = (call) =>
-          use(this, "update", ({ native, isClient }) => {
+        const make = async (call) => {
+          const made = await use(this, "update", ({ native, isClient }) => {
             if (!isClient) return call(/** @type {NativeBackend} */ (native));
             throw failure(
               `update: it needs a connection of the store's own, and the app's Redis client carries the calls: give the server as url instead of client`,
               "ECLIENT",
             );
           });
-        return update(this, sid, change, { limit, lifetime, use: make, index });
+          tellConflict("update", made, () => peerOf(this));
+          return made;
+        };
+        const updated = update(this, sid, change, { limit, lifetime, use: make, index });
+        return counted(this, "update", updated);
       });
     }
 
@@ -329,11 +344,12 @@ function defineStore({ Store, Cookie }) {
       return answer(cb, () => {
         const { origin, index } = stateOf(this);
         const isStored = Loaded.is(req?.session, origin, this.prefix + req?.sessionID);
-        return rotate(this, req, /** @type {{grace?: number}} */ (options), {
+        const rotated = rotate(this, req, /** @type {{grace?: number}} */ (options), {
           isStored,
           index,
           use: (call) => use(this, "rotate", ({ native }) => call(native)),
         });
+        return counted(this, "rotate", rotated);
       });
     }
 
@@ -342,7 +358,9 @@ function defineStore({ Store, Cookie }) {
      * @param {Callback} [cb]
      */
     sessionsOf(user, cb) {
-      return answer(cb, () => indexFor(this, "sessionsOf").sessionsOf(user));
+      return answer(cb, () =>
+        counted(this, "sessionsOf", indexFor(this, "sessionsOf").sessionsOf(user)),
+      );
     }
 
     /**
@@ -350,7 +368,7 @@ function defineStore({ Store, Cookie }) {
      * @param {Callback} [cb]
      */
     countOf(user, cb) {
-      return answer(cb, () => indexFor(this, "countOf").countOf(user));
+      return answer(cb, () => counted(this, "countOf", indexFor(this, "countOf").countOf(user)));
     }
 
     /**
@@ -361,12 +379,27 @@ function defineStore({ Store, Cookie }) {
      */
     destroyAllOf(user, options, cb) {
       if (typeof options === "function") return this.destroyAllOf(user, undefined, options);
-      return answer(cb, () => indexFor(this, "destroyAllOf").destroyAllOf(user, options));
+      return answer(cb, () =>
+        counted(this, "destroyAllOf", indexFor(this, "destroyAllOf").destroyAllOf(user, options)),
+      );
     }
 
     /** @param {Callback} [cb] */
     reindex(cb) {
-      return answer(cb, () => indexFor(this, "reindex").reindex());
+      return answer(cb, () => counted(this, "reindex", indexFor(this, "reindex").reindex()));
+    }
+
+    metrics() {
+      return readMetrics(this);
+    }
+
+    /** @param {Callback} [cb] */
+    ping(cb) {
+      return answer(cb, async () => {
+        const began = performance.now();
+        await use(this, "ping", ({ native }) => native.ping());
+        return performance.now() - began;
+      });
     }
 
     /** @param {Callback} [cb] */
@@ -440,6 +473,16 @@ function indexFor(store, method) {
 function lifeOf(store, expires, ttl, end) {
   const { native: backend } = stateOf(store).carrier;
   return planSave(backend.native, backend.fields, expires, ttl, Date.now(), end);
+}
+
+/**
+ * Counts a call that is more than one of a backend.
+ * @param {BaseStore} store
+ * @param {string} name
+ * @param {Promise<any>} made
+ */
+function counted(store, name, made) {
+  return store[kState].counts.follow(OPERATIONS.indexOf(name), made);
 }
 
 /**

@@ -78,13 +78,23 @@ export interface Comparison {
   base: Base | undefined;
 }
 
+/** Some of a store's sessions. */
+export interface Page {
+  records: (StoredRecord & { id: string })[];
+  /** Where the next ones are; undefined if these were the last. */
+  next?: string;
+}
+
 /** Makes a `RedisStoreError`. */
 export type Failure = (message: string, code: string, cause?: Error | string) => Error;
 /** Makes a `TypeError`. */
 export type Invalid = (message: string) => Error;
 
-/** Makes what `get` hands out of a parsed session, read with this expiry and this base. */
-export type HandOut = (session: any, until?: number, base?: Base) => unknown;
+/**
+ * Makes what `get` hands out of a session that was parsed from a text, read with this expiry and this
+ * base.
+ */
+export type HandOut = (session: any, until?: number, base?: Base, text?: CrossedText) => unknown;
 
 /** An app's Redis client, of any library or none: what it has is found out by looking. */
 export type AnyClient = any;
@@ -101,7 +111,7 @@ export interface NativeCallbacks {
   fail(id: number, error: Error): void;
   handBack(id: number, left: number, ...command: unknown[]): void;
   scanChunk(id: number, sids: string, text?: string, others?: CrossedText[]): void;
-  scanEnd(id: number, count?: number): void;
+  scanEnd(id: number, answer?: number | string): void;
   handBackScan(id: number): void;
   failScan(id: number, error: Error): void;
   corrupt(id: number, sid: string, error: Error): void;

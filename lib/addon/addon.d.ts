@@ -44,6 +44,7 @@ export interface Crossing {
     commandsQueueMaxBytes: number;
   };
   names: Record<"server" | "sentinel" | "tls", string[]>;
+  latencyBounds: number[];
   closed: string;
   repeatedArguments: string;
 }
@@ -67,7 +68,16 @@ export interface NativeStore {
     others: unknown[] | undefined,
     now: number,
   ): void;
-  scan(id: number, number: number, store: number, now: number): void;
+  scan(
+    id: number,
+    number: number,
+    store: number,
+    now: number,
+    position?: string,
+    limit?: number,
+  ): void;
+  traffic(): number[];
+  readonly peer: { host: string; port?: number; database: number } | undefined;
   expiresIn(expires: unknown, ttl: unknown, now: number): number;
   checkPayload(payload: unknown): void;
   close(): void;

@@ -7,7 +7,14 @@
 // the keyspace is the native side's work (src/io/scan/), which sends the commands back (client-scans.js).
 
 const { isUtf8 } = require("node:buffer");
-const { FOREVER, UNCHANGED, planSave, planTouch, wholeSeconds } = require("../lifetime.js");
+const {
+  FOREVER,
+  SKIPPED,
+  UNCHANGED,
+  planSave,
+  planTouch,
+  wholeSeconds,
+} = require("../lifetime.js");
 const { isHalfOver, putExpiry } = require("../serializer.js");
 
 /** The codes of a client's errors if its connection was lost. */
@@ -87,7 +94,8 @@ class ClientBackend {
   found(key, text, serializer, handOut) {
     if (!text || text.length === 0) return null;
     const parsed = serializer.parse(serializer === JSON ? text : asText(text));
-    const handedOut = (/** @type {any} */ session) => this.withTrueExpiry(key, session, handOut);
+    const handedOut = (/** @type {any} */ session) =>
+      this.withTrueExpiry(key, session, text, handOut);
     return typeof parsed?.then === "function"
       ? Promise.resolve(parsed).then(handedOut)
       : handedOut(parsed);
@@ -99,18 +107,20 @@ class ClientBackend {
    * session has been touched since, or will run out soon; before, a save of it is safe.
    * @param {string} key
    * @param {any} session
+   * @param {string | Buffer} text
    * @param {HandOut} handOut
    */
-  withTrueExpiry(key, session, handOut) {
+  withTrueExpiry(key, session, text, handOut) {
     const { calls, commands, fields } = this;
     const isNeeded = fields.readsExpiry || (fields.followsCookie && isHalfOver(session?.cookie));
-    if (!isNeeded) return handOut(session);
+    if (!isNeeded) return handOut(session, undefined, undefined, text);
     return calls.make("get", key, Number, commands.pttl, key).then(
       (left) => {
         const until = left >= 0 ? Date.now() + left : undefined;
-        return handOut(fields.followsCookie ? putExpiry(session, until) : session, until);
+        const expiring = fields.followsCookie ? putExpiry(session, until) : session;
+        return handOut(expiring, until, undefined, text);
       },
-      () => handOut(session), // No right to PTTL: as it is stored.
+      () => handOut(session, undefined, undefined, text), // No right to PTTL: as it is stored.
     );
   }
 
@@ -160,7 +170,7 @@ class ClientBackend {
   touch(sid, now, expires, ttl, end, loadedUntil) {
     const { calls, commands, fields } = this;
     const ms = planTouch(this.native, fields, expires, ttl, now, end, loadedUntil);
-    if (ms === UNCHANGED) return Promise.resolve(null);
+    if (ms === UNCHANGED) return SKIPPED;
     const key = fields.prefix + sid;
     if (ms <= 0) return this.del("touch", key);
     return ms === FOREVER
@@ -279,6 +289,18 @@ class ClientBackend {
 
   clear() {
     return this.native.clear();
+  }
+
+  /**
+   * @param {string} position
+   * @param {number} limit
+   */
+  page(position, limit) {
+    return this.native.page(position, limit);
+  }
+
+  ping() {
+    return this.native.ping();
   }
 
   close() {

@@ -5,6 +5,12 @@
 // The native side holds this, and goes on with a scan when the app has let go of its store: so
 // nothing here may hold the store or its native object, or neither could ever go.
 
+/**
+ * Scans that are kept for their next step. Of pages that nobody has gone on from, the oldest go: their next
+ * page is then the first one.
+ */
+const MAX_SCANS = 64;
+
 class ClientScans {
   /**
    * @param {import("./client-commands.js").Commands} commands
@@ -45,6 +51,7 @@ class ClientScans {
   carryOut([name = "", ...args]) {
     const { commands } = this;
     if (name === "SCAN") return this.scan(args);
+    if (name === "GET") return commands.get(args[0]);
     // As bytes if they can be had: what a serializer has made need not be text.
     if (name === "MGET") return (commands.mgetBytes ?? commands.mget)(args);
     if (name === "UNLINK") return commands.unlink(args);
@@ -64,14 +71,16 @@ class ClientScans {
    */
   async scan([cursor, , pattern, , count]) {
     const keys =
-      cursor === "0"
-        ? this.commands.scan(pattern, Number(count))[Symbol.asyncIterator]()
-        : /** @type {AsyncIterator<string[]>} */ (this.scans.get(cursor));
+      this.scans.get(cursor) ?? this.commands.scan(pattern, Number(count))[Symbol.asyncIterator]();
     this.scans.delete(cursor);
     const { done, value } = await keys.next();
     if (done) return ["0", []];
     this.cursors += 1;
     this.scans.set(`${this.cursors}`, keys);
+    for (const oldest of this.scans.keys()) {
+      if (this.scans.size <= MAX_SCANS) break;
+      this.scans.delete(oldest);
+    }
     return [`${this.cursors}`, value];
   }
 }

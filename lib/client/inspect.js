@@ -17,6 +17,8 @@ const { inspectNodeRedis, inspectNodeRedis4 } = require("./inspect/node-redis.js
  * @property {string} keyPrefix what it puts before every key by itself
  * @property {string} [why] why the store cannot have a connection of its own beside it
  * @property {string} [at] the server's address, for messages
+ * @property {{host: string, port?: number, database?: number}} [peer] the same, for those who watch the
+ *   calls
  * @property {() => Promise<Server>} [server] which server it talks to, if all of that can be read
  */
 

@@ -4,6 +4,7 @@
 // together, because to cross for each call costs more than all else that a call needs.
 
 const { fullMessage } = require("../full-queue.js");
+const { SINGLE } = require("../observe/counts.js");
 const {
   methods: METHODS,
   scans: SCANS,
@@ -60,14 +61,17 @@ class Batch {
    * @param {InstanceType<typeof import("./pending-calls.js").Caller>} caller
    * @param {string} name of `SCANS`
    * @param {boolean} [isJson]
+   * @param {string} [position] where a page begins
+   * @param {number} [limit] about how many sessions it has
+   * @returns {Promise<any>}
    */
-  scan(caller, name, isJson) {
+  scan(caller, name, isJson, position, limit) {
     this.flush();
     const { scans } = this.pending;
     return new Promise((resolve, reject) => {
       const isList = name === "ids" || name === "all";
       const id = scans.add({ caller, name, resolve, reject, isJson, isList });
-      this.native.scan(id, SCANS.indexOf(name), caller.number, Date.now());
+      this.native.scan(id, SCANS.indexOf(name), caller.number, Date.now(), position, limit);
     });
   }
 
@@ -112,6 +116,7 @@ class Batch {
       if (caller.length >= bounds.length || caller.bytes + bytes > bounds.bytes) {
         const refusal = this.refusal(caller, bounds, METHODS[method], bytes);
         if (refusal !== undefined) {
+          if (method < SINGLE.length) caller.counts.failed(method, refusal);
           reject(refusal);
           return;
         }

@@ -11,6 +11,8 @@ const { Batch } = require("./batch.js");
 const { Caller, PendingCalls } = require("./pending-calls.js");
 const { askCredential } = require("../credentials.js");
 const { failure, invalid } = require("../errors.js");
+const { ConnectChannel } = require("../observe/connect-channel.js");
+const { Counts } = require("../observe/counts.js");
 const { rejectsUnauthorized } = require("../tls.js");
 const { NativeBackend } = require("./native-backend.js");
 
@@ -39,17 +41,24 @@ class Connection {
       settle = resolve;
     });
     const pending = new PendingCalls(failure);
+    /** @type {WeakRef<import("../addon/addon.js").NativeStore> | undefined} */
+    let reference;
+    const channel = new ConnectChannel(() => reference?.deref()?.peer);
     /** @type {(event: string, ...args: unknown[]) => void} */
     const emit = (event, ...args) => {
       if (event === "ready") settle(undefined);
       if (event === "failed") settle(/** @type {Error} */ (args[0]));
+      channel.handle(event, ...args);
       onEvent(event, ...args);
     };
     this.fields = fields;
     const callbacks = callbacksOf(emit, pending, to !== undefined);
     const native = new Native(options, fields, callbacks, to);
+    reference = new WeakRef(native);
     pending.bases = new Bases(native);
     this.batch = new Batch(native, pending);
+    // If an app's client executes the commands, there is nothing to connect.
+    if (to === undefined || !("execute" in to)) channel.begin();
     this.stores = 0;
   }
 
@@ -64,10 +73,11 @@ class Connection {
    * @param {(name: string, ...call: unknown[]) => Promise<unknown>} terms.again
    * @param {import("../client/client-calls.js").Bounds} terms.bounds
    * @param {boolean} [terms.resurrect]
+   * @param {InstanceType<typeof Counts>} [terms.counts]
    * @param {object} terms.fields
    */
-  backend({ corrupt = () => {}, again, bounds, resurrect = false, fields }) {
-    const caller = new Caller(this.stores, { corrupt, again });
+  backend({ corrupt = () => {}, again, bounds, resurrect = false, counts = new Counts(), fields }) {
+    const caller = new Caller(this.stores, { corrupt, again, counts });
     this.stores += 1;
     const backend = new NativeBackend(this.batch, { caller, bounds, resurrect });
     backend.configure(/** @type {import("../types.js").NativeFields} */ (fields));

@@ -3,7 +3,7 @@
 // A store's calls over a native connection, its own or one that it shares with other stores of the
 // same client: which command each of them is. In JS because JSON is V8's.
 
-const { FOREVER, UNCHANGED, planSave, planTouch } = require("../lifetime.js");
+const { FOREVER, SKIPPED, UNCHANGED, planSave, planTouch } = require("../lifetime.js");
 const { commands, methods } = require("./crossing.js");
 
 const { GET, SET, SET_XX, PEXPIRE, PERSIST, DEL, PTTL, END } = commands;
@@ -200,7 +200,7 @@ class NativeBackend {
    */
   touch(sid, now, expires, ttl, end, loadedUntil) {
     const ms = planTouch(this.native, this.fields, expires, ttl, now, end, loadedUntil);
-    if (ms === UNCHANGED) return Promise.resolve(null);
+    if (ms === UNCHANGED) return SKIPPED;
     const command = ms <= 0 ? DEL : ms === FOREVER ? PERSIST : PEXPIRE;
     return this.call(BY_TOUCH, command, `${sid}`, undefined, ms);
   }
@@ -243,6 +243,31 @@ class NativeBackend {
   /** If the serializer is not JSON, these are records `{id, text, expires}`. */
   all() {
     return this.batch.scan(this.caller, "all", this.fields.json);
+  }
+
+  /**
+   * Some of the sessions, as records `{id, text, expires}`, and the position of the next ones.
+   * @param {string} position as the page before ended with; "" for the first page
+   * @param {number} limit about how many
+   * @returns {Promise<import("../types.js").Page>}
+   */
+  page(position, limit) {
+    return this.batch.scan(this.caller, "page", false, position, limit);
+  }
+
+  /** Resolves when Redis has answered; in a cluster, all masters. */
+  ping() {
+    return this.batch.scan(this.caller, "ping");
+  }
+
+  /** What the connection has carried: see src/io/handle.rs. */
+  traffic() {
+    return this.native.traffic();
+  }
+
+  /** Where the connection goes; undefined if that is not known. */
+  get peer() {
+    return this.native.peer;
   }
 
   /**

@@ -5,6 +5,7 @@
 
 const { closed: CLOSED, methods: METHODS } = require("./crossing.js");
 const { Base } = require("./bases.js");
+const { SINGLE } = require("../observe/counts.js");
 const { PackedStrings, roomForAnswers } = require("./packed-strings.js");
 const { ScanResults } = require("./scan-results.js");
 
@@ -22,11 +23,13 @@ class Caller {
    * @param {(sid: string, error: Error) => void} store.corrupt a record is no session
    * @param {(name: string, ...call: unknown[]) => Promise<unknown>} store.again makes a call
    *   through the app's client, or a scan, by its name alone
+   * @param {InstanceType<typeof import("../observe/counts.js").Counts>} store.counts
    */
-  constructor(number, { corrupt, again }) {
+  constructor(number, { corrupt, again, counts }) {
     this.number = number;
     this.corrupt = corrupt;
     this.again = again;
+    this.counts = counts;
     /** How many calls of the store are pending, and their bytes. */
     this.length = 0;
     this.bytes = 0;
@@ -104,6 +107,24 @@ class PendingCalls {
     return call;
   }
 
+  /**
+   * @param {Call} call
+   * @param {unknown} answer
+   */
+  resolve({ caller, method, resolve }, answer) {
+    if (method < SINGLE.length) caller.counts.answered(method, answer);
+    resolve(answer);
+  }
+
+  /**
+   * @param {Call} call
+   * @param {unknown} error
+   */
+  reject({ caller, method, reject }, error) {
+    if (method < SINGLE.length) caller.counts.failed(method, error);
+    reject(error);
+  }
+
   /** @param {Call} call */
   answered({ caller, bytes }) {
     caller.length -= 1;
@@ -129,7 +150,7 @@ class PendingCalls {
     const call = /** @type {Call} */ (this.calls[id]);
     this.calls[id] = undefined;
     this.answered(call);
-    call.reject(error);
+    this.reject(call, error);
   }
 
   /**
@@ -162,15 +183,15 @@ class PendingCalls {
       const base = batch === undefined ? undefined : baseIn(batch, first + texts.basePlace);
       if (texts.own === undefined) {
         // The store emits the events: it knows the sid.
-        call.resolve(base ?? texts.expires ?? texts.saved);
+        this.resolve(call, base ?? texts.expires ?? texts.saved);
       } else if (call.handOut !== undefined) {
         try {
-          const session = parse(/** @type {string} */ (texts.own));
-          call.resolve(call.handOut(session, texts.expires, base));
+          const text = /** @type {string} */ (texts.own);
+          this.resolve(call, call.handOut(parse(text), texts.expires, base, text));
         } catch (error) {
-          call.reject(error);
+          this.reject(call, error);
         }
-      } else call.resolve(texts.record(base));
+      } else this.resolve(call, texts.record(base));
     }
   }
 
@@ -179,7 +200,8 @@ class PendingCalls {
    * @param {unknown} error
    */
   fail(id, error) {
-    this.take(id)?.reject(error);
+    const call = this.take(id);
+    if (call !== undefined) this.reject(call, error);
   }
 
   /**
@@ -191,11 +213,12 @@ class PendingCalls {
   handBack(id, left, ...command) {
     const call = this.take(id);
     if (call === undefined) return;
-    const { caller, method, handOut, resolve, reject } = call;
+    const { caller, method, handOut, resolve } = call;
     try {
-      resolve(caller.again(METHODS[method], left, ...command, handOut));
+      const made = caller.again(METHODS[method], left, ...command, handOut);
+      resolve(method < SINGLE.length ? caller.counts.follow(method, made) : made);
     } catch (error) {
-      reject(error);
+      this.reject(call, error);
     }
   }
 
@@ -210,7 +233,7 @@ class PendingCalls {
     for (const call of calls.splice(0)) {
       if (call === undefined) continue;
       this.answered(call);
-      call.reject(this.closed(METHODS[call.method]));
+      this.reject(call, this.closed(METHODS[call.method]));
     }
     for (const [id, { name }] of scans.scans) {
       if (handsBack) scans.handBack(id);

@@ -4,6 +4,7 @@
 // and the promises that wait for it. In JS because JSON is V8's.
 
 const { AsyncLocalStorage } = require("node:async_hooks");
+const { OPERATIONS } = require("../observe/counts.js");
 const { PackedStrings } = require("./packed-strings.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
@@ -104,13 +105,21 @@ class ScanResults {
   }
 
   /**
-   * A scan is done; `count` is the number of keys, if it counts them.
+   * A scan is done.
    * @param {number} id
-   * @param {number} [count]
+   * @param {number | string} [answer] the number of keys, if it counts them; the position of the next
+   *   page, if there is one
    */
-  end(id, count) {
+  end(id, answer) {
     const scan = this.take(id);
-    scan?.resolve(scan.found ?? count ?? (scan.isList ? [] : null));
+    if (scan === undefined) return;
+    const { name, caller, found, isList, resolve } = scan;
+    if (name === "page") resolve({ records: found ?? [], next: answer });
+    else {
+      const operation = OPERATIONS.indexOf(name);
+      if (operation >= 0) caller.counts.answered(operation, null);
+      resolve(found ?? answer ?? (isList ? [] : null));
+    }
   }
 
   /**
@@ -133,7 +142,10 @@ class ScanResults {
    * @param {unknown} error
    */
   fail(id, error) {
-    this.take(id)?.reject(error);
+    const scan = this.take(id);
+    if (scan === undefined) return;
+    scan.caller.counts.failed(OPERATIONS.indexOf(scan.name), error);
+    scan.reject(error);
   }
 
   /** @param {number} id */

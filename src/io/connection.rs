@@ -328,8 +328,10 @@ impl Connection {
         }
         let was_left = self.left.is_some_and(|left| left.socket == socket);
         match outcome.result {
-            BatchEnd::Replied(calls, values) => {
-                let (unanswered, must_leave) = self.answer_calls(calls, values, was_left);
+            BatchEnd::Replied(calls, values, sent) => {
+                let now = Instant::now();
+                self.shared.traffic.count_replied(calls.len(), now - sent);
+                let (unanswered, must_leave) = self.answer_calls(calls, values, was_left, now);
                 if must_leave && is_current {
                     let at = Instant::now();
                     self.left = Some(Left { socket, at });
@@ -362,18 +364,18 @@ impl Connection {
 
     /// Gives each call its replies. Returns the calls that were not carried out, and whether the
     /// server is not the one to talk to, so that the connection must be left. With `was_left` the
-    /// connection was left because of a call before these.
+    /// connection was left because of a call before these. `now` is when the replies came.
     fn answer_calls(
         &mut self,
         calls: Vec<Call>,
         values: Vec<Value>,
         was_left: bool,
+        now: Instant,
     ) -> (Vec<Unanswered>, bool) {
         let mut unanswered = Vec::new();
         let mut must_leave = false;
         let mut sent_again = SentAgain::new(was_left);
         let mut values = values.into_iter();
-        let now = Instant::now();
         let shared = self.shared.clone();
         shared.completions.push_all(|events| {
             events.reserve(calls.len());

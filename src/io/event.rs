@@ -19,8 +19,8 @@ pub enum Event {
     Answer(CallId, Result<Reply, StoreError>),
     /// A chunk of a scan's result.
     ScanChunk(CallId, Chunk),
-    /// A scan's end, after all its chunks; the number of keys, if the scan counts them.
-    ScanEnd(CallId, Result<Option<usize>, StoreError>),
+    /// A scan's end, after all its chunks.
+    ScanEnd(CallId, Result<ScanAnswer, StoreError>),
     /// The app's client must execute commands of a scan.
     ClientCommands(ClientCommands),
     /// A login needs what a function of the app returns. The number is the function's index.
@@ -46,6 +46,15 @@ pub enum Status {
     Reconnecting,
     /// By `close()`; for good.
     Closed,
+}
+
+/// What a scan answers beside its chunks.
+pub enum ScanAnswer {
+    Nothing,
+    /// The number of keys.
+    Count(usize),
+    /// The position of the next page.
+    Next(String),
 }
 
 /// A command for the app's client, and until when it may take.

@@ -1,6 +1,7 @@
 //! The JS thread's end of a store's connection.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
@@ -14,7 +15,7 @@ use crate::io::scan;
 use crate::io::scan_request::ScanRequest;
 use crate::io::shared::{Carrier, Closing, Shared};
 use crate::io::supervisor;
-use crate::redis::Topology;
+use crate::redis::{Peer, Topology};
 
 /// What messages call the server that the app's client is connected to.
 pub const CLIENT_SERVER: &str = "the client's server";
@@ -46,6 +47,7 @@ impl Handle {
             Topology::Cluster(_) => Carrier::Cluster { hands_back },
         };
         let shared = Shared::new(carrier, topology.server_name(), limits, completions);
+        shared.set_peer(topology.peer());
         io_thread()?.spawn(supervisor::run(shared.clone(), topology));
         Ok(Handle { shared })
     }
@@ -103,6 +105,20 @@ impl Handle {
     /// What messages call the server.
     pub fn server(&self) -> &str {
         &self.shared.server
+    }
+
+    /// Where the connection goes; `None` if that is not known.
+    pub fn peer(&self) -> Option<Peer> {
+        self.shared.peer()
+    }
+
+    /// How many connections were lost or left; then as in
+    /// [`Traffic::numbers`](crate::io::traffic::Traffic::numbers).
+    pub fn traffic(&self) -> Vec<f64> {
+        let reconnects = self.shared.reconnects.load(Ordering::Relaxed);
+        let mut numbers = vec![reconnects as f64];
+        numbers.extend(self.shared.traffic.numbers());
+        numbers
     }
 
     pub fn limits(&self) -> Limits {

@@ -26,6 +26,7 @@ pub mod shared;
 mod slot_map_refresh;
 mod slot_routes;
 mod supervisor;
+pub mod traffic;
 mod turn;
 mod turns;
 

@@ -36,8 +36,8 @@ pub struct Generation {
 
 /// How a batch ended.
 pub enum BatchEnd {
-    /// With a reply for each command.
-    Replied(Vec<Call>, Vec<Value>),
+    /// With a reply for each command; when it was sent.
+    Replied(Vec<Call>, Vec<Value>, Instant),
     /// The connection broke; these calls have no answer yet.
     Lost(Vec<Call>, RedisError),
     /// No reply came for very long; every call has passed its deadline.
@@ -62,9 +62,11 @@ pub fn send_batch(
         call.command.add_to(&mut batch);
     }
     let response = sender.send(batch);
+    let sent = Instant::now();
+    count_sent(&calls, &shared, sent);
     async move {
         let mut response = pin!(response);
-        let silence = Instant::now() + SILENCE * shared.limits.command;
+        let silence = sent + SILENCE * shared.limits.command;
         loop {
             // The calls are in order, so the first open one has the first deadline.
             let deadline = calls
@@ -75,7 +77,7 @@ pub fn send_batch(
                 return BatchEnd::Silent;
             }
             match timeout_at(deadline, &mut response).await {
-                Ok(Ok(values)) => return BatchEnd::Replied(calls, values),
+                Ok(Ok(values)) => return BatchEnd::Replied(calls, values, sent),
                 Ok(Err(error)) => return BatchEnd::Lost(calls, error),
                 Err(_) => {
                     reject_late(&mut calls, &shared, &server);
@@ -83,6 +85,16 @@ pub fn send_batch(
                 }
             }
         }
+    }
+}
+
+/// Counts a batch, and how long its calls waited. Calls that arrived together have one deadline.
+fn count_sent(calls: &[Call], shared: &Shared, sent: Instant) {
+    shared.traffic.count_batch();
+    for arrived in calls.chunk_by(|one, next| one.deadline == next.deadline) {
+        let left = arrived[0].deadline.saturating_duration_since(sent);
+        let waited = shared.limits.command.saturating_sub(left);
+        shared.traffic.count_queued(arrived.len(), waited);
     }
 }
 

@@ -20,6 +20,8 @@ use crate::io::event::{ClientCommands, Event, Status};
 use crate::io::limits::Limits;
 use crate::io::lock::lock;
 use crate::io::scan_request::ScanRequest;
+use crate::io::traffic::Traffic;
+use crate::redis::Peer;
 use crate::session::command::{Command, Reply};
 
 /// Whose connection carries the commands, and what follows from that.
@@ -48,6 +50,10 @@ pub struct Shared {
     has_handed_back: AtomicBool,
     /// How many connections were lost or left.
     pub reconnects: AtomicU64,
+    pub traffic: Traffic,
+    /// Where the connection goes; the first node of a cluster. `None` if sentinels have named no master
+    /// yet.
+    peer: Mutex<Option<Peer>>,
     is_suspect: AtomicBool,
 }
 
@@ -96,6 +102,8 @@ impl Shared {
             status: AtomicU8::new(Status::Connecting as u8),
             has_handed_back: AtomicBool::new(false),
             reconnects: AtomicU64::new(0),
+            traffic: Traffic::default(),
+            peer: Mutex::default(),
             is_suspect: AtomicBool::new(false),
         })
     }
@@ -126,6 +134,15 @@ impl Shared {
     /// From now on calls are handed back.
     pub fn set_handed_back(&self) {
         self.has_handed_back.store(true, Ordering::Release);
+    }
+
+    /// Where the connection goes.
+    pub fn peer(&self) -> Option<Peer> {
+        lock(&self.peer).clone()
+    }
+
+    pub fn set_peer(&self, peer: Option<Peer>) {
+        *lock(&self.peer) = peer;
     }
 
     /// A server has been silent for too long: another may have taken its place.

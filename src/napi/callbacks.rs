@@ -7,7 +7,7 @@ use std::time::Duration;
 use napi::{Env, Unknown};
 
 use crate::error::StoreError;
-use crate::io::event::CallId;
+use crate::io::event::{CallId, ScanAnswer};
 use crate::napi::packed_strings::PackedStrings;
 use crate::napi::raw::{self, JsRef, JsResult};
 use crate::session::command::Command;
@@ -156,15 +156,18 @@ impl JsCallbacks {
         let _ = scan_chunk(); // As above.
     }
 
-    /// Settles the promise of a scan: with the number of keys, if the scan counts them.
-    pub fn scan_end(&self, env: &Env, scan: CallId, result: Result<Option<usize>, StoreError>) {
+    /// Settles the promise of a scan.
+    pub fn scan_end(&self, env: &Env, scan: CallId, result: Result<ScanAnswer, StoreError>) {
         let scan = raw::value(env, scan);
         // JS only settles a promise, which cannot throw.
         let _ = match result {
-            Ok(Some(count)) => self
+            Ok(ScanAnswer::Count(count)) => self
                 .scan_end
                 .call(env, [scan, raw::value(env, count as f64)]),
-            Ok(None) => self.scan_end.call(env, [scan, raw::undefined(env)]),
+            Ok(ScanAnswer::Next(position)) => {
+                self.scan_end.call(env, [scan, raw::value(env, &*position)])
+            }
+            Ok(ScanAnswer::Nothing) => self.scan_end.call(env, [scan, raw::undefined(env)]),
             Err(error) => self.fail_scan.call(env, [scan, self.error(env, &error)]),
         };
     }

@@ -5,6 +5,7 @@ use napi_derive::napi;
 
 use crate::error::{REPEATED_ARGUMENTS, StoreError, late_message};
 use crate::io::scan_request::ScanKind;
+use crate::io::traffic::LATENCY_BOUNDS;
 use crate::napi::options::names;
 
 /// The store's methods that a batch carries, by their numbers.
@@ -23,12 +24,14 @@ pub const METHODS: [&str; 11] = [
 ];
 
 /// The scans, by their numbers.
-pub const SCANS: [(&str, ScanKind); 5] = [
+pub const SCANS: [(&str, ScanKind); 7] = [
     ("length", ScanKind::Length),
     ("ids", ScanKind::Ids),
     ("all", ScanKind::All),
     ("clear", ScanKind::Clear),
     ("clear of the index", ScanKind::ClearIndex),
+    ("page", ScanKind::Page),
+    ("ping", ScanKind::Ping),
 ];
 
 // The commands, by their numbers.
@@ -104,6 +107,8 @@ pub struct Crossing {
     pub conflict: f64,
     pub defaults: Defaults,
     pub names: Names,
+    /// As in `io/traffic.rs`.
+    pub latency_bounds: Vec<f64>,
     /// The message of a call to a closed store, after the name of the call.
     pub closed: String,
     /// Where Redis begins to repeat the arguments of a command that it does not know.
@@ -203,6 +208,7 @@ pub fn crossing() -> Crossing {
             sentinel: names::SENTINEL.to_vec(),
             tls: names::TLS.to_vec(),
         },
+        latency_bounds: LATENCY_BOUNDS.map(|bound| bound as f64).to_vec(),
         closed: StoreError::closed("").message,
         repeated_arguments: REPEATED_ARGUMENTS,
     }

@@ -10,7 +10,7 @@ use napi::{Env, Unknown};
 use crate::error::StoreError;
 use crate::io::call::NewCall;
 use crate::io::event::CallId;
-use crate::io::scan_request::ScanRequest;
+use crate::io::scan_request::{PageRequest, ScanKind, ScanRequest};
 use crate::napi::bases::Bases;
 use crate::napi::crossing::{
     DEL, END, GET, GET_BASE, GET_RECORD, INDEX, METHODS, OTHER, PER_CALL, PERSIST, PEXPIRE, PTTL,
@@ -159,12 +159,13 @@ fn command(
     })
 }
 
-/// The scan of a number; `None` of an unknown one.
+/// The scan of a number; `None` of an unknown one. A page has the expiries beside its texts.
 pub fn decode_scan(
     settings: &Settings,
     id: CallId,
     number: u32,
     clock: Clock,
+    page: PageRequest,
 ) -> Option<ScanRequest> {
     let &(name, kind) = SCANS.get(number as usize)?;
     Some(ScanRequest {
@@ -174,8 +175,12 @@ pub fn decode_scan(
         prefix: settings.prefix.clone(),
         client_prefix: settings.client_prefix.clone(),
         count: settings.scan_count,
-        true_expiry: settings.true_expiry(),
+        true_expiry: match kind {
+            ScanKind::Page => TrueExpiry::Beside,
+            _ => settings.true_expiry(),
+        },
         clock,
+        page,
     })
 }
 
@@ -249,8 +254,9 @@ mod tests {
     #[test]
     fn a_scan_of_an_unknown_number_is_none() {
         let clock = Clock::new(0.0);
-        let scan = decode_scan(&settings(), 1, 0, clock).unwrap();
+        let page = PageRequest::default;
+        let scan = decode_scan(&settings(), 1, 0, clock, page()).unwrap();
         assert_eq!((scan.name, scan.id), ("length", 1));
-        assert!(decode_scan(&settings(), 1, 99, clock).is_none());
+        assert!(decode_scan(&settings(), 1, 99, clock, page()).is_none());
     }
 }

@@ -165,11 +165,12 @@ impl StoreCore {
         self.waker.remove();
     }
 
-    /// Tells JS that an attempt to connect failed, which may have been the first.
+    /// Tells JS why an attempt to connect failed, which may have been the first.
     fn connect_failed(&self, env: &Env, error: &ConnectError) {
         if let Ok(reason) = raw::string(env, error.reason.as_bytes()) {
+            let code = raw::value(env, error.code.as_str());
             self.callbacks
-                .emit(env, [raw::value(env, "failed"), reason]);
+                .emit(env, [raw::value(env, "failed"), reason, code]);
         }
     }
 

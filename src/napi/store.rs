@@ -12,6 +12,7 @@ use crate::error::StoreError;
 use crate::io::completions::CompletionQueue;
 use crate::io::event::Status;
 use crate::io::handle::Handle;
+use crate::io::scan_request::PageRequest;
 use crate::io::shared::Closing;
 use crate::napi::callbacks::JsCallbacks;
 use crate::napi::decode_calls::decode_scan;
@@ -31,6 +32,15 @@ static RETAIN_MODULE: Once = Once::new();
 #[napi]
 pub struct RedisStore {
     core: Rc<StoreCore>,
+}
+
+/// Which server a connection goes to.
+#[napi(object, object_from_js = false)]
+pub struct ServerAddress {
+    /// The host, or the path of a Unix socket.
+    pub host: String,
+    pub port: Option<u32>,
+    pub database: f64,
 }
 
 #[napi]
@@ -165,12 +175,27 @@ impl RedisStore {
     }
 
     /// Starts a scan over the keyspace; see `crossing.rs` for its number. Its results come under `id`.
+    /// `position` and `limit` are those of a page.
     #[napi(catch_unwind)]
-    pub fn scan(&self, env: &Env, id: u32, number: u32, store: u32, now: f64) {
+    #[allow(clippy::too_many_arguments)] // An object would cross slower, and be no clearer.
+    pub fn scan(
+        &self,
+        env: &Env,
+        id: u32,
+        number: u32,
+        store: u32,
+        now: f64,
+        position: Option<String>,
+        limit: Option<u32>,
+    ) {
+        let page = PageRequest {
+            position: position.unwrap_or_default(),
+            limit: limit.unwrap_or_default() as usize,
+        };
         let request = self
             .core
             .settings(store)
-            .and_then(|settings| decode_scan(&settings, id, number, Clock::new(now)));
+            .and_then(|settings| decode_scan(&settings, id, number, Clock::new(now), page));
         match request {
             Some(request) => self.core.scan(env, request),
             None => {
@@ -226,6 +251,23 @@ impl RedisStore {
     #[napi(getter, catch_unwind)]
     pub fn server(&self) -> String {
         self.core.handle.server().to_string()
+    }
+
+    /// Where the connection goes; undefined if that is not known.
+    #[napi(getter, catch_unwind)]
+    pub fn peer(&self) -> Option<ServerAddress> {
+        let peer = self.core.handle.peer()?;
+        Some(ServerAddress {
+            host: peer.host,
+            port: peer.port.map(u32::from),
+            database: peer.database as f64,
+        })
+    }
+
+    /// What the connection has carried: see `io/handle.rs`.
+    #[napi(catch_unwind)]
+    pub fn traffic(&self) -> Vec<f64> {
+        self.core.handle.traffic()
     }
 
     /// `connecting`, `ready`, `reconnecting` or `closed`.

@@ -11,7 +11,7 @@ use napi::{Env, Unknown};
 
 use crate::error::StoreError;
 use crate::io::completions::CompletionQueue;
-use crate::io::event::{CallId, ClientCommands, Event};
+use crate::io::event::{CallId, ClientCommands, Event, ScanAnswer};
 use crate::io::handle::{Handle, Refused};
 use crate::io::scan_request::ScanRequest;
 use crate::io::shared::Closing;
@@ -177,7 +177,7 @@ impl StoreCore {
     }
 
     /// Settles the promise of a scan, or hands the scan back.
-    pub fn scan_end(&self, env: &Env, id: CallId, result: Result<Option<usize>, StoreError>) {
+    pub fn scan_end(&self, env: &Env, id: CallId, result: Result<ScanAnswer, StoreError>) {
         self.answered_one();
         if result.is_err() && self.handle.has_handed_back() {
             return self.callbacks.hand_back_scan(env, id);

@@ -6,6 +6,7 @@
 //! target       what one connection goes to: a server, or the master that sentinels name
 //! sentinel     ask sentinels for the master, and watch for a failover
 //! server       connect to one server and log in
+//! peer         which server a connection goes to, for those who watch it
 //! login        HELLO, AUTH, SELECT; credentials: what to log in with
 //! dial, tls/   the socket, and TLS over it
 //! wire         send batches over an open connection, and match the replies to them
@@ -18,6 +19,7 @@ mod credentials;
 mod dial;
 mod login;
 mod open_connection;
+mod peer;
 pub mod resp;
 mod sentinel;
 mod server;
@@ -33,6 +35,7 @@ mod wire;
 pub use cluster::ClusterNodes;
 pub use credentials::{Credential, CredentialFunction, CredentialReply, Login};
 pub use open_connection::OpenConnection;
+pub use peer::Peer;
 pub use resp::Batch;
 pub use sentinel::Sentinel;
 pub use server::{Server, ServerFromUrl, is_transient};

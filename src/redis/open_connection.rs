@@ -5,12 +5,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
+use super::peer::Peer;
 use super::wire::{self, Sender};
 
 /// An open connection. Dropping it closes the socket, and every batch in flight fails.
 pub struct OpenConnection {
     sender: Sender,
     driver: JoinHandle<()>,
+    pub peer: Box<Peer>,
     /// Whether the server said at login that it is a master.
     pub is_master: bool,
     /// Ends when another server should be used instead.
@@ -18,8 +20,12 @@ pub struct OpenConnection {
 }
 
 impl OpenConnection {
-    /// Starts the task that reads and writes `stream`. `pushes` receives the server's push messages.
-    pub fn over<S>(stream: S, pushes: Option<UnboundedSender<Vec<Value>>>) -> OpenConnection
+    /// Starts the task that reads and writes `stream`, which leads to `peer`. `pushes` receives the server's push messages.
+    pub fn over<S>(
+        stream: S,
+        pushes: Option<UnboundedSender<Vec<Value>>>,
+        peer: Peer,
+    ) -> OpenConnection
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -27,6 +33,7 @@ impl OpenConnection {
         OpenConnection {
             sender,
             driver: tokio::spawn(driver),
+            peer: Box::new(peer),
             is_master: false,
             watch: None,
         }

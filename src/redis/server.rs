@@ -17,6 +17,7 @@ use super::credentials::{Credential, Login};
 use super::dial::Dialer;
 use super::login::{Protocol, log_in};
 use super::open_connection::OpenConnection;
+use super::peer::Peer;
 use super::resp::Batch;
 #[cfg(test)]
 use super::test_network::TestNetwork;
@@ -150,6 +151,23 @@ impl Server {
         self.address.name()
     }
 
+    /// Which server this is, as far as the options say.
+    pub fn peer(&self) -> Peer {
+        self.peer_at(self.login.database.unwrap_or_default())
+    }
+
+    fn peer_at(&self, database: i64) -> Peer {
+        let (host, port) = match &self.address {
+            Address::Tcp(host, port) => (host.clone(), Some(*port)),
+            Address::Unix(path) => (path.to_string_lossy().into_owned(), None),
+        };
+        Peer {
+            host,
+            port,
+            database,
+        }
+    }
+
     /// Tries once to connect, log in and select the database. Fails also if the server says that it
     /// cannot serve yet.
     pub async fn connect(&self) -> Result<OpenConnection, ConnectError> {
@@ -272,16 +290,17 @@ impl Server {
         protocol: Protocol,
         pushes: Option<UnboundedSender<Vec<Value>>>,
     ) -> Result<RedisResult<OpenConnection>, ConnectError> {
+        let peer = self.peer_at(login.db());
         let mut connection = match (&self.address, &self.tls) {
             #[cfg(unix)]
             (Address::Unix(path), _) => {
-                OpenConnection::over(UnixStream::connect(path).await?, pushes)
+                OpenConnection::over(UnixStream::connect(path).await?, pushes, peer)
             }
             // The options and lib/client/inspect.js refuse Unix sockets on such a system.
             #[cfg(not(unix))]
             (Address::Unix(_), _) => return Err(std::io::Error::from(Unsupported).into()),
             (Address::Tcp(host, port), None) => {
-                OpenConnection::over(self.dialer.dial(host, *port).await?, pushes)
+                OpenConnection::over(self.dialer.dial(host, *port).await?, pushes, peer)
             }
             (Address::Tcp(host, port), Some(tls)) => {
                 let stream = self.dialer.dial(host, *port).await?;
@@ -291,7 +310,7 @@ impl Server {
                         return Err(tls::not_tls());
                     }
                 };
-                OpenConnection::over(stream, pushes)
+                OpenConnection::over(stream, pushes, peer)
             }
         };
         let logged_in = log_in(&connection.sender(), login, protocol).await;

@@ -1,6 +1,8 @@
 //! Where the commands go.
 
 use super::cluster::ClusterNodes;
+use super::peer::Peer;
+use super::server::Server;
 use super::target::Target;
 use crate::error::ServerName;
 
@@ -13,6 +15,16 @@ pub enum Topology {
 }
 
 impl Topology {
+    /// Where the connection goes before there is one: the server, or the first node of a cluster. `None`
+    /// for a master that sentinels have not named yet.
+    pub fn peer(&self) -> Option<Peer> {
+        match self {
+            Topology::Single(Target::Server(server)) => Some(server.peer()),
+            Topology::Single(Target::Master(_)) => None,
+            Topology::Cluster(nodes) => nodes.seeds.first().map(Server::peer),
+        }
+    }
+
     /// What messages call the server.
     pub fn server_name(&self) -> ServerName {
         match self {

@@ -6,7 +6,7 @@
  * Returns a server, if all its parts have the type that they must have.
  * @param {import("../inspect.js").Server} where
  * @param {() => Promise<any>} credentials
- * @returns {Pick<import("../inspect.js").Inspected, "why" | "at" | "server">}
+ * @returns {Pick<import("../inspect.js").Inspected, "why" | "at" | "peer" | "server">}
  */
 function wholeServer(where, credentials) {
   const at = addressOf(where);
@@ -17,6 +17,7 @@ function wholeServer(where, credentials) {
   }
   return {
     at,
+    peer: peerOf(where),
     async server() {
       const { username, password } = (await credentials()) ?? {};
       for (const value of [username, password]) {
@@ -39,6 +40,17 @@ function addressOf({ host, port, path, cluster, sentinel }) {
   if (sentinel) return `the master ${JSON.stringify(sentinel.name)} of its sentinels`;
   if (path !== undefined) return typeof path === "string" ? path : undefined;
   return typeof host === "string" && isPort(port) ? `${host}:${port}` : undefined;
+}
+
+/**
+ * Which server it is, for those who watch the calls; of a cluster the first node. Undefined for a master
+ * that only its sentinels know.
+ * @param {import("../inspect.js").Server} where
+ */
+function peerOf({ host, port, path, database = 0, cluster, sentinel }) {
+  if (sentinel) return undefined;
+  if (cluster) return /** @type {import("../inspect.js").Inspected["peer"]} */ (cluster[0]);
+  return { host: /** @type {string} */ (path ?? host), port, database };
 }
 
 /** @param {any} port */

@@ -1,4 +1,5 @@
-//! SCAN, and what is built on it: `length`, `ids`, `all` and `clear`.
+//! SCAN, and what is built on it: `length`, `ids`, `all`, `clear` and pages; and PING, which goes to the
+//! same servers.
 //!
 //! A scan works in small steps, so that neither Redis nor Node's event loop is ever held for long. The
 //! next SCAN is in flight while the keys of the last one are worked on. A scan sees string keys only
@@ -7,7 +8,9 @@
 
 mod all;
 mod clear;
+mod page;
 mod passes;
+mod ping;
 mod results;
 mod seen_keys;
 mod session_sizes;

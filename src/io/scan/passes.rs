@@ -9,8 +9,11 @@ use tokio::task::yield_now;
 
 use crate::error::StoreError;
 use crate::io::call::{ConnectionId, Destination};
+use crate::io::event::ScanAnswer;
 use crate::io::scan::all::read_sessions;
 use crate::io::scan::clear::delete_keys;
+use crate::io::scan::page::read_page;
+use crate::io::scan::ping::ping;
 use crate::io::scan::results::Results;
 use crate::io::scan::seen_keys::SeenKeys;
 use crate::io::scan::session_sizes::SessionSizes;
@@ -24,20 +27,28 @@ const MAX_PASSES: u32 = 8;
 /// Ids of one chunk.
 const IDS_AT_ONCE: usize = 1000;
 
-/// Runs a scan. Returns the number of keys, if the scan counts them.
-pub async fn run(request: ScanRequest, shared: Arc<Shared>) -> Result<Option<usize>, StoreError> {
+/// Runs a scan.
+pub async fn run(request: ScanRequest, shared: Arc<Shared>) -> Result<ScanAnswer, StoreError> {
     let scan = ScanTask { request, shared };
     let mut progress = Progress {
         results: Results::new(scan.request.id, scan.shared.completions.clone()),
         seen: SeenKeys::default(),
         sizes: SessionSizes::default(),
     };
+    match scan.request.kind {
+        ScanKind::Ping => return ping(&scan).await,
+        ScanKind::Page => return read_page(&scan, &mut progress).await,
+        _ => {}
+    }
     if scan.shared.is_cluster() {
         pass_over_cluster(&scan, &mut progress).await?;
     } else {
         pass_over_server(&scan, &mut progress).await?;
     }
-    Ok((scan.request.kind == ScanKind::Length).then_some(progress.seen.count()))
+    Ok(match scan.request.kind {
+        ScanKind::Length => ScanAnswer::Count(progress.seen.count()),
+        _ => ScanAnswer::Nothing,
+    })
 }
 
 /// Passes over the one server. If the connection was lost meanwhile, another server may have taken
@@ -93,10 +104,13 @@ async fn pass(
     let mut keys = Vec::new();
     loop {
         // The next step is sent before the keys of the last one are worked on.
-        let (step, worked) = tokio::join!(next_step(scan, &cursor, server), async {
-            yield_now().await;
-            work_on(scan, progress, take(&mut keys)).await
-        });
+        let (step, worked) = tokio::join!(
+            next_step(scan, &cursor, server, scan.request.step()),
+            async {
+                yield_now().await;
+                work_on(scan, progress, take(&mut keys)).await
+            }
+        );
         worked?;
         (cursor, keys) = step?;
         if cursor == b"0" {
@@ -111,23 +125,11 @@ async fn work_on(
     progress: &mut Progress,
     mut keys: Vec<Vec<u8>>,
 ) -> Result<(), StoreError> {
-    let ScanRequest {
-        kind,
-        prefix,
-        client_prefix,
-        ..
-    } = &scan.request;
-    keys.retain_mut(|key| {
-        let is_client_key = key.starts_with(client_prefix);
-        if is_client_key {
-            key.drain(..client_prefix.len());
-        }
-        is_client_key && key.starts_with(prefix) && progress.seen.insert(key)
-    });
-    match kind {
-        ScanKind::Length => Ok(()),
+    scan.retain_new(progress, &mut keys);
+    match scan.request.kind {
+        ScanKind::Length | ScanKind::Ping => Ok(()),
         ScanKind::Clear | ScanKind::ClearIndex => delete_keys(scan, &keys).await,
-        ScanKind::All => read_sessions(scan, progress, &keys).await,
+        ScanKind::All | ScanKind::Page => read_sessions(scan, progress, &keys).await,
         ScanKind::Ids => {
             for keys in keys.chunks(IDS_AT_ONCE) {
                 let records = keys.iter().map(|key| scan.record(key, None, None));

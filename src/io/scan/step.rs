@@ -7,15 +7,12 @@ use crate::io::call::Destination;
 use crate::io::scan::task::{ScanTask, bytes};
 use crate::io::scan_request::ScanKind;
 
-/// SCAN's COUNT, if the app has not set `scanCount`. Of a million keys, Redis 7.0 takes about a
-/// millisecond for such a step; larger steps were no faster (`bench/NOTES.md`).
-const SCAN_COUNT: u32 = 500;
-
-/// Sends one SCAN. Returns the next cursor and the keys that were found.
+/// Sends one SCAN, which looks at `count` keys. Returns the next cursor and the keys that were found.
 pub async fn next_step(
     scan: &ScanTask,
     cursor: &[u8],
     server: Destination,
+    count: u32,
 ) -> Result<(Vec<u8>, Vec<Vec<u8>>), StoreError> {
     let request = &scan.request;
     let mut command = Cmd::new();
@@ -27,11 +24,11 @@ pub async fn next_step(
             &[&*request.client_prefix, &*request.prefix].concat(),
         ))
         .arg("COUNT")
-        .arg(request.count.unwrap_or(SCAN_COUNT));
+        .arg(count);
     // To look at every key's type costs Redis half as much again as SCAN itself. `all` need not ask:
     // MGET finds no string at the other keys. (TYPE: Redis 6.)
     match request.kind {
-        ScanKind::All => {}
+        ScanKind::All | ScanKind::Page => {}
         ScanKind::ClearIndex => drop(command.arg("TYPE").arg("zset")),
         _ => drop(command.arg("TYPE").arg("string")),
     }

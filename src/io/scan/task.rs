@@ -59,6 +59,23 @@ impl ScanTask {
         StoreError::unexpected(self.request.name, &self.shared.server)
     }
 
+    /// Keeps the store's own keys that the scan has not seen yet, without what the app's client puts
+    /// before them.
+    pub fn retain_new(&self, progress: &mut Progress, keys: &mut Vec<Vec<u8>>) {
+        let ScanRequest {
+            prefix,
+            client_prefix,
+            ..
+        } = &self.request;
+        keys.retain_mut(|key| {
+            let is_client_key = key.starts_with(client_prefix);
+            if is_client_key {
+                key.drain(..client_prefix.len());
+            }
+            is_client_key && key.starts_with(prefix) && progress.seen.insert(key)
+        });
+    }
+
     /// Makes the record of a key.
     pub fn record(&self, key: &[u8], text: Option<Vec<u8>>, expires: Option<f64>) -> Record {
         Record {
