@@ -78,6 +78,16 @@ export interface Comparison {
   base: Base | undefined;
 }
 
+/** The methods of a store that other rooms call. */
+export interface Store {
+  prefix: string;
+  get(sid: string): Promise<any>;
+  set(sid: string, session: SessionData): Promise<null>;
+  touch(sid: string, session: SessionData): Promise<null>;
+  destroy(sid: string): Promise<null>;
+  createSession(req: object, session: SessionData): Record<string, any>;
+}
+
 /** Some of a store's sessions. */
 export interface Page {
   records: (StoredRecord & { id: string })[];
