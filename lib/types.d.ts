@@ -95,6 +95,12 @@ export interface Page {
   next?: string;
 }
 
+/** As a page, without the sessions. */
+export interface IdsPage {
+  records: string[];
+  next?: string;
+}
+
 /** Makes a `RedisStoreError`. */
 export type Failure = (message: string, code: string, cause?: Error | string) => Error;
 /** Makes a `TypeError`. */

@@ -299,6 +299,14 @@ class ClientBackend {
     return this.native.page(position, limit);
   }
 
+  /**
+   * @param {string} position
+   * @param {number} limit
+   */
+  idsPage(position, limit) {
+    return this.native.idsPage(position, limit);
+  }
+
   ping() {
     return this.native.ping();
   }

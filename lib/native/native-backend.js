@@ -255,6 +255,16 @@ class NativeBackend {
     return this.batch.scan(this.caller, "page", false, position, limit);
   }
 
+  /**
+   * As `page`, without the sessions.
+   * @param {string} position
+   * @param {number} limit
+   * @returns {Promise<import("../types.js").IdsPage>}
+   */
+  idsPage(position, limit) {
+    return this.batch.scan(this.caller, "idsPage", false, position, limit);
+  }
+
   /** Resolves when Redis has answered; in a cluster, all masters. */
   ping() {
     return this.batch.scan(this.caller, "ping");

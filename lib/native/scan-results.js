@@ -28,6 +28,9 @@ const { parse } = JSON;
  * @property {any[]} [found]
  */
 
+/** The scans that answer with a page: `{records, next}`. */
+const PAGES = new Set(["page", "idsPage"]);
+
 /** The native side holds this, so nothing here may hold the store or its native object. */
 class ScanResults {
   /**
@@ -114,7 +117,7 @@ class ScanResults {
     const scan = this.take(id);
     if (scan === undefined) return;
     const { name, caller, found, isList, resolve } = scan;
-    if (name === "page") resolve({ records: found ?? [], next: answer });
+    if (PAGES.has(name)) resolve({ records: found ?? [], next: answer });
     else {
       const operation = OPERATIONS.indexOf(name);
       if (operation >= 0) caller.counts.answered(operation, null);

@@ -19,6 +19,8 @@ pub enum ScanKind {
     ClearIndex,
     /// Some of the sessions, and where the next ones are.
     Page,
+    /// As a page, without the sessions' texts.
+    IdsPage,
     /// Whether the servers answer. Nothing is scanned.
     Ping,
 }
@@ -38,7 +40,7 @@ pub struct ScanRequest {
     /// For [`ScanKind::All`].
     pub true_expiry: TrueExpiry,
     pub clock: Clock,
-    /// For [`ScanKind::Page`].
+    /// For a page.
     pub page: PageRequest,
 }
 

@@ -24,13 +24,14 @@ pub const METHODS: [&str; 11] = [
 ];
 
 /// The scans, by their numbers.
-pub const SCANS: [(&str, ScanKind); 7] = [
+pub const SCANS: [(&str, ScanKind); 8] = [
     ("length", ScanKind::Length),
     ("ids", ScanKind::Ids),
     ("all", ScanKind::All),
     ("clear", ScanKind::Clear),
     ("clear of the index", ScanKind::ClearIndex),
     ("page", ScanKind::Page),
+    ("idsPage", ScanKind::IdsPage),
     ("ping", ScanKind::Ping),
 ];
 

@@ -8,6 +8,7 @@
 
 mod all;
 mod clear;
+mod ids;
 mod page;
 mod passes;
 mod ping;

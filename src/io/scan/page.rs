@@ -6,8 +6,10 @@ use crate::error::StoreError;
 use crate::io::call::{ConnectionId, Destination};
 use crate::io::event::ScanAnswer;
 use crate::io::scan::all::read_sessions;
+use crate::io::scan::ids::push_ids;
 use crate::io::scan::step::next_step;
 use crate::io::scan::task::{Progress, ScanTask};
+use crate::io::scan_request::ScanKind;
 
 /// Steps of one page: if other keys are in the majority, a page may be empty and others follow.
 const MAX_STEPS: u32 = 32;
@@ -61,7 +63,10 @@ pub async fn read_page(scan: &ScanTask, progress: &mut Progress) -> Result<ScanA
         let (cursor, mut keys) = next_step(scan, &position.cursor, server, count).await?;
         position.cursor = cursor;
         scan.retain_new(progress, &mut keys);
-        read_sessions(scan, progress, &keys).await?;
+        match scan.request.kind {
+            ScanKind::IdsPage => push_ids(scan, progress, &keys).await,
+            _ => read_sessions(scan, progress, &keys).await?,
+        }
         found += keys.len();
         if position.is_at_start() {
             match next {

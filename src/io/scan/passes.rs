@@ -12,6 +12,7 @@ use crate::io::call::{ConnectionId, Destination};
 use crate::io::event::ScanAnswer;
 use crate::io::scan::all::read_sessions;
 use crate::io::scan::clear::delete_keys;
+use crate::io::scan::ids::push_ids;
 use crate::io::scan::page::read_page;
 use crate::io::scan::ping::ping;
 use crate::io::scan::results::Results;
@@ -24,8 +25,6 @@ use crate::io::shared::Shared;
 
 /// Passes over a server that is lost again and again, or a cluster whose nodes are replaced.
 const MAX_PASSES: u32 = 8;
-/// Ids of one chunk.
-const IDS_AT_ONCE: usize = 1000;
 
 /// Runs a scan.
 pub async fn run(request: ScanRequest, shared: Arc<Shared>) -> Result<ScanAnswer, StoreError> {
@@ -37,7 +36,7 @@ pub async fn run(request: ScanRequest, shared: Arc<Shared>) -> Result<ScanAnswer
     };
     match scan.request.kind {
         ScanKind::Ping => return ping(&scan).await,
-        ScanKind::Page => return read_page(&scan, &mut progress).await,
+        ScanKind::Page | ScanKind::IdsPage => return read_page(&scan, &mut progress).await,
         _ => {}
     }
     if scan.shared.is_cluster() {
@@ -127,14 +126,11 @@ async fn work_on(
 ) -> Result<(), StoreError> {
     scan.retain_new(progress, &mut keys);
     match scan.request.kind {
-        ScanKind::Length | ScanKind::Ping => Ok(()),
+        ScanKind::Length | ScanKind::Page | ScanKind::IdsPage | ScanKind::Ping => Ok(()),
         ScanKind::Clear | ScanKind::ClearIndex => delete_keys(scan, &keys).await,
-        ScanKind::All | ScanKind::Page => read_sessions(scan, progress, &keys).await,
+        ScanKind::All => read_sessions(scan, progress, &keys).await,
         ScanKind::Ids => {
-            for keys in keys.chunks(IDS_AT_ONCE) {
-                let records = keys.iter().map(|key| scan.record(key, None, None));
-                progress.results.push(records.collect()).await;
-            }
+            push_ids(scan, progress, &keys).await;
             Ok(())
         }
     }
