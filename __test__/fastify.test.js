@@ -139,6 +139,17 @@ test("with touchAfter an unchanged request sends nothing but its get", async () 
   expect(calls.set.ok).toBe(1);
 });
 
+test("with concurrency merge, requests beside one another keep each their change", async () => {
+  const { ask, stored, printed, goOn } = await openApp({ store: { concurrency: "merge" } });
+  await ask("/set?user=Ada");
+  const slow = ask("/slow");
+  await printed(/slow/);
+  await ask("/set?theme=dark");
+  await goOn();
+  await slow;
+  expect(await stored()).toMatchObject({ user: "Ada", theme: "dark", slow: "1" });
+});
+
 test("a lifetime ends a session that is used all the time", async () => {
   const { ask, key } = await openApp({ store: { lifetime: 40 } });
   await ask("/set?user=Ada");

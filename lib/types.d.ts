@@ -85,6 +85,11 @@ export interface Store {
   set(sid: string, session: SessionData): Promise<null>;
   touch(sid: string, session: SessionData): Promise<null>;
   destroy(sid: string): Promise<null>;
+  clear(): Promise<null>;
+  length(): Promise<number>;
+  sessionsOf(user: string): Promise<{ id: string; expires: Date | null; data: any }[]>;
+  countOf(user: string): Promise<number>;
+  destroyAllOf(user: string): Promise<number>;
   createSession(req: object, session: SessionData): Record<string, any>;
 }
 

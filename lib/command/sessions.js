@@ -1,0 +1,258 @@
+"use strict";
+
+// What the command does with the sessions of a store.
+
+const { createInterface } = require("node:readline/promises");
+const { Handles } = require("../sessions/handles.js");
+const { membersOf } = require("../sessions/members.js");
+const { readFound, readPage, search } = require("../sessions/pages.js");
+const { UsageError } = require("./arguments.js");
+const { duration, printable } = require("./output.js");
+
+/**
+ * @typedef {import("./arguments.js").Request} Request
+ * @typedef {InstanceType<typeof import("./output.js").Output>} Output
+ * @typedef {import("../sessions/pages.js").Found} Found
+ * @typedef {import("../store-backend.js").Store & import("../types.js").Store} Store
+ */
+
+/** Sessions that are read at once. */
+const PAGE = 200;
+
+const DONE = 0;
+const NOT_FOUND = 1;
+
+/**
+ * The same handles in each process, so that `destroy` takes what `list` has printed. Whoever can make them
+ * of guessed sids can also read the sids in Redis.
+ */
+const handles = new Handles("connect-redis-rs sessions");
+
+/**
+ * @typedef {object} Task
+ * @property {Request} request
+ * @property {Store} store
+ * @property {Output} output
+ * @property {NodeJS.ReadStream} stdin
+ */
+
+/**
+ * The actions by their names; each returns the exit code.
+ * @type {Record<Request["action"], (task: Task) => Promise<number>>}
+ */
+const actions = { count, list, show, destroy };
+
+/** @param {Task} task */
+async function count({ request, store, output }) {
+  const { user } = request.values;
+  const progress = output.progress(() => "counting …");
+  try {
+    const number = user === undefined ? await store.length() : await store.countOf(user);
+    await output.line({ count: number }, `${number}`);
+    return DONE;
+  } finally {
+    progress.done();
+  }
+}
+
+/** @param {Task} task */
+async function list(task) {
+  const { request, output } = task;
+  const progress = output.progress((seen) => `${seen} sessions listed`);
+  let listed = 0;
+  try {
+    for await (const session of sessionsOf(task)) {
+      if (listed === request.limit) break;
+      await output.line(...lineOf(session, task));
+      listed += 1;
+      progress.seen(listed);
+    }
+    return DONE;
+  } finally {
+    progress.done();
+  }
+}
+
+/**
+ * The sessions of the user that is asked for, else all, each once.
+ * @param {Task} task
+ * @returns {AsyncGenerator<Found>}
+ */
+async function* sessionsOf({ request, store }) {
+  const { user } = request.values;
+  if (user !== undefined) {
+    for (const { id, data, expires } of await store.sessionsOf(user)) {
+      yield { sid: id, data, expires: expires?.getTime() };
+    }
+    return;
+  }
+  const seen = new Set();
+  for (let position = /** @type {string | undefined} */ (""); position !== undefined; ) {
+    const { sessions, next } = await readPage(store, position, PAGE);
+    for (const session of sessions) {
+      const handle = handles.of(store.prefix + session.sid);
+      if (!seen.has(handle)) yield session;
+      seen.add(handle);
+    }
+    position = next;
+  }
+}
+
+/** @param {Task} task */
+async function show(task) {
+  const { request, store, output } = task;
+  const [handle] = request.handles;
+  for await (const found of foundBy(handle, task)) {
+    const session = await readFound(store, found);
+    if (session === undefined) break;
+    if (output.isJson) await output.line(...lineOf(session, task));
+    else for (const line of linesOf(session, task)) await output.line({}, line);
+    return DONE;
+  }
+  return notFound(output, handle);
+}
+
+/** @param {Task} task */
+async function destroy(task) {
+  const { request, store, output } = task;
+  const { user, all } = request.values;
+  const what = all
+    ? "all sessions"
+    : user === undefined
+      ? "the sessions"
+      : "all sessions of the user";
+  if (!(await isAgreed(`Destroy ${what}? [y/N] `, task))) {
+    output.stderr.write("nothing was destroyed\n");
+    return NOT_FOUND;
+  }
+  if (user !== undefined) {
+    const destroyed = await store.destroyAllOf(user);
+    await output.line({ destroyed }, `${destroyed} destroyed`);
+    return DONE;
+  }
+  if (all) {
+    const progress = output.progress(() => "destroying …");
+    try {
+      const destroyed = await store.length();
+      await store.clear();
+      await output.line({ destroyed }, `${destroyed} destroyed`);
+      return DONE;
+    } finally {
+      progress.done();
+    }
+  }
+  let code = DONE;
+  for (const handle of request.handles) {
+    if (await destroyOne(handle, task))
+      await output.line({ handle, destroyed: 1 }, `${handle} destroyed`);
+    else code = notFound(output, handle);
+  }
+  return code;
+}
+
+/**
+ * @param {string} handle
+ * @param {Task} task
+ */
+async function destroyOne(handle, task) {
+  for await (const { sid } of foundBy(handle, task)) {
+    await task.store.destroy(sid);
+    return true;
+  }
+  return false;
+}
+
+/**
+ * The session of a handle, if there is one.
+ * @param {string} handle
+ * @param {Task} task
+ */
+async function* foundBy(handle, { store, output }) {
+  const matches = handles.matcher(handle);
+  if (matches === undefined) {
+    throw new UsageError(`${JSON.stringify(handle.slice(0, 40))} is no handle: list prints them`);
+  }
+  const progress = output.progress((seen) => `${seen} sessions searched`);
+  try {
+    const isIt = (/** @type {string} */ sid) => matches(store.prefix + sid);
+    yield* search(store, isIt, { progress: progress.seen });
+  } finally {
+    progress.done();
+  }
+}
+
+/**
+ * @param {Output} output
+ * @param {string} handle
+ */
+function notFound(output, handle) {
+  output.stderr.write(`${handle}: no such session\n`);
+  return NOT_FOUND;
+}
+
+/**
+ * Whether whoever runs the command has agreed, by --yes or on the terminal.
+ * @param {string} question
+ * @param {Task} task
+ */
+async function isAgreed(question, { request, output, stdin }) {
+  if (request.values.yes) return true;
+  if (!stdin.isTTY) throw new UsageError("nobody is there to ask: add --yes");
+  const terminal = createInterface({ input: stdin, output: output.stderr });
+  try {
+    return /^y(es)?$/i.test(await terminal.question(question));
+  } finally {
+    terminal.close();
+  }
+}
+
+/**
+ * A session in one line: as JSON, and as text.
+ * @param {Found} session
+ * @param {Task} task
+ * @returns {[answer: object, text: string]}
+ */
+function lineOf(session, { request, store }) {
+  const { sid, data, expires, size } = session;
+  const handle = handles.of(store.prefix + sid);
+  const members = membersOf(data, request.show);
+  const end = expires === undefined ? null : new Date(expires).toISOString();
+  const named = members?.map(({ name, value, type }) => {
+    const what = value === undefined ? type : JSON.stringify(printable(value));
+    return `${printable(name)}=${what}`;
+  });
+  const columns = [
+    handle,
+    ending(expires).padStart(8),
+    `${size ?? "?"} B`.padStart(10),
+    named?.join(" ") ?? "cannot be read",
+  ];
+  return [{ handle, expires: end, size, members: members ?? null }, columns.join("  ")];
+}
+
+/**
+ * A session in several lines.
+ * @param {Found} session
+ * @param {Task} task
+ */
+function linesOf({ sid, data, expires, size }, { request, store }) {
+  const members = membersOf(data, request.show);
+  const end = expires === undefined ? "" : ` (${new Date(expires).toISOString()})`;
+  const rows = members?.map(({ name, type, size: bytes, value }) => {
+    const shown = value === undefined ? "" : `  ${printable(value)}`;
+    return `  ${printable(name).padEnd(20)}  ${type.padEnd(8)}${`${bytes} B`.padStart(10)}${shown}`;
+  });
+  return [
+    `handle   ${handles.of(store.prefix + sid)}`,
+    `ends in  ${ending(expires)}${end}`,
+    `size     ${size ?? "?"} B`,
+    ...(rows ?? ["its text cannot be read"]),
+  ];
+}
+
+/** @param {number | undefined} expires */
+function ending(expires) {
+  return expires === undefined ? "never" : duration(expires - Date.now());
+}
+
+module.exports = { actions };
