@@ -6,7 +6,7 @@ const { clearInterval, setInterval } = require("node:timers");
 
 /** How often progress is told, in milliseconds, on a terminal and elsewhere. */
 const TTY_EVERY = 500;
-const ELSEWHERE_EVERY = 5000;
+const ELSEWHERE_EVERY = 2000;
 
 class Output {
   /**

@@ -5,9 +5,9 @@
 
 const { createHmac, timingSafeEqual } = require("node:crypto");
 
-/** Bytes of a handle: two of a million sessions have the same with a probability of 10⁻²⁷. */
-const LENGTH = 16;
-const FORM = /^[\w-]{22}$/;
+/** Bytes of a handle: two of a million sessions have the same with a probability of 10⁻¹⁷. */
+const LENGTH = 12;
+const FORM = /^[0-9a-f]{24}$/;
 
 class Handles {
   /** @param {string | Buffer} key the same key makes the same handles */
@@ -17,10 +17,10 @@ class Handles {
 
   /**
    * @param {string} key of the session in Redis
-   * @returns {string} 22 characters that need no escape in a url
+   * @returns {string} hexadecimal, so that it is never taken for an option
    */
   of(key) {
-    return this.bytesOf(key).toString("base64url");
+    return this.bytesOf(key).toString("hex");
   }
 
   /**
@@ -29,7 +29,7 @@ class Handles {
    */
   matcher(handle) {
     if (typeof handle !== "string" || !FORM.test(handle)) return undefined;
-    const wanted = Buffer.from(handle, "base64url");
+    const wanted = Buffer.from(handle, "hex");
     return (/** @type {string} */ key) => timingSafeEqual(this.bytesOf(key), wanted);
   }
 

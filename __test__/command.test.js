@@ -1,0 +1,244 @@
+"use strict";
+
+// `npx connect-redis-rs sessions …`, started as its user would.
+
+const { spawn } = require("node:child_process");
+const { once } = require("node:events");
+const { readFileSync } = require("node:fs");
+const path = require("node:path");
+const { RedisStore } = require("connect-redis-rs");
+const { startRedisServer } = require("../scripts/redis-server.js");
+const { start } = require("./support/run.js");
+const { bin, version } = require("../package.json");
+
+const SID = "planted-sid-0123456789";
+const SECRET = "planted-secret";
+const COMMAND = path.join(__dirname, "..", bin["connect-redis-rs"]);
+
+let server;
+let store;
+
+beforeAll(async () => {
+  server = await startRedisServer({ args: ["--requirepass", "sesame"] });
+  store = new RedisStore({ url: server.url, password: "sesame", user: "user" });
+});
+
+afterAll(async () => {
+  await store?.close();
+  await server?.stop();
+});
+
+beforeEach(() => store.clear());
+
+/** Runs the command. Whatever it prints, no session is in it. */
+async function run(args, env = {}) {
+  const words = args.split(" ").filter((word) => word !== "");
+  const own = { REDISCLI_AUTH: "sesame", REDIS_URL: "", ...env };
+  const ended = await start([COMMAND, ...words], own);
+  for (const text of [ended.stdout, ended.stderr]) {
+    expect(text).not.toContain(SID);
+    expect(text).not.toContain(SECRET);
+    expect(text).not.toContain("sesame");
+  }
+  return ended;
+}
+
+/** Runs it on this file's Redis with --json, and reads the lines. */
+async function json(args) {
+  const { code, stdout, stderr } = await run(`${args} --json -p ${server.port}`);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  return stdout
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line));
+}
+
+function newSession(more) {
+  const expires = new Date(Date.now() + 3_600_000);
+  return { secret: SECRET, ...more, cookie: { originalMaxAge: 3_600_000, expires } };
+}
+
+async function fill(count, more = (_n) => ({})) {
+  const all = Array.from({ length: count }, (_, n) => store.set(`${SID}${n}`, newSession(more(n))));
+  await Promise.all(all);
+}
+
+test("count counts, all and those of a user", async () => {
+  await fill(5, (n) => ({ user: n < 2 ? "Ada" : "Grace" }));
+  expect(await json("sessions count")).toEqual([{ count: 5 }]);
+  expect(await json("sessions count --user Ada")).toEqual([{ count: 2 }]);
+  expect(await json("sessions count --prefix other:")).toEqual([{ count: 0 }]);
+  expect((await run(`sessions count -p ${server.port}`)).stdout).toBe("5\n");
+});
+
+test("list has each session once, with its end, its size, and its members' names and types", async () => {
+  await fill(1000, (n) => ({ n, list: [1], nothing: null }));
+  const listed = await json("sessions list");
+  expect(listed).toHaveLength(1000);
+  expect(new Set(listed.map(({ handle }) => handle)).size).toBe(1000);
+  const { handle, expires, size, members } = listed[0];
+  expect(handle).toMatch(/^[0-9a-f]{24}$/);
+  expect(Date.parse(expires) - Date.now()).toBeGreaterThan(3_000_000);
+  expect(size).toBeGreaterThan(100);
+  expect(members.map(({ name, type, value }) => [name, type, value])).toEqual([
+    ["secret", "string", undefined],
+    ["n", "number", undefined],
+    ["list", "array", undefined],
+    ["nothing", "null", undefined],
+  ]);
+});
+
+test("list shows the values that it is told to, and ends at its limit", async () => {
+  await fill(20, () => ({ user: "Ada", theme: "\u001b[31mred" }));
+  const listed = await json("sessions list --limit 3 --show user,theme");
+  expect(listed).toHaveLength(3);
+  expect(listed[0].members.find(({ name }) => name === "user").value).toBe("Ada");
+  const { stdout } = await run(`sessions list --limit 1 --show user,theme -p ${server.port}`);
+  expect(stdout).toContain('user="Ada"');
+  expect(stdout).not.toContain("\u001b");
+});
+
+test("list goes on with a record that is no session", async () => {
+  await fill(1);
+  const raw = new RedisStore({
+    url: server.url,
+    password: "sesame",
+    serializer: { parse: String, stringify: () => `{"${SECRET}` },
+  });
+  await raw.set(`${SID}broken`, newSession());
+  await raw.close();
+  const listed = await json("sessions list");
+  expect(listed.map(({ members }) => members === null).sort()).toEqual([false, true]);
+});
+
+test("show takes a handle of list, in another process, and hides values", async () => {
+  await fill(30, (n) => ({ user: n === 7 ? "Ada" : "Grace" }));
+  const listed = await json("sessions list --show user");
+  const { handle } = listed.find(({ members }) => members.some(({ value }) => value === "Ada"));
+  const [shown] = await json(`sessions show ${handle} --show user`);
+  expect(shown.handle).toBe(handle);
+  expect(shown.members).toContainEqual({ name: "user", type: "string", size: 5, value: "Ada" });
+  const { stdout } = await run(`sessions show ${handle} -p ${server.port}`);
+  expect(stdout).toContain(`handle   ${handle}\n`);
+  expect(stdout).not.toContain("Ada");
+});
+
+test("destroy ends those whose handles it gets, and says which there are not", async () => {
+  await fill(3);
+  const handles = (await json("sessions list")).map(({ handle }) => handle);
+  const gone = "0".repeat(24);
+  const { code, stdout, stderr } = await run(
+    `sessions destroy ${handles[0]} ${gone} ${handles[1]} --yes -p ${server.port}`,
+  );
+  expect(code).toBe(1);
+  expect(stdout).toBe(`${handles[0]} destroyed\n${handles[1]} destroyed\n`);
+  expect(stderr).toBe(`${gone}: no such session\n`);
+  expect(await json("sessions list")).toHaveLength(1);
+});
+
+test("destroy ends those of a user, or all", async () => {
+  await fill(6, (n) => ({ user: n < 2 ? "Ada" : "Grace" }));
+  expect(await json("sessions destroy --user Ada --yes")).toEqual([{ destroyed: 2 }]);
+  expect(await store.length()).toBe(4);
+  expect(await json("sessions destroy --all --yes")).toEqual([{ destroyed: 4 }]);
+  expect(await store.length()).toBe(0);
+});
+
+test("destroy does nothing if nobody has agreed", async () => {
+  await fill(2);
+  const { code, stderr } = await run(`sessions destroy --all -p ${server.port}`);
+  expect(code).toBe(2);
+  expect(stderr).toContain("add --yes");
+  expect(await store.length()).toBe(2);
+});
+
+test("it takes an address as every tool does", async () => {
+  await fill(1);
+  const { port, socket } = server;
+  const ways = [
+    `-u redis://127.0.0.1:${port}`,
+    `--url 127.0.0.1:${port}/0`,
+    `-u redis://:sesame@127.0.0.1:${port}`,
+    `-h 127.0.0.1 -p ${port}`,
+    `-s ${socket}`,
+    `-u unix://${socket}`,
+    `-u ${socket}`,
+    `-p ${port} -n 0`,
+  ];
+  const counts = await Promise.all(
+    ways.map(async (way) => (await run(`sessions count ${way}`)).stdout),
+  );
+  expect(counts).toEqual(ways.map(() => "1\n"));
+  expect((await run(`sessions count -p ${port} -n 1`)).stdout).toBe("0\n");
+  const env = { REDIS_URL: `redis://127.0.0.1:${port}` };
+  expect((await run("sessions count", env)).stdout).toBe("1\n");
+});
+
+test("a password in the url comes before that of the environment", async () => {
+  const { code } = await run(`sessions count -u redis://:sesame@127.0.0.1:${server.port}`, {
+    REDISCLI_AUTH: "wrong",
+  });
+  expect(code).toBe(0);
+});
+
+test.each([
+  ["no password", "sessions count", { REDISCLI_AUTH: "" }, "no connection"],
+  ["no Redis", "sessions list -u redis://127.0.0.1:1", {}, "127.0.0.1:1"],
+])("it exits with 3 and says why if Redis fails: %s", async (_name, args, env, why) => {
+  const where = args.includes("-u") ? "" : `-p ${server.port}`;
+  const { code, stdout, stderr } = await run(`${args} ${where}`, env);
+  expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
+  expect(stderr).toContain(why);
+});
+
+test.each([
+  ["sessions", "count, list, show or destroy"],
+  ["sessions frob", 'unknown action "frob"'],
+  ["frob", 'unknown command "frob"'],
+  ["sessions count --frob", "--frob"],
+  ["sessions count extra", "takes no handle"],
+  ["sessions show", "takes one handle"],
+  ["sessions show nonsense", "is no handle"],
+  ["sessions destroy", "takes handles"],
+  ["sessions destroy --all --user Ada", "takes handles"],
+  ["sessions count --yes", "not an option of count"],
+  ["sessions list --limit 0", "--limit"],
+  ["sessions count --db x", "--db"],
+  ["sessions count -u redis://a -h b", "give one of"],
+  ["sessions count -u redis://a -u redis://b", "add --cluster"],
+  ["sessions count --sentinel a:1", "--master"],
+  ["sessions count --cacert /nowhere", "cannot read"],
+  ["sessions count -u http://localhost", "http"],
+])("%s is wrong usage: exit 2, and what is wrong", async (args, why) => {
+  const { code, stdout, stderr } = await run(args);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+  expect(stderr).toContain(why);
+});
+
+test("its help tells of each option, and its version is the package's", async () => {
+  const { code, stdout } = await run("--help");
+  expect(code).toBe(0);
+  const source = readFileSync(path.join(path.dirname(COMMAND), "arguments.js"), "utf8");
+  const [, options] = /const OPTIONS = [^\n]*\n([\s\S]*?)\n\}\)/.exec(source);
+  const names = [...options.matchAll(/^ {2}"?([\w-]+)"?:/gm)].map(([, name]) => name);
+  expect(names.length).toBeGreaterThan(20);
+  const untold = names.filter((name) => !stdout.includes(`--${name}`));
+  expect(untold).toEqual(["help", "version"]);
+  expect((await run("--version")).stdout).toBe(`${version}\n`);
+});
+
+test("it tells on stderr that a long scan goes on", async () => {
+  const own = await startRedisServer();
+  try {
+    const args = [COMMAND, "sessions", "count", "-p", `${own.port}`];
+    process.kill(own.pid, "SIGSTOP");
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const ended = once(child, "close");
+    const [told] = await once(child.stderr.setEncoding("utf8"), "data");
+    expect(told).toBe("counting …\n");
+    process.kill(own.pid, "SIGCONT");
+    expect((await ended)[0]).toBe(0);
+  } finally {
+    await own.stop();
+  }
+});
