@@ -81,6 +81,8 @@ export interface Comparison {
 /** The methods of a store that other rooms call. */
 export interface Store {
   prefix: string;
+  readonly status: string;
+  metrics(): object;
   get(sid: string): Promise<any>;
   set(sid: string, session: SessionData): Promise<null>;
   touch(sid: string, session: SessionData): Promise<null>;

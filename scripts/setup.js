@@ -7,6 +7,7 @@ const { spawnSync } = require("node:child_process");
 const { existsSync, readdirSync, statSync } = require("node:fs");
 const path = require("node:path");
 const { addonFile, findPlatform } = require("../lib/addon/platform.js");
+const { findChromium } = require("./chromium.js");
 const { installPackages } = require("./npm-packages.js");
 const { findRedisServer } = require("./redis-server.js");
 const { install, runs } = require("./system.js");
@@ -27,6 +28,15 @@ const REDIS = {
   zypper: "redis",
 };
 
+/** That of a browser, for the tests of the admin page. */
+const CHROMIUM = {
+  "apt-get": "chromium",
+  dnf: "chromium",
+  apk: "chromium",
+  pacman: "chromium",
+  zypper: "chromium",
+};
+
 main();
 
 function main() {
@@ -35,6 +45,14 @@ function main() {
   if (problem !== undefined) fail(problem);
   buildAddon();
   if (FOR !== "prepackage") installRedis();
+  if (["pretest:long", "pretest:all"].includes(FOR)) installChromium();
+}
+
+/** Without it, its tests are left out. */
+function installChromium() {
+  if (findChromium() !== undefined) return;
+  const problem = install("chromium", CHROMIUM, say);
+  if (problem !== undefined) say(`the tests in a browser are left out: ${problem}`);
 }
 
 function checkNode() {

@@ -33,7 +33,7 @@ impl Position {
     fn read(text: &str) -> Position {
         let read = || {
             let (master, cursor) = text.split_once(':')?;
-            let is_cursor = !cursor.is_empty() && cursor.bytes().all(|b| b.is_ascii_digit());
+            let is_cursor = cursor.parse::<u64>().is_ok() && !cursor.starts_with('+');
             is_cursor.then_some(Position {
                 master: master.parse().ok()?,
                 cursor: cursor.into(),
@@ -125,7 +125,17 @@ mod tests {
 
     #[test]
     fn what_is_no_position_is_the_start() {
-        for text in ["", "0:", "x:1", "1", "0:-1", "0:1 COUNT 9", "99999999999:1"] {
+        for text in [
+            "",
+            "0:",
+            "x:1",
+            "1",
+            "0:-1",
+            "0:+1",
+            "0:1 COUNT 9",
+            "99999999999:1",
+            "0:99999999999999999999",
+        ] {
             assert_eq!(Position::read(text), Position::start_of(0), "{text:?}");
         }
     }
