@@ -10,8 +10,9 @@ const { failure, invalid } = require("./errors.js");
 const { MovingBackend, otherKeys } = require("./hashed-ids.js");
 const { SKIPPED, followsCookie } = require("./lifetime.js");
 const { Connection } = require("./native/connection.js");
-const { defaults: DEFAULTS, methods: METHODS } = require("./native/crossing.js");
+const { defaults: DEFAULTS } = require("./native/crossing.js");
 const { isWatched, traced } = require("./observe/call-channel.js");
+const { Counts, SINGLE } = require("./observe/counts.js");
 const { metricsOf } = require("./observe/metrics.js");
 const { checkClient } = require("./options.js");
 const { checkSerializer } = require("./serializer.js");
@@ -133,7 +134,7 @@ function make(store, name, call, message) {
     });
   });
   return waited.catch((error) => {
-    if (!isMade) counts.failed(METHODS.indexOf(name), error);
+    if (!isMade) counts.failed(SINGLE.indexOf(name), error);
     throw error;
   });
 }
@@ -151,8 +152,8 @@ function through(carrier, fields, name, call, message, counts) {
   const made = call(withFields(fields, carrier), message);
   if (made === SKIPPED) counts.skippedTouch();
   // A native backend counts by itself, at less cost; and all scans are native.
-  else if (carrier.isClient && METHODS.includes(name)) {
-    return counts.follow(METHODS.indexOf(name), made);
+  else if (carrier.isClient && SINGLE.includes(name)) {
+    return counts.follow(SINGLE.indexOf(name), made);
   }
   return made;
 }
@@ -230,8 +231,10 @@ function indexBackendOf(connection, terms) {
   let backend;
   return (/** @type {string} */ prefix) => {
     const fields = { prefix, json: true };
-    if (backend === undefined) backend = connection.backend({ ...terms, fields });
-    else if (backend.fields.prefix !== prefix) backend.configure(fields);
+    if (backend === undefined) {
+      // What is done to the index is a part of a call on a session.
+      backend = connection.backend({ ...terms, counts: new Counts(), fields });
+    } else if (backend.fields.prefix !== prefix) backend.configure(fields);
     return backend;
   };
 }
@@ -507,6 +510,7 @@ module.exports = {
   kState,
   openOwn,
   optionsOf,
+  peerOf,
   readMetrics,
   stateOf,
   use,

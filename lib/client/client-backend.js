@@ -121,12 +121,8 @@ class ClientBackend {
     return calls.make("get", key, Number, commands.pttl, key).then(
       (left) => {
         const until = left >= 0 ? Date.now() + left : undefined;
-        return handOut(
-          fields.followsCookie ? putExpiry(session, until) : session,
-          until,
-          undefined,
-          text,
-        );
+        const expiring = fields.followsCookie ? putExpiry(session, until) : session;
+        return handOut(expiring, until, undefined, text);
       },
       () => handOut(session, undefined, undefined, text), // No right to PTTL: as it is stored.
     );

@@ -120,7 +120,8 @@ class ScanResults {
     const { name, caller, found, isList, resolve } = scan;
     if (PAGES.has(name)) resolve({ records: found ?? [], next: answer });
     else {
-      caller.counts.answered(OPERATIONS.indexOf(name), null);
+      const operation = OPERATIONS.indexOf(name);
+      if (operation >= 0) caller.counts.answered(operation, null);
       resolve(found ?? answer ?? (isList ? [] : null));
     }
   }

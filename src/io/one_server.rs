@@ -12,7 +12,7 @@ use crate::io::connection::{Connection, ConnectionEvent, Unanswered};
 use crate::io::event::{Event, Status};
 use crate::io::sent_batch::BatchOutcome;
 use crate::io::shared::Shared;
-use crate::redis::Target;
+use crate::redis::{Peer, Target};
 
 /// The server, and the connection to it.
 pub struct OneServer {
@@ -54,7 +54,7 @@ impl OneServer {
         }
         let is_connected = matches!(event, ConnectionEvent::Connected(_));
         if let ConnectionEvent::Connected(open) = &event {
-            self.shared.set_peer(Some(open.peer.clone()));
+            self.shared.set_peer(Some(Peer::clone(&open.peer)));
         }
         self.connection.handle_event(event);
         if is_connected {

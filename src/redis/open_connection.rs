@@ -12,7 +12,7 @@ use super::wire::{self, Sender};
 pub struct OpenConnection {
     sender: Sender,
     driver: JoinHandle<()>,
-    pub peer: Peer,
+    pub peer: Box<Peer>,
     /// Whether the server said at login that it is a master.
     pub is_master: bool,
     /// Ends when another server should be used instead.
@@ -33,7 +33,7 @@ impl OpenConnection {
         OpenConnection {
             sender,
             driver: tokio::spawn(driver),
-            peer,
+            peer: Box::new(peer),
             is_master: false,
             watch: None,
         }
