@@ -1,9 +1,9 @@
 /// <reference lib="esnext.disposable" />
 import { type SessionData, Store } from "express-session";
-
 // connect-redis has the type of its client from there. In an app without node-redis it is `any`.
 // @ts-ignore
 import type { RedisClientType, RedisClusterType } from "redis";
+import type { AuditEntry } from "./admin.js";
 
 /** The type of the module: `require("connect-redis-rs")` is the class, and holds all exports. */
 export = RedisStore;
@@ -303,6 +303,20 @@ declare class RedisStore extends Store {
   rewrite(callback?: RedisStore.Callback): Promise<number>;
 
   /**
+   * What the store has counted since it was made, as plain numbers, at once. Nothing of a session is in
+   * it.
+   */
+  metrics(): RedisStore.Metrics;
+
+  /** Calls the callback with the milliseconds. Returns a promise of what the callback returns. */
+  ping(callback: ((error: any, ms: number) => any) | undefined): Promise<any>;
+  /**
+   * Resolves when Redis has answered (PING; GET through a client), in a cluster every master, to the
+   * milliseconds it took. Rejects as every call does: within `commandTimeout`.
+   */
+  ping(callback?: RedisStore.Callback): Promise<number>;
+
+  /**
    * Closes the store's connection; never a client. Pending and later calls reject with the code
    * `ECLOSED`. Returns `null`. It may be called again.
    */
@@ -353,6 +367,11 @@ declare class RedisStore extends Store {
    * (code `ESEALED`). The sid is a secret: do not log it.
    */
   on(event: "corrupt", listener: (sid: string, error: Error) => void): this;
+  /**
+   * The page of `connect-redis-rs/admin` was asked for something: who asked is to be seen in the
+   * request.
+   */
+  on(event: "audit", listener: (entry: AuditEntry, req: any) => void): this;
   /** Any other event; a subclass may have its own. */
   on(event: string | symbol, listener: (...args: any[]) => void): this;
 }
@@ -843,6 +862,126 @@ declare namespace RedisStore {
 
   /** Certificates or a key, as Node takes them: PEM in a string or a Buffer. */
   export type Pem = string | Uint8Array;
+
+  /** What `metrics()` returns: numbers, counted since the store was made. */
+  export interface Metrics {
+    /** The calls by operation and outcome, such as `calls.get.hit`. */
+    calls: {
+      /** Found a session, or none. */
+      get: Record<"hit" | "miss" | "error", number>;
+      /**
+       * Stored it; found it gone; found it changed by another, and merged both or overwritten the
+       * other's (`concurrency`).
+       */
+      set: Record<"ok" | "discarded" | "merged" | "overwritten" | "error", number>;
+      /** Moved the expiry; had nothing to send (`touchAfter`). */
+      touch: Record<"ok" | "skipped" | "error", number>;
+    } & Record<
+      | "destroy"
+      | "length"
+      | "ids"
+      | "all"
+      | "clear"
+      | "ping"
+      | "update"
+      | "rotate"
+      | "sessionsOf"
+      | "countOf"
+      | "destroyAllOf"
+      | "reindex",
+      Record<"ok" | "error", number>
+    >;
+    /** The calls that rejected, by the error's `code`. */
+    errors: Record<string, number>;
+    /** What has no answer yet. */
+    waiting: {
+      /** How many calls. */
+      calls: number;
+      /** How many bytes of sids and sessions. */
+      bytes: number;
+    };
+    /**
+     * How long calls took over the store's own connection, which stores of one client share. Counted
+     * since that connection was made; all zero if the app's client carries the calls.
+     */
+    latency: {
+      /** Until they were sent: long if Redis is away, or this process has too much to do. */
+      queue: Histogram;
+      /** From there until the reply: Redis and the network. */
+      redis: Histogram;
+    };
+    /** How many writes to the connection carried the calls; counted as `latency`. */
+    batches: number;
+    /** How many connections were lost or left; counted as `latency`. */
+    reconnects: number;
+    /** The same as `calls.set.discarded`. */
+    discarded: number;
+    /** The same as `calls.set.merged`. */
+    merged: number;
+    /** The same as `calls.touch.skipped`. */
+    skippedTouches: number;
+  }
+
+  /** How many calls took how long. */
+  export interface Histogram {
+    /** The upper bounds of the buckets, in seconds. */
+    bounds: number[];
+    /** The calls of each bucket, and of one more that has no bound. */
+    counts: number[];
+    /** All calls. */
+    count: number;
+    /** Their time together, in seconds. */
+    sum: number;
+  }
+
+  /**
+   * What subscribers of the tracing channel `connect-redis-rs:call` get, for each of its steps the same
+   * object. Never a key, a sid or data.
+   */
+  export interface CallMessage {
+    /** The store's method. */
+    operation: string;
+    /** The number of the database. */
+    database?: number | undefined;
+    /** The host of the server, or the path of its socket; of a cluster the first node. */
+    serverAddress?: string | undefined;
+    /** Its port. */
+    serverPort?: number | undefined;
+    /** At the end: how the call went, as in {@link Metrics.calls}. */
+    outcome?: string | undefined;
+    /** The bytes of the session, of `get` and `set`. */
+    bytes?: number | undefined;
+    /** The first word of Redis's own error. */
+    statusCode?: string | undefined;
+    /** Why the call failed. An error of the app's serializer has only its name here. */
+    error?: Error | undefined;
+  }
+
+  /** What subscribers of `connect-redis-rs:connect` and `connect-redis-rs:reconnecting` get. */
+  export interface ConnectMessage {
+    /** The number of the database. */
+    database?: number | undefined;
+    /** The host of the server, or the path of its socket. */
+    serverAddress?: string | undefined;
+    /** Its port. */
+    serverPort?: number | undefined;
+    /** Why an attempt to connect failed. */
+    error?: Error | undefined;
+  }
+
+  /** What subscribers of `connect-redis-rs:conflict` get. */
+  export interface ConflictMessage {
+    /** The store's method. */
+    operation: "set" | "update";
+    /** Both changes are saved; the other's are overwritten; it is tried again. */
+    outcome: "merged" | "overwritten" | "retried";
+    /** The number of the database. */
+    database?: number | undefined;
+    /** The host of the server, or the path of its socket. */
+    serverAddress?: string | undefined;
+    /** Its port. */
+    serverPort?: number | undefined;
+  }
 
   /**
    * Why a call failed. The message names the call and the server; it never contains a password or a

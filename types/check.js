@@ -30,7 +30,7 @@ const NODE10 = { module: "commonjs", moduleResolution: "node", esModuleInterop: 
 /** What TypeScript 6 still knows, and 7 no more. */
 const OLD = { ignoreDeprecations: "6.0" };
 
-const SCRIPTS = ["migration", "subclass", "options", "augmentation"].map(
+const SCRIPTS = ["migration", "subclass", "options", "augmentation", "observing"].map(
   (name) => `${name}.test.ts`,
 );
 /** It loads the types of every client there is, which takes a while. */
