@@ -20,6 +20,7 @@ const {
   kState,
   openOwn,
   optionsOf,
+  peerOf,
   readMetrics,
   stateOf,
   use,
@@ -32,7 +33,8 @@ const { followsCookie, isTouchOff, planSave, timesOf } = require("./lifetime.js"
 const { HandedOut, Loaded, ReadUntil } = require("./loaded-sessions.js");
 const { Base } = require("./native/bases.js");
 const { measured, measuring } = require("./observe/call-channel.js");
-const { Counts } = require("./observe/counts.js");
+const { tellConflict } = require("./observe/conflict-channel.js");
+const { Counts, OPERATIONS } = require("./observe/counts.js");
 const { checkOptions } = require("./options.js");
 const { checkNeeds } = require("./own-connection.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
@@ -200,6 +202,7 @@ function defineStore({ Store, Cookie }) {
           // It was new, and is not any more.
           if (saved instanceof Base) Loaded.note(sess, origin, key, saved);
           else announce(this, sid, saved);
+          tellConflict("set", saved, () => peerOf(this));
           if (index !== undefined && !isLoaded && saved === null) Loaded.note(sess, origin, key);
           return null;
         });
@@ -326,15 +329,19 @@ function defineStore({ Store, Cookie }) {
       return answer(undefined, () => {
         const { limit, lifetime, index } = stateOf(this);
         /** @param {(native: NativeBackend) => Promise<any>} call */
-        const make = (call) =>
-          use(this, "update", ({ native, isClient }) => {
+        const make = async (call) => {
+          const made = await use(this, "update", ({ native, isClient }) => {
             if (!isClient) return call(/** @type {NativeBackend} */ (native));
             throw failure(
               `update: it needs a connection of the store's own, and the app's Redis client carries the calls: give the server as url instead of client`,
               "ECLIENT",
             );
           });
-        return update(this, sid, change, { limit, lifetime, use: make, index });
+          tellConflict("update", made, () => peerOf(this));
+          return made;
+        };
+        const updated = update(this, sid, change, { limit, lifetime, use: make, index });
+        return counted(this, "update", updated);
       });
     }
 
@@ -349,11 +356,12 @@ function defineStore({ Store, Cookie }) {
       return answer(cb, () => {
         const { origin, index } = stateOf(this);
         const isStored = Loaded.is(req?.session, origin, this.prefix + req?.sessionID);
-        return rotate(this, req, /** @type {{grace?: number}} */ (options), {
+        const rotated = rotate(this, req, /** @type {{grace?: number}} */ (options), {
           isStored,
           index,
           use: (call) => use(this, "rotate", ({ native }) => call(native)),
         });
+        return counted(this, "rotate", rotated);
       });
     }
 
@@ -362,7 +370,9 @@ function defineStore({ Store, Cookie }) {
      * @param {Callback} [cb]
      */
     sessionsOf(user, cb) {
-      return answer(cb, () => indexFor(this, "sessionsOf").sessionsOf(user));
+      return answer(cb, () =>
+        counted(this, "sessionsOf", indexFor(this, "sessionsOf").sessionsOf(user)),
+      );
     }
 
     /**
@@ -370,7 +380,7 @@ function defineStore({ Store, Cookie }) {
      * @param {Callback} [cb]
      */
     countOf(user, cb) {
-      return answer(cb, () => indexFor(this, "countOf").countOf(user));
+      return answer(cb, () => counted(this, "countOf", indexFor(this, "countOf").countOf(user)));
     }
 
     /**
@@ -381,12 +391,14 @@ function defineStore({ Store, Cookie }) {
      */
     destroyAllOf(user, options, cb) {
       if (typeof options === "function") return this.destroyAllOf(user, undefined, options);
-      return answer(cb, () => indexFor(this, "destroyAllOf").destroyAllOf(user, options));
+      return answer(cb, () =>
+        counted(this, "destroyAllOf", indexFor(this, "destroyAllOf").destroyAllOf(user, options)),
+      );
     }
 
     /** @param {Callback} [cb] */
     reindex(cb) {
-      return answer(cb, () => indexFor(this, "reindex").reindex());
+      return answer(cb, () => counted(this, "reindex", indexFor(this, "reindex").reindex()));
     }
 
     metrics() {
@@ -474,6 +486,16 @@ function indexFor(store, method) {
 function lifeOf(store, expires, ttl, end) {
   const { native: backend } = stateOf(store).carrier;
   return planSave(backend.native, backend.fields, expires, ttl, Date.now(), end);
+}
+
+/**
+ * Counts a call that is more than one of a backend.
+ * @param {BaseStore} store
+ * @param {string} name
+ * @param {Promise<any>} made
+ */
+function counted(store, name, made) {
+  return store[kState].counts.follow(OPERATIONS.indexOf(name), made);
 }
 
 /**

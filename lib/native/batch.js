@@ -4,6 +4,7 @@
 // together, because to cross for each call costs more than all else that a call needs.
 
 const { fullMessage } = require("../full-queue.js");
+const { SINGLE } = require("../observe/counts.js");
 const {
   methods: METHODS,
   scans: SCANS,
@@ -116,7 +117,7 @@ class Batch {
       if (caller.length >= bounds.length || caller.bytes + bytes > bounds.bytes) {
         const refusal = this.refusal(caller, bounds, METHODS[method], bytes);
         if (refusal !== undefined) {
-          caller.counts.failed(method, refusal);
+          if (method < SINGLE.length) caller.counts.failed(method, refusal);
           reject(refusal);
           return;
         }

@@ -5,6 +5,7 @@
 
 const { closed: CLOSED, methods: METHODS } = require("./crossing.js");
 const { Base } = require("./bases.js");
+const { SINGLE } = require("../observe/counts.js");
 const { PackedStrings, roomForAnswers } = require("./packed-strings.js");
 const { ScanResults } = require("./scan-results.js");
 
@@ -111,7 +112,7 @@ class PendingCalls {
    * @param {unknown} answer
    */
   resolve({ caller, method, resolve }, answer) {
-    caller.counts.answered(method, answer);
+    if (method < SINGLE.length) caller.counts.answered(method, answer);
     resolve(answer);
   }
 
@@ -120,7 +121,7 @@ class PendingCalls {
    * @param {unknown} error
    */
   reject({ caller, method, reject }, error) {
-    caller.counts.failed(method, error);
+    if (method < SINGLE.length) caller.counts.failed(method, error);
     reject(error);
   }
 
@@ -215,7 +216,7 @@ class PendingCalls {
     const { caller, method, handOut, resolve } = call;
     try {
       const made = caller.again(METHODS[method], left, ...command, handOut);
-      resolve(caller.counts.follow(method, made));
+      resolve(method < SINGLE.length ? caller.counts.follow(method, made) : made);
     } catch (error) {
       this.reject(call, error);
     }

@@ -3,13 +3,30 @@
 // What a store counts of its calls, for `store.metrics()`: how many of each operation had which outcome.
 // Numbers in an array, because each call is counted, whether anybody looks or not.
 
-const { methods: METHODS, scans: SCANS } = require("../native/crossing.js");
+const { methods: METHODS } = require("../native/crossing.js");
 
-/** The operations by their numbers: those of `METHODS` have the same. */
+/** The operations that are one call of a backend, with the numbers that they have there. */
+const SINGLE = METHODS.slice(0, METHODS.indexOf("destroy") + 1);
+
+/** Those that are a scan. */
+const SCANS = ["length", "ids", "all", "clear", "ping", "rewrite"];
+
+/** The operations by their numbers. The last ones are each several calls of a backend. */
 const OPERATIONS = [
-  ...METHODS,
-  ...SCANS.filter((name) => name !== "page" && name !== "clear of the index"),
+  ...SINGLE,
+  ...SCANS,
+  ...["update", "rotate", "sessionsOf", "countOf", "destroyAllOf", "reindex"],
 ];
+
+/**
+ * The number of an operation that is one call: whoever makes it counts it, unless it is one of `SINGLE` and
+ * a native backend counts it at less cost. -1 for all others.
+ * @param {string} name
+ */
+function operationOf(name) {
+  const operation = OPERATIONS.indexOf(name);
+  return operation < SINGLE.length + SCANS.length ? operation : -1;
+}
 
 /**
  * The outcomes of a call:
@@ -17,6 +34,7 @@ const OPERATIONS = [
  * - `hit`, `miss`: `get` has found a session, or none
  * - `discarded`: `set` has found its session gone
  * - `merged`: `set` has found that another had saved the session, and saved both changes
+ * - `overwritten`: `set` has found that, and overwritten what the other had saved
  * - `skipped`: `touch` had nothing to send
  * - `error`: the call rejected
  */
@@ -26,16 +44,17 @@ const OUTCOMES = /** @type {const} */ ([
   "miss",
   "discarded",
   "merged",
+  "overwritten",
   "skipped",
   "error",
 ]);
-const [OK, HIT, MISS, DISCARDED, MERGED, SKIPPED, ERROR] = OUTCOMES.keys();
+const [OK, HIT, MISS, DISCARDED, MERGED, OVERWRITTEN, SKIPPED, ERROR] = OUTCOMES.keys();
 const WIDTH = OUTCOMES.length;
 
 /** The outcomes that an operation can have; of all others `ok` and `error`. */
 const POSSIBLE = new Map([
   ["get", [HIT, MISS, ERROR]],
-  ["set", [OK, DISCARDED, MERGED, ERROR]],
+  ["set", [OK, DISCARDED, MERGED, OVERWRITTEN, ERROR]],
   ["touch", [OK, SKIPPED, ERROR]],
 ]);
 const [GET, SET] = ["get", "set"].map((name) => OPERATIONS.indexOf(name));
@@ -127,8 +146,10 @@ class Counts {
  */
 function outcomeOf(operation, answer) {
   if (operation === GET) return answer === null ? MISS : HIT;
-  if (operation !== SET) return OK;
-  return answer === "discarded" ? DISCARDED : answer === "merged" ? MERGED : OK;
+  if (operation !== SET || answer === null) return OK;
+  if (answer === "discarded") return DISCARDED;
+  if (answer === "merged") return MERGED;
+  return Array.isArray(answer) || answer === "unmerged" ? OVERWRITTEN : OK;
 }
 
 /**
@@ -141,4 +162,4 @@ function codeOf(error) {
   return typeof code === "string" && /^\w{1,40}$/.test(code) ? code : "Error";
 }
 
-module.exports = { Counts, OPERATIONS, OUTCOMES, codeOf, outcomeOf };
+module.exports = { Counts, OPERATIONS, OUTCOMES, SINGLE, codeOf, operationOf, outcomeOf };
