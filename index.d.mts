@@ -8,9 +8,11 @@ export {
   type ConflictMessage,
   type ConnectMessage,
   type Credential,
+  type DestroyAllOptions,
   default,
   type EncryptionKey,
   type EncryptionOptions,
+  type EventOptions,
   type ExpressSession,
   type Histogram,
   type IoredisLike,
@@ -30,4 +32,6 @@ export {
   type StoredSession,
   type TlsOptions,
   type Ttl,
+  type UserId,
+  type UserSession,
 } from "./index.js";

@@ -302,6 +302,81 @@ declare class RedisStore extends Store {
    */
   rewrite(callback?: RedisStore.Callback): Promise<number>;
 
+  /** Calls the callback with the sessions. Returns a promise of what the callback returns. */
+  sessionsOf(
+    user: RedisStore.UserId,
+    callback: ((error: any, sessions: RedisStore.UserSession[]) => any) | undefined,
+  ): Promise<any>;
+  /**
+   * Returns the sessions of a user, the one used last first; an empty array if there is none. Each is
+   * read (ZSCAN, GET, PTTL), so the list has no session that has ended or now has another user.
+   *
+   * It has the sessions that were saved since the option `user` is given, and those that
+   * {@link RedisStore.reindex | reindex} has added. One user with 100,000 sessions holds up neither
+   * Redis nor the event loop, but the array holds them all.
+   *
+   * Rejects with a `TypeError` of the code `ERR_INVALID_ARG_VALUE` without the option `user`, and if
+   * the user is not one: nobody, NaN, an object. Each step may take `commandTimeout`.
+   * @typeParam Data what the caller knows to be stored, as in `sessionsOf<MySession>(user)`
+   */
+  sessionsOf<Data extends object = RedisStore.StoredData>(
+    user: RedisStore.UserId,
+    callback?: RedisStore.Callback,
+  ): Promise<RedisStore.UserSession<Data>[]>;
+
+  /** Calls the callback with the number. Returns a promise of what the callback returns. */
+  countOf(
+    user: RedisStore.UserId,
+    callback: ((error: any, count: number) => any) | undefined,
+  ): Promise<any>;
+  /**
+   * Returns how many sessions a user has; 0 if there is none. It reads them, as
+   * {@link RedisStore.sessionsOf | sessionsOf} does, and rejects as that does.
+   */
+  countOf(user: RedisStore.UserId, callback?: RedisStore.Callback): Promise<number>;
+
+  /** Calls the callback with the number. Returns a promise of what the callback returns. */
+  destroyAllOf(
+    user: RedisStore.UserId,
+    options: RedisStore.DestroyAllOptions | null | undefined,
+    callback: ((error: any, count: number) => any) | undefined,
+  ): Promise<any>;
+  /** The same, without options. */
+  destroyAllOf(
+    user: RedisStore.UserId,
+    callback: ((error: any, count: number) => any) | undefined,
+  ): Promise<any>;
+  /**
+   * Destroys all sessions that a user has at the call: "sign out everywhere" (ZSCAN, GET, DEL, ZREM).
+   * Returns how many there were; 0 if there was none. Once it has resolved, nobody can read these
+   * sessions, and a request that has loaded one cannot save it any more.
+   *
+   * A session in which the user signs in meanwhile may stay. If the call rejects, some of the sessions
+   * may be destroyed; call it again.
+   *
+   * Rejects as {@link RedisStore.sessionsOf | sessionsOf} does: `undefined`, `null` and `""` are a
+   * `TypeError`, and never everybody.
+   * @example Sign out everywhere else
+   * await store.destroyAllOf(req.session.userId, { except: req.sessionID });
+   */
+  destroyAllOf(
+    user: RedisStore.UserId,
+    options?: RedisStore.DestroyAllOptions | null,
+  ): Promise<number>;
+
+  /** Calls the callback with the number. Returns a promise of what the callback returns. */
+  reindex(callback: ((error: any, count: number) => any) | undefined): Promise<any>;
+  /**
+   * Adds all stored sessions to their users' lists (SCAN, GET, PTTL), for those that were stored before
+   * the option `user` was given, or that connect-redis has saved. Returns how many have a user. It may
+   * run beside everything else, and again. With `hashIds` it adds nothing and returns 0, because keys do
+   * not hold the sids.
+   *
+   * Rejects with a `TypeError` of the code `ERR_INVALID_ARG_VALUE` without the option `user`. Each step
+   * may take `commandTimeout`.
+   */
+  reindex(callback?: RedisStore.Callback): Promise<number>;
+
   /**
    * What the store has counted since it was made, as plain numbers, at once. Nothing of a session is in
    * it.
@@ -372,6 +447,22 @@ declare class RedisStore extends Store {
    * request.
    */
   on(event: "audit", listener: (entry: AuditEntry, req: any) => void): this;
+  /**
+   * A new session was stored, or a session got another sid (`regenerate`, `rotate`). Only with `events`,
+   * in the process that has stored it. The sid is a secret: do not log it.
+   */
+  on(event: "created", listener: (sid: string) => void): this;
+  /**
+   * A session was destroyed by `destroy`, `destroyAllOf`, `rotate` or `maxSessions`; not by `clear`. Only
+   * with `events`, in the process that has destroyed it. The sid is a secret: do not log it.
+   */
+  on(event: "destroyed", listener: (sid: string) => void): this;
+  /**
+   * A session has expired, or Redis has it no more: it was evicted, or deleted by another program. Only
+   * with `events`, in one of the processes, at most once, within `interval` and the time of a look. Its
+   * data is gone. The sid is a secret: do not log it.
+   */
+  on(event: "expired", listener: (sid: string) => void): this;
   /** Any other event; a subclass may have its own. */
   on(event: string | symbol, listener: (...args: any[]) => void): this;
 }
@@ -694,6 +785,35 @@ declare namespace RedisStore {
      */
     hashIds?: boolean | "migrate" | "read" | null | undefined;
     /**
+     * Whose a session is: the path of a member of the session, such as `"userId"` or `"passport.user"`;
+     * or a function of the session, which must be quick and always return the same. Users are strings,
+     * finite numbers or bigints: 7 and "7" are the same user. `null`, `undefined` and `""` mean that the
+     * session has none; a path through what is no object is none either. A save rejects with a
+     * `TypeError` if the user is anything else.
+     *
+     * With it the store keeps a list of each user's sessions, for `sessionsOf`, `countOf`,
+     * `destroyAllOf` and `maxSessions`, at keys that begin with `idx:` and the prefix. A save in which the
+     * user appears or changes takes one round trip more; other saves send nothing more.
+     *
+     * It needs a connection of the store's own, as `concurrency` does: a `TypeError` with
+     * `transport: "client"`, and with a client that shows no server. It needs a `prefix` that no key of
+     * the lists begins with: a `TypeError` with `""`.
+     */
+    user?: string | ((session: SessionData) => UserId | null | undefined) | null | undefined;
+    /**
+     * How many sessions a user may have: a whole number from 1, `Infinity` for any number, or a function
+     * of the user, as text, that returns one. If a sign-in makes it more, the sessions that were used
+     * least lately end. A `TypeError` without the option `user`.
+     */
+    maxSessions?: number | ((user: string) => number) | null | undefined;
+    /**
+     * Emits `created`, `destroyed` and `expired`, for an audit log: each once over all processes, without
+     * any setting in Redis. `interval` is how often this process looks for sessions that have expired, in
+     * milliseconds from 1. It needs a connection of its own and a prefix, as `user` does.
+     * @default false; with true, an interval of 1000
+     */
+    events?: boolean | EventOptions | null | undefined;
+    /**
      * How long a call may take, in milliseconds from 1 to 2147483647 (Node's limit for a timer),
      * waiting for a connection included. After that it rejects with the code `ETIMEDOUT`. For
      * `length`, `ids`, `all` and `clear` it is the time of each step.
@@ -732,6 +852,34 @@ declare namespace RedisStore {
      * @default false
      */
     resurrect?: boolean | null | undefined;
+  }
+
+  /** Who has sessions: what the option `user` finds in a session. 7 and "7" are the same user. */
+  export type UserId = string | number | bigint;
+
+  /** A session of a user, as `sessionsOf` returns it. */
+  export interface UserSession<Data extends object = StoredData> {
+    /** The session's sid. It is a secret: send it to no browser, not even its user's. */
+    id: string;
+    /** When it expires; null if never. */
+    expires: Date | null;
+    /** The session, as `get` returns it. */
+    data: Data;
+  }
+
+  /** Which sessions `destroyAllOf` keeps. */
+  export interface DestroyAllOptions {
+    /** The sid of a session that stays, or an array of them, such as `req.sessionID`. */
+    except?: string | readonly string[] | null | undefined;
+  }
+
+  /** How the store looks for sessions that have expired. */
+  export interface EventOptions {
+    /**
+     * Milliseconds from 1 between two looks of this process.
+     * @default 1000
+     */
+    interval?: number | null | undefined;
   }
 
   /** How `rotate` ends the old session. */

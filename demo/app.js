@@ -2,14 +2,15 @@
 
 const express = require("express");
 const session = require("express-session");
-const { renderPage, renderRace } = require("./page.js");
+const { USERS, renderPage, renderRace } = require("./page.js");
 const { KEYS, createTracks, race } = require("./race.js");
 
 const MAX_AGE_MS = 30 * 60 * 1000;
 
 /**
- * The demo's Express app: sign in, count visits, sign out, and send twenty requests at once.
- * @param {session.Store} store where sessions are kept
+ * The demo's Express app: sign in, count visits, list a user's sessions, sign out here or everywhere
+ * else, and send twenty requests at once.
+ * @param {import("connect-redis-rs").RedisStore} store where sessions are kept; it knows their users
  * @param {(sid: string) => Promise<{key: string, json: string, ttl: number} | null>} inspect
  *   returns what Redis holds for a session
  * @param {{last: session.Store, merge: session.Store}} stores for the twenty requests, by the value of
@@ -41,19 +42,49 @@ function createApp(store, inspect, stores) {
     req.session.visits += 1;
     await save(req.session);
     const { user, visits, cookie } = req.session;
-    const stored = await inspect(req.sessionID);
-    res.send(renderPage({ user, visits, expires: cookie.expires, stored }));
+    const [stored, sessions, ...counts] = await Promise.all([
+      inspect(req.sessionID),
+      store.sessionsOf(user),
+      ...USERS.map((each) => store.countOf(each)),
+    ]);
+    // No sid goes into the page: whoever has it and the secret has the session.
+    const devices = sessions.map(({ id, expires, data: { device, visits } }) => {
+      return { device, visits, expires, isThis: id === req.sessionID };
+    });
+    res.send(renderPage({ user, visits, expires: cookie.expires, stored, devices, counts }));
   });
 
   app.post("/login", (req, res, next) => {
-    const user = String(req.body?.user ?? "").trim();
-    if (!user) return res.status(400).send(renderPage({ error: "Please enter a name." }));
+    const user = USERS.find((name) => name === req.body?.user);
+    if (!user) {
+      return res.status(400).send(renderPage({ error: `Please choose ${USERS.join(" or ")}.` }));
+    }
+    const device = deviceOf(req.get("user-agent"));
     // A new sid at sign-in, against session fixation.
     req.session.regenerate((error) => {
       if (error) return next(error);
-      Object.assign(req.session, { user: user.slice(0, 80), visits: 0 });
+      Object.assign(req.session, { user, device, visits: 0 });
       res.redirect("/");
     });
+  });
+
+  app.post("/login-elsewhere", async (req, res) => {
+    if (req.session.user) {
+      await fetch(`http://localhost:${req.socket.localPort}/login`, {
+        method: "POST",
+        headers: { "user-agent": "Another browser" },
+        body: new URLSearchParams({ user: req.session.user }),
+        redirect: "manual",
+      });
+    }
+    res.redirect("/");
+  });
+
+  app.post("/logout-elsewhere", async (req, res) => {
+    if (req.session.user) {
+      await store.destroyAllOf(req.session.user, { except: req.sessionID });
+    }
+    res.redirect("/");
   });
 
   app.post("/logout", (req, res, next) => {
@@ -68,6 +99,16 @@ function createApp(store, inspect, stores) {
     res.status(500).send(renderPage({ error: `No session: ${error.message}` }));
   });
   return app;
+}
+
+/**
+ * A name for the browser that has signed in.
+ * @param {string} [agent] its User-Agent
+ */
+function deviceOf(agent = "Unknown browser") {
+  const browser = /\b(Firefox|Edg|OPR|Chrome|Safari)\//.exec(agent)?.[1];
+  const system = /\b(Windows|Android|iPhone|iPad|Mac OS X|Linux)\b/.exec(agent)?.[1];
+  return browser && system ? `${browser} on ${system}` : agent.slice(0, 80);
 }
 
 function save(sess) {

@@ -1,5 +1,8 @@
 "use strict";
 
+/** Who may sign in. */
+const USERS = ["Ada", "Grace"];
+
 const STYLE = `
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem; color: #1b1b1f; }
   h1 { font-size: 1.4rem; } form { display: inline; }
@@ -14,13 +17,20 @@ const STYLE = `
 
 /**
  * Returns the demo's first page: the sign-in form; or the user who is signed in, and what is stored for them.
- * @param {{user?: string, visits?: number, expires?: Date, error?: string,
- *   stored?: {key: string, json: string, ttl: number} | null}} state
+ * @param {object} state
+ * @param {string} [state.error]
+ * @param {string} [state.user] who is signed in
+ * @param {number} [state.visits]
+ * @param {Date} [state.expires]
+ * @param {{key: string, json: string, ttl: number} | null} [state.stored]
+ * @param {{device: string, visits: number, expires: Date, isThis: boolean}[]} [state.devices] the user's
+ *   sessions
+ * @param {number[]} [state.counts] how many sessions each of USERS has
  */
-function renderPage({ user, visits, expires, stored, error }) {
+function renderPage({ error, ...state }) {
   return layout(`<h1>A session in Redis</h1>
 ${error ? `<p class="error">${escapeHtml(error)}</p>` : ""}
-${user ? signedIn({ user, visits, expires, stored }) : signIn()}
+${state.user ? signedIn(state) : signIn()}
 <h2>Two requests at once</h2>
 <p>Twenty parallel requests of one session each set a key of their own. How many keys are left?</p>
 ${sendForm()}`);
@@ -70,14 +80,16 @@ ${body}
 }
 
 function signIn() {
-  return `<p>Nobody is signed in, and nothing is stored.</p>
+  const buttons = USERS.map(
+    (user) => `<button name="user" value="${user}">Sign in as ${user}</button>`,
+  );
+  return `<p>Nobody is signed in, and nothing is stored for this browser.</p>
 <form method="post" action="/login">
-  <input name="user" placeholder="Your name" aria-label="Your name" required autofocus>
-  <button>Sign in</button>
+  ${buttons.join("\n  ")}
 </form>`;
 }
 
-function signedIn({ user, visits, expires, stored }) {
+function signedIn({ user, visits, expires, stored, devices, counts }) {
   const inRedis = stored
     ? `<dl>
   <dt>Key</dt><dd><code>${escapeHtml(stored.key)}</code></dd>
@@ -92,12 +104,29 @@ function signedIn({ user, visits, expires, stored }) {
 </dl>
 <form method="get" action="/"><button>Visit again</button></form>
 <form method="post" action="/logout"><button>Sign out</button></form>
+<h2>Where ${escapeHtml(user)} is signed in</h2>
+${deviceTable(devices)}
+<form method="post" action="/login-elsewhere"><button>Sign in elsewhere, too</button></form>
+<form method="post" action="/logout-elsewhere"><button>Sign out everywhere else</button></form>
+<p id="counts">${USERS.map((name, n) => `${name}: ${counts[n]}`).join(", ")}</p>
 <h2>What Redis holds</h2>
 ${inRedis}`;
+}
+
+function deviceTable(devices) {
+  const rows = devices.map(
+    ({ device, visits, expires, isThis }) => `<tr class="device"><td>${escapeHtml(device)}</td>
+  <td>${visits}</td><td><time>${expires.toISOString()}</time></td>
+  <td>${isThis ? "<strong>this one</strong>" : ""}</td></tr>`,
+  );
+  return `<table>
+<tr><th>Browser</th><th>Visits</th><th>Session ends</th><th></th></tr>
+${rows.join("\n")}
+</table>`;
 }
 
 function escapeHtml(text) {
   return String(text).replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 }
 
-module.exports = { renderPage, renderRace };
+module.exports = { USERS, renderPage, renderRace };

@@ -44,7 +44,7 @@ function isTouchOff({ disableTouch, disableTTL }) {
  * The plan of a `set`. A session that has expired is deleted, even with `disableTTL`, as
  * connect-redis does.
  * @param {Pick<import("./addon/addon.js").NativeStore, "expiresIn">} native
- * @param {import("./types.js").NativeFields} fields
+ * @param {Pick<import("./types.js").NativeFields, "disableTTL">} fields
  * @param {unknown} expires
  * @param {unknown} ttl
  * @param {number} now

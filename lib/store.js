@@ -485,7 +485,9 @@ function indexFor(store, method) {
  */
 function lifeOf(store, expires, ttl, end) {
   const { native: backend } = stateOf(store).carrier;
-  return planSave(backend.native, backend.fields, expires, ttl, Date.now(), end);
+  // Not the backend's fields: it gets those that the app has changed with its next call only.
+  const disableTTL = Boolean(store.disableTTL);
+  return planSave(backend.native, { disableTTL }, expires, ttl, Date.now(), end);
 }
 
 /**

@@ -1,5 +1,11 @@
 // What an app declares of its sessions is known wherever the store takes or gives one.
-import { type AsJson, RedisStore, type StoredData, type StoredSession } from "connect-redis-rs";
+import {
+  type AsJson,
+  RedisStore,
+  type StoredData,
+  type StoredSession,
+  type UserSession,
+} from "connect-redis-rs";
 import type { SessionData } from "express-session";
 
 declare module "express-session" {
@@ -109,6 +115,36 @@ export async function use(): Promise<void> {
   });
   // @ts-expect-error: there is nothing to do
   await store.update("sid");
+
+  // A user's sessions.
+  const devices = await store.sessionsOf("ada");
+  is<Is<typeof devices, UserSession[]>>();
+  const seen: number[] = devices.map(({ data }) => data.views ?? 0);
+  const ends: Date | null | undefined = devices[0]?.expires;
+  // @ts-expect-error: nobody has declared it
+  devices[0]?.data.view;
+  const login: string | undefined = (await store.sessionsOf<Mine>(7))[0]?.data.user.name;
+  store.sessionsOf("ada", (_error, sessions) => sessions.map(({ id, data }) => id + data.views));
+  const counted: number = await store.countOf(BigInt(7));
+  const ended: number = await store.destroyAllOf("ada");
+  await store.destroyAllOf(7, { except: "sid" });
+  await store.destroyAllOf(7, { except: ["sid", "other"] as const });
+  store.countOf("ada", (_error, count) => count.toFixed());
+  store.destroyAllOf("ada", (_error, count) => count.toFixed());
+  store.destroyAllOf("ada", { except: null }, (_error, count) => count.toFixed());
+  const indexed: number = await store.reindex();
+  store.reindex((_error, count) => count.toFixed());
+  // @ts-expect-error: nobody is not everybody
+  await store.destroyAllOf(undefined);
+  // @ts-expect-error: a user is asked for
+  await store.sessionsOf();
+  // @ts-expect-error: it is a sid
+  await store.destroyAllOf("ada", { except: 5 });
+  store.on("created", (sid) => sid.length).on("destroyed", (sid) => sid.length);
+  store.on("expired", (sid) => sid.length);
+  // @ts-expect-error: a sid has no such method
+  store.on("expired", (sid) => sid.toFixed());
+  console.log(seen, ends, login, counted, ended, indexed);
 
   await store.set("sid", { cookie: { originalMaxAge: null }, views: 1 });
   // @ts-expect-error: views are counted

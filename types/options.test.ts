@@ -28,6 +28,9 @@ const all: RedisStoreOptions = {
   touch: "background",
   lifetime: 3600,
   concurrency: "merge",
+  user: "passport.user",
+  maxSessions: 3,
+  events: { interval: 500 },
   commandTimeout: 100,
   connectTimeout: 100,
   resurrect: true,
@@ -65,6 +68,9 @@ const none: Required<{ [option in keyof RedisStoreOptions]: null }> = {
   encryption: null,
   compression: null,
   hashIds: null,
+  user: null,
+  maxSessions: null,
+  events: null,
   commandTimeout: null,
   connectTimeout: null,
   onUnavailable: null,
@@ -125,6 +131,29 @@ new RedisStore({ encryption: { keys: [key], plain: false } });
 new RedisStore({ compression: "zstd" });
 // @ts-expect-error: ids are hashed, migrated or read
 new RedisStore({ hashIds: "sha256" });
+
+// Whose a session is.
+const users: RedisStoreOptions["user"][] = [
+  "a.b",
+  () => 7,
+  () => BigInt(7),
+  () => null,
+  () => "ada",
+];
+for (const user of users) new RedisStore({ user, maxSessions: (user) => user.length });
+new RedisStore({ user: (sess) => sess.cookie.domain, maxSessions: Number.POSITIVE_INFINITY });
+new RedisStore({ events: true });
+new RedisStore({ events: {} });
+// @ts-expect-error: a user is a string or a number
+new RedisStore({ user: () => ({ name: "ada" }) });
+// @ts-expect-error: and it is known at once
+new RedisStore({ user: async () => "ada" });
+// @ts-expect-error: a path is a string
+new RedisStore({ user: ["passport", "user"] });
+// @ts-expect-error: so many sessions are a number
+new RedisStore({ user: "userId", maxSessions: "3" });
+// @ts-expect-error: an interval has a name
+new RedisStore({ events: 1000 });
 
 // @ts-expect-error: a prefix is a string
 new RedisStore({ prefix: 5 });

@@ -131,10 +131,101 @@ test("the user of docs/operating.md may do all that a store does", async () => {
   expect(await merging.get("a")).toMatchObject({ one: 1, other: 2 });
   expect(await merging.update("a", () => {})).toBe(true);
   await merging.close();
+  // The sessions of a user.
+  await store.set("before", { ...session, userId: "ada" });
+  const knowing = new RedisStore({ url, user: "userId", maxSessions: 2, events: { interval: 10 } });
+  const expired = new Promise((resolve) => knowing.once("expired", resolve));
+  expect(await knowing.reindex()).toBe(1);
+  for (const sid of ["b", "c"]) await knowing.set(sid, { ...session, userId: "ada" });
+  expect(await knowing.countOf("ada")).toBe(2);
+  expect(await knowing.sessionsOf("ada")).toHaveLength(2);
+  expect(await knowing.destroyAllOf("ada", { except: "c" })).toBe(1);
+  await knowing.set("for ever", { cookie: { originalMaxAge: null }, userId: "eve" });
+  knowing.disableTTL = true;
+  await knowing.set("for ever", { cookie: { originalMaxAge: null }, userId: "eve" });
+  knowing.disableTTL = false;
+  const soon = { originalMaxAge: 20, expires: new Date(Date.now() + 20) };
+  await knowing.set("short", { cookie: soon, userId: "eve" });
+  expect(await expired).toBe("short");
+  await knowing.destroy("c");
+  await knowing.clear();
+  await knowing.close();
+  await store.set("a", session);
   await store.destroy("a");
   await store.clear();
   await store.close();
   expect(await send(port, "ACL", "LOG")).toBe("*0\r\n");
+});
+
+test.each([
+  ["user", { user: "userId" }],
+  ["events", { events: true }],
+])("without the rights for %s a sign-in is refused, and nothing is stored", async (_, options) => {
+  const { port } = server;
+  const rights = ["+get", "+set", "+del", "+pexpire", "+persist", "+pttl", "+ping"];
+  await send(port, "ACL", "SETUSER", "few", "on", ">sesame", "~sess:*", "~idx:*", ...rights);
+  const store = new RedisStore({ url: `redis://few:sesame@127.0.0.1:${port}`, ...options });
+  const signIn = store.set("refused", { cookie: { originalMaxAge: null }, userId: "ada" });
+  await expect(signIn).rejects.toMatchObject({ code: "NOPERM" });
+  expect(await store.get("refused")).toBeNull();
+  await store.close();
+});
+
+test("the page of devices in docs/sessions-of-a-user.md ends one of them, and a fourth", async () => {
+  const sample = sampleOf("docs/sessions-of-a-user.md", "/devices");
+  await served(sample, async (ask, jar) => {
+    const body = new URLSearchParams({ name: "Ada", password: "a password" });
+    const cookies = [];
+    for (const device of ["one", "two", "three", "four"]) {
+      delete jar.cookie;
+      await ask("/login", { method: "POST", body, headers: { "user-agent": device } });
+      cookies.push(jar.cookie);
+    }
+    const devices = async () => (await ask("/devices")).json();
+    const listed = await devices();
+    expect(listed.map(({ device }) => device).sort()).toEqual(["four", "three", "two"]);
+    expect(listed.find(({ isThisOne }) => isThisOne).device).toBe("four");
+    for (const cookie of cookies) {
+      const [, sid] = /=s:([^.]+)/.exec(decodeURIComponent(cookie));
+      expect(JSON.stringify(listed)).not.toContain(sid);
+    }
+    const { handle } = listed.find(({ device }) => device === "two");
+    const end = () => ask(`/devices/${handle}/end`, { method: "POST" });
+    expect((await end()).status).toBe(302);
+    expect((await end()).status).toBe(404);
+    expect((await devices()).map(({ device }) => device).sort()).toEqual(["four", "three"]);
+    jar.cookie = cookies[1];
+    expect((await ask("/devices")).status).toBe(401);
+  });
+});
+
+test("the audit log of docs/sessions-of-a-user.md names who came, and no sid", async () => {
+  const [, , sample] = [...read("docs/sessions-of-a-user.md").matchAll(BLOCK)].find(([, , code]) =>
+    code.includes('"expired"'),
+  );
+  const { stdout, stderr } = await run(
+    `${sample.replace("redis://localhost:6379", server.url).replace("events: true", "events: { interval: 10 }")}
+     const session = (ms) => ({ userId: "Ada", cookie: { expires: new Date(Date.now() + ms) } });
+     const expired = new Promise((resolve) => store.once("expired", resolve));
+     await store.set("one secret", session(60_000));
+     await store.set("another secret", session(300));
+     await store.destroyAllOf("Ada", { except: "another secret" });
+     const awake = setInterval(() => {}, 1000); // the store does not keep a process alive
+     await expired;
+     clearInterval(awake);
+     await store.close();`,
+  );
+  expect(stderr).toBe("");
+  expect(stdout).not.toContain("secret");
+  const lines = stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  const of = (event) => lines.filter((line) => line.event === event);
+  expect(of("created").map(({ user }) => user)).toEqual(["Ada", "Ada"]);
+  expect(of("destroyed").map(({ session }) => session)).toEqual([of("created")[0].session]);
+  expect(of("expired").map(({ session }) => session)).toEqual([of("created")[1].session]);
+  expect(lines).toHaveLength(4);
 });
 
 test("without EVAL a save is unmerged and an update refused, if the server has no IFEQ", async () => {

@@ -4,6 +4,9 @@
 // the old session. connect-flash keeps messages in the session.
 
 const assert = require("node:assert/strict");
+const { spawn } = require("node:child_process");
+const { readFileSync } = require("node:fs");
+const path = require("node:path");
 const flash = require("connect-flash");
 const express = require("express");
 const session = require("express-session");
@@ -50,6 +53,26 @@ async function start(kit, { keepSessionInfo = false, routes = () => {} } = {}) {
   routes(app);
   const { address } = await serve(kit, app);
   return { address, ...browser(address) };
+}
+
+/** Starts the app of docs/sessions-of-a-user.md as it stands there, but for where it listens. */
+async function startDocumented(kit) {
+  const document = path.join(__dirname, "..", "..", "docs", "sessions-of-a-user.md");
+  const [, sample] = /^```mjs\n([\s\S]*?)^```$/m.exec(readFileSync(document, "utf8"));
+  const code = sample
+    .replace("redis://localhost:6379", kit.url)
+    .replace("app.listen(3000)", "app.listen(0, function () { console.log(this.address().port) })");
+  const args = ["--input-type=module", "--eval", code];
+  const child = spawn(process.execPath, args, {
+    cwd: path.join(__dirname, ".."),
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  kit.after(() => child.kill());
+  const port = await new Promise((resolve, reject) => {
+    child.stdout.setEncoding("utf8").once("data", resolve);
+    child.once("exit", (code) => reject(new Error(`the sample ended with ${code}`)));
+  });
+  return `http://localhost:${port.trim()}`;
 }
 
 const RIGHT = { username: "Ada", password: "right" };
@@ -133,6 +156,22 @@ module.exports = {
     },
   },
   ours: {
+    async "the app of docs/sessions-of-a-user.md signs a user out everywhere"(kit) {
+      const address = await startDocumented(kit);
+      const [one, two, three, other] = [1, 2, 3, 4].map(() => browser(address));
+      const form = (username) => ({ username, password: "a password" });
+      for (const each of [one, two, three]) await each.go("/login", form("Ada"));
+      await other.go("/login", form("Eve"));
+      const statuses = async () =>
+        Promise.all([one, two, three, other].map(async (each) => (await each.go("/")).status));
+      assert.deepEqual(await statuses(), [200, 200, 200, 200]);
+      assert.deepEqual(await one.read("/logout-everywhere-else", {}), { ended: 2 });
+      assert.deepEqual(await statuses(), [200, 401, 401, 200]);
+      await two.go("/login", form("Ada"));
+      assert.deepEqual(await two.read("/logout-everywhere", {}), { ended: 2 });
+      assert.deepEqual(await statuses(), [401, 401, 401, 200]);
+    },
+
     async "a slow request does not bring back a session after a logout"(kit) {
       const [inside, outside] = [gate(), gate()];
       const app = await start(kit, {
