@@ -83,14 +83,15 @@ const abandoned = new FinalizationRegistry((/** @type {Attachment} */ attachment
  * @param {Store} store
  * @param {string} name the method, for messages
  * @param {(carrier: Carrier) => Promise<any>} call
+ * @param {StoreFields} [given] fields to call it with, if not those that the store has now
  * @returns {Promise<any>}
  */
-function use(store, name, call) {
+function use(store, name, call, given) {
   const { carrier, direct, calls, isClosed } = stateOf(store);
-  if (direct === undefined || isClosed) return call(withFields(store, carrier));
+  if (direct === undefined || isClosed) return call(withFields(given ?? store, carrier));
   const current = direct.current();
-  if (current !== undefined) return call(withFields(store, backendFor(store, current)));
-  const fields = fieldsOf(store);
+  if (current !== undefined) return call(withFields(given ?? store, backendFor(store, current)));
+  const fields = given ?? fieldsOf(store);
   const inContext = AsyncLocalStorage.snapshot();
   return /** @type {Calls} */ (calls).wait(name, (resolve, reject, isWaiting) => {
     direct.park((decided, error) => {
@@ -395,4 +396,15 @@ function fieldsOf(store) {
   return { prefix, scanCount, serializer, ttl, disableTTL, disableTouch, touchAfter, comparesBy };
 }
 
-module.exports = { attachTo, boundsOf, indexOf, isHeld, kState, openOwn, optionsOf, stateOf, use };
+module.exports = {
+  attachTo,
+  boundsOf,
+  fieldsOf,
+  indexOf,
+  isHeld,
+  kState,
+  openOwn,
+  optionsOf,
+  stateOf,
+  use,
+};

@@ -13,6 +13,7 @@ const { announce, checkConcurrency, comparesBy, comparisonOf } = require("./conc
 const {
   attachTo,
   boundsOf,
+  fieldsOf,
   indexOf,
   isHeld,
   kState,
@@ -173,20 +174,26 @@ function defineStore({ Store, Cookie }) {
           comparesBy === undefined
             ? undefined
             : comparisonOf(comparesBy, sess, origin, key, invalid);
+        // With an index it may be made later, when the app has set another prefix.
+        const fields = index === undefined ? undefined : fieldsOf(this);
         const save = () =>
-          use(this, "set", ({ native }) =>
-            native.set(sid, payload, Date.now(), expires, ttl, isLoaded, end, comparison),
+          use(
+            this,
+            "set",
+            ({ native }) =>
+              native.set(sid, payload, Date.now(), expires, ttl, isLoaded, end, comparison),
+            fields,
           );
+        const life = index === undefined ? 0 : lifeOf(this, expires, ttl, end);
         const stored =
-          index === undefined
-            ? save()
-            : index.save(sid, sess, lifeOf(this, expires, ttl, end), save);
+          index === undefined ? save() : index.save(`${sid}`, sess, life, isLoaded, save);
         if (!isLoaded && comparison === undefined && index === undefined) return stored;
         return stored.then((saved) => {
           // It was new, and is not any more.
           if (saved instanceof Base) Loaded.note(sess, origin, key, saved);
           else announce(this, sid, saved);
-          if (index !== undefined && !isLoaded && saved === null) Loaded.note(sess, origin, key);
+          const isStored = life > 0 && saved === null && isObject(sess);
+          if (index !== undefined && !isLoaded && isStored) Loaded.note(sess, origin, key);
           return null;
         });
       });
@@ -293,7 +300,7 @@ function defineStore({ Store, Cookie }) {
       const created = super.createSession(req, sess);
       if (key !== undefined) Loaded.note(created, origin, key, base);
       if (until !== undefined) ReadUntil.note(created, until);
-      if (key !== undefined) state.index?.loaded(created, created);
+      if (key !== undefined) state.index?.note(created);
       return created;
     }
 
@@ -450,6 +457,11 @@ function lifeOf(store, expires, ttl, end) {
 function generated(store, req) {
   store.generate(req);
   return req.session;
+}
+
+/** @param {unknown} value */
+function isObject(value) {
+  return value !== null && typeof value === "object";
 }
 
 /** The classes by the Store that they extend. */
