@@ -251,9 +251,10 @@ class SessionIndex {
     this.renewed.delete(this.store.prefix + sid);
     const [, isFirst] = await Promise.all([
       user !== undefined && this.commands.removeFromUser(method, user, sid),
-      this.interval !== undefined && this.commands.takeDeadline(method, sid),
+      // If it was not there, another call has ended it and tells so, or it is heard when it is due.
+      wasThere && this.interval !== undefined && this.commands.takeDeadline(method, sid),
     ]);
-    if (isFirst) this.emit(wasThere ? "destroyed" : "expired", sid);
+    if (isFirst) this.emit("destroyed", sid);
   }
 
   /** Everything was deleted. */
