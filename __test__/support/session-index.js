@@ -9,7 +9,7 @@ const v8 = require("node:v8");
 const { RedisStore } = require("../..");
 const { waitUntil } = require("../../scripts/redis-server.js");
 const { failure, range } = require("./calls.js");
-const { openConnectRedis, serve } = require("./concurrency.js");
+const { makeGate, openConnectRedis, serve } = require("./concurrency.js");
 const { describeFetched, startWith } = require("./servers.js");
 
 const MINUTE = 60_000;
@@ -465,6 +465,74 @@ function describeSessionIndex(setup, what) {
         expect(rotated).toHaveLength(20);
         expect(await store.ids()).toEqual([]);
         expect(await store.sessionsOf("ada")).toEqual([]);
+      });
+    });
+
+    describe("while a list is being read", () => {
+      /** A store that reads no session, once `hold` is called, until its gate is opened. */
+      async function openHeld() {
+        let pass = async () => {};
+        const parse = async (text) => {
+          await pass();
+          return JSON.parse(text);
+        };
+        const store = await open({ serializer: { parse, stringify: JSON.stringify } });
+        const hold = () => {
+          const gate = makeGate();
+          pass = gate.pass;
+          return gate;
+        };
+        return { store, hold };
+      }
+
+      test("a session that is signed in again meanwhile stays in the list", async () => {
+        const store = await open();
+        await store.set("s", { cookie: {} });
+        await settle("ada", "s");
+        const session = await load(store, "s");
+        const reader = await openHeld();
+        const gate = reader.hold();
+        const listing = reader.store.sessionsOf("ada");
+        await gate.reached;
+        session.userId = "ada";
+        await store.set("s", session);
+        gate.open();
+        expect(await listing).toEqual([]);
+        expect(await idsOf(store, "ada")).toEqual(["s"]);
+      });
+
+      test("one that leaves its user and comes back by another process meanwhile stays", async () => {
+        const [store, other] = [await open(), await open()];
+        await store.set("s", { cookie: {}, userId: "ada" });
+        await settle("ada", "s");
+        const [mine, theirs] = [await load(store, "s"), await load(other, "s")];
+        mine.userId = "bob";
+        theirs.userId = "eve";
+        await other.set("s", theirs);
+        theirs.userId = "ada";
+        // Both save at once, and the last one wins.
+        await Promise.all([store.set("s", mine), other.set("s", theirs)]);
+        const { userId } = await store.get("s");
+        for (const user of ["ada", "bob", "eve"]) {
+          expect(await idsOf(store, user)).toEqual(user === userId ? ["s"] : []);
+        }
+      });
+
+      test("one that rotates meanwhile is ended under its new id by destroyAllOf", async () => {
+        for (const grace of [0, MINUTE]) {
+          const app = await openApp();
+          const { cookie } = await signIn(app, "ada");
+          const reader = await openHeld();
+          const gate = reader.hold();
+          const destroying = reader.store.destroyAllOf("ada");
+          await gate.reached;
+          await app.request(async (req) => ({ done: await app.store.rotate(req, { grace }) }), {
+            cookie,
+          });
+          gate.open();
+          await destroying;
+          expect(await app.store.ids()).toEqual([]);
+        }
       });
     });
 
