@@ -46,7 +46,10 @@ async function rotate(store, req, options, { isStored, use, index }) {
     req.session = old;
   };
   const newId = req.sessionID;
-  const endNew = () => use((ending) => ending.end(newId, 0));
+  const endNew = async () => {
+    const count = await use((ending) => ending.end(newId, 0));
+    await index?.ended("rotate", newId, index.userIn(session), count > 0);
+  };
   copyTo(session, old);
   let isSaved = false;
   try {
@@ -70,6 +73,7 @@ async function rotate(store, req, options, { isStored, use, index }) {
   }
   // One that ends later is taken out when it has ended.
   if (grace === 0) await index?.ended("rotate", oldId, index.userIn(old), isStored);
+  else await index?.endsIn(oldId, grace);
   return true;
 }
 

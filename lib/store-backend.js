@@ -93,11 +93,12 @@ const abandoned = new FinalizationRegistry((/** @type {Attachment} */ attachment
  * @param {Store} store
  * @param {string} name the method, for messages
  * @param {Call} call
+ * @param {StoreFields} [given] fields to call it with, if not those that the store has now
  * @returns {Promise<any>}
  */
-function use(store, name, call) {
-  if (!isWatched()) return make(store, name, call);
-  return traced(name, peerOf(store), SKIPPED, (message) => make(store, name, call, message));
+function use(store, name, call, given) {
+  if (!isWatched()) return make(store, name, call, undefined, given);
+  return traced(name, peerOf(store), SKIPPED, (message) => make(store, name, call, message, given));
 }
 
 /**
@@ -110,16 +111,19 @@ function use(store, name, call) {
  * @param {string} name
  * @param {Call} call
  * @param {import("./observe/call-channel.js").Message} [message]
+ * @param {StoreFields} [given]
  * @returns {Promise<any>}
  */
-function make(store, name, call, message) {
+function make(store, name, call, message, given) {
   const { carrier, direct, calls, isClosed, counts } = stateOf(store);
-  if (direct === undefined || isClosed) return through(carrier, store, name, call, message, counts);
+  if (direct === undefined || isClosed) {
+    return through(carrier, given ?? store, name, call, message, counts);
+  }
   const current = direct.current();
   if (current !== undefined) {
-    return through(backendFor(store, current), store, name, call, message, counts);
+    return through(backendFor(store, current), given ?? store, name, call, message, counts);
   }
-  const fields = fieldsOf(store);
+  const fields = given ?? fieldsOf(store);
   const inContext = AsyncLocalStorage.snapshot();
   let isMade = false;
   const waited = /** @type {Calls} */ (calls).wait(name, (resolve, reject, isWaiting) => {
@@ -517,6 +521,7 @@ function fieldsOf(store) {
 module.exports = {
   attachTo,
   boundsOf,
+  fieldsOf,
   indexOf,
   isHeld,
   kState,

@@ -15,6 +15,7 @@ const { atRest, withoutSecrets } = require("./at-rest.js");
 const {
   attachTo,
   boundsOf,
+  fieldsOf,
   indexOf,
   isHeld,
   kState,
@@ -193,17 +194,19 @@ function defineStore({ Store, Cookie }) {
           const value = message ? measured(message, payload) : payload;
           return native.set(sid, value, Date.now(), expires, ttl, isLoaded, end, comparison);
         };
+        const life = index === undefined ? 0 : lifeOf(this, expires, ttl, end);
         const stored =
           index === undefined
             ? use(this, "set", call)
-            : index.save(sid, sess, lifeOf(this, expires, ttl, end), () => use(this, "set", call));
+            : indexed(this, call, (save) => index.save(`${sid}`, sess, life, isLoaded, save));
         if (!isLoaded && comparison === undefined && index === undefined) return stored;
         return stored.then((saved) => {
           // It was new, and is not any more.
           if (saved instanceof Base) Loaded.note(sess, origin, key, saved);
           else announce(this, sid, saved);
           tellConflict("set", saved, () => peerOf(this));
-          if (index !== undefined && !isLoaded && saved === null) Loaded.note(sess, origin, key);
+          const isStored = life > 0 && saved === null && isObject(sess);
+          if (index !== undefined && !isLoaded && isStored) Loaded.note(sess, origin, key);
           return null;
         });
       });
@@ -316,7 +319,7 @@ function defineStore({ Store, Cookie }) {
       const created = super.createSession(req, sess);
       if (key !== undefined) Loaded.note(created, origin, key, base);
       if (until !== undefined) ReadUntil.note(created, until);
-      if (key !== undefined) state.index?.loaded(created, created);
+      if (key !== undefined) state.index?.note(created);
       return created;
     }
 
@@ -446,6 +449,18 @@ function defineStore({ Store, Cookie }) {
 }
 
 /**
+ * Saves a session by way of the index. It may be made later, when the app has set another prefix, so it
+ * keeps the fields that the store has now.
+ * @param {import("./store-backend.js").Store} store
+ * @param {Call} call
+ * @param {(save: () => Promise<any>) => Promise<any>} save
+ */
+function indexed(store, call, save) {
+  const fields = fieldsOf(store);
+  return save(() => use(store, "set", call, fields));
+}
+
+/**
  * What is kept beside a store's sessions; undefined if nothing is.
  * @param {import("./store-backend.js").Store} store
  * @param {State} state
@@ -508,6 +523,11 @@ function counted(store, name, made) {
 function generated(store, req) {
   store.generate(req);
   return req.session;
+}
+
+/** @param {unknown} value */
+function isObject(value) {
+  return value !== null && typeof value === "object";
 }
 
 /** The classes by the Store that they extend. */

@@ -75,18 +75,20 @@ async function update(store, sid, change, { limit, lifetime, use, index }) {
     const { text, isMoved } = await changed(session, attempt === 1 ? unsettled : conflict);
     const [expires, ttl] = isMoved ? timesOf(store, session) : [];
     const left = (record.expires ?? Number.POSITIVE_INFINITY) - Date.now();
-    const leave = await index?.updating(sid, user, session, left);
+    const after = await index?.updating(sid, user, session, left);
+    let life = left;
     const saved = await use((native) => {
       const now = Date.now();
       // A change of something else leaves the key's expiry as it is.
       const ms = isMoved
         ? planSave(native.native, native.fields, expires, ttl, now, end)
         : Number.NaN;
+      if (isMoved) life = ms;
       return native.replace(sid, text, ms, record.base);
     });
     if (saved === "discarded") return false;
     if (saved !== "conflict") {
-      await leave?.();
+      await after?.(life);
       return true;
     }
     if (performance.now() >= deadline) throw conflict();

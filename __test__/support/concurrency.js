@@ -76,7 +76,7 @@ async function serve(store, options) {
 async function openConnectRedis({ server, sentinel, cluster }) {
   const client = cluster
     ? redis.createCluster({ rootNodes: cluster.urls.map((url) => ({ url })) })
-    : redis.createClient({ url: (server ?? sentinel.master).url });
+    : redis.createClient({ url: (server ?? sentinel.master).url, RESP: 2 });
   await client.connect();
   return { store: new ConnectRedis.RedisStore({ client }), close: () => client.close() };
 }
@@ -665,4 +665,4 @@ function describeConcurrency(setup, what) {
   });
 }
 
-module.exports = { CREATED, commandsOf, describeConcurrency, openConnectRedis, serve };
+module.exports = { CREATED, commandsOf, describeConcurrency, makeGate, openConnectRedis, serve };

@@ -4,7 +4,7 @@ const { createClient, createCluster } = require("redis");
 const { waitUntil } = require("../../scripts/redis-server.js");
 
 /** The commands of an inspector that take a key. */
-const BY_KEY = "get set del exists expire ttl pTTL pExpire lPush lLen".split(" ");
+const BY_KEY = "get set del exists expire ttl pTTL pExpire lPush lLen zAdd zCard zScore".split(" ");
 
 /** Connects an ordinary client beside the store, to see what Redis really stores. */
 async function openInspector(server, options = {}) {

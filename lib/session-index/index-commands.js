@@ -22,7 +22,21 @@ local count, left, life = redis.call('ZCARD', KEYS[1]), redis.call('PTTL', KEYS[
 if life < 0 then redis.call('PERSIST', KEYS[1])
 elseif count == 1 or (left >= 0 and left < life) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
 return count`;
-const ADD_SHA1 = createHash("sha1").update(ADD).digest("hex");
+
+/**
+ * Moves an entry of a user's set to another score, or takes it out if there is none; but only if nobody
+ * has added it again since its score was read. Returns 1 if it was so.
+ */
+const REVISE = `local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not score or tonumber(score) ~= tonumber(ARGV[2]) then return 0 end
+if ARGV[3] == '' then return redis.call('ZREM', KEYS[1], ARGV[1]) end
+redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
+return 1`;
+
+/** The SHA1 digests of the scripts, by which Redis knows them. */
+const DIGESTS = new Map(
+  [ADD, REVISE].map((script) => [script, createHash("sha1").update(script).digest("hex")]),
+);
 
 /**
  * @typedef {InstanceType<typeof import("../native/native-backend.js").NativeBackend>} NativeBackend
@@ -51,6 +65,14 @@ function scoreOf(time) {
   return time === Number.POSITIVE_INFINITY ? "+inf" : `${Math.ceil(time)}`;
 }
 
+/**
+ * A score as Redis gives it.
+ * @param {string} score
+ */
+function numberOf(score) {
+  return Number(score.replace("inf", "Infinity"));
+}
+
 class IndexCommands {
   /** @param {Use} use */
   constructor(use) {
@@ -75,16 +97,45 @@ class IndexCommands {
    * @param {number} due when it must be looked at again
    * @param {number} life milliseconds that the set lives at least; Infinity for ever
    */
-  async addToUser(method, user, sid, due, life) {
+  addToUser(method, user, sid, due, life) {
     const ms = life === Number.POSITIVE_INFINITY ? "-1" : `${Math.ceil(life)}`;
-    const key = userKey(user);
-    const after = [sid, scoreOf(due), ms];
+    return this.runScript(method, userKey(user), ADD, [sid, scoreOf(due), ms]);
+  }
+
+  /**
+   * @param {string} method
+   * @param {string} key
+   * @param {string} script
+   * @param {string[]} after
+   */
+  async runScript(method, key, script, after) {
     try {
-      return await this.run(method, key, ["EVALSHA", ADD_SHA1, "1"], after);
+      return await this.run(method, key, ["EVALSHA", `${DIGESTS.get(script)}`, "1"], after);
     } catch (error) {
       if (/** @type {any} */ (error)?.code !== "NOSCRIPT") throw error;
-      return this.run(method, key, ["EVAL", ADD, "1"], after);
+      return this.run(method, key, ["EVAL", script, "1"], after);
     }
+  }
+
+  /**
+   * How many entries a user's set has, dead ones among them.
+   * @param {string} method
+   * @param {string} user
+   * @returns {Promise<number>}
+   */
+  count(method, user) {
+    return this.run(method, userKey(user), ["ZCARD"]);
+  }
+
+  /**
+   * The score of a session in a user's set; undefined if it is not there.
+   * @param {string} method
+   * @param {string} user
+   * @param {string} sid
+   */
+  async scoreIn(method, user, sid) {
+    const score = await this.run(method, userKey(user), ["ZSCORE"], [sid]);
+    return score === null ? undefined : numberOf(`${score}`);
   }
 
   /**
@@ -97,14 +148,16 @@ class IndexCommands {
   }
 
   /**
-   * A session is looked at again at another time, if it is still there.
+   * A session is looked at again at another time, or no longer, if it was not added again since its score
+   * was read.
    * @param {string} method
    * @param {string} user
-   * @param {string} sid
-   * @param {number} due
+   * @param {Entry} entry
+   * @param {number} [due]
    */
-  postponeInUser(method, user, sid, due) {
-    return this.run(method, userKey(user), ["ZADD"], ["XX", scoreOf(due), sid]);
+  revise(method, user, { sid, score }, due) {
+    const after = [sid, scoreOf(score), due === undefined ? "" : scoreOf(due)];
+    return this.runScript(method, userKey(user), REVISE, after);
   }
 
   /**
@@ -120,7 +173,7 @@ class IndexCommands {
       const [next, flat] = await this.run(method, userKey(user), ["ZSCAN"], after);
       const entries = [];
       for (let n = 0; n < flat.length; n += 2) {
-        entries.push({ sid: flat[n], score: Number(flat[n + 1].replace("inf", "Infinity")) });
+        entries.push({ sid: flat[n], score: numberOf(flat[n + 1]) });
       }
       cursor = next;
       yield entries;

@@ -40,8 +40,11 @@ const READ_AT_ONCE = 250;
  * @property {Invalid} invalid
  */
 
-/** What is known of a session object: its user in the index, and whether it is stored. */
-const known = new WeakMap();
+/**
+ * @typedef {object} Known of a session object that is stored
+ * @property {string | undefined} user in whose set it is
+ * @property {unknown} maxAge of its cookie, milliseconds
+ */
 
 class SessionIndex {
   /**
@@ -49,7 +52,7 @@ class SessionIndex {
    * @param {Record<string, any>} options the app's
    * @param {Means} means
    */
-  constructor(store, { user, maxSessions, events }, means) {
+  constructor(store, { user, maxSessions, events, resurrect }, means) {
     const { invalid } = means;
     this.store = store;
     this.means = means;
@@ -57,6 +60,11 @@ class SessionIndex {
     this.hasUsers = user !== undefined && user !== null;
     this.maxSessions = maxSessionsOf(maxSessions, this.hasUsers, invalid);
     this.interval = intervalOf(events, invalid);
+    if (this.hasUsers && resurrect) {
+      throw invalid(
+        "RedisStore: user is given, so that a user's sessions can be ended everywhere, and resurrect saves sessions that were ended: leave one of them out",
+      );
+    }
     this.commands = new IndexCommands((call) => means.useIndex("set", call));
     /**
      * Saves under way, by their keys: what is called meanwhile on the same session waits.
@@ -64,21 +72,25 @@ class SessionIndex {
      */
     this.saving = new Map();
     /**
-     * When sessions were last added to their users' sets by this process.
-     * @type {Map<string, number>}
+     * When sessions were last added to their users' sets by this process, and until when these live.
+     * @type {Map<string, {at: number, until: number}>}
      */
     this.renewed = new Map();
+    /** @type {WeakMap<object, Known>} */
+    this.known = new WeakMap();
+    /** Sessions whose deadline is noted, and whose first save has failed. */
+    this.unborn = new WeakSet();
     checkPrefix(store.prefix, invalid);
     this.stop = this.interval === undefined ? () => {} : watch(new WeakRef(this), this.interval);
   }
 
   /**
-   * A session was made of what was loaded.
-   * @param {object} session
-   * @param {any} data
+   * A session is stored, or was made of what was loaded.
+   * @param {any} session
+   * @param {string | undefined} [user]
    */
-  loaded(session, data) {
-    known.set(session, { user: this.userIn(data), isStored: true });
+  note(session, user = this.userIn(session)) {
+    if (isObject(session)) this.known.set(session, { user, maxAge: maxAgeOf(session) });
   }
 
   /**
@@ -97,39 +109,80 @@ class SessionIndex {
    * @param {string} sid
    * @param {any} session
    * @param {number} life milliseconds that the session has to live; Infinity for ever
+   * @param {boolean} isLoaded whether it is known to be stored under this sid
    * @param {() => Promise<any>} save resolves as NativeBackend's `set`
    */
-  save(sid, session, life, save) {
+  save(sid, session, life, isLoaded, save) {
     const { prefix } = this.store;
     checkPrefix(prefix, this.means.invalid);
     const user = this.readUser(session);
-    const before = isObject(session) ? known.get(session) : undefined;
-    const isNew = before === undefined;
-    const isUsers = user !== undefined && user !== before?.user;
-    const leavesUser = before?.user !== undefined && before.user !== user;
-    if (!isUsers && !leavesUser && !(isNew && this.interval !== undefined)) {
-      if (isNew && isObject(session)) known.set(session, { user, isStored: true });
+    const before = isLoaded ? this.known.get(session) : undefined;
+    const left = before?.user;
+    if (!(life > 0)) {
+      return this.inTurn(prefix + sid, async () => {
+        const saved = await save();
+        await this.ended("set", sid, left ?? user, true);
+        return saved;
+      });
+    }
+    const isUsers = user !== undefined && user !== left;
+    const leavesUser = left !== undefined && left !== user;
+    const hasDeadline = before === undefined && this.interval !== undefined;
+    if (!isUsers && !leavesUser && !hasDeadline) {
+      this.shorten(sid, session, life);
+      this.note(session, user);
       this.renew(sid, user, life);
       return this.after(prefix + sid, save);
     }
+    const most = isUsers ? this.maxSessions?.(user) : undefined;
     const make = async () => {
       const now = Date.now();
-      const [count, isCreated] = await Promise.all([
-        isUsers ? this.add(sid, user, life) : 0,
-        isNew && this.interval !== undefined && this.commands.addDeadline(sid, now + life),
+      const [leave, isCreated] = await Promise.all([
+        leavesUser ? this.leaving("set", left, sid) : undefined,
+        hasDeadline && this.commands.addDeadline(sid, now + life),
+        isUsers && this.add(sid, user, life),
       ]);
+      if (isCreated && isObject(session)) this.unborn.add(session);
       const saved = await save();
       if (saved === "discarded") {
-        if (isUsers) await this.commands.removeFromUser("set", user, sid);
+        if (isUsers) await this.commands.removeFromUser("set", user, sid).catch(skipped);
         return saved;
       }
-      if (isObject(session)) known.set(session, { user, isStored: true });
-      if (leavesUser) await this.commands.removeFromUser("set", before.user, sid);
-      if (isCreated) this.emit("created", sid);
-      if (isUsers) await this.enforceMaximum(user, count);
+      this.shorten(sid, session, life);
+      this.note(session, user);
+      if (isCreated || this.unborn.delete(session)) this.emit("created", sid);
+      this.unborn.delete(session);
+      await leave?.();
+      if (isUsers) await this.enforceMaximum("set", user, most);
       return saved;
     };
     return this.inTurn(prefix + sid, make);
+  }
+
+  /**
+   * Before a session is saved that is its user's no longer. Returns what takes it out of the user's set
+   * after the save; what it leaves there, the next list takes out.
+   * @param {string} method
+   * @param {string} user
+   * @param {string} sid
+   */
+  async leaving(method, user, sid) {
+    const now = Date.now();
+    const score = await this.commands.scoreIn(method, user, sid);
+    // Another save under way may have added it.
+    const isSettled = score !== undefined && this.isSettled(score, now);
+    return async () => {
+      if (isSettled) await this.commands.revise(method, user, { sid, score }).catch(skipped);
+    };
+  }
+
+  /**
+   * Whether an entry with this score is of no save that may still be under way.
+   * @param {number} score
+   * @param {number} before when it was about to be read
+   */
+  isSettled(score, before) {
+    return score <= before || score > Date.now() + this.provisional;
   }
 
   /**
@@ -139,7 +192,35 @@ class SessionIndex {
    * @param {number} life
    */
   touched(sid, session, life) {
-    this.renew(sid, isObject(session) ? known.get(session)?.user : undefined, life);
+    this.shorten(sid, session, life);
+    this.renew(sid, isObject(session) ? this.known.get(session)?.user : undefined, life);
+  }
+
+  /**
+   * The app has given a session's cookie a shorter life: its deadline is looked at sooner.
+   * @param {string} sid
+   * @param {any} session
+   * @param {number} life milliseconds
+   */
+  shorten(sid, session, life) {
+    const known = isObject(session) ? this.known.get(session) : undefined;
+    if (this.interval === undefined || known === undefined) return;
+    const maxAge = maxAgeOf(session);
+    const before = typeof known.maxAge === "number" ? known.maxAge : Number.POSITIVE_INFINITY;
+    // A rolling cookie's age varies by a millisecond.
+    const isShorter = typeof maxAge === "number" && maxAge < before - 1000;
+    known.maxAge = maxAge;
+    if (isShorter || !(life > 0)) this.endsIn(sid, life).catch(skipped);
+  }
+
+  /**
+   * A session ends in so many milliseconds, if nobody keeps it.
+   * @param {string} sid
+   * @param {number} life
+   */
+  async endsIn(sid, life) {
+    if (this.interval === undefined) return;
+    await this.commands.postponeDeadline(sid, Date.now() + Math.max(life, 0) + 1);
   }
 
   /**
@@ -149,7 +230,8 @@ class SessionIndex {
   destroy(sid) {
     return this.inTurn(this.store.prefix + sid, async () => {
       const [record, count] = await Promise.all([
-        this.hasUsers ? this.read("destroy", sid) : null,
+        // What cannot be read is deleted all the same.
+        this.hasUsers ? this.read("destroy", sid).catch(skipped) : null,
         this.end("destroy", sid),
       ]);
       const session = record === null ? null : await this.parse(record).catch(() => null);
@@ -169,9 +251,10 @@ class SessionIndex {
     this.renewed.delete(this.store.prefix + sid);
     const [, isFirst] = await Promise.all([
       user !== undefined && this.commands.removeFromUser(method, user, sid),
-      this.interval !== undefined && this.commands.takeDeadline(method, sid),
+      // If it was not there, another call has ended it and tells so, or it is heard when it is due.
+      wasThere && this.interval !== undefined && this.commands.takeDeadline(method, sid),
     ]);
-    if (isFirst && wasThere) this.emit("destroyed", sid);
+    if (isFirst) this.emit("destroyed", sid);
   }
 
   /** Everything was deleted. */
@@ -187,8 +270,7 @@ class SessionIndex {
    */
   async sessionsOf(user) {
     const found = await this.list("sessionsOf", this.asked("sessionsOf", user));
-    const end = (/** @type {Listed} */ { expires }) => expires?.getTime() ?? Number.MAX_VALUE;
-    return found.sort((one, other) => end(other) - end(one));
+    return found.sort((one, other) => endOf(other) - endOf(one));
   }
 
   /**
@@ -210,13 +292,22 @@ class SessionIndex {
   async destroyAllOf(user, options) {
     const asked = this.asked("destroyAllOf", user);
     const kept = exceptOf(options, this.means.invalid);
+    /** @type {Set<string>} */
+    const dead = new Set();
     let count = 0;
-    for await (const listed of this.live("destroyAllOf", asked)) {
-      const gone = listed.filter(({ id }) => !kept.has(id));
-      const destroyed = await Promise.all(
-        gone.map(({ id }) => this.endOf("destroyAllOf", id, asked)),
-      );
-      count += destroyed.filter(Boolean).length;
+    // What ends while it is listed may live on under another id, which `rotate` has given it.
+    for (let isOver = false; !isOver; ) {
+      const known = dead.size;
+      let listedNow = 0;
+      for await (const listed of this.live("destroyAllOf", asked, dead)) {
+        const gone = listed.filter(({ id }) => !kept.has(id));
+        const destroyed = await Promise.all(
+          gone.map(({ id }) => this.endOf("destroyAllOf", id, asked)),
+        );
+        listedNow += gone.length;
+        count += destroyed.filter(Boolean).length;
+      }
+      isOver = listedNow === 0 && dead.size === known;
     }
     return count;
   }
@@ -237,8 +328,10 @@ class SessionIndex {
           if (user === undefined) return false;
           const life =
             record?.expires === undefined ? Number.POSITIVE_INFINITY : record.expires - Date.now();
-          if (life > 0) await this.add(sid, user, life, "reindex");
-          return life > 0;
+          if (!(life > 0)) return false;
+          await this.add(sid, user, life, "reindex");
+          if (this.interval !== undefined) await this.commands.addDeadline(sid, Date.now() + life);
+          return true;
         }),
       );
       count += added.filter(Boolean).length;
@@ -257,18 +350,27 @@ class SessionIndex {
   }
 
   /**
-   * Before an update writes: the session is in its new user's set. Returns what is to be done after it.
+   * Before an update writes: the session is in its new user's set. Returns what must be done after it,
+   * with the milliseconds that the session then has to live.
    * @param {string} sid
    * @param {string | undefined} before
    * @param {any} session
    * @param {number} life
+   * @returns {Promise<(life: number) => Promise<void>>}
    */
   async updating(sid, before, session, life) {
     const user = this.readUser(session);
-    if (user === before) return async () => {};
-    if (user !== undefined) await this.add(sid, user, life, "update");
-    return async () => {
-      if (before !== undefined) await this.commands.removeFromUser("update", before, sid);
+    if (user === before) return async (left) => this.renew(sid, user, left);
+    const most = user === undefined ? undefined : this.maxSessions?.(user);
+    const [leave] = await Promise.all([
+      before === undefined ? undefined : this.leaving("update", before, sid),
+      user !== undefined && this.add(sid, user, life, "update"),
+    ]);
+    return async (left) => {
+      await leave?.();
+      if (user === undefined) return;
+      this.renew(sid, user, left);
+      await this.enforceMaximum("update", user, most);
     };
   }
 
@@ -291,15 +393,18 @@ class SessionIndex {
    * @param {string} [method]
    */
   add(sid, user, life, method = "set") {
-    this.noteRenewed(sid);
+    this.noteRenewed(sid, life);
     // Looked at again soon: only then it is known that the save which follows was carried out.
     const due = Date.now() + this.provisional;
     return this.commands.addToUser(method, user, sid, due, life * SET_LIFE);
   }
 
-  /** Milliseconds after which a session that was added is stored, or never will be. */
+  /**
+   * Milliseconds after which whoever reads a session that was added finds it stored, or never will: to add
+   * it, to store it and to read it takes `limit` each.
+   */
   get provisional() {
-    return 2 * this.means.limit;
+    return 4 * this.means.limit;
   }
 
   /**
@@ -313,15 +418,20 @@ class SessionIndex {
     if (user === undefined || !(life > 0)) return;
     const last = this.renewed.get(this.store.prefix + sid);
     const now = performance.now();
-    if (last !== undefined && (now - last < life || life === Number.POSITIVE_INFINITY)) return;
+    const isFresh = last !== undefined && (now - last.at < life || life === last.until);
+    if (isFresh && now + life <= last.until) return;
     this.add(sid, user, life, "touch").catch(() => this.renewed.delete(this.store.prefix + sid));
   }
 
-  /** @param {string} sid */
-  noteRenewed(sid) {
+  /**
+   * @param {string} sid
+   * @param {number} life
+   */
+  noteRenewed(sid, life) {
     const key = this.store.prefix + sid;
+    const at = performance.now();
     this.renewed.delete(key);
-    this.renewed.set(key, performance.now());
+    this.renewed.set(key, { at, until: at + life * SET_LIFE });
     if (this.renewed.size > MAX_RENEWED) {
       const [oldest] = this.renewed.keys();
       this.renewed.delete(/** @type {string} */ (oldest));
@@ -330,17 +440,17 @@ class SessionIndex {
 
   /**
    * Destroys the sessions of a user that are too many: those that were used least lately.
+   * @param {string} method
    * @param {string} user
-   * @param {number} count how many its set has
+   * @param {number | undefined} most
    */
-  async enforceMaximum(user, count) {
-    const most = this.maxSessions?.(user);
-    if (most === undefined || count <= most) return;
-    const found = await this.list("set", user);
-    const end = (/** @type {Listed} */ { expires }) => expires?.getTime() ?? Number.MAX_VALUE;
-    found.sort((one, other) => end(one) - end(other) || (one.id < other.id ? -1 : 1));
+  async enforceMaximum(method, user, most) {
+    // Counted after the save: of two sign-ins at once, the later one then sees both.
+    if (most === undefined || (await this.commands.count(method, user)) <= most) return;
+    const found = await this.list(method, user);
+    found.sort((one, other) => endOf(one) - endOf(other) || (one.id < other.id ? -1 : 1));
     const tooMany = found.slice(0, Math.max(found.length - most, 0));
-    await Promise.all(tooMany.map(({ id }) => this.endOf("set", id, user)));
+    await Promise.all(tooMany.map(({ id }) => this.endOf(method, id, user)));
   }
 
   /**
@@ -369,9 +479,10 @@ class SessionIndex {
    * The live sessions of a user, some at a time. Takes dead entries out of the user's set.
    * @param {string} method
    * @param {string} user
+   * @param {Set<string>} [dead] gets the ids of entries that are not those of a session of the user
    * @returns {AsyncGenerator<Listed[]>}
    */
-  async *live(method, user) {
+  async *live(method, user, dead) {
     /** ZSCAN may give an entry twice. */
     const seen = new Set();
     for await (const entries of this.commands.entriesOf(method, user)) {
@@ -379,6 +490,7 @@ class SessionIndex {
       for (let at = 0; at < fresh.length; at += READ_AT_ONCE) {
         const some = fresh.slice(at, at + READ_AT_ONCE);
         const looked = await Promise.all(some.map((entry) => this.look(method, user, entry)));
+        for (const [n, { sid }] of some.entries()) if (looked[n] === undefined) dead?.add(sid);
         yield looked.filter((listed) => listed !== undefined);
         await turn();
       }
@@ -392,21 +504,22 @@ class SessionIndex {
    * @param {import("./index-commands.js").Entry} entry
    * @returns {Promise<Listed | undefined>}
    */
-  async look(method, user, { sid, score }) {
+  async look(method, user, entry) {
+    const { sid, score } = entry;
     const record = await this.read(method, sid);
     const session = record === null ? null : await this.parse(record).catch(skipped);
     const now = Date.now();
     if (this.userIn(session) !== user) {
       // A save under way may have added it, and not have stored it yet.
-      const isSure = score <= now || score > now + this.provisional;
-      if (isSure) await this.commands.removeFromUser(method, user, sid);
+      if (this.isSettled(score, now)) await this.commands.revise(method, user, entry);
       return undefined;
     }
     const expires = record?.expires;
     if (score <= now) {
       const end = expires ?? Number.POSITIVE_INFINITY;
       // One that ends soon would look like one that was just added.
-      await this.commands.postponeInUser(method, user, sid, Math.max(end, now + this.provisional));
+      const due = Math.max(end, now + this.provisional);
+      await this.commands.revise(method, user, entry, due);
     }
     return { id: sid, expires: expires === undefined ? null : new Date(expires), data: session };
   }
@@ -533,6 +646,16 @@ function exceptOf(options, invalid) {
 /** @param {any} value */
 function isObject(value) {
   return value !== null && typeof value === "object";
+}
+
+/** @param {any} session */
+function maxAgeOf(session) {
+  return session?.cookie?.originalMaxAge;
+}
+
+/** @param {Listed} listed */
+function endOf({ expires }) {
+  return expires?.getTime() ?? Number.MAX_VALUE;
 }
 
 /** What cannot be read is nobody's session. */
