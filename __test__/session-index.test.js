@@ -189,6 +189,18 @@ test("a Redis user who may not touch the index gets an error, and the sign-in is
   expect(await store.get("s")).toEqual({ cookie: {} });
 });
 
+test("a sign-out whose connection breaks is carried out over the next one, as without an index", async () => {
+  const proxy = await startProxy(server);
+  closing.push(() => proxy.stop());
+  const store = open({ url: proxy.url });
+  await store.set("s", { cookie: {}, userId: "ada" });
+  // The replies are lost, and so is the connection.
+  proxy.cut(1);
+  await store.destroy("s");
+  expect(await inspector.exists("sess:s")).toBe(0);
+  expect(await store.sessionsOf("ada")).toEqual([]);
+});
+
 test("after SCRIPT FLUSH sign-ins go on", async () => {
   const store = open();
   for (const sid of ["a", "b"]) {

@@ -2,12 +2,32 @@
 
 const net = require("node:net");
 
+/** The length of the first command in `data`; undefined if it is not all there. */
+function commandLength(data) {
+  let at = 0;
+  const number = () => {
+    const end = data.indexOf("\r\n", at);
+    if (end < 0) return Number.NaN;
+    const found = Number(data.toString("latin1", at + 1, end));
+    at = end + 2;
+    return found;
+  };
+  for (let words = number(); words > 0; words -= 1) {
+    const length = number();
+    if (Number.isNaN(length)) return undefined;
+    at += length + 2;
+  }
+  return at > 0 && at <= data.length ? at : undefined;
+}
+
 /**
  * Starts a TCP proxy on a free port in front of a server on this machine. It forwards everything
  * until one of these is called:
  * - `delay(ms)`: each reply is delayed by `ms` milliseconds.
  * - `cut(bytes)`: after that number of bytes of replies, their connection is closed. Only once:
  *   other connections stay open.
+ * - `limit(commands)`: forwards so many commands more, then closes the connection and refuses others, as
+ *   if the process had been killed; returns a promise that resolves when the server has done them.
  * - `swallow()`: accepts everything and forwards nothing. The lost bytes are never sent later, so a
  *   connection that was open during this time stays silent for good.
  * - `refuse()`: closes all connections and accepts no new ones.
@@ -23,11 +43,14 @@ async function startProxy(first) {
   let lag = 0;
   let bytesLeft = Infinity;
   let isSwallowing = false;
+  let commandsLeft = Infinity;
+  let onLimit = () => {};
 
   function forward(socket) {
     const upstream = net.connect(server.port, "127.0.0.1");
     const pair = { isSilent: isSwallowing, end };
     let written = Promise.resolve();
+    let isEnding = false;
     function end() {
       pair.isSilent = true;
       pairs.delete(pair);
@@ -38,9 +61,30 @@ async function startProxy(first) {
     proxy.connections += 1;
     for (const side of [socket, upstream]) {
       side.setNoDelay(true);
-      side.on("error", end).on("close", end);
+      side.on("error", end).on("close", () => isEnding || end());
     }
-    socket.on("data", (data) => pair.isSilent || upstream.write(data));
+    let unsent = Buffer.alloc(0);
+    socket.on("data", (data) => {
+      if (pair.isSilent) return;
+      if (commandsLeft === Infinity) {
+        upstream.write(data);
+        return;
+      }
+      unsent = Buffer.concat([unsent, data]);
+      while (commandsLeft > 0) {
+        const length = commandLength(unsent);
+        if (length === undefined) return;
+        upstream.write(unsent.subarray(0, length));
+        unsent = unsent.subarray(length);
+        commandsLeft -= 1;
+      }
+      pair.isSilent = true;
+      isEnding = true;
+      listener.close();
+      pairs.delete(pair);
+      upstream.once("close", onLimit).end();
+      socket.destroy();
+    });
     upstream.on("data", (data) => {
       if (pair.isSilent) return;
       if (data.length < bytesLeft) {
@@ -75,6 +119,12 @@ async function startProxy(first) {
     cut(bytes) {
       bytesLeft = bytes;
     },
+    limit(commands) {
+      commandsLeft = commands;
+      return new Promise((resolve) => {
+        onLimit = resolve;
+      });
+    },
     swallow() {
       isSwallowing = true;
       for (const pair of pairs) pair.isSilent = true;
@@ -87,6 +137,7 @@ async function startProxy(first) {
       lag = 0;
       bytesLeft = Infinity;
       isSwallowing = false;
+      commandsLeft = Infinity;
       if (!listener.listening) await listen(port);
     },
     stop: refuse,

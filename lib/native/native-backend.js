@@ -13,7 +13,6 @@ const BY_SET = methods.indexOf("set");
 const BY_TOUCH = methods.indexOf("touch");
 const BY_DESTROY = methods.indexOf("destroy");
 const BY_UPDATE = methods.indexOf("update");
-const BY_ROTATE = methods.indexOf("rotate");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
 const { stringify } = JSON;
@@ -174,18 +173,20 @@ class NativeBackend {
   /**
    * Milliseconds until a session ends: -1 if never, -2 if there is none.
    * @param {string} sid
+   * @param {string} [method] of the store, for messages
    */
-  pttl(sid) {
-    return this.call(BY_ROTATE, PTTL, `${sid}`, undefined, 0);
+  pttl(sid, method = "rotate") {
+    return this.call(methods.indexOf(method), PTTL, `${sid}`, undefined, 0);
   }
 
   /**
    * Ends a session in so many milliseconds; now, if that is 0. Resolves to 0 if there is none.
    * @param {string} sid
    * @param {number} ms
+   * @param {string} [method] of the store, for messages
    */
-  end(sid, ms) {
-    return this.call(BY_ROTATE, END, `${sid}`, undefined, ms);
+  end(sid, ms, method = "rotate") {
+    return this.call(methods.indexOf(method), END, `${sid}`, undefined, ms);
   }
 
   /**

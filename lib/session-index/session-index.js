@@ -143,7 +143,11 @@ class SessionIndex {
         isUsers && this.add(sid, user, life),
       ]);
       if (isCreated && isObject(session)) this.unborn.add(session);
-      const saved = await save();
+      const saved = await save().catch((error) => {
+        // It may be carried out later than anyone counts on: the next touch adds it again.
+        this.renewed.delete(prefix + sid);
+        throw error;
+      });
       if (saved === "discarded") {
         if (isUsers) await this.commands.removeFromUser("set", user, sid).catch(skipped);
         return saved;
@@ -344,7 +348,7 @@ class SessionIndex {
   async sweep() {
     if (this.means.isClosed()) return false;
     const pttl = (/** @type {string} */ sid) =>
-      this.means.use("events", (native) => native.pttl(sid));
+      this.means.use("events", (native) => native.pttl(sid, "events"));
     await sweepDeadlines(this.commands, pttl, (sid) => this.emit("expired", sid));
     return !this.means.isClosed();
   }
@@ -538,8 +542,15 @@ class SessionIndex {
    * @param {string} sid
    * @returns {Promise<number>}
    */
-  end(method, sid) {
-    return this.means.use(method, (native) => native.end(sid, 0));
+  async end(method, sid) {
+    try {
+      return await this.means.use(method, (native) => native.end(sid, 0, method));
+    } catch (error) {
+      if (/** @type {any} */ (error)?.code !== "ECONNRESET") throw error;
+      // Whether it was there is not known, but it is deleted all the same, as without an index.
+      await this.means.use(method, (native) => native.destroy(sid));
+      return 1;
+    }
   }
 
   /** @param {import("../types.js").StoredRecord} record */
