@@ -91,17 +91,17 @@ function renderList({ sessions, base, at, next, more = 0, user, canSearch, mayWr
     { title, base },
     html`${searchForm(base, user, canSearch)}
 <p id="status" role="status" aria-live="polite"></p>
+${
+  mayWrite &&
+  user !== undefined &&
+  !isEmpty &&
+  html`<p><button class="danger" data-user="${user}">Destroy all of ${user}</button></p>`
+}
 ${isEmpty ? emptiness(user, canSearch, next) : table(sessions, { base, place: { at, user }, mayWrite })}
 ${more > 0 && html`<p>${more} more are not shown.</p>`}
 <nav aria-label="Pages">
 ${at !== "" && html`<a href="${base || "/"}">First page</a>`}
 ${next !== undefined && html`<a rel="next" href="${base}/?at=${encodeURIComponent(next)}">Next page</a>`}
-${
-  mayWrite &&
-  user !== undefined &&
-  !isEmpty &&
-  html`<button class="danger" data-user="${user}">Destroy all of ${user}</button>`
-}
 </nav>`,
   );
 }

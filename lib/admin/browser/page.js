@@ -39,8 +39,10 @@ function tell(text, isError = false) {
 /** Destroys what a button stands for. */
 async function destroy(button) {
   const { handle, at, of, user } = button.dataset;
-  const what = handle ? `session ${handle.slice(0, 8)}` : `all sessions of ${user}`;
-  if (!(await ask(`Destroy ${what}? Whoever has it is signed out at once.`))) return;
+  const question = handle
+    ? `Destroy session ${handle.slice(0, 8)}? Whoever has it is signed out at once.`
+    : `Destroy all sessions of ${user}? They are signed out at once, everywhere.`;
+  if (!(await ask(question))) return;
   button.disabled = true;
   try {
     const { destroyed } = handle
