@@ -423,6 +423,34 @@ describe("two requests that change a session at once", () => {
   });
 });
 
+test("with hashed ids a call counts once, however many keys it looks at", async () => {
+  const store = open({ hashIds: "migrate" });
+  await inspector.set(`sess:${SID}`, JSON.stringify(newSession()));
+  const { at } = listen();
+  await store.get(SID);
+  await store.get(SID);
+  await store.get("nobody");
+  await store.set(SID, newSession());
+  await store.length();
+  await store.destroy(SID);
+  expect(counted(store)).toEqual({
+    get: { hit: 2, miss: 1 },
+    set: { ok: 1 },
+    length: { ok: 1 },
+    destroy: { ok: 1 },
+  });
+  expect(at("asyncEnd").map(({ operation }) => operation)).toEqual([
+    "get",
+    "get",
+    "get",
+    "set",
+    "length",
+    "destroy",
+  ]);
+  expect(at("start")[0]).toMatchObject({ serverPort: server.port });
+  expect(store.metrics().latency.redis.count).toBeGreaterThan(6);
+});
+
 test("a user's sessions are counted as the calls that they are, not as what they are made of", async () => {
   const store = open({ user: "user" });
   await store.set(SID, newSession());

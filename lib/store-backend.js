@@ -12,7 +12,7 @@ const { SKIPPED, followsCookie } = require("./lifetime.js");
 const { Connection } = require("./native/connection.js");
 const { defaults: DEFAULTS } = require("./native/crossing.js");
 const { isWatched, traced } = require("./observe/call-channel.js");
-const { Counts, SINGLE } = require("./observe/counts.js");
+const { Counts, SINGLE, operationOf } = require("./observe/counts.js");
 const { metricsOf } = require("./observe/metrics.js");
 const { checkClient } = require("./options.js");
 const { checkSerializer } = require("./serializer.js");
@@ -134,7 +134,7 @@ function make(store, name, call, message) {
     });
   });
   return waited.catch((error) => {
-    if (!isMade) counts.failed(SINGLE.indexOf(name), error);
+    if (!isMade) counts.failed(operationOf(name), error);
     throw error;
   });
 }
@@ -150,12 +150,14 @@ function make(store, name, call, message) {
  */
 function through(carrier, fields, name, call, message, counts) {
   const made = call(withFields(fields, carrier), message);
-  if (made === SKIPPED) counts.skippedTouch();
-  // A native backend counts by itself, at less cost; and all scans are native.
-  else if (carrier.isClient && SINGLE.includes(name)) {
-    return counts.follow(SINGLE.indexOf(name), made);
+  if (made === SKIPPED) {
+    counts.skippedTouch();
+    return made;
   }
-  return made;
+  const operation = operationOf(name);
+  const isMadeOfOthers = carrier.isClient || carrier.native instanceof MovingBackend;
+  const isCounted = operation >= 0 && (isMadeOfOthers || operation >= SINGLE.length);
+  return isCounted ? counts.follow(operation, made) : made;
 }
 
 /**
@@ -164,7 +166,7 @@ function through(carrier, fields, name, call, message, counts) {
  */
 function peerOf(store) {
   const { carrier, directBackend, inspected } = store[kState];
-  if (!carrier.isClient) return /** @type {NativeBackend} */ (carrier.native).peer;
+  if (!carrier.isClient) return nativesOf(carrier)[0].peer;
   return directBackend?.connection.batch.native.peer ?? inspected?.peer;
 }
 
@@ -174,9 +176,18 @@ function peerOf(store) {
  */
 function readMetrics(store) {
   const { carrier, directBackend, calls, counts } = store[kState];
-  const own = [directBackend?.native, carrier.isClient ? undefined : carrier.native];
-  const backends = /** @type {NativeBackend[]} */ (own.filter((native) => native !== undefined));
+  const own = carrier.isClient ? directBackend : carrier;
+  const backends = own === undefined ? [] : nativesOf(own);
   return metricsOf({ counts, backends, calls });
+}
+
+/**
+ * The backends that a carrier over a connection of the store's own is made of.
+ * @param {Pick<Carrier, "native">} carrier
+ */
+function nativesOf({ native }) {
+  const parts = native instanceof MovingBackend ? [native.to, native.from] : [native];
+  return /** @type {NativeBackend[]} */ (parts);
 }
 
 /**
@@ -268,9 +279,10 @@ function indexOf(store, { indexBackend, fields }, name) {
  * @returns {[backend: NativeBackend | Moving, callers: NativeBackend["caller"][]]}
  */
 function backendOver(connection, terms, fields) {
-  const native = connection.backend({ ...terms, fields });
+  const counts = terms.moves ? new Counts() : terms.counts;
+  const native = connection.backend({ ...terms, counts, fields });
   if (!terms.moves) return [native, [native.caller]];
-  const other = connection.backend({ ...terms, fields: otherKeys(fields) });
+  const other = connection.backend({ ...terms, counts, fields: otherKeys(fields) });
   return [new MovingBackend(native, other), [native.caller, other.caller]];
 }
 

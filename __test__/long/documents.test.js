@@ -62,7 +62,8 @@ test.each(
   const sample = code
     .replaceAll("redis://localhost:6379", server.url)
     .replaceAll(ELSEWHERE, "127.0.0.1")
-    .replaceAll("listen(3000)", "listen(0)");
+    .replaceAll("listen(3000)", "listen(0)")
+    .replaceAll("port: 3000", "port: 0");
   const has = /^import .*\bRedisStore\b/m.test(sample);
   const { code: status, stderr } = await run(
     `${has ? "" : 'import { RedisStore } from "connect-redis-rs";'}

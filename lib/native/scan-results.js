@@ -4,7 +4,6 @@
 // and the promises that wait for it. In JS because JSON is V8's.
 
 const { AsyncLocalStorage } = require("node:async_hooks");
-const { OPERATIONS } = require("../observe/counts.js");
 const { PackedStrings } = require("./packed-strings.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
@@ -117,13 +116,9 @@ class ScanResults {
   end(id, answer) {
     const scan = this.take(id);
     if (scan === undefined) return;
-    const { name, caller, found, isList, resolve } = scan;
+    const { name, found, isList, resolve } = scan;
     if (PAGES.has(name)) resolve({ records: found ?? [], next: answer });
-    else {
-      const operation = OPERATIONS.indexOf(name);
-      if (operation >= 0) caller.counts.answered(operation, null);
-      resolve(found ?? answer ?? (isList ? [] : null));
-    }
+    else resolve(found ?? answer ?? (isList ? [] : null));
   }
 
   /**
@@ -146,10 +141,7 @@ class ScanResults {
    * @param {unknown} error
    */
   fail(id, error) {
-    const scan = this.take(id);
-    if (scan === undefined) return;
-    scan.caller.counts.failed(OPERATIONS.indexOf(scan.name), error);
-    scan.reject(error);
+    this.take(id)?.reject(error);
   }
 
   /** @param {number} id */

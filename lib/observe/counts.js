@@ -8,12 +8,25 @@ const { methods: METHODS } = require("../native/crossing.js");
 /** The operations that are one call of a backend, with the numbers that they have there. */
 const SINGLE = METHODS.slice(0, METHODS.indexOf("destroy") + 1);
 
-/** The operations by their numbers. */
+/** Those that are a scan. */
+const SCANS = ["length", "ids", "all", "clear", "ping", "rewrite"];
+
+/** The operations by their numbers. The last ones are each several calls of a backend. */
 const OPERATIONS = [
   ...SINGLE,
-  ...["length", "ids", "all", "clear", "ping", "update", "rotate"],
-  ...["sessionsOf", "countOf", "destroyAllOf", "reindex"],
+  ...SCANS,
+  ...["update", "rotate", "sessionsOf", "countOf", "destroyAllOf", "reindex"],
 ];
+
+/**
+ * The number of an operation that is one call: whoever makes it counts it, unless it is one of `SINGLE` and
+ * a native backend counts it at less cost. -1 for all others.
+ * @param {string} name
+ */
+function operationOf(name) {
+  const operation = OPERATIONS.indexOf(name);
+  return operation < SINGLE.length + SCANS.length ? operation : -1;
+}
 
 /**
  * The outcomes of a call:
@@ -149,4 +162,4 @@ function codeOf(error) {
   return typeof code === "string" && /^\w{1,40}$/.test(code) ? code : "Error";
 }
 
-module.exports = { Counts, OPERATIONS, OUTCOMES, SINGLE, codeOf, outcomeOf };
+module.exports = { Counts, OPERATIONS, OUTCOMES, SINGLE, codeOf, operationOf, outcomeOf };
