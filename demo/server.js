@@ -23,7 +23,7 @@ async function main() {
   const url = process.env.REDIS_URL || redis.url;
   console.log(redis ? `A private redis-server runs on port ${redis.port}.` : "Using REDIS_URL.");
 
-  const store = new RedisStore({ url, prefix: PREFIX });
+  const store = new RedisStore({ url, prefix: PREFIX, user: "user" });
   const stores = {
     last: new RedisStore({ url, prefix: RACE_PREFIX }),
     merge: new RedisStore({ url, prefix: RACE_PREFIX, concurrency: "merge" }),
@@ -59,6 +59,7 @@ async function main() {
     throw error;
   }
   console.log(`\nNow do the same in a browser: ${address} (Ctrl+C ends it)`);
+  console.log(`Who is signed in, live: ${address}/sessions`);
 }
 
 function readPort(text) {

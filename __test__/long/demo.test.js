@@ -16,21 +16,25 @@ afterAll(() => server?.stop());
 test("npm start proves that sessions live in Redis, and serves its pages", async () => {
   let page;
   let race;
+  let sessions;
   const result = await start(["demo/server.js"], { PORT: "0", REDIS_URL: "" }, (stdout, child) => {
     const address = /in a browser: (\S+)/.exec(stdout)?.[1];
     if (address && !page) {
       const read = async (response) => ({ status: response.status, text: await response.text() });
       page = fetch(address).then(read);
       race = fetch(`${address}/race`, { method: "POST" }).then(read);
-      Promise.allSettled([page, race]).then(() => child.kill("SIGTERM"));
+      sessions = fetch(`${address}/sessions`).then(read);
+      Promise.allSettled([page, race, sessions]).then(() => child.kill("SIGTERM"));
     }
   });
   expect(result).toMatchObject({ code: 0, signal: null, stderr: "" });
-  expect(result.stdout.match(/✓/g)).toHaveLength(11);
+  expect(result.stdout.match(/✓/g)).toHaveLength(13);
   expect(result.stdout).toContain('"user":"Ada"');
   expect((await page).status).toBe(200);
   expect((await page).text).toContain("Nobody is signed in");
   expect((await page).text).toContain("Send twenty requests");
+  expect((await sessions).status).toBe(200);
+  expect((await sessions).text).toContain("There is no session here.");
   expect((await race).status).toBe(200);
   const { text } = await race;
   const [, last] = /id="last">(\d+) of 20</.exec(text);
