@@ -14,7 +14,7 @@ export declare function fastifyStore(store: RedisStore): FastifyStore;
 
 /** A store as @fastify/session takes it. Without a callback, each method returns a promise. */
 export interface FastifyStore {
-  /** The store that was given: for `all`, `ids`, `length`, `clear`, `close` and its events. */
+  /** The store that was given: for `close`, its other methods and its events. */
   readonly store: RedisStore;
   /** Calls back with the session, or with `null` if there is none. */
   get(sid: string, callback: (error: any, session?: any) => void): void;
@@ -28,4 +28,12 @@ export interface FastifyStore {
   destroy(sid: string, callback: (error?: any) => void): void;
   /** The same. */
   destroy(sid: string): Promise<null>;
+  /** As the store's own: all sessions, each with its sid as `id`. */
+  all(callback?: RedisStore.Callback): Promise<any>;
+  /** As the store's own: the sids of all sessions. */
+  ids(callback?: RedisStore.Callback): Promise<any>;
+  /** As the store's own: the number of sessions. */
+  length(callback?: RedisStore.Callback): Promise<any>;
+  /** As the store's own: deletes all sessions. */
+  clear(callback?: RedisStore.Callback): Promise<any>;
 }

@@ -2,14 +2,18 @@
 
 const express = require("express");
 const session = require("express-session");
+const { admin } = require("connect-redis-rs/admin");
 const { USERS, renderPage, renderRace } = require("./page.js");
 const { KEYS, createTracks, race } = require("./race.js");
 
 const MAX_AGE_MS = 30 * 60 * 1000;
 
+/** Whoever sits at this machine may see the sessions, and end them. */
+const isFromHere = ({ socket }) => /^(::1|(::ffff:)?127\.)/.test(socket.remoteAddress);
+
 /**
  * The demo's Express app: sign in, count visits, list a user's sessions, sign out here or everywhere
- * else, and send twenty requests at once.
+ * else, and send twenty requests at once; and the admin page beside it.
  * @param {import("connect-redis-rs").RedisStore} store where sessions are kept; it knows their users
  * @param {(sid: string) => Promise<{key: string, json: string, ttl: number} | null>} inspect
  *   returns what Redis holds for a session
@@ -25,6 +29,7 @@ function createApp(store, inspect, stores) {
     const [last, merge] = [await race(`${address}/last`), await race(`${address}/merge`)];
     res.send(renderRace({ keys: KEYS, last, merge }));
   });
+  app.use("/sessions", admin(store, { authorize: isFromHere, write: true, show: ["user"] }));
   app.use(express.urlencoded({ extended: false }));
   app.use(
     session({

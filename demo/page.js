@@ -31,6 +31,7 @@ function renderPage({ error, ...state }) {
   return layout(`<h1>A session in Redis</h1>
 ${error ? `<p class="error">${escapeHtml(error)}</p>` : ""}
 ${state.user ? signedIn(state) : signIn()}
+<p><a href="/sessions">Who is signed in, and what goes on</a></p>
 <h2>Two requests at once</h2>
 <p>Twenty parallel requests of one session each set a key of their own. How many keys are left?</p>
 ${sendForm()}`);

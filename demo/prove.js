@@ -25,6 +25,10 @@ async function prove(address, inspect) {
   check(JSON.parse(stored.json).visits === 3, "the stored JSON has the three visits");
   check(stored.ttl > 0, "the key expires");
 
+  const sessions = await (await request("GET", "/sessions?user=Ada")).text();
+  check(sessions.includes("<b>Ada</b>"), "the admin page shows the session");
+  check(!sessions.includes(sid), "and not its id");
+
   await request("POST", "/logout", { cookie });
   check((await inspect(sid)) === null, "after signing out the key is gone");
   const page = await home(cookie);

@@ -59,6 +59,7 @@ async function main() {
     throw error;
   }
   console.log(`\nNow do the same in a browser: ${address} (Ctrl+C ends it)`);
+  console.log(`Who is signed in, live: ${address}/sessions`);
 }
 
 function readPort(text) {

@@ -107,6 +107,28 @@ class FastifyStore {
   destroy(sid, callback) {
     return answer(callback, () => this.store.destroy(sid));
   }
+
+  // For handlers that ask `request.sessionStore`.
+
+  /** @param {Callback} [callback] */
+  all(callback) {
+    return answer(callback, () => this.store.all());
+  }
+
+  /** @param {Callback} [callback] */
+  ids(callback) {
+    return answer(callback, () => this.store.ids());
+  }
+
+  /** @param {Callback} [callback] */
+  length(callback) {
+    return answer(callback, () => this.store.length());
+  }
+
+  /** @param {Callback} [callback] */
+  clear(callback) {
+    return answer(callback, () => this.store.clear());
+  }
 }
 
 /**

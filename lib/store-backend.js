@@ -12,7 +12,7 @@ const { SKIPPED, followsCookie } = require("./lifetime.js");
 const { Connection } = require("./native/connection.js");
 const { defaults: DEFAULTS } = require("./native/crossing.js");
 const { isWatched, traced } = require("./observe/call-channel.js");
-const { Counts, SINGLE, operationOf } = require("./observe/counts.js");
+const { Counts, operationOf } = require("./observe/counts.js");
 const { metricsOf } = require("./observe/metrics.js");
 const { checkClient } = require("./options.js");
 const { checkSerializer } = require("./serializer.js");
@@ -39,6 +39,7 @@ const { nextTick } = process;
  * @property {StoreFields} sent the fields it was sent last
  * @property {(own: NativeFields) => NativeFields} fields what it is sent of a store's fields
  * @property {boolean} isClient
+ * @property {boolean} isCounting whether it counts its calls itself, at less cost
  * @property {(prefix: string) => NativeBackend} [indexBackend] the backend of the keys of an index, with
  *   this prefix; an app's client has none
  */
@@ -154,14 +155,9 @@ function make(store, name, call, message, given) {
  */
 function through(carrier, fields, name, call, message, counts) {
   const made = call(withFields(fields, carrier), message);
-  if (made === SKIPPED) {
-    counts.skippedTouch();
-    return made;
-  }
-  const operation = operationOf(name);
-  const isMadeOfOthers = carrier.isClient || carrier.native instanceof MovingBackend;
-  const isCounted = operation >= 0 && (isMadeOfOthers || operation >= SINGLE.length);
-  return isCounted ? counts.follow(operation, made) : made;
+  if (made === SKIPPED) counts.skippedTouch();
+  else if (!carrier.isCounting) return counts.follow(operationOf(name), made);
+  return made;
 }
 
 /**
@@ -233,7 +229,9 @@ function openOwn(store, options) {
   const terms = termsOf(store, options);
   const [native] = backendOver(connection, terms, nativeFields(first));
   const indexBackend = indexBackendOf(connection, terms);
-  return { native, sent: first, fields: (own) => own, isClient: false, indexBackend };
+  const isCounting = !terms.moves;
+  const carrier = { native, sent: first, isClient: false, isCounting, indexBackend };
+  return { ...carrier, fields: (own) => own };
 }
 
 /**
@@ -325,6 +323,7 @@ function backendFor(store, connection) {
       sent: first,
       fields,
       isClient: false,
+      isCounting: !terms.moves,
       indexBackend,
     };
   }
@@ -367,7 +366,7 @@ function attachTo(store, state) {
   state.carrier?.native.retire();
   const { clientBackend, inspected, readsBytes, calls, attachment } = attached;
   const { direct } = attachment;
-  const carrier = { ...clientBackend, sent: first, isClient: true };
+  const carrier = { ...clientBackend, sent: first, isClient: true, isCounting: false };
   // What was loaded by the client before was loaded elsewhere.
   const origin = {};
   Object.assign(state, { client, origin, carrier, inspected, readsBytes, calls });

@@ -260,7 +260,7 @@ function defineStore({ Store, Cookie }) {
     clear(cb) {
       return answer(cb, async () => {
         const { index } = stateOf(this);
-        const cleared = await use(this, "clear", ({ native }) => native.clear());
+        const cleared = await scanned(this, "clear");
         await index?.cleared();
         return cleared;
       });
@@ -268,19 +268,19 @@ function defineStore({ Store, Cookie }) {
 
     /** @param {Callback} [cb] */
     length(cb) {
-      return answer(cb, () => use(this, "length", ({ native }) => native.length()));
+      return answer(cb, () => scanned(this, "length"));
     }
 
     /** @param {Callback} [cb] */
     ids(cb) {
-      return answer(cb, () => use(this, "ids", ({ native }) => native.ids()));
+      return answer(cb, () => scanned(this, "ids"));
     }
 
     /** @param {Callback} [cb] */
     all(cb) {
       return answer(cb, () => {
         const { serializer } = this;
-        const read = use(this, "all", ({ native }) => native.all());
+        const read = scanned(this, "all");
         /** @type {(id: string, error: any) => void} */
         const corrupt = (id, error) => nextTick(() => this.emit("corrupt", id, error));
         return serializer === JSON
@@ -291,7 +291,7 @@ function defineStore({ Store, Cookie }) {
 
     /** @param {Callback} [cb] */
     rewrite(cb) {
-      return answer(cb, () => use(this, "rewrite", ({ native }) => native.rewrite()));
+      return answer(cb, () => scanned(this, "rewrite"));
     }
 
     /**
@@ -412,7 +412,7 @@ function defineStore({ Store, Cookie }) {
     ping(cb) {
       return answer(cb, async () => {
         const began = performance.now();
-        await use(this, "ping", ({ native }) => native.ping());
+        await scanned(this, "ping");
         return performance.now() - began;
       });
     }
@@ -513,6 +513,20 @@ function lifeOf(store, expires, ttl, end) {
  */
 function counted(store, name, made) {
   return store[kState].counts.follow(OPERATIONS.indexOf(name), made);
+}
+
+/**
+ * Makes a call that goes over the keyspace or to all servers, and counts it.
+ * @param {BaseStore & import("./store-backend.js").Store} store
+ * @param {"clear" | "length" | "ids" | "all" | "ping" | "rewrite"} name
+ * @returns {Promise<any>}
+ */
+function scanned(store, name) {
+  return counted(
+    store,
+    name,
+    use(store, name, ({ native }) => native[name]()),
+  );
 }
 
 /**

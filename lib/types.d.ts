@@ -95,6 +95,8 @@ export interface Store {
   set(sid: string, session: SessionData): Promise<null>;
   touch(sid: string, session: SessionData): Promise<null>;
   destroy(sid: string): Promise<null>;
+  all(): Promise<any[]>;
+  ids(): Promise<string[]>;
   clear(): Promise<null>;
   length(): Promise<number>;
   sessionsOf(user: string): Promise<{ id: string; expires: Date | null; data: any }[]>;

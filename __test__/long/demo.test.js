@@ -17,18 +17,20 @@ test("npm start proves that sessions live in Redis, and serves its pages", async
   let page;
   let race;
   let users;
+  let sessions;
   const result = await start(["demo/server.js"], { PORT: "0", REDIS_URL: "" }, (stdout, child) => {
     const address = /in a browser: (\S+)/.exec(stdout)?.[1];
     if (address && !page) {
       const read = async (response) => ({ status: response.status, text: await response.text() });
       page = fetch(address).then(read);
       race = fetch(`${address}/race`, { method: "POST" }).then(read);
-      users = signInAndOut(address);
+      sessions = fetch(`${address}/sessions`).then(read);
+      users = sessions.then(() => signInAndOut(address));
       Promise.allSettled([page, race, users]).then(() => child.kill("SIGTERM"));
     }
   });
   expect(result).toMatchObject({ code: 0, signal: null, stderr: "" });
-  expect(result.stdout.match(/✓/g)).toHaveLength(14);
+  expect(result.stdout.match(/✓/g)).toHaveLength(16);
   expect(result.stdout).toContain('"user":"Ada"');
   expect((await page).status).toBe(200);
   expect((await page).text).toContain("Nobody is signed in");
@@ -42,6 +44,8 @@ test("npm start proves that sessions live in Redis, and serves its pages", async
   expect(after.match(/class="device"/g)).toHaveLength(1);
   expect(after).toContain("this one");
   expect(grace).toContain('id="user">Grace<');
+  expect((await sessions).status).toBe(200);
+  expect((await sessions).text).toContain("There is no session here.");
   expect((await race).status).toBe(200);
   const { text } = await race;
   const [, last] = /id="last">(\d+) of 20</.exec(text);

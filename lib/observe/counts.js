@@ -8,24 +8,19 @@ const { methods: METHODS } = require("../native/crossing.js");
 /** The operations that are one call of a backend, with the numbers that they have there. */
 const SINGLE = METHODS.slice(0, METHODS.indexOf("destroy") + 1);
 
-/** Those that are a scan. */
-const SCANS = ["length", "ids", "all", "clear", "ping", "rewrite"];
-
 /** The operations by their numbers. The last ones are each several calls of a backend. */
 const OPERATIONS = [
   ...SINGLE,
-  ...SCANS,
+  ...["length", "ids", "all", "clear", "ping", "rewrite"],
   ...["update", "rotate", "sessionsOf", "countOf", "destroyAllOf", "reindex"],
 ];
 
 /**
- * The number of an operation that is one call: whoever makes it counts it, unless it is one of `SINGLE` and
- * a native backend counts it at less cost. -1 for all others.
+ * The number of an operation that is one call of a backend; -1 of all others, which the store counts.
  * @param {string} name
  */
 function operationOf(name) {
-  const operation = OPERATIONS.indexOf(name);
-  return operation < SINGLE.length + SCANS.length ? operation : -1;
+  return SINGLE.indexOf(name);
 }
 
 /**
@@ -105,6 +100,7 @@ class Counts {
    * @param {Promise<unknown>} made
    */
   follow(operation, made) {
+    if (operation < 0) return made;
     return made.then(
       (answer) => {
         this.answered(operation, answer);
