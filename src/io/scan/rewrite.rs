@@ -16,10 +16,10 @@ use crate::session::command::{Command, Reply};
 use crate::session::hashed_id::{handle_of, is_handle};
 use crate::session::seal::{Seal, shape};
 
-/// Writes ARGV[2] if ARGV[1] is stored; the expiry stays. (KEEPTTL: Redis 6.)
+/// Writes `ARGV[2]` if `ARGV[1]` is stored; the expiry stays. (KEEPTTL: Redis 6.)
 const REPLACE: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
     redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL') return 1";
-/// The same, at KEYS[2]; what stands there already is newer, and stays.
+/// The same, at `KEYS[2]`; what stands there already is newer, and stays.
 const MOVE: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
     local left = redis.call('PTTL', KEYS[1]) \
     if left == -1 then redis.call('SET', KEYS[2], ARGV[2], 'NX') \
