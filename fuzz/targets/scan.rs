@@ -97,7 +97,9 @@ fuzz_target!(|input: &[u8]| {
                 assert_eq!(outcome.records.len(), sids.len(), "a key came twice");
                 assert_eq!(seen, sids);
             }
-            ScanKind::Page | ScanKind::Ping => unreachable!("not among these kinds"),
+            ScanKind::Page | ScanKind::IdsPage | ScanKind::Ping => {
+                unreachable!("not among these kinds")
+            }
             ScanKind::Rewrite => {
                 assert_eq!(count, Some(0), "what is in its form was written");
                 assert_eq!(*redis.lock().unwrap(), keys);
