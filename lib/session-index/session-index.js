@@ -26,7 +26,7 @@ const READ_AT_ONCE = 250;
  * @typedef {InstanceType<typeof import("../native/native-backend.js").NativeBackend>} NativeBackend
  * @typedef {import("../store-backend.js").Store} Store
  * @typedef {import("../types.js").Invalid} Invalid
- * @typedef {{id: string, expires: Date | null, data: any}} Listed
+ * @typedef {{id: string, expires: Date | null, data: any, score: number}} Listed
  */
 
 /**
@@ -270,11 +270,12 @@ class SessionIndex {
   /**
    * The sessions of a user, the one used last first.
    * @param {unknown} user
-   * @returns {Promise<Listed[]>}
+   * @returns {Promise<Omit<Listed, "score">[]>}
    */
   async sessionsOf(user) {
     const found = await this.list("sessionsOf", this.asked("sessionsOf", user));
-    return found.sort((one, other) => endOf(other) - endOf(one));
+    found.sort((one, other) => endOf(other) - endOf(one));
+    return found.map(({ id, expires, data }) => ({ id, expires, data }));
   }
 
   /**
@@ -452,7 +453,7 @@ class SessionIndex {
     // Counted after the save: of two sign-ins at once, the later one then sees both.
     if (most === undefined || (await this.commands.count(method, user)) <= most) return;
     const found = await this.list(method, user);
-    found.sort((one, other) => endOf(one) - endOf(other) || (one.id < other.id ? -1 : 1));
+    found.sort(byLastUse);
     const tooMany = found.slice(0, Math.max(found.length - most, 0));
     await Promise.all(tooMany.map(({ id }) => this.endOf(method, id, user)));
   }
@@ -525,7 +526,8 @@ class SessionIndex {
       const due = Math.max(end, now + this.provisional);
       await this.commands.revise(method, user, entry, due);
     }
-    return { id: sid, expires: expires === undefined ? null : new Date(expires), data: session };
+    const listed = { id: sid, expires: expires === undefined ? null : new Date(expires) };
+    return { ...listed, data: session, score };
   }
 
   /**
@@ -667,6 +669,19 @@ function maxAgeOf(session) {
 /** @param {Listed} listed */
 function endOf({ expires }) {
   return expires?.getTime() ?? Number.MAX_VALUE;
+}
+
+/**
+ * Orders sessions by their last use, the earliest first. Each process reads an end at another moment, so
+ * ends that are close say nothing: then the stored scores decide, which are the same for all. Else of two
+ * sign-ins at once each would end the other.
+ * @param {Listed} one
+ * @param {Listed} other
+ */
+function byLastUse(one, other) {
+  const between = endOf(one) - endOf(other);
+  if (Math.abs(between) > 1000) return between;
+  return one.score - other.score || (one.id < other.id ? -1 : 1);
 }
 
 /** What cannot be read is nobody's session. */
