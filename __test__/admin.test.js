@@ -248,6 +248,21 @@ describe("what is in the page", () => {
     expect(await inspector.dbSize()).toBe(0);
   });
 
+  test("a session that is sealed with another key is there, and can be destroyed", async () => {
+    const encryption = { keys: [{ id: 1, secret: Buffer.alloc(32, 7) }] };
+    const sealing = open({ encryption });
+    await sealing.set(`${SID}0`, newSession());
+    const store = open();
+    await store.set(`${SID}1`, newSession());
+    const { go, handles, post } = await serve(store, { write: true });
+    const { text } = await go("");
+    expect(text.match(/cannot be read/g)).toHaveLength(1);
+    const all = await handles();
+    expect(all).toHaveLength(2);
+    for (const handle of all) expect((await post("/destroy", { handle })).status).toBe(200);
+    expect(await inspector.exists(`sess:${SID}0`)).toBe(0);
+  });
+
   test("nobody keeps an answer, frames it, or puts a script into it", async () => {
     const { go } = await serve(open());
     for (const path of ["", "/page.js", "/page.css", "/count", "/nowhere"]) {

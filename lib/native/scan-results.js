@@ -65,7 +65,14 @@ class ScanResults {
    * @param {Error} error
    */
   corrupt(id, sid, error) {
-    const { context, caller } = this.scans.get(id) ?? {};
+    const scan = this.scans.get(id);
+    // A page shows that it is there: somebody may want to destroy it.
+    if (scan?.name === "page") {
+      scan.found ??= [];
+      scan.found.push({ id: sid, text: undefined });
+      return;
+    }
+    const { context, caller } = scan ?? {};
     context?.(() => /** @type {Caller} */ (caller).corrupt(sid, error));
   }
 

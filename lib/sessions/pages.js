@@ -29,6 +29,7 @@ async function readPage(store, position, limit) {
   /** @type {import("../types.js").Page} */
   const { records, next } = await use(store, "page", ({ native }) => native.page(position, limit));
   const sessions = records.map(async ({ id, text, expires }) => {
+    if (text === undefined) return { sid: id, expires }; // It is sealed, and does not open.
     const size = typeof text === "string" ? Buffer.byteLength(text) : text.length;
     return { sid: id, data: await parsed(store, text), expires, size };
   });
