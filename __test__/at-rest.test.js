@@ -495,6 +495,11 @@ describe.each([
   });
 });
 
+test("reindex refuses to look for sids that are hashed", async () => {
+  const store = url({ user: "user", hashIds: true });
+  await expect(store.reindex()).rejects.toThrow(/^reindex: with hashIds /);
+});
+
 test.each([[false], [true], ["migrate"]])(
   "a user's sealed sessions are listed, counted and ended, with hashIds %p",
   async (hashIds) => {

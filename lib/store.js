@@ -475,6 +475,7 @@ function sessionIndexOf(store, state, options) {
       use(store, name, ({ native }) => call(/** @type {NativeBackend} */ (native))),
     useIndex: (name, call) => use(store, name, (carrier) => call(indexOf(store, carrier, name))),
     isClosed: () => state.isClosed,
+    hasHandles: state.hasHandles,
     limit: state.limit,
     invalid,
   });

@@ -36,6 +36,7 @@ const READ_AT_ONCE = 250;
  * @property {(name: string, call: (index: NativeBackend) => Promise<any>) => Promise<any>} useIndex makes
  *   a call on the index
  * @property {() => boolean} isClosed
+ * @property {boolean} hasHandles whether keys hold a handle instead of the sid
  * @property {number} limit milliseconds that a call may take: commandTimeout
  * @property {Invalid} invalid
  */
@@ -320,6 +321,11 @@ class SessionIndex {
   /** Adds all stored sessions to their users' sets; resolves to how many have a user. */
   async reindex() {
     this.needsUsers("reindex");
+    if (this.means.hasHandles) {
+      throw this.means.invalid(
+        "reindex: with hashIds the keys in Redis do not hold the session ids; sessions enter their users' lists at their next request",
+      );
+    }
     /** @type {string[]} */
     const sids = await this.means.use("reindex", (native) => native.ids());
     let count = 0;
