@@ -5,7 +5,7 @@ const path = require("node:path");
 
 const LIB = path.join(__dirname, "../lib");
 /** The rooms of lib/, from the lowest; the files of lib/ itself belong to none. */
-const ROOMS = ["addon", "native", "client"];
+const ROOMS = ["addon", "observe", "native", "client"];
 /** The files of lib/ that stand above every room. */
 const ABOVE = ["store.js", "store-backend.js"];
 

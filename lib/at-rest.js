@@ -4,7 +4,7 @@
 // src/napi/options/seal_options.rs; here are the names in them, and what follows for a store.
 
 const { Sealer } = require("./addon/load.js");
-const { names } = require("./native/crossing.js");
+const { names } = require("./addon/crossing.js");
 const { checkNames } = require("./servers.js");
 
 /**

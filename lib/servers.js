@@ -4,7 +4,7 @@
 // the store would log in without its password, or at another port. What they
 // hold is checked by src/napi/options/. In JS because it lists an object's own names.
 
-const { names } = require("./native/crossing.js");
+const { names } = require("./addon/crossing.js");
 
 /**
  * @param {Record<string, any>} options the app's

@@ -3,7 +3,7 @@
 // Node's options of a TLS connection, as far as the store's own connections know them. In JS because a
 // client's options are read by them, too.
 
-const { tls: TLS_OPTIONS } = require("./native/crossing.js").names;
+const { tls: TLS_OPTIONS } = require("./addon/crossing.js").names;
 
 /**
  * The first option that would be passed over in silence, which with TLS nobody wants.

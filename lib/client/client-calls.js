@@ -7,7 +7,7 @@ const { performance } = require("node:perf_hooks");
 const { clearTimeout, setTimeout } = require("node:timers");
 const { fullMessage } = require("../full-queue.js");
 const { lateMessage } = require("../addon/load.js");
-const { closed: CLOSED, repeatedArguments: REPEATED_ARGUMENTS } = require("../native/crossing.js");
+const { closed: CLOSED, repeatedArguments: REPEATED_ARGUMENTS } = require("../addon/crossing.js");
 const { Queue } = require("./queue.js");
 
 /** What Redis's own errors begin with: WRONGTYPE, NOAUTH, OOM … */

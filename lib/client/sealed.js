@@ -5,7 +5,7 @@
 
 const { Sealer } = require("../addon/load.js");
 const { failure } = require("../errors.js");
-const { closed: CLOSED } = require("../native/crossing.js");
+const { closed: CLOSED } = require("../addon/crossing.js");
 
 /**
  * Opens what needs no key, for a store without the options. Made when it is needed.

@@ -4,7 +4,7 @@
 // it, many together (src/napi/bases.rs), until no session of such a batch is left: to register each
 // session with the garbage collector would cost a microsecond a `get`.
 
-const { maxBases: MAX_BASES } = require("./crossing.js");
+const { maxBases: MAX_BASES } = require("../addon/crossing.js");
 
 /** The bases of a native object. */
 class Bases {

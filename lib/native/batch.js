@@ -10,7 +10,7 @@ const {
   scans: SCANS,
   perCall: PER_CALL,
   other: OTHER,
-} = require("./crossing.js");
+} = require("../addon/crossing.js");
 
 /** Calls, and characters of text, that are sent before the JS that runs has ended. */
 const MAX_CALLS = 256;

@@ -4,7 +4,7 @@
 // same client: which command each of them is. In JS because JSON is V8's.
 
 const { FOREVER, SKIPPED, UNCHANGED, planSave, planTouch } = require("../lifetime.js");
-const { commands, methods } = require("./crossing.js");
+const { commands, methods } = require("../addon/crossing.js");
 
 const { GET, SET, SET_XX, PEXPIRE, PERSIST, DEL, PTTL, END } = commands;
 const { GET_RECORD, INDEX, GET_BASE, SET_NEW, SAVE_MERGE, SAVE_REPORT, SAVE_GIVE_UP } = commands;

@@ -12,7 +12,7 @@ const {
   merged: MERGED,
   unmerged: UNMERGED,
   conflict: CONFLICT,
-} = require("./crossing.js");
+} = require("../addon/crossing.js");
 
 /**
  * What became of a save, if it is not that it was written as it is.

@@ -3,7 +3,7 @@
 // The calls that wait for an answer, each with its promise: batch.js makes it, and it is settled here. In
 // JS because V8 makes a promise faster than N-API does.
 
-const { closed: CLOSED, methods: METHODS } = require("./crossing.js");
+const { closed: CLOSED, methods: METHODS } = require("../addon/crossing.js");
 const { Base } = require("./bases.js");
 const { SINGLE } = require("../observe/counts.js");
 const { PackedStrings, roomForAnswers } = require("./packed-strings.js");

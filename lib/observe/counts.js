@@ -3,7 +3,7 @@
 // What a store counts of its calls, for `store.metrics()`: how many of each operation had which outcome.
 // Numbers in an array, because each call is counted, whether anybody looks or not.
 
-const { methods: METHODS } = require("../native/crossing.js");
+const { methods: METHODS } = require("../addon/crossing.js");
 
 /** The operations that are one call of a backend, with the numbers that they have there. */
 const SINGLE = METHODS.slice(0, METHODS.indexOf("destroy") + 1);

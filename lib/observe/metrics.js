@@ -3,7 +3,7 @@
 // `store.metrics()`: what a store has counted, as plain numbers. Read when it is asked for; to count costs a
 // call an addition.
 
-const { latencyBounds: BOUNDS } = require("../native/crossing.js");
+const { latencyBounds: BOUNDS } = require("../addon/crossing.js");
 
 /** @typedef {InstanceType<typeof import("./counts.js").Counts>} Counts */
 /** @typedef {InstanceType<typeof import("../native/native-backend.js").NativeBackend>} NativeBackend */

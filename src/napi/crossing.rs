@@ -1,5 +1,5 @@
 //! What both sides of the crossing agree on: the numbers that stand for methods, commands and scans,
-//! and the layout of a batch. JS reads all of it once, from [`crossing`] (`lib/native/crossing.js`).
+//! and the layout of a batch. JS reads all of it once, from [`crossing`] (`lib/addon/crossing.js`).
 
 use napi_derive::napi;
 

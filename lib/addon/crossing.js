@@ -3,5 +3,5 @@
 // What both sides of the crossing agree on, from src/napi/crossing.rs: the numbers that stand for
 // methods, commands and scans, and the layout of a batch.
 
-/** @type {import("../addon/addon.js").Crossing} */
-module.exports = require("../addon/load.js").crossing();
+/** @type {import("./addon.js").Crossing} */
+module.exports = require("./load.js").crossing();
