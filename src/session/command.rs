@@ -11,7 +11,7 @@ use crate::redis::Batch;
 use crate::session::clock::Clock;
 use crate::session::compare_and_set::{Base, CompareAndSet, Form, Next, Saved};
 use crate::session::expiry::Expiry;
-use crate::session::seal::{Seal, open};
+use crate::session::seal::{Seal, open, open_and_keep};
 use crate::session::true_expiry::{Applied, TrueExpiry};
 use crate::test_panics::panic_at;
 
@@ -314,10 +314,13 @@ impl Command {
                 }
                 // The text is anybody's, and other calls of the store are under way.
                 StoreError::catch_panic(call, || {
-                    let stored = keeps_base.then(|| text.clone());
-                    let mut text = open(seal.as_ref(), key, text)
-                        .map_err(|why| StoreError::sealed(call, server, why))?;
-                    let sealed = stored.filter(|stored| *stored != text);
+                    let opened = if *keeps_base {
+                        open_and_keep(seal.as_ref(), key, text)
+                    } else {
+                        open(seal.as_ref(), key, text).map(|text| (text, None))
+                    };
+                    let (mut text, sealed) =
+                        opened.map_err(|why| StoreError::sealed(call, server, why))?;
                     let applied = ttl.map(|ttl| expiry.apply(&mut text, &ttl, clock.at(came)));
                     let Applied { beside, replaced } = applied.unwrap_or_default();
                     Ok(Reply::Session {

@@ -11,7 +11,7 @@ use crate::error::Code;
 use crate::redis::Batch;
 use crate::session::expiry::Expiry;
 use crate::session::patch::{Changes, Life, Patched, Traces};
-use crate::session::seal::{Seal, Unopened, open};
+use crate::session::seal::{Seal, Unopened, open_and_keep};
 use crate::session::true_expiry::Replaced;
 
 /// Compares and sets where SET knows no IFEQ. It only compares texts: `cjson` would make `{}` of `[]`.
@@ -251,9 +251,7 @@ impl CompareAndSet {
             Some((seal, key)) => (Some(seal), &**key),
             None => (None, &[][..]),
         };
-        let text = open(seal, key, stored.clone())?;
-        let sealed = (text != stored).then_some(stored);
-        Ok((text, sealed))
+        open_and_keep(seal, key, stored)
     }
 
     /// What Redis is given by an attempt.

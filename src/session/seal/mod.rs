@@ -17,4 +17,4 @@ mod sealing;
 pub use compression::{Compression, MAX_LEVEL};
 pub use encryption::{EncryptionKey, MIN_SECRET};
 pub use envelope::Notation;
-pub use sealing::{Encryption, Seal, Unopened, open, shape};
+pub use sealing::{Encryption, Seal, Unopened, open, open_and_keep, shape};

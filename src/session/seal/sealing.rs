@@ -190,6 +190,18 @@ pub fn open(seal: Option<&Seal>, key: &[u8], stored: Vec<u8>) -> Result<Vec<u8>,
     }
 }
 
+/// Returns the text of what is stored, as [`open`] does, and what is stored, if that is not the text
+/// itself.
+pub fn open_and_keep(
+    seal: Option<&Seal>,
+    key: &[u8],
+    stored: Vec<u8>,
+) -> Result<(Vec<u8>, Option<Vec<u8>>), Unopened> {
+    // Only an envelope differs from its text: a plain one, which is usual, is not copied.
+    let sealed = form_of(&stored).is_some().then(|| stored.clone());
+    Ok((open(seal, key, stored)?, sealed))
+}
+
 /// What was done to a stored text; `None` if nothing, or if that cannot be told.
 pub fn shape(stored: &[u8]) -> Option<Treatment> {
     let form = form_of(stored)?;
