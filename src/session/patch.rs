@@ -96,40 +96,31 @@ impl<'a> Changes<'a> {
     /// Puts the changes over `theirs`, at the time `now`. `None` if that is no JSON object.
     pub fn apply(&self, theirs: &[u8], now: f64) -> Option<Patched> {
         let theirs = members(theirs)?;
-        let mut text = Vec::with_capacity(theirs.len() * 32);
+        let mut object = ObjectText::with_capacity(theirs.len() * 32);
         let mut life = Life::Mine;
-        let mut put = |written: &[u8], value: &[u8]| {
-            text.push(if text.is_empty() { b'{' } else { b',' });
-            text.extend_from_slice(written);
-            text.push(b':');
-            text.extend_from_slice(value);
-        };
         let mine = find(&self.mine, COOKIE);
         match (mine, find(&theirs, COOKIE)) {
             (Some(mine), Some(stored)) => {
                 let cookie = self.cookie(mine.value, stored.value, now);
-                put(stored.written, &cookie.text);
+                object.put(stored.written, &cookie.text);
                 life = cookie.life;
             }
-            (Some(only), None) | (None, Some(only)) => put(only.written, only.value),
+            (Some(only), None) | (None, Some(only)) => object.put(only.written, only.value),
             (None, None) => {}
         }
         for member in theirs.iter().filter(|member| member.name != COOKIE) {
             if !self.is_changed(&member.name) {
-                put(member.written, member.value);
+                object.put(member.written, member.value);
             } else if let Some(mine) = find(&self.mine, &member.name) {
-                put(member.written, mine.value);
+                object.put(member.written, mine.value);
             }
         }
         for member in &self.mine {
             if self.is_changed(&member.name) && find(&theirs, &member.name).is_none() {
-                put(member.written, member.value);
+                object.put(member.written, member.value);
             }
         }
-        if text.is_empty() {
-            text.push(b'{');
-        }
-        text.push(b'}');
+        let text = object.end();
         Some(Patched { text, life })
     }
 
@@ -209,13 +200,7 @@ impl<'a> Changes<'a> {
         };
         let changed = changed_in_cookie(&base, &mine_members);
         let is_changed = |name: &[u8]| changed.iter().any(|changed| changed == name);
-        let mut text = Vec::with_capacity(theirs.len());
-        let mut put = |written: &[u8], value: &[u8]| {
-            text.push(if text.is_empty() { b'{' } else { b',' });
-            text.extend_from_slice(written);
-            text.push(b':');
-            text.extend_from_slice(value);
-        };
+        let mut object = ObjectText::with_capacity(theirs.len());
         for member in &stored {
             let value = match &*member.name {
                 EXPIRES => expires.clone(),
@@ -223,7 +208,7 @@ impl<'a> Changes<'a> {
                 _ => Some(member.value.to_vec()),
             };
             if let Some(value) = value {
-                put(member.written, &value);
+                object.put(member.written, &value);
             }
         }
         for member in &mine_members {
@@ -231,18 +216,40 @@ impl<'a> Changes<'a> {
             match &*member.name {
                 EXPIRES if is_new => {
                     if let Some(expires) = &expires {
-                        put(member.written, expires);
+                        object.put(member.written, expires);
                     }
                 }
-                name if is_new && is_changed(name) => put(member.written, member.value),
+                name if is_new && is_changed(name) => object.put(member.written, member.value),
                 _ => {}
             }
         }
-        if text.is_empty() {
-            text.push(b'{');
-        }
-        text.push(b'}');
+        let text = object.end();
         Patched { text, life }
+    }
+}
+
+/// The text of an object that is being written.
+struct ObjectText(Vec<u8>);
+
+impl ObjectText {
+    fn with_capacity(bytes: usize) -> ObjectText {
+        ObjectText(Vec::with_capacity(bytes))
+    }
+
+    /// Adds a member, with its name as JSON has it.
+    fn put(&mut self, written: &[u8], value: &[u8]) {
+        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
+        self.0.extend_from_slice(written);
+        self.0.push(b':');
+        self.0.extend_from_slice(value);
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        if self.0.is_empty() {
+            self.0.push(b'{');
+        }
+        self.0.push(b'}');
+        self.0
     }
 }
 
