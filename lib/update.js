@@ -9,6 +9,7 @@ const { endOf } = require("./absolute-lifetime.js");
 const { failure, invalid } = require("./errors.js");
 const { followsCookie, planSave, timesOf } = require("./lifetime.js");
 const { parseOne } = require("./serializer.js");
+const { Turns } = require("./turns.js");
 
 /** Attempts after which it waits before the next, for a random time: others may be in step with it. */
 const AT_ONCE = 3;
@@ -20,8 +21,11 @@ const LONGEST_WAIT = 20;
  * @typedef {import("./store-backend.js").Store} Store
  */
 
-/** Of each store, the last update of each key: the next one waits for it. */
-const lastOf = new WeakMap();
+/**
+ * The updates of each store: those of one session go one after the other.
+ * @type {WeakMap<object, InstanceType<typeof Turns>>}
+ */
+const turnsOf = new WeakMap();
 
 /**
  * Changes a session. Resolves to whether there was one.
@@ -102,19 +106,9 @@ async function update(store, sid, change, { limit, lifetime, use, index }) {
  * @type {typeof update}
  */
 function updateInTurn(store, sid, change, terms) {
-  if (!lastOf.has(store)) lastOf.set(store, new Map());
-  /** @type {Map<string, Promise<unknown>>} */
-  const last = lastOf.get(store);
-  const key = store.prefix + sid;
-  const before = last.get(key);
-  const make = () => update(store, sid, change, terms);
-  const made = before === undefined ? make() : before.then(make, make);
-  last.set(key, made);
-  const forget = () => {
-    if (last.get(key) === made) last.delete(key);
-  };
-  made.then(forget, forget);
-  return made;
+  const turns = turnsOf.get(store) ?? new Turns();
+  turnsOf.set(store, turns);
+  return turns.take(store.prefix + sid, () => update(store, sid, change, terms));
 }
 
 /**

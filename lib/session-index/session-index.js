@@ -6,6 +6,7 @@
 const { performance } = require("node:perf_hooks");
 const { setImmediate } = require("node:timers");
 const { parseOne } = require("../serializer.js");
+const { Turns } = require("../turns.js");
 const { intervalOf, sweepDeadlines, watch } = require("./deadlines.js");
 const { INDEX_PREFIX, IndexCommands } = require("./index-commands.js");
 const { askedUser, readerOf } = require("./user-of.js");
@@ -67,11 +68,8 @@ class SessionIndex {
       );
     }
     this.commands = new IndexCommands((call) => means.useIndex("set", call));
-    /**
-     * Saves under way, by their keys: what is called meanwhile on the same session waits.
-     * @type {Map<string, Promise<unknown>>}
-     */
-    this.saving = new Map();
+    /** Saves under way: what is called meanwhile on the same session waits. */
+    this.turns = new Turns();
     /**
      * When sessions were last added to their users' sets by this process, and until when these live.
      * @type {Map<string, {at: number, until: number}>}
@@ -101,8 +99,7 @@ class SessionIndex {
    * @returns {Promise<any>}
    */
   after(key, make) {
-    const saving = this.saving.get(key);
-    return saving === undefined ? make() : saving.then(make, make);
+    return this.turns.after(key, make);
   }
 
   /**
@@ -120,7 +117,7 @@ class SessionIndex {
     const before = isLoaded ? this.known.get(session) : undefined;
     const left = before?.user;
     if (!(life > 0)) {
-      return this.inTurn(prefix + sid, async () => {
+      return this.turns.take(prefix + sid, async () => {
         const saved = await save();
         await this.ended("set", sid, left ?? user, true);
         return saved;
@@ -161,7 +158,7 @@ class SessionIndex {
       if (isUsers) await this.enforceMaximum("set", user, most);
       return saved;
     };
-    return this.inTurn(prefix + sid, make);
+    return this.turns.take(prefix + sid, make);
   }
 
   /**
@@ -233,7 +230,7 @@ class SessionIndex {
    * @param {string} sid
    */
   destroy(sid) {
-    return this.inTurn(this.store.prefix + sid, async () => {
+    return this.turns.take(this.store.prefix + sid, async () => {
       const [record, count] = await Promise.all([
         // What cannot be read is deleted all the same.
         this.hasUsers ? this.read("destroy", sid).catch(skipped) : null,
@@ -564,20 +561,6 @@ class SessionIndex {
   /** @param {import("../types.js").StoredRecord} record */
   async parse(record) {
     return parseOne(this.store.serializer, record);
-  }
-
-  /**
-   * @param {string} key
-   * @param {() => Promise<any>} make
-   */
-  inTurn(key, make) {
-    const made = this.after(key, make);
-    this.saving.set(key, made);
-    const forget = () => {
-      if (this.saving.get(key) === made) this.saving.delete(key);
-    };
-    made.then(forget, forget);
-    return made;
   }
 
   /**
