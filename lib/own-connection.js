@@ -3,6 +3,7 @@
 // Options that need a connection of the store's own: an app's client cannot carry what they send.
 
 const { comparesBy } = require("./concurrency.js");
+const { failure } = require("./errors.js");
 
 /**
  * The first such option that is given, as messages name it; undefined if there is none.
@@ -31,4 +32,15 @@ function checkNeeds(options, invalid) {
   );
 }
 
-module.exports = { checkNeeds, optionThatNeedsConnection };
+/**
+ * The error of a call that needs such a connection, if the app's client carries the calls.
+ * @param {string} name the method
+ */
+function carriedByClient(name) {
+  return failure(
+    `${name}: it needs a connection of the store's own, and the app's Redis client carries the calls: give the server as url instead of client`,
+    "ECLIENT",
+  );
+}
+
+module.exports = { carriedByClient, checkNeeds, optionThatNeedsConnection };

@@ -15,6 +15,7 @@ const { isWatched, traced } = require("./observe/call-channel.js");
 const { Counts, operationOf } = require("./observe/counts.js");
 const { metricsOf } = require("./observe/metrics.js");
 const { checkClient } = require("./options.js");
+const { carriedByClient } = require("./own-connection.js");
 const { checkSerializer } = require("./serializer.js");
 const { INDEX_PREFIX } = require("./session-index/index-commands.js");
 
@@ -259,12 +260,7 @@ function indexBackendOf(connection, terms) {
  * @param {string} name the method, for messages
  */
 function indexOf(store, { indexBackend, fields }, name) {
-  if (indexBackend === undefined) {
-    throw failure(
-      `${name}: it needs a connection of the store's own, and the app's Redis client carries the calls: give the server as url instead of client`,
-      "ECLIENT",
-    );
-  }
+  if (indexBackend === undefined) throw carriedByClient(name);
   // Before that of the sessions, but after what a client puts before all keys.
   const own = /** @type {NativeFields} */ ({
     prefix: `${INDEX_PREFIX}${store.prefix}`,

@@ -29,7 +29,7 @@ const {
 const { skipWhileAway } = require("./skip-when-away.js");
 const { checkTransport } = require("./client/attach.js");
 const { statusOf } = require("./client/client-status.js");
-const { RedisStoreError, failure, invalid } = require("./errors.js");
+const { RedisStoreError, invalid } = require("./errors.js");
 const { followsCookie, isTouchOff, planSave, timesOf } = require("./lifetime.js");
 const { HandedOut, Loaded, ReadUntil } = require("./loaded-sessions.js");
 const { Base } = require("./native/bases.js");
@@ -37,7 +37,7 @@ const { measured, measuring } = require("./observe/call-channel.js");
 const { tellConflict } = require("./observe/conflict-channel.js");
 const { Counts, OPERATIONS } = require("./observe/counts.js");
 const { checkOptions } = require("./options.js");
-const { checkNeeds } = require("./own-connection.js");
+const { carriedByClient, checkNeeds } = require("./own-connection.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
 const { rotate } = require("./rotate.js");
 const { soundCookie } = require("./session-cookie.js");
@@ -335,10 +335,7 @@ function defineStore({ Store, Cookie }) {
         const make = async (call) => {
           const made = await use(this, "update", ({ native, isClient }) => {
             if (!isClient) return call(/** @type {NativeBackend} */ (native));
-            throw failure(
-              `update: it needs a connection of the store's own, and the app's Redis client carries the calls: give the server as url instead of client`,
-              "ECLIENT",
-            );
+            throw carriedByClient("update");
           });
           tellConflict("update", made, () => peerOf(this));
           return made;
