@@ -11,11 +11,11 @@ const { RedisStore } = require("..");
 const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
 const { CREATED, commandsOf, describeConcurrency } = require("./support/concurrency.js");
 const { failure } = require("./support/calls.js");
-const { openInspector } = require("./support/inspector.js");
 const { startProxy } = require("./support/proxy.js");
 const { run } = require("./support/run.js");
 const { knowsIfEq } = require("./support/servers.js");
 const { own, usual } = require("./support/setups.js");
+const { useRedis } = require("./support/life-cycle.js");
 
 const named = (name) => [...own, ...usual].find((setup) => setup.name === name);
 
@@ -32,23 +32,8 @@ let server;
 let inspector;
 let closing;
 
-beforeAll(async () => {
-  server = await startRedisServer();
-  inspector = await openInspector(server);
-});
-
-afterAll(async () => {
-  await inspector?.close();
-  await server?.stop();
-});
-
-beforeEach(async () => {
-  closing = [];
-  await inspector.flushDb();
-});
-
-afterEach(async () => {
-  for (const close of closing.reverse()) await close();
+useRedis((used) => {
+  ({ server, inspector, closing } = used);
 });
 
 function open(options) {

@@ -7,31 +7,16 @@ const { createClient } = require("redis");
 const express = require("express");
 const session = require("express-session");
 const { RedisStore } = require("..");
-const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
-const { openInspector } = require("./support/inspector.js");
+const { waitUntil } = require("../scripts/redis-server.js");
+const { useRedis } = require("./support/life-cycle.js");
 
 const CREATED = "connect-redis-rs:created";
 let server;
 let inspector;
 let opened;
 
-beforeAll(async () => {
-  server = await startRedisServer();
-  inspector = await openInspector(server);
-});
-
-afterAll(async () => {
-  await inspector?.close();
-  await server?.stop();
-});
-
-beforeEach(async () => {
-  opened = [];
-  await inspector.flushAll();
-});
-
-afterEach(async () => {
-  for (const close of opened.reverse()) await close();
+useRedis((used) => {
+  ({ server, inspector, closing: opened } = used);
 });
 
 async function client() {

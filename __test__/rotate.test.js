@@ -4,10 +4,10 @@
 
 const { createClient } = require("redis");
 const { RedisStore } = require("..");
-const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
+const { waitUntil } = require("../scripts/redis-server.js");
 const { CREATED, serve } = require("./support/concurrency.js");
 const { failure } = require("./support/calls.js");
-const { openInspector } = require("./support/inspector.js");
+const { useRedis } = require("./support/life-cycle.js");
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -16,23 +16,8 @@ let server;
 let inspector;
 let closing;
 
-beforeAll(async () => {
-  server = await startRedisServer();
-  inspector = await openInspector(server);
-});
-
-afterAll(async () => {
-  await inspector?.close();
-  await server?.stop();
-});
-
-beforeEach(async () => {
-  closing = [];
-  await inspector.flushDb();
-});
-
-afterEach(async () => {
-  for (const close of closing.reverse()) await close();
+useRedis((used) => {
+  ({ server, inspector, closing } = used);
 });
 
 async function client() {

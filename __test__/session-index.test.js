@@ -6,14 +6,14 @@
 const RedisMock = require("ioredis-mock");
 const { createClient, createClientPool } = require("redis");
 const { RedisStore } = require("..");
-const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
+const { waitUntil } = require("../scripts/redis-server.js");
 const { failure } = require("./support/calls.js");
 const { commandsOf, serve } = require("./support/concurrency.js");
-const { openInspector } = require("./support/inspector.js");
 const { startProxy } = require("./support/proxy.js");
 const { run } = require("./support/run.js");
 const { describeSessionIndex, inMs, userKey, watchEvents } = require("./support/session-index.js");
 const { ioredis, nodeRedis, own, usual } = require("./support/setups.js");
+const { useRedis } = require("./support/life-cycle.js");
 
 const setups = [...own, ...usual, ...nodeRedis, ...ioredis];
 const named = (name) => setups.find((setup) => setup.name === name);
@@ -28,23 +28,8 @@ let server;
 let inspector;
 let closing;
 
-beforeAll(async () => {
-  server = await startRedisServer();
-  inspector = await openInspector(server);
-});
-
-afterAll(async () => {
-  await inspector?.close();
-  await server?.stop();
-});
-
-beforeEach(async () => {
-  closing = [];
-  await inspector.flushDb();
-});
-
-afterEach(async () => {
-  for (const close of closing.reverse()) await close();
+useRedis((used) => {
+  ({ server, inspector, closing } = used);
 });
 
 function open(options) {

@@ -5,13 +5,13 @@
 
 const { once } = require("node:events");
 const { RedisStore } = require("../..");
-const { startRedisServer, waitUntil } = require("../../scripts/redis-server.js");
+const { waitUntil } = require("../../scripts/redis-server.js");
 const { range } = require("../support/calls.js");
-const { openInspector } = require("../support/inspector.js");
 const { measured } = require("../support/measured.js");
 const { startProxy } = require("../support/proxy.js");
 const { run } = require("../support/run.js");
 const { inMs, userKey } = require("../support/session-index.js");
+const { useRedis } = require("../support/life-cycle.js");
 
 const HOUR = 3_600_000;
 const USERS = ["ada", "bob", "eve"];
@@ -20,23 +20,8 @@ let server;
 let inspector;
 let closing;
 
-beforeAll(async () => {
-  server = await startRedisServer();
-  inspector = await openInspector(server);
-});
-
-afterAll(async () => {
-  await inspector?.close();
-  await server?.stop();
-});
-
-beforeEach(async () => {
-  closing = [];
-  await inspector.flushDb();
-});
-
-afterEach(async () => {
-  for (const close of closing.reverse()) await close();
+useRedis((used) => {
+  ({ server, inspector, closing } = used);
 });
 
 async function open(options) {

@@ -9,6 +9,7 @@ const redis = require("redis");
 const { RedisStore } = require("../..");
 const { startApp } = require("./app.js");
 const { describeFetched, knowsIfEq, startWith } = require("./servers.js");
+const { useEnvironment } = require("./life-cycle.js");
 
 const EVENTS = ["merged", "unmerged", "overwritten", "discarded"];
 const CREATED = "connect-redis-rs:created";
@@ -102,24 +103,12 @@ function describeConcurrency(setup, what) {
     let inspector;
     let closing;
 
-    beforeAll(async () => {
-      environment = await startWith(what, setup.start);
-      inspector = environment.inspector;
-    }, 60_000);
-
-    afterAll(async () => {
-      await inspector?.close();
-      await environment?.stop();
-    });
-
-    beforeEach(async () => {
-      closing = [];
-      await inspector.flushDb();
-    });
-
-    afterEach(async () => {
-      for (const close of closing.reverse()) await close();
-    });
+    useEnvironment(
+      () => startWith(what, setup.start),
+      (used) => {
+        ({ environment, inspector, closing } = used);
+      },
+    );
 
     async function openStore(options) {
       const source = await setup.open(environment);

@@ -11,6 +11,7 @@ const { waitUntil } = require("../../scripts/redis-server.js");
 const { failure, range } = require("./calls.js");
 const { makeGate, openConnectRedis, serve } = require("./concurrency.js");
 const { describeFetched, startWith } = require("./servers.js");
+const { useEnvironment } = require("./life-cycle.js");
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -46,24 +47,12 @@ function describeSessionIndex(setup, what) {
     let inspector;
     let closing;
 
-    beforeAll(async () => {
-      environment = await startWith(what, setup.start);
-      inspector = environment.inspector;
-    }, 60_000);
-
-    afterAll(async () => {
-      await inspector?.close();
-      await environment?.stop();
-    });
-
-    beforeEach(async () => {
-      closing = [];
-      await inspector.flushDb();
-    });
-
-    afterEach(async () => {
-      for (const close of closing.reverse()) await close();
-    });
+    useEnvironment(
+      () => startWith(what, setup.start),
+      (used) => {
+        ({ environment, inspector, closing } = used);
+      },
+    );
 
     async function open(options) {
       const source = await setup.open(environment);
