@@ -746,6 +746,13 @@ declare namespace RedisStore {
      */
     touch?: "wait" | "background" | null | undefined;
     /**
+     * Keeps copies of sessions that were read, so that `get` need not ask Redis. Each write by whomever
+     * drops the copy, because Redis tells (CLIENT TRACKING). Needs `touchAfter`, Redis 6 or later, and a
+     * connection of the store's own; if Redis does not tell, the store warns once and reads each session.
+     * @default false
+     */
+    cache?: boolean | CacheOptions | null | undefined;
+    /**
      * How many seconds after its first save a session ends, from 1, however active it is. When that was
      * stands in the session, as the member `connect-redis-rs:created`, in milliseconds since the epoch.
      */
@@ -1068,6 +1075,25 @@ declare namespace RedisStore {
     merged: number;
     /** The same as `calls.touch.skipped`. */
     skippedTouches: number;
+    /** The near cache (`cache`): calls of `get` that it served and that it had read, and what it holds. */
+    cache: { hits: number; misses: number; copies: number; bytes: number };
+  }
+
+  /** How the near cache works: see the option `cache`. */
+  export interface CacheOptions {
+    /**
+     * How many bytes the copies may take, from 1 to 2147483647.
+     * @default 33554432
+     */
+    maxBytes?: number | null | undefined;
+    /**
+     * How many milliseconds a copy may be behind Redis at most, from 1 to 2147483647. It is behind for
+     * half a round trip, unless the network holds up what Redis says.
+     * @default 100
+     */
+    maxStale?: number | null | undefined;
+    /** Says of which sessions `get` must not be served from a copy. If it throws, so does `get`. */
+    fresh?: ((sid: string) => boolean) | null | undefined;
   }
 
   /** How many calls took how long. */

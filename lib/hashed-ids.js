@@ -57,11 +57,12 @@ class MovingBackend {
    * @param {string} sid
    * @param {import("./types.js").Serializer} serializer
    * @param {import("./types.js").HandOut} handOut
+   * @param {boolean} [readsThrough] as for the native backend
    */
-  async get(sid, serializer, handOut) {
+  async get(sid, serializer, handOut, readsThrough) {
     const { to, from } = this;
     if (isHandle(sid)) return null;
-    const found = await to.get(sid, serializer, handOut);
+    const found = await to.get(sid, serializer, handOut, readsThrough);
     if (found !== null) return found;
     const other = await from.get(sid, serializer, handOut);
     if (other === null) return to.get(sid, serializer, handOut);

@@ -25,6 +25,11 @@ function optionThatNeedsConnection({ concurrency, user, events }) {
  * @param {import("./types.js").Invalid} invalid
  */
 function checkNeeds(options, invalid) {
+  if (options.cache && options.transport === "client") {
+    throw invalid(
+      'RedisStore: cache is given, which needs a connection of the store\'s own, and transport is "client": leave one of them out',
+    );
+  }
   const needs = optionThatNeedsConnection(options);
   if (needs === undefined || options.transport !== "client") return;
   throw invalid(

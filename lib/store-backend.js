@@ -54,6 +54,7 @@ const { nextTick } = process;
  * @property {ReturnType<typeof AsyncLocalStorage.snapshot>} outside
  * @property {number} limit milliseconds that a call may take: commandTimeout
  * @property {number} touchAfter milliseconds
+ * @property {(sid: string) => unknown} [fresh] `cache.fresh`
  * @property {import("./types.js").Comparison["how"]} [comparesBy] how saves compare
  * @property {number} [lifetime] milliseconds
  * @property {boolean} isTouchInBackground
@@ -247,7 +248,7 @@ function indexBackendOf(connection, terms) {
     const fields = { prefix, json: true };
     if (backend === undefined) {
       // What is done to the index is a part of a call on a session.
-      backend = connection.backend({ ...terms, counts: new Counts(), fields });
+      backend = connection.backend({ ...terms, cache: undefined, counts: new Counts(), fields });
     } else if (backend.fields.prefix !== prefix) backend.configure(fields);
     return backend;
   };
@@ -280,7 +281,13 @@ function backendOver(connection, terms, fields) {
   const counts = terms.moves ? new Counts() : terms.counts;
   const native = connection.backend({ ...terms, counts, fields });
   if (!terms.moves) return [native, [native.caller]];
-  const other = connection.backend({ ...terms, counts, fields: otherKeys(fields) });
+  // A session that is found there is moved, so a copy would not last.
+  const other = connection.backend({
+    ...terms,
+    cache: undefined,
+    counts,
+    fields: otherKeys(fields),
+  });
   return [new MovingBackend(native, other), [native.caller, other.caller]];
 }
 
@@ -383,6 +390,7 @@ function termsOf(store, options) {
     resurrect: options.resurrect ?? false,
     counts: store[kState].counts,
     moves: store[kState].moves,
+    cache: options.cache || undefined,
     /**
      * @param {string} sid
      * @param {Error} error

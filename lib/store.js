@@ -10,6 +10,7 @@ const { performance } = require("node:perf_hooks");
 const expressSession = require("express-session");
 const { endOf, withCreated } = require("./absolute-lifetime.js");
 const { answer } = require("./answer.js");
+const { cacheOf } = require("./cache.js");
 const { announce, checkConcurrency, comparesBy, comparisonOf } = require("./concurrency.js");
 const { atRest, withoutSecrets } = require("./at-rest.js");
 const {
@@ -104,7 +105,12 @@ function defineStore({ Store, Cookie }) {
       const { client, warn } = checkOptions(options, invalid);
       checkConcurrency({ ...options, serializer: this.serializer }, invalid);
       checkNeeds(options, invalid);
-      const kept = withoutSecrets(options);
+      const cache = cacheOf(options, invalid);
+      const { fresh, ...ofConnection } = cache ?? {};
+      // The connection keeps its options, so nothing of the app's that may hold the store is in them.
+      const kept = cache
+        ? { ...withoutSecrets(options), cache: ofConnection }
+        : withoutSecrets(options);
       const state = /** @type {State} */ ({
         client: this.client,
         origin: {},
@@ -119,6 +125,7 @@ function defineStore({ Store, Cookie }) {
       state.touchAfter = (options.touchAfter ?? 0) * 1000;
       state.lifetime = options.lifetime == null ? undefined : options.lifetime * 1000;
       state.comparesBy = comparesBy(options.concurrency);
+      state.fresh = fresh;
       state.isTouchInBackground = options.touch === "background";
       if (options.onUnavailable === "skip") state.away = skipWhileAway(this);
       optionsOf.set(state, kept);
@@ -136,8 +143,9 @@ function defineStore({ Store, Cookie }) {
     get(sid, cb) {
       return answer(cb, () => {
         const { serializer } = this;
-        const { origin, lifetime, touchAfter, index } = stateOf(this);
+        const { origin, lifetime, touchAfter, index, fresh } = stateOf(this);
         const key = this.prefix + sid;
+        const readsThrough = fresh !== undefined && Boolean(fresh(`${sid}`));
         /** @type {import("./types.js").HandOut} */
         const handOut = (session, until, base) => {
           // Another writer, or a longer `lifetime` before, may have kept it.
@@ -148,7 +156,7 @@ function defineStore({ Store, Cookie }) {
         /** @type {Call} */
         const call = ({ native, isClient }, message) => {
           const handIt = message === undefined ? handOut : measuring(message, handOut);
-          const found = native.get(sid, serializer, handIt);
+          const found = native.get(sid, serializer, handIt, readsThrough);
           if (serializer === JSON || isClient) return found;
           const isInCookie = followsCookie(this);
           return found.then(async (record) => {

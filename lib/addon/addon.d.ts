@@ -53,7 +53,7 @@ export interface Crossing {
     commandsQueueMaxBytes: number;
   };
   names: Record<
-    "server" | "sentinel" | "tls" | "encryption" | "encryptionKey" | "compression",
+    "server" | "sentinel" | "tls" | "encryption" | "encryptionKey" | "compression" | "cache",
     string[]
   >;
   latencyBounds: number[];
@@ -64,6 +64,14 @@ export interface Crossing {
 export interface NativeStoreClass {
   new (options: object, fields: object, callbacks: object, to?: object): NativeStore;
   unknownOptions(names: string[]): [name: string, meant: string | undefined][];
+}
+
+/** src/napi/store.rs says what each member is. */
+export interface CacheNews {
+  age?: number;
+  written: string[];
+  isAllWritten: boolean;
+  refusal?: string;
 }
 
 /** src/napi/store.rs says what each method does. */
@@ -89,6 +97,7 @@ export interface NativeStore {
     limit?: number,
   ): void;
   traffic(): number[];
+  look(): number | CacheNews;
   readonly peer: { host: string; port?: number; database: number } | undefined;
   expiresIn(expires: unknown, ttl: unknown, now: number): number;
   checkPayload(payload: unknown): void;

@@ -6,6 +6,7 @@
 
 const { debuglog } = require("node:util");
 const { Connection } = require("../native/connection.js");
+const { warnOfNoCache } = require("../native/near-cache.js");
 const { optionThatNeedsConnection } = require("../own-connection.js");
 const { failure, invalid } = require("../errors.js");
 const { MovingBackend, otherKeys } = require("../hashed-ids.js");
@@ -78,14 +79,18 @@ function attach(client, { options, transport, terms, first, emit, away }) {
   const why = transport === "client" ? 'the option transport is "client"' : inspected.why;
   if (why) {
     log(`transport client: ${inspected.name}: ${why}`);
+    if (options.cache) warnOfNoCache(carriedBy(inspected.name, why));
     return attached;
   }
-  const timeouts = pick(options, ["commandTimeout", "connectTimeout", "onUnavailable"]);
+  const timeouts = pick(options, ["commandTimeout", "connectTimeout", "onUnavailable", "cache"]);
   // Enough to try what is allowed there; each store brings its own.
   const fieldsToTry = { prefix: inspected.keyPrefix + first.prefix, json: true };
   attachment.join(
     directConnectionOf(client, { ...timeouts, isForced }, () => ({
       log,
+      unused: (why) => {
+        if (timeouts.cache) warnOfNoCache(carriedBy(name, why));
+      },
       // One that may not be given up for the client connects again by itself.
       connect: (server, onEvent) =>
         new Connection(timeouts, fieldsToTry, onEvent, {
@@ -119,6 +124,15 @@ function backendOf(parts, scans, terms, fields) {
   });
   const [to, from] = backends;
   return from === undefined ? to : new MovingBackend(to, from);
+}
+
+/**
+ * Why there is no near cache, if the app's client carries the calls.
+ * @param {string} client
+ * @param {string} why
+ */
+function carriedBy(client, why) {
+  return `the app's Redis client (${client}) carries the calls, because ${why}`;
 }
 
 /**

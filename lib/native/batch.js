@@ -6,11 +6,15 @@
 const { fullMessage } = require("../full-queue.js");
 const { SINGLE } = require("../observe/counts.js");
 const {
+  commands: COMMANDS,
   methods: METHODS,
   scans: SCANS,
   perCall: PER_CALL,
   other: OTHER,
 } = require("../addon/crossing.js");
+
+/** The commands that write nothing to a session. */
+const READS = new Set([COMMANDS.GET, COMMANDS.GET_BASE, COMMANDS.GET_RECORD, COMMANDS.PTTL]);
 
 /** Calls, and characters of text, that are sent before the JS that runs has ended. */
 const MAX_CALLS = 256;
@@ -53,6 +57,7 @@ class Batch {
   leave(caller, isAtOnce) {
     this.flush();
     if (isAtOnce) this.pending.leave(caller);
+    caller.cache?.close();
     this.native.forget(caller.number);
   }
 
@@ -67,6 +72,8 @@ class Batch {
    */
   scan(caller, name, isJson, position, limit) {
     this.flush();
+    if (name === "clear") caller.cache?.forgetAll();
+    if (name === "rewrite" && position !== undefined) caller.cache?.writes(position);
     const { scans } = this.pending;
     return new Promise((resolve, reject) => {
       const isList = name === "ids" || name === "all";
@@ -112,6 +119,7 @@ class Batch {
    */
   call(caller, bounds, method, command, sid, value, ms, handOut, base, longest) {
     const bytes = sid.length + (value === undefined ? 0 : value.length);
+    if (caller.cache !== undefined && !READS.has(command)) caller.cache.writes(sid);
     return new Promise((resolve, reject) => {
       const { pending, numbers } = this;
       if (caller.length >= bounds.length || caller.bytes + bytes > bounds.bytes) {

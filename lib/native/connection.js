@@ -8,6 +8,7 @@ const { setImmediate } = require("node:timers");
 const { RedisStore: Native } = require("../addon/load.js");
 const { Bases } = require("./bases.js");
 const { Batch } = require("./batch.js");
+const { CacheNews, NearCache } = require("./near-cache.js");
 const { Caller, PendingCalls } = require("./pending-calls.js");
 const { askCredential } = require("../credentials.js");
 const { failure, invalid } = require("../errors.js");
@@ -25,7 +26,7 @@ const { nextTick } = process;
  */
 class Connection {
   /**
-   * @param {object} options the app's
+   * @param {{cache?: {maxStale: number}}} options the app's, with those of the near cache
    * @param {object} fields of the first store, as src/napi/options/settings.rs reads them
    * @param {(event: string, ...args: unknown[]) => void} onEvent gets the native object's events
    * @param {object} [to] where the commands go; see src/napi/options/config.rs
@@ -56,6 +57,7 @@ class Connection {
     const native = new Native(options, fields, callbacks, to);
     reference = new WeakRef(native);
     pending.bases = new Bases(native);
+    this.news = options.cache ? new CacheNews(native, options.cache.maxStale) : undefined;
     this.batch = new Batch(native, pending);
     // If an app's client executes the commands, there is nothing to connect.
     if (to === undefined || !("execute" in to)) channel.begin();
@@ -74,10 +76,20 @@ class Connection {
    * @param {import("../client/client-calls.js").Bounds} terms.bounds
    * @param {boolean} [terms.resurrect]
    * @param {InstanceType<typeof Counts>} [terms.counts]
+   * @param {{maxBytes: number}} [terms.cache] if the store has a near cache
    * @param {object} terms.fields
    */
-  backend({ corrupt = () => {}, again, bounds, resurrect = false, counts = new Counts(), fields }) {
-    const caller = new Caller(this.stores, { corrupt, again, counts });
+  backend({
+    corrupt = () => {},
+    again,
+    bounds,
+    resurrect = false,
+    counts = new Counts(),
+    cache: near,
+    fields,
+  }) {
+    const cache = this.news && near && new NearCache(this.news, near.maxBytes);
+    const caller = new Caller(this.stores, { corrupt, again, counts, cache });
     this.stores += 1;
     const backend = new NativeBackend(this.batch, { caller, bounds, resurrect });
     backend.configure(/** @type {import("../types.js").NativeFields} */ (fields));

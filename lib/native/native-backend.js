@@ -15,7 +15,7 @@ const BY_DESTROY = methods.indexOf("destroy");
 const BY_UPDATE = methods.indexOf("update");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
-const { stringify } = JSON;
+const { parse, stringify } = JSON;
 
 class NativeBackend {
   /**
@@ -43,6 +43,7 @@ class NativeBackend {
    */
   configure(fields) {
     this.batch.configure(this.caller, fields);
+    this.caller.cache?.configure(fields);
     this.fields = fields;
   }
 
@@ -52,10 +53,54 @@ class NativeBackend {
    * @param {string} sid
    * @param {import("../types.js").Serializer} serializer
    * @param {import("../types.js").HandOut} handOut
+   * @param {boolean} [readsThrough] whether a copy of the near cache does not do
    */
-  get(sid, serializer, handOut) {
+  get(sid, serializer, handOut, readsThrough = false) {
     const made = serializer === JSON ? handOut : undefined;
-    return this.call(BY_GET, GET, `${sid}`, undefined, 0, made);
+    const { cache } = this.caller;
+    if (cache === undefined) return this.call(BY_GET, GET, `${sid}`, undefined, 0, made);
+    return this.getNear(cache, `${sid}`, made, readsThrough);
+  }
+
+  /**
+   * As `get`, of the near cache if it has a copy.
+   * @param {InstanceType<typeof import("./near-cache.js").NearCache>} cache
+   * @param {string} sid
+   * @param {import("../types.js").HandOut | undefined} handOut
+   * @param {boolean} readsThrough
+   * @returns {Promise<any>}
+   */
+  getNear(cache, sid, handOut, readsThrough) {
+    const { counts } = this.caller;
+    try {
+      const id = cache.idOf(sid);
+      const copy = readsThrough ? undefined : cache.find(id);
+      if (copy !== undefined) {
+        cache.hits += 1;
+        const { text, expires, base } = copy;
+        const found =
+          handOut === undefined ? { text, expires } : handOut(parse(text), expires, base, text);
+        counts.answered(BY_GET, found);
+        return Promise.resolve(found);
+      }
+      return cache.read(id, (keep) => {
+        if (handOut === undefined) {
+          return this.call(BY_GET, GET, sid, undefined, 0).then((record) => {
+            if (record !== null) keep(record.text, record.expires);
+            return record;
+          });
+        }
+        /** @type {import("../types.js").HandOut} */
+        const keepIt = (session, expires, base, text) => {
+          keep(text, expires, base);
+          return handOut(session, expires, base, text);
+        };
+        return this.call(BY_GET, GET, sid, undefined, 0, keepIt);
+      });
+    } catch (error) {
+      counts.failed(BY_GET, error);
+      return Promise.reject(error);
+    }
   }
 
   /**

@@ -24,12 +24,14 @@ class Caller {
    * @param {(name: string, ...call: unknown[]) => Promise<unknown>} store.again makes a call
    *   through the app's client, or a scan, by its name alone
    * @param {InstanceType<typeof import("../observe/counts.js").Counts>} store.counts
+   * @param {InstanceType<typeof import("./near-cache.js").NearCache>} [store.cache]
    */
-  constructor(number, { corrupt, again, counts }) {
+  constructor(number, { corrupt, again, counts, cache }) {
     this.number = number;
     this.corrupt = corrupt;
     this.again = again;
     this.counts = counts;
+    this.cache = cache;
     /** How many calls of the store are pending, and their bytes. */
     this.length = 0;
     this.bytes = 0;

@@ -9,6 +9,8 @@ const { latencyBounds: BOUNDS } = require("../addon/crossing.js");
 /** @typedef {InstanceType<typeof import("../native/native-backend.js").NativeBackend>} NativeBackend */
 /** @typedef {InstanceType<typeof import("../client/client-calls.js").Calls>} Calls */
 
+const NO_CACHE = { hits: 0, misses: 0, copies: 0, bytes: 0 };
+
 /** The upper bounds of the latencies' buckets, in seconds. One more bucket has none. */
 const SECONDS = BOUNDS.map((microseconds) => microseconds / 1e6);
 
@@ -41,7 +43,24 @@ function metricsOf({ counts, backends, calls: ofClient }) {
     discarded: calls.set.discarded,
     merged: calls.set.merged,
     skippedTouches: calls.touch.skipped,
+    cache: cacheOf(backends),
   };
+}
+
+/**
+ * What the near caches of these backends have done and hold.
+ * @param {NativeBackend[]} backends
+ */
+function cacheOf(backends) {
+  const sums = { hits: 0, misses: 0, copies: 0, bytes: 0 };
+  for (const { caller } of backends) {
+    const { hits, misses, copies, bytes } = caller.cache?.figures ?? NO_CACHE;
+    sums.hits += hits;
+    sums.misses += misses;
+    sums.copies += copies;
+    sums.bytes += bytes;
+  }
+  return sums;
 }
 
 /**

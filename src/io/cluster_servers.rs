@@ -142,6 +142,12 @@ impl ClusterServers {
         self.connections.iter_mut().find_map(Connection::next_batch)
     }
 
+    pub fn renew_leases(&mut self, now: Instant) -> Option<Instant> {
+        let connections = self.connections.iter_mut();
+        let due = connections.filter_map(|connection| connection.renew_lease(now));
+        due.min()
+    }
+
     pub fn poll_event(&mut self, context: &mut Context) -> Poll<ClusterEvent> {
         for connection in &mut self.connections {
             if let Poll::Ready(event) = connection.poll_event(context) {
@@ -330,6 +336,9 @@ impl ClusterServers {
             let place = nodes.iter().position(|found| found == node);
             place.map_or(0, |place| ids[place])
         });
+        if let (Some(tracking), false) = (&self.shared.tracking, left.is_empty()) {
+            tracking.drop_all();
+        }
         let mut losers = HashSet::new();
         for (slot, from) in left {
             losers.insert(from);

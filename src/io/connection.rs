@@ -24,7 +24,7 @@ use crate::io::retry::back_off;
 use crate::io::sent_batch::{BatchEnd, BatchOutcome, Generation, send_batch};
 use crate::io::shared::Shared;
 use crate::redis::cluster::slots::{Node, Redirect, redirect};
-use crate::redis::{OpenConnection, Sender, Target, is_transient, within};
+use crate::redis::{Batch, OpenConnection, Sender, Target, is_transient, within};
 use crate::session::command::Read;
 use crate::session::compare_and_set::Form;
 
@@ -57,6 +57,8 @@ pub struct Connection {
     /// How the server compares and sets, as far as it is known.
     compares_by: Form,
     left: Option<Left>,
+    /// The key that was read last: to ask for it again renews the near cache's lease.
+    last_read: Option<Vec<u8>>,
     /// The last socket that was given up because another server has taken this one's place. What was in
     /// flight there was not lost to a fault: it may be lost once more.
     replaced: Option<u64>,
@@ -137,6 +139,7 @@ impl Connection {
             role: Role::default(),
             compares_by: Form::default(),
             left: None,
+            last_read: None,
             replaced: None,
         };
         connection.connect();
@@ -174,6 +177,9 @@ impl Connection {
     /// From now on, slots of this connection are elsewhere: what is in flight was sent before that.
     pub fn slots_moved(&mut self) {
         self.generation.slots += 1;
+        if let Some(tracking) = &self.shared.tracking {
+            tracking.drop_all();
+        }
         self.in_flight.before_move += take(&mut self.in_flight.current);
     }
 
@@ -220,6 +226,11 @@ impl Connection {
         for call in &mut calls {
             call.command.prepare(self.compares_by);
         }
+        if self.shared.tracking.is_some()
+            && let Some(key) = calls.iter().rev().find_map(|call| call.command.key_read())
+        {
+            self.last_read = Some(key.to_vec());
+        }
         let result = send_batch(
             &open.sender(),
             calls,
@@ -235,6 +246,23 @@ impl Connection {
                 result: result.await,
             }
         })
+    }
+
+    /// Renews the near cache's lease of this connection, if that is due. Returns when it is due next.
+    pub fn renew_lease(&mut self, now: Instant) -> Option<Instant> {
+        let tracking = self.shared.tracking.as_ref()?;
+        let (Link::Open(open), Some(key)) = (&self.link, &self.last_read) else {
+            return None;
+        };
+        let number = open.tracked?;
+        if tracking.renewal(number)? <= now && tracking.renew(number, now) {
+            // Not PING: a node that has lost its slots, or its cluster, answers that, too. And who may
+            // read sessions may ask this.
+            let mut renewal = Batch::default();
+            renewal.add(&[b"PTTL", key]);
+            drop(open.sender().send(renewal));
+        }
+        tracking.renewal(number)
     }
 
     /// Waits for the next event. Cancel-safe: the attempt to connect lives in the connection.
@@ -307,10 +335,11 @@ impl Connection {
 
     fn connect(&mut self) {
         let (target, limit) = (self.target.clone(), self.shared.limits.connect);
+        let tracking = self.shared.tracking.clone();
         let attempts = self.attempts;
         self.link = Link::Connecting(Box::pin(async move {
             back_off(attempts).await;
-            within(limit, target.connect()).await
+            within(limit, target.connect(tracking.as_ref())).await
         }));
         self.attempts = self.attempts.saturating_add(1);
     }

@@ -15,7 +15,7 @@ use crate::io::scan;
 use crate::io::scan_request::ScanRequest;
 use crate::io::shared::{Carrier, Closing, Shared};
 use crate::io::supervisor;
-use crate::redis::{Peer, Topology};
+use crate::redis::{Freshness, Peer, Topology, Tracking, Written};
 
 /// What messages call the server that the app's client is connected to.
 pub const CLIENT_SERVER: &str = "the client's server";
@@ -33,7 +33,7 @@ pub enum Refused {
 }
 
 impl Handle {
-    /// Starts to connect, on the I/O thread. With `hands_back` a lost connection is the end: see
+    /// Starts to connect, on the I/O thread. `tracking` is that of the near cache, if there is one. With `hands_back` a lost connection is the end: see
     /// [`Event::HandedBack`](crate::io::event::Event::HandedBack). The error says why that thread
     /// cannot run.
     pub fn start(
@@ -41,12 +41,19 @@ impl Handle {
         limits: Limits,
         completions: Arc<CompletionQueue>,
         hands_back: bool,
+        tracking: Option<Arc<Tracking>>,
     ) -> Result<Handle, String> {
         let carrier = match topology {
             Topology::Single(_) => Carrier::Server { hands_back },
             Topology::Cluster(_) => Carrier::Cluster { hands_back },
         };
-        let shared = Shared::new(carrier, topology.server_name(), limits, completions);
+        let shared = Shared::new(
+            carrier,
+            topology.server_name(),
+            limits,
+            completions,
+            tracking,
+        );
         shared.set_peer(topology.peer());
         io_thread()?.spawn(supervisor::run(shared.clone(), topology));
         Ok(Handle { shared })
@@ -60,7 +67,7 @@ impl Handle {
     ) -> Result<Handle, String> {
         io_thread()?;
         let server = CLIENT_SERVER.into();
-        let shared = Shared::new(Carrier::Client, server, limits, completions);
+        let shared = Shared::new(Carrier::Client, server, limits, completions, None);
         Ok(Handle { shared })
     }
 
@@ -119,6 +126,14 @@ impl Handle {
         let mut numbers = vec![reconnects as f64];
         numbers.extend(self.shared.traffic.numbers());
         numbers
+    }
+
+    /// For the near cache: see [`Tracking::look`].
+    pub fn look(&self) -> (Written, Freshness) {
+        match &self.shared.tracking {
+            Some(tracking) => tracking.look(),
+            None => (Written::default(), Freshness::Unknown),
+        }
     }
 
     pub fn limits(&self) -> Limits {

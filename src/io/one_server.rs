@@ -43,6 +43,10 @@ impl OneServer {
         self.connection.next_batch()
     }
 
+    pub fn renew_lease(&mut self, now: Instant) -> Option<Instant> {
+        self.connection.renew_lease(now)
+    }
+
     pub fn poll_event(&mut self, context: &mut Context) -> Poll<ConnectionEvent> {
         self.connection.poll_event(context)
     }

@@ -70,6 +70,14 @@ impl Servers {
         }
     }
 
+    /// Renews the leases of a near cache that are due. Returns when the next one is.
+    pub fn renew_leases(&mut self, now: Instant) -> Option<Instant> {
+        match self {
+            Servers::One(server) => server.renew_lease(now),
+            Servers::Cluster(cluster) => cluster.renew_leases(now),
+        }
+    }
+
     /// Asks a cluster how its slots are spread, if there is a reason to.
     pub fn refresh(&mut self) {
         if let Servers::Cluster(cluster) = self {

@@ -21,7 +21,7 @@ use crate::io::limits::Limits;
 use crate::io::lock::lock;
 use crate::io::scan_request::ScanRequest;
 use crate::io::traffic::Traffic;
-use crate::redis::Peer;
+use crate::redis::{Peer, Tracking};
 use crate::session::command::{Command, Reply};
 
 /// Whose connection carries the commands, and what follows from that.
@@ -46,6 +46,8 @@ pub struct Shared {
     pub server: ServerName,
     pub limits: Limits,
     pub carrier: Carrier,
+    /// What the servers say for the near cache, if there is one (`cache`).
+    pub tracking: Option<Arc<Tracking>>,
     status: AtomicU8,
     has_handed_back: AtomicBool,
     /// How many connections were lost or left.
@@ -91,6 +93,7 @@ impl Shared {
         server: ServerName,
         limits: Limits,
         completions: Arc<CompletionQueue>,
+        tracking: Option<Arc<Tracking>>,
     ) -> Arc<Shared> {
         Arc::new(Shared {
             submissions: Mutex::default(),
@@ -99,6 +102,7 @@ impl Shared {
             server,
             limits,
             carrier,
+            tracking,
             status: AtomicU8::new(Status::Connecting as u8),
             has_handed_back: AtomicBool::new(false),
             reconnects: AtomicU64::new(0),

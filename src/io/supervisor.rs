@@ -103,7 +103,13 @@ impl Supervisor {
                 batches.push(batch);
             }
             self.servers.refresh();
-            let deadline = self.servers.first_deadline();
+            let renewal = self.servers.renew_leases(now);
+            let deadline = self
+                .servers
+                .first_deadline()
+                .into_iter()
+                .chain(renewal)
+                .min();
             let servers = &mut self.servers;
             let woken = tokio::select! {
                 () = self.shared.wake.notified() => Woken::Look,

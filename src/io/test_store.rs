@@ -74,7 +74,7 @@ impl TestStore {
         let woken = Arc::new(Notify::new());
         let to_wake = woken.clone();
         let completions = CompletionQueue::new(move || to_wake.notify_one());
-        let shared = Shared::new(carrier, topology.server_name(), limits, completions);
+        let shared = Shared::new(carrier, topology.server_name(), limits, completions, None);
         let supervisor = tokio::spawn(supervisor::run(shared.clone(), topology));
         TestStore {
             shared,

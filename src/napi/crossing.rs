@@ -169,6 +169,7 @@ pub struct Names {
     pub encryption: Vec<&'static str>,
     pub encryption_key: Vec<&'static str>,
     pub compression: Vec<&'static str>,
+    pub cache: Vec<&'static str>,
 }
 
 /// Returns the constants of the crossing.
@@ -215,6 +216,7 @@ pub fn crossing() -> Crossing {
             encryption: names::ENCRYPTION.to_vec(),
             encryption_key: names::ENCRYPTION_KEY.to_vec(),
             compression: names::COMPRESSION.to_vec(),
+            cache: names::CACHE.to_vec(),
         },
         latency_bounds: LATENCY_BOUNDS.map(|bound| bound as f64).to_vec(),
         closed: StoreError::closed("").message,

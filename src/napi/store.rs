@@ -3,8 +3,9 @@
 use std::cell::OnceCell;
 use std::rc::{Rc, Weak};
 use std::sync::Once;
+use std::time::Duration;
 
-use napi::bindgen_prelude::retain_current_module_for_unload_safety;
+use napi::bindgen_prelude::{Either, retain_current_module_for_unload_safety};
 use napi::{Env, Unknown};
 use napi_derive::napi;
 
@@ -22,6 +23,7 @@ use crate::napi::options::names::unknown_options;
 use crate::napi::options::settings::Settings;
 use crate::napi::raw::{self, JsRef, JsResult, JsWaker};
 use crate::napi::store_core::{Parts, StoreCore};
+use crate::redis::{Freshness, Tracking, Written};
 use crate::session::clock::Clock;
 use crate::session::expiry::Expiry;
 
@@ -41,6 +43,19 @@ pub struct ServerAddress {
     pub host: String,
     pub port: Option<u32>,
     pub database: f64,
+}
+
+/// What the near cache must know before it serves a copy.
+#[napi(object, object_from_js = false)]
+pub struct CacheNews {
+    /// How old the copies that stay are, in milliseconds. Undefined if that is not known.
+    pub age: Option<f64>,
+    /// The keys whose copies must go.
+    pub written: Vec<String>,
+    /// Whether all must go.
+    pub is_all_written: bool,
+    /// Why the server keeps no account of what is read.
+    pub refusal: Option<String>,
 }
 
 #[napi]
@@ -111,7 +126,9 @@ impl RedisStore {
                 hands_back,
             } => {
                 let completions = completions.clone();
-                let handle = Handle::start(topology, config.limits, completions, hands_back);
+                let tracking = config.max_stale.map(Tracking::new);
+                let limits = config.limits;
+                let handle = Handle::start(topology, limits, completions, hands_back, tracking);
                 (None, handle)
             }
             Transport::Client(client) => {
@@ -269,6 +286,39 @@ impl RedisStore {
     #[napi(catch_unwind)]
     pub fn traffic(&self) -> Vec<f64> {
         self.core.handle.traffic()
+    }
+
+    /// For the near cache: what was written since the last time. If nothing was, only the age of the copies in
+    /// milliseconds, since an object costs more.
+    #[napi(catch_unwind)]
+    pub fn look(&self) -> Either<f64, CacheNews> {
+        let (written, freshness) = self.core.handle.look();
+        let age = |age: Duration| age.as_secs_f64() * 1000.0;
+        let (written, is_all_written) = match written {
+            Written::Keys(keys)
+                if keys.is_empty()
+                    && let Freshness::Age(now) = freshness =>
+            {
+                return Either::A(age(now));
+            }
+            Written::Keys(keys) => (keys, false),
+            Written::All => (Vec::new(), true),
+        };
+        let text = |key: Vec<u8>| String::from_utf8_lossy(&key).into_owned();
+        let (age, refusal) = match freshness {
+            Freshness::Age(now) => (Some(age(now)), None),
+            Freshness::Unknown => (None, None),
+            Freshness::Refused(why) => (
+                None,
+                Some(format!("{} refuses: {}", why.server, why.reason)),
+            ),
+        };
+        Either::B(CacheNews {
+            age,
+            written: written.into_iter().map(text).collect(),
+            is_all_written,
+            refusal,
+        })
     }
 
     /// `connecting`, `ready`, `reconnecting` or `closed`.

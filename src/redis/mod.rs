@@ -10,6 +10,7 @@
 //! login        HELLO, AUTH, SELECT; credentials: what to log in with
 //! dial, tls/   the socket, and TLS over it
 //! wire         send batches over an open connection, and match the replies to them
+//! tracking     what the server says of keys that were read: CLIENT TRACKING
 //! resp/        the protocol: encode commands, parse replies
 //! url          read a `redis://` url
 //! ```
@@ -29,6 +30,7 @@ pub(crate) mod test_network;
 mod timeout;
 mod tls;
 mod topology;
+mod tracking;
 pub mod url;
 mod wire;
 
@@ -43,5 +45,6 @@ pub use target::Target;
 pub use timeout::within;
 pub use tls::{Tls, TlsOptions};
 pub use topology::Topology;
+pub use tracking::{Freshness, Tracking, Written};
 pub use url::Timeouts;
 pub use wire::Sender;

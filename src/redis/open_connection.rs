@@ -1,12 +1,10 @@
 //! A connection that is open and has logged in.
 
-use redis::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 use super::peer::Peer;
-use super::wire::{self, Sender};
+use super::wire::{self, Listener, Sender};
 
 /// An open connection. Dropping it closes the socket, and every batch in flight fails.
 pub struct OpenConnection {
@@ -15,26 +13,28 @@ pub struct OpenConnection {
     pub peer: Box<Peer>,
     /// Whether the server said at login that it is a master.
     pub is_master: bool,
+    /// Whether it speaks RESP3, which has push messages.
+    pub is_resp3: bool,
+    /// By which number its server's messages about keys are known, if there are any (`tracking.rs`).
+    pub tracked: Option<u64>,
     /// Ends when another server should be used instead.
     watch: Option<JoinHandle<()>>,
 }
 
 impl OpenConnection {
-    /// Starts the task that reads and writes `stream`, which leads to `peer`. `pushes` receives the server's push messages.
-    pub fn over<S>(
-        stream: S,
-        pushes: Option<UnboundedSender<Vec<Value>>>,
-        peer: Peer,
-    ) -> OpenConnection
+    /// Starts the task that reads and writes `stream`, which leads to `peer`.
+    pub fn over<S>(stream: S, listener: Listener, peer: Peer) -> OpenConnection
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, driver) = wire::open(stream, pushes);
+        let (sender, driver) = wire::open(stream, listener);
         OpenConnection {
             sender,
             driver: tokio::spawn(driver),
             peer: Box::new(peer),
             is_master: false,
+            is_resp3: false,
+            tracked: None,
             watch: None,
         }
     }

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::open_connection::OpenConnection;
 use super::resp::Batch;
 use super::server::Server;
+use super::tracking::Tracking;
 use crate::error::{Code, ConnectError, ServerName};
 
 /// The pause before the next attempt to subscribe at a sentinel.
@@ -46,12 +47,15 @@ impl Sentinel {
 
     /// Asks all sentinels at once and connects to the first server that one of them names as the
     /// master and that says itself that it is one: after a failover some sentinels may still name the
-    /// old master. The error is that of the last attempt.
-    pub async fn connect(self: &Arc<Sentinel>) -> Result<OpenConnection, ConnectError> {
+    /// old master. The error is that of the last attempt. `near_cache` is as for [`Server::connect_for`].
+    pub async fn connect(
+        self: &Arc<Sentinel>,
+        near_cache: Option<&Arc<Tracking>>,
+    ) -> Result<OpenConnection, ConnectError> {
         let mut attempts: FuturesUnordered<_> = self
             .nodes
             .iter()
-            .map(|node| self.connect_through(node))
+            .map(|node| self.connect_through(node, near_cache))
             .collect();
         let mut last = ConnectError::new(Code::NotFound, "there are no sentinels");
         while let Some(attempt) = attempts.next().await {
@@ -66,10 +70,11 @@ impl Sentinel {
     async fn connect_through(
         self: &Arc<Sentinel>,
         node: &Server,
+        near_cache: Option<&Arc<Tracking>>,
     ) -> Result<OpenConnection, ConnectError> {
         let (host, port) = self.ask_for_master(node).await?;
         let server = self.login.at(host.clone(), port);
-        let mut connection = server.connect().await?;
+        let mut connection = server.connect_for(near_cache).await?;
         let mut batch = Batch::default();
         batch.add(&[b"ROLE"]);
         if let Ok(replies) = connection.sender().send(batch).await
@@ -238,7 +243,7 @@ mod tests {
             serve_as(&server, "master").await
         };
         let start = Instant::now();
-        let (connection, _master) = tokio::join!(sentinel.connect(), script);
+        let (connection, _master) = tokio::join!(sentinel.connect(None), script);
         assert!(connection.is_ok_and(|connection| connection.is_master));
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
@@ -253,7 +258,7 @@ mod tests {
             answer(&node, &address("old")).await;
             serve_as(&server, "slave").await
         };
-        let (result, _replica) = tokio::join!(sentinel.connect(), script);
+        let (result, _replica) = tokio::join!(sentinel.connect(None), script);
         let error = result.err().unwrap();
         assert_eq!(error.code, Code::ReadOnly);
         assert_eq!(
@@ -274,7 +279,7 @@ mod tests {
             answer(&current, &address("new")).await;
             (replica, serve_as(&new, "master").await)
         };
-        let (connection, _servers) = tokio::join!(sentinel.connect(), script);
+        let (connection, _servers) = tokio::join!(sentinel.connect(None), script);
         assert!(connection.is_ok());
     }
 
@@ -292,7 +297,7 @@ mod tests {
             let network = TestNetwork::new();
             let node = network.listen("a:26379");
             let sentinel = sentinel(&network, &["a"]);
-            let (result, ()) = tokio::join!(sentinel.connect(), answer(&node, reply));
+            let (result, ()) = tokio::join!(sentinel.connect(None), answer(&node, reply));
             let error = result.err().unwrap();
             assert_eq!(error.code, Code::NotFound);
             assert_eq!(&*error.reason, format!("sentinel a:26379: {reason}"));
@@ -302,7 +307,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn if_all_sentinels_are_away_the_error_of_a_call_names_each() {
         let sentinel = sentinel(&TestNetwork::new(), &["a", "b"]);
-        let error = sentinel.connect().await.err().unwrap();
+        let error = sentinel.connect(None).await.err().unwrap();
         assert_eq!(error.code, Code::Refused);
         assert!(error.reason.starts_with("sentinel "), "{}", error.reason);
         let error = StoreError::unreachable("get", &sentinel.name(), LIMIT, Some(&error));
@@ -322,7 +327,7 @@ mod tests {
         let _silent = network.listen("a:26379");
         let sentinel = sentinel(&network, &["a"]);
         let start = Instant::now();
-        let error = within(LIMIT, sentinel.connect()).await.err().unwrap();
+        let error = within(LIMIT, sentinel.connect(None)).await.err().unwrap();
         assert_eq!(start.elapsed(), LIMIT);
         assert_eq!(error.code, Code::TimedOut);
         assert_eq!(&*error.reason, "no answer within 3000 ms (connectTimeout)");
@@ -334,7 +339,7 @@ mod tests {
         let node = network.listen("a:26379");
         let _silent = network.listen("master:6379");
         let sentinel = sentinel(&network, &["a"]);
-        let attempt = within(LIMIT, sentinel.connect());
+        let attempt = within(LIMIT, sentinel.connect(None));
         let master = address("master");
         let (result, ()) = tokio::join!(attempt, answer(&node, &master));
         assert_eq!(result.err().unwrap().code, Code::TimedOut);
@@ -349,7 +354,7 @@ mod tests {
             answer(&node, &address("master")).await;
             serve_as(&server, "master").await
         };
-        let (connection, master) = tokio::join!(sentinel.connect(), script);
+        let (connection, master) = tokio::join!(sentinel.connect(None), script);
         (connection.unwrap(), node, master)
     }
 

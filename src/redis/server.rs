@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::credentials::{Credential, Login};
 use super::dial::Dialer;
@@ -22,7 +22,9 @@ use super::resp::Batch;
 #[cfg(test)]
 use super::test_network::TestNetwork;
 use super::tls::{self, Tls};
+use super::tracking::{TrackedConnection, Tracking, Untracked};
 use super::url::{Address, Timeouts, Url};
+use super::wire::Listener;
 use crate::error::{Code, ConnectError, ServerName};
 
 /// How long to wait for the error with which a server drops new connections.
@@ -171,18 +173,37 @@ impl Server {
     /// Tries once to connect, log in and select the database. Fails also if the server says that it
     /// cannot serve yet.
     pub async fn connect(&self) -> Result<OpenConnection, ConnectError> {
+        self.connect_for(None).await
+    }
+
+    /// As `connect`. The near cache hears of the keys that this connection reads, if the server allows it.
+    pub async fn connect_for(
+        &self,
+        near_cache: Option<&Arc<Tracking>>,
+    ) -> Result<OpenConnection, ConnectError> {
         let login = self.login.get().await?;
-        let connection = self.log_in_over_any_protocol(&login).await?;
+        let connection = self.log_in_over_any_protocol(&login, near_cache).await?;
         let mut check = Batch::default();
         if let Some(name) = &self.client_name {
             check.add(&[b"CLIENT", b"SETNAME", name.as_bytes()]);
         }
+        let tracking = near_cache.zip(connection.tracked);
+        if tracking.is_some() && connection.is_resp3 {
+            check.add(&[b"CLIENT", b"TRACKING", b"ON"]);
+        }
         check.add(&[b"PING"]);
+        let since = Instant::now();
         let replies = connection
             .sender()
             .send(check)
             .await
             .map_err(|error| explain(&error, &login))?;
+        if let Some((tracking, number)) = tracking {
+            match self.why_untracked(&connection, &replies) {
+                None => tracking.begin(number, since),
+                Some(refusal) => tracking.refused(number, refusal),
+            }
+        }
         match replies.last() {
             Some(Value::ServerError(error)) if is_transient(error.code()) => {
                 Err(ConnectError::from(&RedisError::from(error.clone())))
@@ -192,17 +213,35 @@ impl Server {
         }
     }
 
+    /// Why a server does not say which keys are written, by its replies; `None` if it does.
+    fn why_untracked(&self, connection: &OpenConnection, replies: &[Value]) -> Option<Untracked> {
+        let reason = match replies {
+            _ if !connection.is_resp3 => "it does not speak RESP3, which Redis 6 brought".into(),
+            [.., Value::Okay, _ping] => return None,
+            [.., Value::ServerError(error), _ping] => ConnectError::from(error).reason,
+            _ => "it answers CLIENT TRACKING as Redis does not".into(),
+        };
+        Some(Untracked {
+            server: self.name(),
+            reason,
+        })
+    }
+
     /// Connects over RESP3, for push messages. `pushes` receives them.
     pub async fn connect_for_pushes(
         &self,
         pushes: UnboundedSender<Vec<Value>>,
     ) -> Result<OpenConnection, ConnectError> {
         let login = self.login.get().await?;
-        let attempt = self.connect_with(&login, Protocol::Resp3, Some(pushes.clone()));
+        let attempt = self.connect_with(
+            &login,
+            Protocol::Resp3,
+            Listener::Subscriber(pushes.clone()),
+        );
         let result = match attempt.await? {
             Err(error) if self.may_skip_login(&login, &error) => {
                 let no_login = RedisConnectionInfo::default();
-                self.connect_with(&no_login, Protocol::Resp3, Some(pushes))
+                self.connect_with(&no_login, Protocol::Resp3, Listener::Subscriber(pushes))
                     .await?
             }
             result => result,
@@ -221,8 +260,14 @@ impl Server {
     async fn log_in_over_any_protocol(
         &self,
         login: &RedisConnectionInfo,
+        near_cache: Option<&Arc<Tracking>>,
     ) -> Result<OpenConnection, ConnectError> {
-        let error = match self.connect_with(login, Protocol::Resp3, None).await? {
+        let listener = || match near_cache {
+            Some(tracking) => Listener::Tracked(TrackedConnection::new(tracking.clone())),
+            None => Listener::Nobody,
+        };
+        let attempt = self.connect_with(login, Protocol::Resp3, listener());
+        let error = match attempt.await? {
             Ok(connection) => return Ok(connection),
             Err(error) => error,
         };
@@ -244,7 +289,7 @@ impl Server {
         } else {
             return Err(self.explain_login(&error, login));
         };
-        let result = self.connect_with(login, protocol, None).await?;
+        let result = self.connect_with(login, protocol, listener()).await?;
         result.map_err(|error| self.explain_login(&error, login))
     }
 
@@ -288,19 +333,23 @@ impl Server {
         &self,
         login: &RedisConnectionInfo,
         protocol: Protocol,
-        pushes: Option<UnboundedSender<Vec<Value>>>,
+        listener: Listener,
     ) -> Result<RedisResult<OpenConnection>, ConnectError> {
         let peer = self.peer_at(login.db());
+        let tracked = match &listener {
+            Listener::Tracked(connection) => Some(connection.number),
+            _ => None,
+        };
         let mut connection = match (&self.address, &self.tls) {
             #[cfg(unix)]
             (Address::Unix(path), _) => {
-                OpenConnection::over(UnixStream::connect(path).await?, pushes, peer)
+                OpenConnection::over(UnixStream::connect(path).await?, listener, peer)
             }
             // The options and lib/client/inspect.js refuse Unix sockets on such a system.
             #[cfg(not(unix))]
             (Address::Unix(_), _) => return Err(std::io::Error::from(Unsupported).into()),
             (Address::Tcp(host, port), None) => {
-                OpenConnection::over(self.dialer.dial(host, *port).await?, pushes, peer)
+                OpenConnection::over(self.dialer.dial(host, *port).await?, listener, peer)
             }
             (Address::Tcp(host, port), Some(tls)) => {
                 let stream = self.dialer.dial(host, *port).await?;
@@ -310,12 +359,14 @@ impl Server {
                         return Err(tls::not_tls());
                     }
                 };
-                OpenConnection::over(stream, pushes, peer)
+                OpenConnection::over(stream, listener, peer)
             }
         };
         let logged_in = log_in(&connection.sender(), login, protocol).await;
         Ok(logged_in.map(|is_master| {
             connection.is_master = is_master;
+            connection.is_resp3 = protocol == Protocol::Resp3;
+            connection.tracked = tracked;
             connection
         }))
     }

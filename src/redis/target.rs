@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::open_connection::OpenConnection;
 use super::sentinel::Sentinel;
 use super::server::Server;
+use super::tracking::Tracking;
 use crate::error::{ConnectError, ServerName};
 
 /// What one connection goes to.
@@ -42,11 +43,15 @@ impl Target {
         matches!(self, Target::Master(_))
     }
 
-    /// Tries once to connect, log in and select the database. The caller sets a time limit.
-    pub async fn connect(&self) -> Result<OpenConnection, ConnectError> {
+    /// Tries once to connect, log in and select the database. The caller sets a time limit. `near_cache`
+    /// hears of the keys that the connection reads.
+    pub async fn connect(
+        &self,
+        near_cache: Option<&Arc<Tracking>>,
+    ) -> Result<OpenConnection, ConnectError> {
         match self {
-            Target::Server(server) => server.connect().await,
-            Target::Master(sentinel) => sentinel.connect().await,
+            Target::Server(server) => server.connect_for(near_cache).await,
+            Target::Master(sentinel) => sentinel.connect(near_cache).await,
         }
     }
 }

@@ -10,8 +10,10 @@ use redis::{RedisError, RedisResult, Value};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::resp::{Batch, Frame, Parser, protocol_error};
+use super::tracking::TrackedConnection;
 
 /// Size of the read buffer in bytes. Only a longer line makes it grow.
 const READ_BUFFER: usize = 64 * 1024;
@@ -25,6 +27,7 @@ pub struct Sender(UnboundedSender<QueuedBatch>);
 /// A batch that is not in flight yet.
 struct QueuedBatch {
     batch: Batch,
+    queued: Instant,
     result: BatchResult,
 }
 
@@ -38,18 +41,29 @@ impl Sender {
     pub fn send(&self, batch: Batch) -> impl Future<Output = RedisResult<Vec<Value>>> + use<> {
         let (result, replies) = oneshot::channel();
         // If the connection has ended, this drops `result`.
-        let _ = self.0.send(QueuedBatch { batch, result });
+        let queued = Instant::now();
+        let _ = self.0.send(QueuedBatch {
+            batch,
+            queued,
+            result,
+        });
         async move { replies.await.unwrap_or_else(|_| Err(closed().into())) }
     }
 }
 
+/// Who hears what a server sends besides replies.
+pub enum Listener {
+    Nobody,
+    /// Gets the push messages.
+    Subscriber(UnboundedSender<Vec<Value>>),
+    /// Gets them in order with the replies.
+    Tracked(TrackedConnection),
+}
+
 /// Returns a sender for a stream, and the future that reads and writes it. The future must be polled;
 /// it resolves when the stream ends or after a protocol error. Dropping it closes the stream, and
-/// every batch in flight fails. `pushes` receives the server's push messages.
-pub fn open<S>(
-    stream: S,
-    pushes: Option<UnboundedSender<Vec<Value>>>,
-) -> (Sender, impl Future<Output = ()>)
+/// every batch in flight fails.
+pub fn open<S>(stream: S, listener: Listener) -> (Sender, impl Future<Output = ()>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -63,7 +77,7 @@ where
         in_flight: InFlight::default(),
         input: Vec::with_capacity(READ_BUFFER),
         parser: Parser::default(),
-        pushes,
+        listener,
     };
     let driver = async move {
         let error = poll_fn(|context| wire.poll(context)).await;
@@ -85,7 +99,7 @@ struct Wire<S> {
     /// Bytes that were read and are not parsed yet.
     input: Vec<u8>,
     parser: Parser,
-    pushes: Option<UnboundedSender<Vec<Value>>>,
+    listener: Listener,
 }
 
 impl<S> Wire<S>
@@ -109,8 +123,13 @@ where
 
     /// Takes the queued batches. Ready when no sender is left.
     fn poll_queue(&mut self, context: &mut Context) -> Poll<()> {
-        while let Some(QueuedBatch { batch, result }) = ready!(self.queue.poll_recv(context)) {
-            self.in_flight.push(batch.replies(), result);
+        while let Some(queued) = ready!(self.queue.poll_recv(context)) {
+            let QueuedBatch {
+                batch,
+                queued,
+                result,
+            } = queued;
+            self.in_flight.push(batch.replies(), queued, result);
             let bytes = batch.into_bytes();
             // An empty write would look like a stream that takes no more bytes.
             if !bytes.is_empty() {
@@ -174,11 +193,17 @@ where
     fn handle_input(&mut self) -> RedisResult<()> {
         let mut rest = &self.input[..];
         while let Some(frame) = self.parser.next(&mut rest)? {
-            match (frame, &self.pushes) {
-                (Frame::Reply(reply), _) => self.in_flight.add_reply(reply)?,
+            match (frame, &self.listener) {
+                (Frame::Reply(reply), listener) => {
+                    let answered = self.in_flight.add_reply(reply)?;
+                    if let (Listener::Tracked(connection), Some(queued)) = (listener, answered) {
+                        connection.answered(queued);
+                    }
+                }
                 // The receiver may be gone.
-                (Frame::Push(push), Some(pushes)) => drop(pushes.send(push)),
-                (Frame::Push(_), None) => {}
+                (Frame::Push(push), Listener::Subscriber(pushes)) => drop(pushes.send(push)),
+                (Frame::Push(push), Listener::Tracked(connection)) => connection.pushed(push),
+                (Frame::Push(_), Listener::Nobody) => {}
             }
         }
         let used = self.input.len() - rest.len();
@@ -189,8 +214,9 @@ where
     /// Fails every batch that has not got all its replies.
     fn fail(&mut self, error: &RedisError) {
         self.queue.close();
-        while let Ok(QueuedBatch { batch, result }) = self.queue.try_recv() {
-            self.in_flight.push(batch.replies(), result);
+        while let Ok(last) = self.queue.try_recv() {
+            self.in_flight
+                .push(last.batch.replies(), last.queued, last.result);
         }
         self.in_flight.fail(error);
     }
@@ -205,11 +231,13 @@ struct AwaitedBatch {
     replies: Vec<Value>,
     /// How many replies must come.
     count: usize,
+    /// When the batch was queued, as long as no reply is an error.
+    queued: Option<Instant>,
     result: BatchResult,
 }
 
 impl InFlight {
-    fn push(&mut self, count: usize, result: BatchResult) {
+    fn push(&mut self, count: usize, queued: Instant, result: BatchResult) {
         if count == 0 {
             let _ = result.send(Ok(Vec::new()));
             return;
@@ -217,24 +245,33 @@ impl InFlight {
         self.0.push_back(AwaitedBatch {
             replies: Vec::with_capacity(count),
             count,
+            queued: Some(queued),
             result,
         });
     }
 
-    /// Adds a reply to the oldest batch.
-    fn add_reply(&mut self, reply: Value) -> RedisResult<()> {
+    /// Adds a reply to the oldest batch. If that was its last reply, and none is an error, returns when it
+    /// was queued.
+    fn add_reply(&mut self, reply: Value) -> RedisResult<Option<Instant>> {
         let Some(oldest) = self.0.front_mut() else {
             return Err(unexpected_reply(reply));
         };
+        if matches!(reply, Value::ServerError(_)) {
+            oldest.queued = None;
+        }
         oldest.replies.push(reply);
         if oldest.replies.len() == oldest.count
             && let Some(AwaitedBatch {
-                replies, result, ..
+                replies,
+                result,
+                queued,
+                ..
             }) = self.0.pop_front()
         {
             let _ = result.send(Ok(replies));
+            return Ok(queued);
         }
-        Ok(())
+        Ok(None)
     }
 
     fn fail(&mut self, error: &RedisError) {
@@ -280,7 +317,7 @@ mod tests {
     /// reads and writes runs to its end.
     fn connect(capacity: usize) -> (Sender, DuplexStream) {
         let (ours, theirs) = duplex(capacity);
-        let (sender, driver) = open(ours, None);
+        let (sender, driver) = open(ours, Listener::Nobody);
         tokio::spawn(driver);
         (sender, theirs)
     }
@@ -360,7 +397,7 @@ mod tests {
     async fn push_messages_go_to_their_receiver() {
         let (ours, mut server) = duplex(1024);
         let (pushes, mut received) = unbounded_channel();
-        let (sender, driver) = open(ours, Some(pushes));
+        let (sender, driver) = open(ours, Listener::Subscriber(pushes));
         tokio::spawn(driver);
         let call = sender.send(ping());
         write(&mut server, ">1\r\n+news\r\n:1\r\n").await;
@@ -426,7 +463,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn dropping_the_task_closes_the_stream_and_fails_batches_in_flight() {
         let (ours, mut server) = duplex(1024);
-        let (sender, driver) = open(ours, None);
+        let (sender, driver) = open(ours, Listener::Nobody);
         let call = sender.send(ping());
         drop(driver);
         assert!(call.await.unwrap_err().is_connection_dropped());

@@ -258,6 +258,14 @@ impl Command {
         }
     }
 
+    /// The key that it reads; `None` if it does not read a session.
+    pub fn key_read(&self) -> Option<&[u8]> {
+        match self {
+            Command::Get { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+
     /// Reads the call's answer off the replies to its batch, consuming as many as
     /// [`Command::add_to`] added commands. `call` and `server` name both in errors;
     /// `came` is when the replies did.

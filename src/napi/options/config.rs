@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use napi::{Env, Unknown, ValueType};
 
@@ -18,10 +19,15 @@ use crate::redis::{Timeouts, Topology};
 /// The default of `connectTimeout`, in milliseconds.
 const CONNECT_TIMEOUT: f64 = 3000.0;
 
+/// The default of `cache.maxStale`.
+const MAX_STALE: Duration = Duration::from_millis(100);
+
 /// What the options say.
 pub struct Config {
     pub transport: Transport,
     pub limits: Limits,
+    /// How old a copy of the near cache may be, if there is one (`cache`).
+    pub max_stale: Option<Duration>,
     /// The functions of the app that [`Event::Credential`](crate::io::event::Event::Credential) names.
     pub functions: Vec<JsRef>,
 }
@@ -85,12 +91,27 @@ impl Config {
         Ok(Config {
             transport,
             limits,
+            max_stale: reader.max_stale(options)?,
             functions: functions.list.into_inner(),
         })
     }
 }
 
 impl<'e> Reader<'e, '_> {
+    /// `cache.maxStale`, if there is a near cache.
+    fn max_stale(&self, options: &Unknown<'e>) -> JsResult<'e, Option<Duration>> {
+        let cache = self.option(options, "cache")?;
+        match (raw::kind(&cache), raw::boolean(&cache)) {
+            (ValueType::Undefined, _) | (_, Some(false)) => Ok(None),
+            (_, Some(true)) => Ok(Some(MAX_STALE)),
+            (ValueType::Object, _) => {
+                let default = MAX_STALE.as_millis() as f64;
+                self.timeout(&cache, "maxStale", default).map(Some)
+            }
+            _ => Err(self.wrong("cache", "true, false or an object", &cache)),
+        }
+    }
+
     fn transport(
         &self,
         options: &Unknown<'e>,

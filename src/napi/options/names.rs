@@ -1,7 +1,7 @@
 //! The names of the options, and those that are not among them.
 
 /// Every option.
-const KNOWN: [&str; 32] = [
+const KNOWN: [&str; 33] = [
     "client",
     "clientType",
     "transport",
@@ -17,6 +17,7 @@ const KNOWN: [&str; 32] = [
     "maxSessions",
     "events",
     "touch",
+    "cache",
     "lifetime",
     "encryption",
     "compression",
@@ -50,6 +51,9 @@ pub const TLS: [&str; 7] = [
     "minVersion",
     "maxVersion",
 ];
+
+/// What the option `cache` may say.
+pub const CACHE: [&str; 3] = ["maxBytes", "maxStale", "fresh"];
 
 /// What the options `encryption` and `compression` may say, and a key of the first.
 pub const ENCRYPTION: [&str; 3] = ["keys", "write", "plain"];

@@ -168,7 +168,8 @@ mod tests {
         let listener = network.listen("a:7000");
         let nodes = nodes(&network, &["away"]);
         let target = nodes.target(&node("a"));
-        let (connection, mut peer) = tokio::join!(target.connect(), listener.accept_and_log_in());
+        let (connection, mut peer) =
+            tokio::join!(target.connect(None), listener.accept_and_log_in());
         let connected = vec![(node("a"), connection.as_ref().unwrap().sender())];
         let script = async {
             peer.expect(&["CLUSTER", "SLOTS"]).await;

@@ -1,0 +1,292 @@
+"use strict";
+
+// The near cache (`cache`): copies of sessions that were read, served without asking Redis. A copy is
+// served only if each write that Redis had acknowledged `maxStale` milliseconds ago has been heard of
+// (src/redis/tracking.rs). In doubt the session is read.
+
+const { performance } = require("node:perf_hooks");
+const { idInSessionKey } = require("../addon/load.js");
+
+// Taken when the module is loaded: an app's tests may put fakes in their place later.
+const monotonic = performance.now.bind(performance);
+const { byteLength } = Buffer;
+
+/** About how many bytes a copy takes beside its text and its sid. */
+const OVERHEAD = 200;
+/** Milliseconds within which it is not asked again what was written. */
+const LOOK_EVERY = 0.1;
+/** Two sids with such a thing can have one key. */
+const HALF_A_CHARACTER = /\p{Surrogate}/u;
+
+/**
+ * @typedef {object} Copy a session as it was read
+ * @property {string} text
+ * @property {number} [expires] when its key expires, as `Date.now()` has it
+ * @property {number} until the same by `performance.now()`, or somewhat earlier
+ * @property {import("../types.js").Base} [base] what a save compares with
+ * @property {number} bytes
+ */
+
+/**
+ * @typedef {object} Reading reads of one session that are under way
+ * @property {boolean} isClean whether nothing was written since they began
+ * @property {number} count
+ */
+
+/** What all near caches of a connection must know: the native side tells it once. */
+class CacheNews {
+  /**
+   * @param {import("../addon/addon.js").NativeStore} native
+   * @param {number} maxStale milliseconds
+   */
+  constructor(native, maxStale) {
+    // The native side holds the pending calls, and these the caches: none of them may hold it.
+    this.native = new WeakRef(native);
+    this.maxStale = maxStale;
+    /** @type {Set<NearCache>} */
+    this.caches = new Set();
+    this.lookedAt = Number.NEGATIVE_INFINITY;
+    /** Until when copies may be served. */
+    this.servedUntil = Number.NEGATIVE_INFINITY;
+    this.isRefused = false;
+  }
+
+  /** Drops what was written. Returns the time. */
+  look() {
+    const now = monotonic();
+    if (now - this.lookedAt < LOOK_EVERY) return now;
+    this.lookedAt = now;
+    const news = this.native.deref()?.look();
+    if (typeof news === "number") this.servedUntil = now + this.maxStale - news;
+    else this.heard(news, now);
+    return now;
+  }
+
+  /**
+   * @param {import("../addon/addon.js").CacheNews | undefined} news
+   * @param {number} now
+   */
+  heard(news, now) {
+    this.servedUntil =
+      news?.age === undefined ? Number.NEGATIVE_INFINITY : now + this.maxStale - news.age;
+    for (const cache of this.caches) {
+      if (news === undefined || news.isAllWritten) cache.forgetAll();
+      else for (const key of news.written) cache.written(key);
+    }
+    if (news?.refusal === undefined || this.isRefused) return;
+    this.isRefused = true;
+    warnOfNoCache(news.refusal);
+  }
+}
+
+/** The copies of one store. */
+class NearCache {
+  /**
+   * @param {CacheNews} news
+   * @param {number} maxBytes
+   */
+  constructor(news, maxBytes) {
+    this.news = news;
+    /** How many bytes each of the two generations may hold. */
+    this.half = maxBytes / 2;
+    this.prefix = "";
+    /** Whether keys hold a handle instead of the sid (`hashIds`). */
+    this.hasHandles = false;
+    /** How many reads were served from here, and how many were not. */
+    this.hits = 0;
+    this.misses = 0;
+    /**
+     * The copies that were used since the last change of generations, and those that were not: these go at
+     * the next one. So what is used stays, and a use costs nothing. By what stands in the key for the sid.
+     * @type {Map<string, Copy>}
+     */
+    this.young = new Map();
+    /** @type {Map<string, Copy>} */
+    this.old = new Map();
+    /** Of the young and of the old ones. */
+    this.bytes = 0;
+    this.oldBytes = 0;
+    /** @type {Map<string, Reading>} */
+    this.readings = new Map();
+    news.caches.add(this);
+  }
+
+  /**
+   * Heeds the fields of the store. With another prefix, these are other sessions.
+   * @param {import("../types.js").NativeFields} fields
+   */
+  configure({ prefix, hasHandles = false }) {
+    this.forgetAll();
+    this.prefix = prefix;
+    this.hasHandles = hasHandles;
+  }
+
+  /**
+   * What stands in the key of a session. Throws if it is no sid.
+   * @param {string} sid
+   */
+  idOf(sid) {
+    return this.hasHandles ? idInSessionKey(sid, "get") : sid;
+  }
+
+  /**
+   * The copy of a session; undefined if it must be read.
+   * @param {string} id
+   * @returns {Copy | undefined}
+   */
+  find(id) {
+    const now = this.news.look();
+    let copy = this.young.get(id);
+    if (copy === undefined) {
+      copy = this.old.get(id);
+      if (copy === undefined) return undefined;
+      this.old.delete(id);
+      this.oldBytes -= copy.bytes;
+      this.add(id, copy);
+    }
+    if (now < this.news.servedUntil && now < copy.until) return copy;
+    return undefined;
+  }
+
+  /**
+   * Reads a session and keeps a copy, unless it is written meanwhile.
+   * @param {string} id
+   * @param {(keep: (text: unknown, expires?: number, base?: import("../types.js").Base) => void) => Promise<any>} read
+   *   calls `keep` with what it finds
+   */
+  async read(id, read) {
+    this.misses += 1;
+    const reading = this.readings.get(id) ?? { isClean: true, count: 0 };
+    reading.count += 1;
+    this.readings.set(id, reading);
+    const began = monotonic();
+    const beganAt = Date.now();
+    try {
+      return await read((text, expires, base) => {
+        if (!reading.isClean || typeof text !== "string") return;
+        // By this clock, and by what Redis said while this waited: never later than Redis has it.
+        const waited = monotonic() - began;
+        const until =
+          expires === undefined ? Number.POSITIVE_INFINITY : began + (expires - beganAt) - waited;
+        this.keep(id, text, { expires, until, base });
+      });
+    } finally {
+      reading.count -= 1;
+      if (reading.count === 0 && this.readings.get(id) === reading) this.readings.delete(id);
+    }
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} text
+   * @param {Pick<Copy, "expires" | "until" | "base">} rest
+   */
+  keep(id, text, rest) {
+    const size = byteLength(text);
+    // A text that is not ASCII may take two bytes a character.
+    const ofText = size === text.length ? size : 2 * text.length;
+    const bytes = OVERHEAD + 2 * id.length + ofText * (rest.base === undefined ? 1 : 2);
+    if (bytes > this.half || HALF_A_CHARACTER.test(id)) return;
+    this.drop(id);
+    // A copy of the text: it is a part of those of many answers.
+    this.add(id, { text: `>${text}`.slice(1), ...rest, bytes });
+  }
+
+  /**
+   * @param {string} id
+   * @param {Copy} copy
+   */
+  add(id, copy) {
+    if (this.bytes + copy.bytes > this.half) {
+      this.old = this.young;
+      this.young = new Map();
+      this.oldBytes = this.bytes;
+      this.bytes = 0;
+    }
+    this.young.set(id, copy);
+    this.bytes += copy.bytes;
+  }
+
+  /**
+   * The store is about to write a session.
+   * @param {string} sid
+   */
+  writes(sid) {
+    try {
+      this.forget(this.idOf(sid));
+    } catch {
+      // It is no sid, so nothing will be written.
+    }
+  }
+
+  /**
+   * Drops the copy of a session, and keeps none of what is being read.
+   * @param {string} id
+   */
+  forget(id) {
+    this.drop(id);
+    const reading = this.readings.get(id);
+    if (reading === undefined) return;
+    reading.isClean = false;
+    this.readings.delete(id);
+  }
+
+  /**
+   * Redis has said that a key was written.
+   * @param {string} key
+   */
+  written(key) {
+    const { prefix } = this;
+    if (key.startsWith(prefix)) this.forget(key.slice(prefix.length));
+  }
+
+  /** @param {string} id */
+  drop(id) {
+    const young = this.young.get(id);
+    if (young !== undefined) {
+      this.young.delete(id);
+      this.bytes -= young.bytes;
+      return;
+    }
+    const old = this.old.get(id);
+    if (old === undefined) return;
+    this.old.delete(id);
+    this.oldBytes -= old.bytes;
+  }
+
+  /** Anything may have been written. */
+  forgetAll() {
+    this.young = new Map();
+    this.old = new Map();
+    this.bytes = 0;
+    this.oldBytes = 0;
+    for (const reading of this.readings.values()) reading.isClean = false;
+    this.readings.clear();
+  }
+
+  /** What it has done, and what it holds. */
+  get figures() {
+    const { hits, misses, young, old, bytes, oldBytes } = this;
+    return { hits, misses, copies: young.size + old.size, bytes: bytes + oldBytes };
+  }
+
+  /** The store is done. */
+  close() {
+    this.news.caches.delete(this);
+    this.forgetAll();
+  }
+}
+
+let hasWarned = false;
+
+/** @param {string} why */
+function warnOfNoCache(why) {
+  if (hasWarned) return;
+  hasWarned = true;
+  process.emitWarning(
+    `RedisStore: the option cache does nothing, each session is read from Redis: ${why}. The near cache needs CLIENT TRACKING over RESP3: Redis 6 or later, and a user with the right to CLIENT TRACKING (docs/near-cache.md)`,
+    { code: "CONNECT_REDIS_RS_NO_CACHE" },
+  );
+}
+
+module.exports = { CacheNews, NearCache, warnOfNoCache };
