@@ -44,4 +44,4 @@ pub use timeout::within;
 pub use tls::{Tls, TlsOptions};
 pub use topology::Topology;
 pub use url::Timeouts;
-pub use wire::Sender;
+pub use wire::{Direct, Replies, Sender};

@@ -15,6 +15,8 @@ use tokio::time::{sleep, timeout};
 
 use super::credentials::{Credential, Login};
 use super::dial::Dialer;
+#[cfg(unix)]
+use super::dial::{READ_SOCKET, read_now};
 use super::login::{Protocol, log_in};
 use super::open_connection::OpenConnection;
 use super::peer::Peer;
@@ -294,13 +296,20 @@ impl Server {
         let mut connection = match (&self.address, &self.tls) {
             #[cfg(unix)]
             (Address::Unix(path), _) => {
-                OpenConnection::over(UnixStream::connect(path).await?, pushes, peer)
+                let stream = UnixStream::connect(path).await?;
+                OpenConnection::over_direct(stream, read_now, pushes, peer)
             }
             // The options and lib/client/inspect.js refuse Unix sockets on such a system.
             #[cfg(not(unix))]
             (Address::Unix(_), _) => return Err(std::io::Error::from(Unsupported).into()),
             (Address::Tcp(host, port), None) => {
-                OpenConnection::over(self.dialer.dial(host, *port).await?, pushes, peer)
+                let stream = self.dialer.dial(host, *port).await?;
+                #[cfg(unix)]
+                let connection = OpenConnection::over_direct(stream, READ_SOCKET, pushes, peer);
+                // Elsewhere, what a socket is asked beside the runtime could keep it from waking.
+                #[cfg(not(unix))]
+                let connection = OpenConnection::over(stream, pushes, peer);
+                connection
             }
             (Address::Tcp(host, port), Some(tls)) => {
                 let stream = self.dialer.dial(host, *port).await?;
