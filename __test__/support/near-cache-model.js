@@ -112,7 +112,8 @@ async function interleave({ near, writer, maxStale, ms, name, disturb }) {
   );
   const file = path.join(__dirname, "near-cache-writer.js");
   const child = fork(file, [JSON.stringify(writer), JSON.stringify(theirs)]);
-  const left = once(child, "exit");
+  // Its messages have all come when it has disconnected.
+  const left = Promise.all([once(child, "exit"), once(child, "disconnect")]);
   child.on("message", (written) => {
     // Infinity crosses as null.
     model.wrote({ ...written, acknowledged: written.acknowledged ?? Number.POSITIVE_INFINITY });

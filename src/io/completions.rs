@@ -32,6 +32,11 @@ impl CompletionQueue {
         (self.wake)();
     }
 
+    /// Queues events without a wake, on the JS thread.
+    pub fn push_unseen(&self, events: impl IntoIterator<Item = Event>) {
+        lock(&self.events).extend(events);
+    }
+
     /// Queues the events that `collect` collects, with one wake for all of them; none if there are
     /// none.
     pub fn push_all(&self, collect: impl FnOnce(&mut Vec<Event>)) {

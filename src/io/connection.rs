@@ -18,10 +18,12 @@ use tokio::time::Instant;
 use crate::error::{ConnectError, ServerName, StoreError};
 use crate::io::call::{Call, ConnectionId};
 use crate::io::call_queue::CallQueue;
+use crate::io::direct::{DirectBatch, DirectRoute};
 use crate::io::event::Status;
+use crate::io::pipeline::SentCalls;
 use crate::io::refusal::{READONLY, Refusal, Role, SentAgain};
 use crate::io::retry::back_off;
-use crate::io::sent_batch::{BatchEnd, BatchOutcome, Generation, send_batch};
+use crate::io::sent_batch::{BatchEnd, BatchOutcome, Generation, await_replies, send_batch};
 use crate::io::shared::Shared;
 use crate::redis::cluster::slots::{Node, Redirect, redirect};
 use crate::redis::{Batch, OpenConnection, Sender, Target, is_transient, within};
@@ -47,6 +49,10 @@ pub struct Connection {
     link: Link,
     generation: Generation,
     in_flight: InFlightCounts,
+    /// A batch that the JS thread has sent and nobody awaits yet.
+    taken_over: Option<DirectBatch>,
+    /// Whether the JS thread may use the connection directly.
+    has_direct_route: bool,
     /// Calls that are not sent yet.
     waiting: CallQueue,
     /// Attempts to connect since the server last answered a call: a server that accepts connections
@@ -133,6 +139,8 @@ impl Connection {
             link: Link::Connecting(Box::pin(pending())),
             generation: Generation::default(),
             in_flight: InFlightCounts::default(),
+            taken_over: None,
+            has_direct_route: false,
             waiting: CallQueue::default(),
             attempts: 0,
             last_error: None,
@@ -214,8 +222,40 @@ impl Connection {
         self.waiting.take_all()
     }
 
-    /// Sends a batch of what waits, if there is something to send and the connection is open.
+    /// Takes over a batch that the JS thread has sent itself.
+    pub fn take_over(&mut self, batch: DirectBatch) {
+        if batch.socket == self.generation.socket {
+            self.in_flight.current += 1;
+        } else {
+            self.in_flight.given_up += 1;
+        }
+        self.taken_over = Some(batch);
+    }
+
+    /// Sends a batch of what waits, if there is something to send and the connection is open. One that
+    /// was taken over comes first.
     pub fn next_batch(&mut self) -> Option<impl Future<Output = BatchOutcome> + use<>> {
+        let (batch, generation) = match self.taken_over.take() {
+            Some(DirectBatch { sent, socket }) => {
+                let generation = Generation {
+                    socket,
+                    ..self.generation
+                };
+                (sent, generation)
+            }
+            None => (self.send_waiting()?, self.generation),
+        };
+        let (connection, shared, name) = (self.id, self.shared.clone(), self.name.clone());
+        Some(async move {
+            BatchOutcome {
+                connection,
+                generation,
+                result: await_replies(batch, shared, name).await,
+            }
+        })
+    }
+
+    fn send_waiting(&mut self) -> Option<SentCalls> {
         let Link::Open(open) = &self.link else {
             return None;
         };
@@ -231,21 +271,8 @@ impl Connection {
         {
             self.last_read = Some(key.to_vec());
         }
-        let result = send_batch(
-            &open.sender(),
-            calls,
-            self.shared.clone(),
-            self.name.clone(),
-        );
         self.in_flight.current += 1;
-        let (connection, generation) = (self.id, self.generation);
-        Some(async move {
-            BatchOutcome {
-                connection,
-                generation,
-                result: result.await,
-            }
-        })
+        Some(send_batch(&open.sender(), calls, &self.shared))
     }
 
     /// Renews the near cache's lease of this connection, if that is due. Returns when it is due next.
@@ -330,6 +357,7 @@ impl Connection {
 
     /// Closes the connection for good.
     pub fn close(&mut self) {
+        self.withdraw_direct_route();
         self.link = Link::Connecting(Box::pin(pending()));
     }
 
@@ -367,6 +395,9 @@ impl Connection {
                     self.reconnect();
                 } else if !must_leave && !was_left {
                     self.attempts = 0;
+                    if is_current {
+                        self.offer_direct_route();
+                    }
                 }
                 let is_redirected = |call: &Unanswered| matches!(call, Unanswered::Redirected(..));
                 if is_current && unanswered.iter().any(is_redirected) {
@@ -388,6 +419,36 @@ impl Connection {
                 }
                 Vec::new()
             }
+        }
+    }
+
+    /// Lets the JS thread use the connection directly. Only of a master that has answered, so that an
+    /// answer that this room does not see tells it nothing new.
+    fn offer_direct_route(&mut self) {
+        // With a near cache few calls are left, and the supervisor must know what was read.
+        let is_other = self.node.is_some() || self.shared.tracking.is_some();
+        if self.has_direct_route || is_other || !self.role.is_known_master() {
+            return;
+        }
+        let Link::Open(open) = &self.link else {
+            return;
+        };
+        let Some(wire) = open.direct() else {
+            return;
+        };
+        self.has_direct_route = true;
+        self.shared.set_direct_route(Some(DirectRoute {
+            wire,
+            socket: self.generation.socket,
+            server: self.name.clone(),
+            supervisor: self.shared.supervisor_waker(),
+        }));
+    }
+
+    /// Takes the route back.
+    fn withdraw_direct_route(&mut self) {
+        if take(&mut self.has_direct_route) {
+            self.shared.set_direct_route(None);
         }
     }
 
@@ -467,6 +528,7 @@ impl Connection {
     /// Returns what follows from an error that says that the command was not carried out; `None` if
     /// the error is the call's answer.
     fn refusal(&mut self, error: &ServerError, now: Instant) -> Option<Refusal> {
+        self.withdraw_direct_route();
         if self.shared.hands_back() {
             // A connection that follows a client answers as the client would. But a server that has
             // become a replica is left to the client, which may know another.

@@ -8,12 +8,13 @@ use tokio::time::Instant;
 use crate::error::StoreError;
 use crate::io::call::NewCall;
 use crate::io::completions::CompletionQueue;
+use crate::io::direct::DirectPoll;
 use crate::io::event::Status;
 use crate::io::limits::Limits;
 use crate::io::runtime::io_thread;
 use crate::io::scan;
 use crate::io::scan_request::ScanRequest;
-use crate::io::shared::{Carrier, Closing, Shared};
+use crate::io::shared::{Carrier, Closing, Shared, Submitted};
 use crate::io::supervisor;
 use crate::redis::{Freshness, Peer, Topology, Tracking, Written};
 
@@ -73,7 +74,7 @@ impl Handle {
 
     /// Sends calls, which were made at `called`. Each gets an
     /// [`Event::Answer`](crate::io::event::Event::Answer).
-    pub fn send(&self, calls: Vec<NewCall>, called: Instant) -> Result<(), Refused> {
+    pub fn send(&self, calls: Vec<NewCall>, called: Instant) -> Result<Submitted, Refused> {
         self.shared.submit(calls, called).map_err(|calls| {
             if self.has_handed_back() {
                 Refused::HandedBack(calls)
@@ -81,6 +82,11 @@ impl Handle {
                 Refused::Closed(calls)
             }
         })
+    }
+
+    /// See [`Shared::poll_direct`].
+    pub fn poll_direct(&self) -> DirectPoll {
+        self.shared.poll_direct()
     }
 
     /// Starts a scan over the keyspace. Its results come as

@@ -2,7 +2,7 @@
 //!
 //! A call is submitted to [`shared`], which the JS thread holds as a [`handle`]. The [`supervisor`]
 //! gives it to one of the [`servers`], whose [`connection`] sends it in a [`sent_batch`]; its answer goes
-//! back as an [`event`] of the [`completions`].
+//! back as an [`event`] of the [`completions`]. Few calls at once go a shorter way: they are [`direct`].
 
 mod busy_poll;
 pub mod call;
@@ -10,11 +10,13 @@ mod call_queue;
 mod cluster_servers;
 pub mod completions;
 mod connection;
+pub mod direct;
 pub mod event;
 pub mod handle;
 pub mod limits;
 mod lock;
 mod one_server;
+mod pipeline;
 mod refusal;
 mod retry;
 mod runtime;
@@ -32,6 +34,8 @@ mod turns;
 
 #[cfg(test)]
 mod cluster_servers_test;
+#[cfg(test)]
+mod direct_test;
 #[cfg(test)]
 mod one_server_test;
 #[cfg(test)]

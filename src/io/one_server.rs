@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::io::call::{Call, MastersRequest};
 use crate::io::connection::{Connection, ConnectionEvent, Unanswered};
+use crate::io::direct::DirectBatch;
 use crate::io::event::{Event, Status};
 use crate::io::sent_batch::BatchOutcome;
 use crate::io::shared::Shared;
@@ -37,6 +38,10 @@ impl OneServer {
 
     pub fn is_idle(&self) -> bool {
         self.connection.is_idle()
+    }
+
+    pub fn take_over(&mut self, batch: DirectBatch) {
+        self.connection.take_over(batch);
     }
 
     pub fn next_batch(&mut self) -> Option<impl Future<Output = BatchOutcome> + use<>> {

@@ -41,6 +41,11 @@ impl Role {
         self.replica_since = None;
     }
 
+    /// Whether the server is a master, as far as is known.
+    pub fn is_known_master(&self) -> bool {
+        self.was_master && self.replica_since.is_none()
+    }
+
     /// The server refused a write. Returns since when that happens.
     pub fn confirm_replica(&mut self, now: Instant) -> Instant {
         *self.replica_since.get_or_insert(now)

@@ -1,6 +1,5 @@
 //! Calls that go out together, as one pipeline.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use redis::{RedisError, Value};
@@ -8,11 +7,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::{ServerName, StoreError};
 use crate::io::call::{Call, ConnectionId};
+use crate::io::pipeline::{SentCalls, count_sent, encode};
 use crate::io::shared::Shared;
-use crate::redis::{Batch, Sender};
+use crate::redis::Sender;
 
-/// About how many bytes a call takes on the wire, besides its key and value.
-const CALL_OVERHEAD: usize = 96;
 /// A batch without a reply for so many times `commandTimeout`, and the connection is taken for dead: a
 /// peer that vanished behind a firewall never says so. A server that is only slow keeps its
 /// connection: its late replies are awaited, although nobody needs them any more.
@@ -44,57 +42,44 @@ pub enum BatchEnd {
     Silent,
 }
 
-/// Sends calls as one batch, at once, and waits for their replies. A call whose deadline comes first
-/// is rejected then; the others wait on.
-pub fn send_batch(
-    sender: &Sender,
-    mut calls: Vec<Call>,
-    shared: Arc<Shared>,
-    server: ServerName,
-) -> impl Future<Output = BatchEnd> + use<> {
-    let size = calls
-        .iter()
-        .map(|call| call.command.size() + CALL_OVERHEAD)
-        .sum();
-    let mut batch = Batch::with_capacity(size);
-    for call in &calls {
-        batch.set_asking(call.asking);
-        call.command.add_to(&mut batch);
-    }
-    let response = sender.send(batch);
+/// Sends calls as one batch, at once.
+pub fn send_batch(sender: &Sender, calls: Vec<Call>, shared: &Shared) -> SentCalls {
+    let replies = sender.send(encode(&calls));
     let sent = Instant::now();
-    count_sent(&calls, &shared, sent);
-    async move {
-        let mut response = pin!(response);
-        let silence = sent + SILENCE * shared.limits.command;
-        loop {
-            // The calls are in order, so the first open one has the first deadline.
-            let deadline = calls
-                .iter()
-                .find(|call| call.is_open())
-                .map_or(silence, |call| call.deadline);
-            if deadline == silence && Instant::now() >= silence {
-                return BatchEnd::Silent;
-            }
-            match timeout_at(deadline, &mut response).await {
-                Ok(Ok(values)) => return BatchEnd::Replied(calls, values, sent),
-                Ok(Err(error)) => return BatchEnd::Lost(calls, error),
-                Err(_) => {
-                    reject_late(&mut calls, &shared, &server);
-                    shared.suspect();
-                }
-            }
-        }
+    count_sent(&calls, &shared.traffic, shared.limits, sent);
+    SentCalls {
+        calls,
+        replies,
+        sent,
     }
 }
 
-/// Counts a batch, and how long its calls waited. Calls that arrived together have one deadline.
-fn count_sent(calls: &[Call], shared: &Shared, sent: Instant) {
-    shared.traffic.count_batch();
-    for arrived in calls.chunk_by(|one, next| one.deadline == next.deadline) {
-        let left = arrived[0].deadline.saturating_duration_since(sent);
-        let waited = shared.limits.command.saturating_sub(left);
-        shared.traffic.count_queued(arrived.len(), waited);
+/// Waits for the replies to a batch. A call whose deadline comes first is rejected then; the others wait
+/// on.
+pub async fn await_replies(batch: SentCalls, shared: Arc<Shared>, server: ServerName) -> BatchEnd {
+    let SentCalls {
+        mut calls,
+        mut replies,
+        sent,
+    } = batch;
+    let silence = sent + SILENCE * shared.limits.command;
+    loop {
+        // The calls are in order, so the first open one has the first deadline.
+        let deadline = calls
+            .iter()
+            .find(|call| call.is_open())
+            .map_or(silence, |call| call.deadline);
+        if deadline == silence && Instant::now() >= silence {
+            return BatchEnd::Silent;
+        }
+        match timeout_at(deadline, &mut replies).await {
+            Ok(Ok(values)) => return BatchEnd::Replied(calls, values, sent),
+            Ok(Err(error)) => return BatchEnd::Lost(calls, error),
+            Err(_) => {
+                reject_late(&mut calls, &shared, &server);
+                shared.suspect();
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::io::call::{Call, MastersRequest};
 use crate::io::cluster_servers::{ClusterEvent, ClusterServers};
 use crate::io::connection::{ConnectionEvent, Unanswered};
+use crate::io::direct::DirectBatch;
 use crate::io::one_server::OneServer;
 use crate::io::sent_batch::BatchOutcome;
 use crate::io::shared::Shared;
@@ -59,6 +60,14 @@ impl Servers {
         match self {
             Servers::One(server) => server.is_idle(),
             Servers::Cluster(cluster) => cluster.is_idle(),
+        }
+    }
+
+    /// Takes over a batch that the JS thread has sent itself. It is the next batch.
+    pub fn take_over(&mut self, batch: DirectBatch) {
+        match self {
+            Servers::One(server) => server.take_over(batch),
+            Servers::Cluster(_) => {} // It has no direct route.
         }
     }
 

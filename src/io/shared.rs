@@ -6,7 +6,8 @@
 
 use std::mem::take;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Wake, Waker};
 
 use futures_util::future::join_all;
 use redis::{Cmd, Value};
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use crate::error::{ConnectError, ServerName, StoreError};
 use crate::io::call::{Call, ConnectionId, Destination, MastersRequest, NewCall};
 use crate::io::completions::CompletionQueue;
+use crate::io::direct::{DirectBatch, DirectCalls, DirectPoll, DirectRoute};
 use crate::io::event::{ClientCommands, Event, Status};
 use crate::io::limits::Limits;
 use crate::io::lock::lock;
@@ -66,8 +68,20 @@ struct Submissions {
     scans: Vec<ScanRequest>,
     masters: Vec<MastersRequest>,
     closing: Option<Closing>,
+    /// Whether the supervisor had nothing to do when it last looked.
+    is_quiet: bool,
+    direct: DirectCalls,
     /// Scans that run without a supervisor.
     running_scans: usize,
+}
+
+/// What follows for the JS thread when it has submitted calls.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Submitted {
+    /// Nothing: their answers come as events.
+    Done,
+    /// The same, but they come sooner if [`Shared::poll_direct`] is called.
+    MayPoll,
 }
 
 /// How a store ends.
@@ -81,10 +95,25 @@ pub enum Closing {
 
 /// What was submitted since the supervisor last looked.
 pub struct Arrivals {
+    /// What the JS thread has sent itself, before the calls.
+    pub direct: Option<DirectBatch>,
+    /// Whether it has sent anything.
+    pub was_direct_used: bool,
     pub calls: Vec<Call>,
     pub scans: Vec<ScanRequest>,
     pub masters: Vec<MastersRequest>,
     pub closing: Option<Closing>,
+}
+
+/// Wakes the supervisor of a store, if there still is one.
+struct SupervisorWaker(Weak<Shared>);
+
+impl Wake for SupervisorWaker {
+    fn wake(self: Arc<Self>) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.wake.notify_one();
+        }
+    }
 }
 
 impl Shared {
@@ -180,19 +209,59 @@ impl Shared {
         }
     }
 
-    /// Submits calls of JS, made at `called`. A closed store hands them back.
-    pub fn submit(&self, calls: Vec<NewCall>, called: Instant) -> Result<(), Vec<NewCall>> {
+    /// Submits calls of JS, made at `called`; or sends them, if nothing else is under way. A closed
+    /// store hands them back.
+    pub fn submit(&self, calls: Vec<NewCall>, called: Instant) -> Result<Submitted, Vec<NewCall>> {
         let mut submissions = lock(&self.submissions);
         if submissions.closing == Some(Closing::Now) {
             return Err(calls);
         }
-        let calls = calls
-            .into_iter()
-            .map(|call| Call::of_js(call, called, self.completions.clone()));
-        submissions.calls.extend(calls);
+        let of_js = |call| Call::of_js(call, called, self.completions.clone());
+        let mut calls: Vec<Call> = calls.into_iter().map(of_js).collect();
+        if submissions.is_quiet && submissions.calls.is_empty() && submissions.closing.is_none() {
+            match submissions.direct.send(calls, self.limits, &self.traffic) {
+                Ok(true) => return Ok(Submitted::MayPoll),
+                Ok(false) => return Ok(Submitted::Done),
+                Err(unsent) => calls = unsent,
+            }
+        }
+        submissions.calls.append(&mut calls);
         drop(submissions);
         self.wake.notify_one();
-        Ok(())
+        Ok(Submitted::Done)
+    }
+
+    /// Looks for the replies to what [`Shared::submit`] has sent itself. The answers are queued without
+    /// a wake of the JS thread, which calls this.
+    pub fn poll_direct(&self) -> DirectPoll {
+        let mut events = Vec::new();
+        let polled = lock(&self.submissions)
+            .direct
+            .poll(&self.traffic, &mut events);
+        match polled {
+            DirectPoll::Answered => self.completions.push_unseen(events),
+            DirectPoll::Unanswered => self.wake.notify_one(),
+            DirectPoll::Waiting | DirectPoll::Left => {}
+        }
+        polled
+    }
+
+    /// Wakes the supervisor. It does not keep the store.
+    pub fn supervisor_waker(self: &Arc<Shared>) -> Waker {
+        Waker::from(Arc::new(SupervisorWaker(Arc::downgrade(self))))
+    }
+
+    /// Sets which connection the JS thread may use itself; `None` if it must not.
+    pub fn set_direct_route(&self, route: Option<DirectRoute>) {
+        lock(&self.submissions).direct.set_route(route);
+    }
+
+    /// The supervisor has nothing to do, unless something has just been submitted. Returns whether the
+    /// JS thread may send something itself now: then the supervisor must look within `commandTimeout`.
+    pub fn set_quiet(&self) -> bool {
+        let mut submissions = lock(&self.submissions);
+        submissions.is_quiet = submissions.direct.has_route();
+        submissions.is_quiet
     }
 
     /// Submits a scan to the supervisor. The error says that the store is closed.
@@ -237,7 +306,10 @@ impl Shared {
     /// Takes what was submitted.
     pub fn arrivals(&self) -> Arrivals {
         let mut submissions = lock(&self.submissions);
+        submissions.is_quiet = false;
         Arrivals {
+            direct: submissions.direct.take(),
+            was_direct_used: submissions.direct.take_used(),
             calls: take(&mut submissions.calls),
             scans: take(&mut submissions.scans),
             masters: take(&mut submissions.masters),

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::error::StoreError;
 use crate::io::busy_poll::BusyPoll;
 use crate::io::call::Call;
+use crate::io::direct::DirectBatch;
 use crate::io::event::Event;
 use crate::io::scan;
 use crate::io::sent_batch::BatchOutcome;
@@ -42,7 +43,10 @@ impl Drop for AnnounceEnd {
     fn drop(&mut self) {
         self.0.close(Closing::Now);
         // Calls may have come before the close. (The JS thread rejects open scans at the end.)
-        reject(&self.0, self.0.arrivals().calls);
+        let arrivals = self.0.arrivals();
+        let direct = arrivals.direct.map(|direct| direct.sent.calls);
+        reject(&self.0, direct.unwrap_or_default());
+        reject(&self.0, arrivals.calls);
         self.0.completions.push([Event::End]);
     }
 }
@@ -69,13 +73,21 @@ impl Supervisor {
         let mut batches = FuturesUnordered::new();
         let mut scans = FuturesUnordered::new();
         let mut busy_poll = BusyPoll::default();
+        // Whether JS may send calls itself, and has not for as long as `commandTimeout`: then the next
+        // call wakes this task.
+        let mut is_unused = false;
         loop {
             let arrivals = self.shared.arrivals();
+            is_unused &= !arrivals.was_direct_used;
             let now = Instant::now();
             // By the clock of the processor, which no test pauses: else it would poll for ever.
             let real_now = std::time::Instant::now();
             busy_poll.calls_arrived(arrivals.calls.len(), batches.len(), real_now);
             let is_polling = busy_poll.is_on(real_now);
+            if let Some(direct) = arrivals.direct {
+                self.take_over(direct);
+                batches.extend(self.servers.next_batch());
+            }
             // Those that waited for another save came before.
             for call in self.turns.released() {
                 self.servers.route(call);
@@ -104,12 +116,11 @@ impl Supervisor {
             }
             self.servers.refresh();
             let renewal = self.servers.renew_leases(now);
-            let deadline = self
-                .servers
-                .first_deadline()
-                .into_iter()
-                .chain(renewal)
-                .min();
+            let is_idle = batches.is_empty() && scans.is_empty() && self.is_idle();
+            let is_quiet = is_idle && !is_unused && self.shared.set_quiet();
+            let look_again = is_quiet.then(|| now + self.shared.limits.command);
+            let deadline = self.servers.first_deadline().or(look_again);
+            let deadline = deadline.into_iter().chain(renewal).min();
             let servers = &mut self.servers;
             let woken = tokio::select! {
                 () = self.shared.wake.notified() => Woken::Look,
@@ -119,6 +130,7 @@ impl Supervisor {
                 event = poll_fn(|context| servers.poll_event(context)) => Woken::Servers(event),
                 () = until(deadline) => Woken::Deadline,
             };
+            is_unused = is_quiet && matches!(woken, Woken::Deadline);
             match woken {
                 Woken::Look => {}
                 Woken::Batch(outcome) => {
@@ -139,6 +151,20 @@ impl Supervisor {
         left.sort_by_key(|call| call.sequence);
         reject(&self.shared, left);
         // The scans are dropped here. At the end, the JS thread rejects the promises of open scans.
+    }
+
+    /// Whether no call waits, nor is in flight.
+    fn is_idle(&self) -> bool {
+        self.turns.is_idle() && self.servers.is_idle()
+    }
+
+    /// Takes over what the JS thread has sent itself. It was sent before all later calls.
+    fn take_over(&mut self, mut direct: DirectBatch) {
+        for call in &mut direct.sent.calls {
+            self.sequence += 1;
+            call.sequence = self.sequence;
+        }
+        self.servers.take_over(direct);
     }
 
     /// Gives new calls their place and deadline, and sends them on.

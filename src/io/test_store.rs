@@ -11,10 +11,11 @@ use tokio::time::{Instant, timeout};
 
 use crate::error::StoreError;
 use crate::io::completions::CompletionQueue;
+use crate::io::direct::DirectPoll;
 use crate::io::event::{CallId, Event, Status};
 use crate::io::limits::Limits;
 use crate::io::lock::lock;
-use crate::io::shared::{Carrier, Closing, Shared};
+use crate::io::shared::{Carrier, Closing, Shared, Submitted};
 use crate::io::supervisor;
 use crate::redis::test_network::{TestListener, TestPeer};
 use crate::redis::{ClusterNodes, Server, Target, Topology};
@@ -31,6 +32,26 @@ const LIMITS: Limits = Limits {
 };
 /// How long a test waits for an event.
 const PATIENCE: Duration = Duration::from_secs(3600);
+
+pub fn get(key: &str) -> Command {
+    Command::Get {
+        key: key.into(),
+        expiry: TrueExpiry::Unasked,
+        clock: Clock::new(0.0),
+        keeps_base: false,
+        seal: None,
+    }
+}
+
+pub fn set(key: &str) -> Command {
+    Command::Set {
+        key: key.into(),
+        value: b"v".to_vec(),
+        expires_in: None,
+        only_existing: false,
+        seal: None,
+    }
+}
 
 pub struct TestStore {
     shared: Arc<Shared>,
@@ -88,33 +109,49 @@ impl TestStore {
 
     /// Makes a call now. Returns its id.
     pub fn call(&self, command: Command) -> CallId {
+        self.submit(command).0
+    }
+
+    fn submit(&self, command: Command) -> (CallId, Submitted) {
         let mut next = lock(&self.next_id);
         *next += 1;
-        let submitted = self
-            .shared
-            .submit(vec![(*next, "call", command)], Instant::now());
-        assert!(submitted.is_ok(), "the store is closed");
-        *next
+        let calls = vec![(*next, "call", command)];
+        match self.shared.submit(calls, Instant::now()) {
+            Ok(submitted) => (*next, submitted),
+            Err(_) => panic!("the store is closed"),
+        }
     }
 
     pub fn get(&self, key: &str) -> CallId {
-        self.call(Command::Get {
-            key: key.into(),
-            expiry: TrueExpiry::Unasked,
-            clock: Clock::new(0.0),
-            keeps_base: false,
-            seal: None,
-        })
+        self.call(get(key))
     }
 
     pub fn set(&self, key: &str) -> CallId {
-        self.call(Command::Set {
-            key: key.into(),
-            value: b"v".to_vec(),
-            expires_in: None,
-            only_existing: false,
-            seal: None,
-        })
+        self.call(set(key))
+    }
+
+    /// Makes a call, which must go out directly.
+    pub fn call_directly(&self, command: Command) -> CallId {
+        let (id, submitted) = self.submit(command);
+        assert_eq!(submitted, Submitted::MayPoll, "it is queued");
+        id
+    }
+
+    /// Makes a call, which must not go out directly.
+    pub fn call_queued(&self, command: Command) -> CallId {
+        let (id, submitted) = self.submit(command);
+        assert_eq!(submitted, Submitted::Done, "it is sent directly");
+        id
+    }
+
+    /// Looks for replies as the JS thread does.
+    pub fn poll_direct(&self) -> DirectPoll {
+        self.shared.poll_direct()
+    }
+
+    /// See [`Traffic::numbers`](crate::io::traffic::Traffic::numbers).
+    pub fn traffic(&self) -> Vec<f64> {
+        self.shared.traffic.numbers()
     }
 
     pub fn destroy(&self, key: &str) -> CallId {

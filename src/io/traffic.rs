@@ -11,7 +11,7 @@ pub const LATENCY_BOUNDS: [u64; 16] = [
 ];
 const BUCKETS: usize = LATENCY_BOUNDS.len() + 1;
 
-/// Counts of a store's connections. Only the I/O thread writes them.
+/// Counts of a store's connections.
 #[derive(Default)]
 pub struct Traffic {
     batches: AtomicU64,

@@ -50,6 +50,11 @@ impl Turns {
         released
     }
 
+    /// Whether no session is being saved.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Takes all calls that wait.
     pub fn take_all(&mut self) -> Vec<Call> {
         let waiting = take(&mut self.waiting);

@@ -1,11 +1,13 @@
 //! What the I/O thread tells the JS thread: answers are settled, scan results handed over, status
 //! changes emitted; all of it in time slices, so that the event loop turns.
 
+use std::hint::spin_loop;
 use std::time::{Duration, Instant};
 
 use napi::Env;
 
 use crate::error::{ConnectError, StoreError};
+use crate::io::direct::DirectPoll;
 use crate::io::event::{CallId, Chunk, Event, Status};
 use crate::napi::answers::Answers;
 use crate::napi::raw;
@@ -16,6 +18,8 @@ use crate::session::command::Reply;
 /// How long events are handled before the event loop must turn. Node calls as long as the waker wakes,
 /// so under load nothing else would be served.
 const TIME_SLICE: Duration = Duration::from_millis(8);
+/// How long to look for replies until the event loop turns.
+const POLL: Duration = Duration::from_micros(10);
 /// Bytes that are worked on before the clock is looked at.
 const UNMEASURED: usize = 32 * 1024;
 
@@ -113,6 +117,20 @@ impl StoreCore {
             self.handle_events(env);
         } else {
             self.rest(env);
+        }
+    }
+
+    /// The event loop has turned, and nothing else has to be done: looks for the replies to what was sent
+    /// directly.
+    pub fn on_poll(&self, env: &Env) {
+        let started = Instant::now();
+        loop {
+            match self.handle.poll_direct() {
+                DirectPoll::Answered => return self.handle_events(env),
+                DirectPoll::Left | DirectPoll::Unanswered => return,
+                DirectPoll::Waiting if started.elapsed() < POLL => spin_loop(),
+                DirectPoll::Waiting => return self.callbacks.set_immediate(env, &self.poll),
+            }
         }
     }
 

@@ -97,11 +97,12 @@ impl RedisStore {
         let functions = || -> napi::Result<_> {
             Ok((
                 function_of(env, "turn", &called, |core, env, []| core.on_turn(env))?,
+                function_of(env, "poll", &called, |core, env, []| core.on_poll(env))?,
                 function_of(env, "answered", &called, StoreCore::client_answered)?,
                 function_of(env, "credential", &called, StoreCore::credential_given)?,
             ))
         };
-        let (turn, answered, credential) =
+        let (turn, poll, answered, credential) =
             functions().map_err(|error| internal(error.reason.clone()))?;
         let listener = woken.clone();
         let on_wake = Box::new(move |env: &Env| {
@@ -145,6 +146,7 @@ impl RedisStore {
             client,
             credential_functions: config.functions,
             turn,
+            poll,
             answered,
             credential,
         };

@@ -14,7 +14,7 @@ use crate::io::completions::CompletionQueue;
 use crate::io::event::{CallId, ClientCommands, Event, ScanAnswer};
 use crate::io::handle::{Handle, Refused};
 use crate::io::scan_request::ScanRequest;
-use crate::io::shared::Closing;
+use crate::io::shared::{Closing, Submitted};
 use crate::napi::answers::Answers;
 use crate::napi::bases::Bases;
 use crate::napi::callbacks::JsCallbacks;
@@ -74,8 +74,9 @@ pub struct Parts {
     /// The functions of the app that return credentials.
     pub credential_functions: Vec<JsRef>,
     /// JS functions that call the method of the same meaning: [`StoreCore::on_turn`],
-    /// [`StoreCore::client_answered`], [`StoreCore::credential_given`].
+    /// [`StoreCore::on_poll`], [`StoreCore::client_answered`], [`StoreCore::credential_given`].
     pub turn: JsRef,
+    pub poll: JsRef,
     pub answered: JsRef,
     pub credential: JsRef,
 }
@@ -151,7 +152,8 @@ impl StoreCore {
             self.fail(env, id, &error);
         }
         match self.handle.send(calls, clock.read.into()) {
-            Ok(()) => {}
+            Ok(Submitted::Done) => {}
+            Ok(Submitted::MayPoll) => self.callbacks.set_immediate(env, &self.poll),
             Err(Refused::Closed(calls)) => {
                 for (id, name, _) in calls {
                     self.fail(env, id, &StoreError::closed(name));

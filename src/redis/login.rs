@@ -110,7 +110,7 @@ fn lacks_users(error: &RedisError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::test_network::TestPeer;
-    use super::super::wire::{Listener, open};
+    use super::super::wire::{WireListener, open};
     use super::*;
     use crate::error::{Code, ConnectError};
     use tokio::io::duplex;
@@ -127,7 +127,7 @@ mod tests {
         replies: &[&str],
     ) -> (Vec<String>, RedisResult<bool>) {
         let (ours, theirs) = duplex(4096);
-        let (sender, driver) = open(ours, Listener::Nobody);
+        let (sender, driver) = open(ours, WireListener::Nobody);
         let driver = tokio::spawn(driver);
         let mut server = TestPeer::over(theirs, "server");
         let script = async {

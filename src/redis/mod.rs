@@ -47,4 +47,4 @@ pub use tls::{Tls, TlsOptions};
 pub use topology::Topology;
 pub use tracking::{Freshness, Tracking, Written};
 pub use url::Timeouts;
-pub use wire::Sender;
+pub use wire::{Direct, Replies, Sender};

@@ -1,14 +1,17 @@
 //! A connection that is open and has logged in.
 
+use std::sync::Arc;
+
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 use super::peer::Peer;
-use super::wire::{self, Listener, Sender};
+use super::wire::{self, Direct, ReadNow, Sender, WireListener};
 
 /// An open connection. Dropping it closes the socket, and every batch in flight fails.
 pub struct OpenConnection {
     sender: Sender,
+    direct: Option<Arc<dyn Direct>>,
     driver: JoinHandle<()>,
     pub peer: Box<Peer>,
     /// Whether the server said at login that it is a master.
@@ -23,13 +26,38 @@ pub struct OpenConnection {
 
 impl OpenConnection {
     /// Starts the task that reads and writes `stream`, which leads to `peer`.
-    pub fn over<S>(stream: S, listener: Listener, peer: Peer) -> OpenConnection
+    pub fn over<S>(stream: S, listener: WireListener, peer: Peer) -> OpenConnection
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (sender, driver) = wire::open(stream, listener);
         OpenConnection {
             sender,
+            direct: None,
+            driver: tokio::spawn(driver),
+            peer: Box::new(peer),
+            is_master: false,
+            is_resp3: false,
+            tracked: None,
+            watch: None,
+        }
+    }
+
+    /// The same over a stream that other threads may use directly.
+    #[cfg_attr(not(unix), allow(dead_code))] // Only on Unix a socket is read beside the runtime.
+    pub fn over_direct<S>(
+        stream: S,
+        read_now: ReadNow<S>,
+        listener: WireListener,
+        peer: Peer,
+    ) -> OpenConnection
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, direct, driver) = wire::open_direct(stream, read_now, listener);
+        OpenConnection {
+            sender,
+            direct: Some(direct),
             driver: tokio::spawn(driver),
             peer: Box::new(peer),
             is_master: false,
@@ -42,6 +70,11 @@ impl OpenConnection {
     /// Sends commands for as long as the connection is open.
     pub fn sender(&self) -> Sender {
         self.sender.clone()
+    }
+
+    /// Returns a way to use the connection on another thread, if there is one.
+    pub fn direct(&self) -> Option<Arc<dyn Direct>> {
+        self.direct.clone()
     }
 
     /// Makes the connection count as lost when the task ends.

@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::credentials::{Credential, Login};
 use super::dial::Dialer;
+#[cfg(unix)]
+use super::dial::{READ_SOCKET, read_now};
 use super::login::{Protocol, log_in};
 use super::open_connection::OpenConnection;
 use super::peer::Peer;
@@ -24,7 +26,7 @@ use super::test_network::TestNetwork;
 use super::tls::{self, Tls};
 use super::tracking::{TrackedConnection, Tracking, Untracked};
 use super::url::{Address, Timeouts, Url};
-use super::wire::Listener;
+use super::wire::WireListener;
 use crate::error::{Code, ConnectError, ServerName};
 
 /// How long to wait for the error with which a server drops new connections.
@@ -236,12 +238,12 @@ impl Server {
         let attempt = self.connect_with(
             &login,
             Protocol::Resp3,
-            Listener::Subscriber(pushes.clone()),
+            WireListener::Subscriber(pushes.clone()),
         );
         let result = match attempt.await? {
             Err(error) if self.may_skip_login(&login, &error) => {
                 let no_login = RedisConnectionInfo::default();
-                self.connect_with(&no_login, Protocol::Resp3, Listener::Subscriber(pushes))
+                self.connect_with(&no_login, Protocol::Resp3, WireListener::Subscriber(pushes))
                     .await?
             }
             result => result,
@@ -263,8 +265,8 @@ impl Server {
         near_cache: Option<&Arc<Tracking>>,
     ) -> Result<OpenConnection, ConnectError> {
         let listener = || match near_cache {
-            Some(tracking) => Listener::Tracked(TrackedConnection::new(tracking.clone())),
-            None => Listener::Nobody,
+            Some(tracking) => WireListener::Tracked(TrackedConnection::new(tracking.clone())),
+            None => WireListener::Nobody,
         };
         let attempt = self.connect_with(login, Protocol::Resp3, listener());
         let error = match attempt.await? {
@@ -333,23 +335,30 @@ impl Server {
         &self,
         login: &RedisConnectionInfo,
         protocol: Protocol,
-        listener: Listener,
+        listener: WireListener,
     ) -> Result<RedisResult<OpenConnection>, ConnectError> {
         let peer = self.peer_at(login.db());
         let tracked = match &listener {
-            Listener::Tracked(connection) => Some(connection.number),
+            WireListener::Tracked(connection) => Some(connection.number),
             _ => None,
         };
         let mut connection = match (&self.address, &self.tls) {
             #[cfg(unix)]
             (Address::Unix(path), _) => {
-                OpenConnection::over(UnixStream::connect(path).await?, listener, peer)
+                let stream = UnixStream::connect(path).await?;
+                OpenConnection::over_direct(stream, read_now, listener, peer)
             }
             // The options and lib/client/inspect.js refuse Unix sockets on such a system.
             #[cfg(not(unix))]
             (Address::Unix(_), _) => return Err(std::io::Error::from(Unsupported).into()),
             (Address::Tcp(host, port), None) => {
-                OpenConnection::over(self.dialer.dial(host, *port).await?, listener, peer)
+                let stream = self.dialer.dial(host, *port).await?;
+                #[cfg(unix)]
+                let connection = OpenConnection::over_direct(stream, READ_SOCKET, listener, peer);
+                // Elsewhere, what a socket is asked beside the runtime could keep it from waking.
+                #[cfg(not(unix))]
+                let connection = OpenConnection::over(stream, listener, peer);
+                connection
             }
             (Address::Tcp(host, port), Some(tls)) => {
                 let stream = self.dialer.dial(host, *port).await?;

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 
 use redis::{RedisError, RedisResult, Value};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::Instant;
 
 use super::resp::{Batch, Frame, Parser, protocol_error};
@@ -19,6 +20,8 @@ use super::tracking::TrackedConnection;
 const READ_BUFFER: usize = 64 * 1024;
 /// The most batches in one write.
 const BATCHES_A_WRITE: usize = 16;
+/// The most bytes that [`Direct`] reads at once.
+const DIRECT_READ: usize = 16 * 1024;
 
 /// Sends batches over a stream, as long as the future that [`open`] returned runs.
 #[derive(Clone)]
@@ -35,10 +38,8 @@ struct QueuedBatch {
 type BatchResult = oneshot::Sender<RedisResult<Vec<Value>>>;
 
 impl Sender {
-    /// Queues a batch immediately. The future resolves to one reply for each command, errors of the
-    /// server included, or fails if the connection does. Dropping it changes nothing for other
-    /// batches.
-    pub fn send(&self, batch: Batch) -> impl Future<Output = RedisResult<Vec<Value>>> + use<> {
+    /// Queues a batch immediately. Dropping its replies changes nothing for other batches.
+    pub fn send(&self, batch: Batch) -> Replies {
         let (result, replies) = oneshot::channel();
         // If the connection has ended, this drops `result`.
         let queued = Instant::now();
@@ -47,12 +48,12 @@ impl Sender {
             queued,
             result,
         });
-        async move { replies.await.unwrap_or_else(|_| Err(closed().into())) }
+        Replies::Awaited(replies)
     }
 }
 
 /// Who hears what a server sends besides replies.
-pub enum Listener {
+pub enum WireListener {
     Nobody,
     /// Gets the push messages.
     Subscriber(UnboundedSender<Vec<Value>>),
@@ -60,15 +61,89 @@ pub enum Listener {
     Tracked(TrackedConnection),
 }
 
+/// Resolves to one reply for each command of a batch, errors of the server included, or fails if the
+/// connection does.
+pub enum Replies {
+    Awaited(oneshot::Receiver<RedisResult<Vec<Value>>>),
+    /// They have come; empty once they are taken.
+    Here(Option<RedisResult<Vec<Value>>>),
+}
+
+impl Replies {
+    /// Returns the replies if they have come, or why the connection failed.
+    pub fn take_now(&mut self) -> Option<RedisResult<Vec<Value>>> {
+        match self {
+            Replies::Awaited(replies) => match replies.try_recv() {
+                Err(TryRecvError::Empty) => None,
+                came => {
+                    *self = Replies::Here(None);
+                    Some(came.unwrap_or_else(|_| Err(closed().into())))
+                }
+            },
+            Replies::Here(result) => result.take(),
+        }
+    }
+}
+
+impl Future for Replies {
+    type Output = RedisResult<Vec<Value>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context) -> Poll<Self::Output> {
+        let came = match self.get_mut() {
+            Replies::Awaited(replies) => ready!(Pin::new(replies).poll(context)).ok(),
+            Replies::Here(result) => result.take(),
+        };
+        Poll::Ready(came.unwrap_or_else(|| Err(closed().into())))
+    }
+}
+
+/// Writes to and reads from a stream on any thread, beside the future that does it otherwise.
+pub trait Direct: Send + Sync {
+    /// Writes a batch now, if nothing is queued or in flight; else hands it back. The future writes
+    /// what the stream does not take at once. It wakes `reader` when it has read all the replies.
+    fn send(&self, batch: Batch, reader: &Waker) -> Result<Replies, Batch>;
+
+    /// Reads and handles what has come.
+    fn read(&self);
+}
+
+/// Reads from a stream without waiting for the runtime to learn that something has come.
+pub type ReadNow<S> = fn(&mut S, &mut Context, &mut ReadBuf) -> Poll<io::Result<()>>;
+
 /// Returns a sender for a stream, and the future that reads and writes it. The future must be polled;
 /// it resolves when the stream ends or after a protocol error. Dropping it closes the stream, and
 /// every batch in flight fails.
-pub fn open<S>(stream: S, listener: Listener) -> (Sender, impl Future<Output = ()>)
+pub fn open<S>(stream: S, listener: WireListener) -> (Sender, impl Future<Output = ()>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let (sender, wire) = share(stream, listener);
+    (sender, drive(wire))
+}
+
+/// The same, and a way to use the stream directly.
+pub fn open_direct<S>(
+    stream: S,
+    read_now: ReadNow<S>,
+    listener: WireListener,
+) -> (Sender, Arc<dyn Direct>, impl Future<Output = ()>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, wire) = share(stream, listener);
+    let direct = DirectWire {
+        wire: wire.clone(),
+        read_now,
+    };
+    (sender, Arc::new(direct), drive(wire))
+}
+
+/// A stream that several threads use; `None` once it is closed.
+type SharedWire<S> = Arc<Mutex<Option<Wire<S>>>>;
+
+fn share<S>(stream: S, listener: WireListener) -> (Sender, SharedWire<S>) {
     let (sender, queue) = unbounded_channel();
-    let mut wire = Wire {
+    let wire = Wire {
         stream,
         queue,
         unwritten: VecDeque::new(),
@@ -78,12 +153,63 @@ where
         input: Vec::with_capacity(READ_BUFFER),
         parser: Parser::default(),
         listener,
+        driver: None,
+        direct_input: Vec::new(),
+        broken: None,
     };
-    let driver = async move {
-        let error = poll_fn(|context| wire.poll(context)).await;
+    (Sender(sender), Arc::new(Mutex::new(Some(wire))))
+}
+
+/// Reads and writes until the stream ends.
+async fn drive<S>(wire: SharedWire<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let wire = CloseOnDrop(wire);
+    let error = poll_fn(|context| match &mut *locked(&wire.0) {
+        Some(wire) => wire.poll(context),
+        None => Poll::Ready(closed().into()),
+    })
+    .await;
+    if let Some(wire) = &mut *locked(&wire.0) {
         wire.fail(&error);
-    };
-    (Sender(sender), driver)
+    }
+}
+
+/// Closes the stream, whoever else has it.
+struct CloseOnDrop<S>(SharedWire<S>);
+
+impl<S> Drop for CloseOnDrop<S> {
+    fn drop(&mut self) {
+        locked(&self.0).take();
+    }
+}
+
+fn locked<S>(wire: &SharedWire<S>) -> MutexGuard<'_, Option<Wire<S>>> {
+    wire.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct DirectWire<S> {
+    wire: SharedWire<S>,
+    read_now: ReadNow<S>,
+}
+
+impl<S> Direct for DirectWire<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    fn send(&self, batch: Batch, reader: &Waker) -> Result<Replies, Batch> {
+        match &mut *locked(&self.wire) {
+            Some(wire) => wire.send_now(batch, reader),
+            None => Err(batch),
+        }
+    }
+
+    fn read(&self) {
+        if let Some(wire) = &mut *locked(&self.wire) {
+            wire.read_now(self.read_now);
+        }
+    }
 }
 
 struct Wire<S> {
@@ -99,7 +225,13 @@ struct Wire<S> {
     /// Bytes that were read and are not parsed yet.
     input: Vec<u8>,
     parser: Parser,
-    listener: Listener,
+    listener: WireListener,
+    /// Wakes the future that drives this, once it has been polled.
+    driver: Option<Waker>,
+    /// Where [`Direct`] reads.
+    direct_input: Vec<u8>,
+    /// What is wrong with the input that [`Direct`] has read.
+    broken: Option<RedisError>,
 }
 
 impl<S> Wire<S>
@@ -108,6 +240,12 @@ where
 {
     /// Writes and reads as much as is possible now. Ready with the reason when the connection ends.
     fn poll(&mut self, context: &mut Context) -> Poll<RedisError> {
+        if !matches!(&self.driver, Some(driver) if driver.will_wake(context.waker())) {
+            self.driver = Some(context.waker().clone());
+        }
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(error);
+        }
         if self.poll_queue(context).is_ready() {
             return Poll::Ready(closed().into());
         }
@@ -183,32 +321,92 @@ where
                 }
                 Err(error) => return Poll::Ready(error.into()),
             }
-            if let Err(error) = self.handle_input() {
-                return Poll::Ready(error);
+            match self.handle_input() {
+                Ok(Some(reader)) => reader.wake(),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(error),
             }
         }
     }
 
-    /// Parses the input and hands on its frames.
-    fn handle_input(&mut self) -> RedisResult<()> {
+    /// See [`Direct::send`].
+    fn send_now(&mut self, batch: Batch, reader: &Waker) -> Result<Replies, Batch> {
+        let is_idle = self.queue.is_empty()
+            && self.unwritten.is_empty()
+            && self.is_flushed
+            && self.in_flight.0.is_empty();
+        let Some(driver) = self.driver.clone().filter(|_| is_idle) else {
+            return Err(batch);
+        };
+        let (result, replies) = oneshot::channel();
+        self.in_flight.push(batch.replies(), Instant::now(), result);
+        if let Some(batch) = self.in_flight.0.back_mut() {
+            batch.reader = Some(reader.clone());
+        }
+        self.unwritten.push_back(batch.into_bytes());
+        // If the stream takes no more, this makes it wake the driver, which writes the rest.
+        if let Poll::Ready(Err(_)) = self.poll_write(&mut Context::from_waker(&driver)) {
+            driver.wake(); // It meets the same error, and ends the connection.
+        }
+        Ok(Replies::Awaited(replies))
+    }
+
+    /// See [`Direct::read`].
+    fn read_now(&mut self, read: ReadNow<S>) {
+        let Some(driver) = self.driver.clone().filter(|_| self.broken.is_none()) else {
+            return;
+        };
+        self.direct_input.resize(DIRECT_READ, 0);
+        loop {
+            let mut buffer = ReadBuf::new(&mut self.direct_input);
+            match read(
+                &mut self.stream,
+                &mut Context::from_waker(&driver),
+                &mut buffer,
+            ) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Pending => return,
+                // The driver meets the same end or error, and ends the connection.
+                Poll::Ready(_) => return driver.wake(),
+            }
+            let is_all = buffer.remaining() > 0;
+            self.input.extend_from_slice(buffer.filled());
+            if let Err(error) = self.handle_input() {
+                self.broken = Some(error);
+                return driver.wake();
+            }
+            if is_all {
+                return;
+            }
+        }
+    }
+
+    /// Parses the input and hands on its frames. Returns who waits for a direct batch that is complete.
+    fn handle_input(&mut self) -> RedisResult<Option<Waker>> {
+        let mut reader = None;
         let mut rest = &self.input[..];
         while let Some(frame) = self.parser.next(&mut rest)? {
             match (frame, &self.listener) {
                 (Frame::Reply(reply), listener) => {
-                    let answered = self.in_flight.add_reply(reply)?;
-                    if let (Listener::Tracked(connection), Some(queued)) = (listener, answered) {
+                    let Some(complete) = self.in_flight.add_reply(reply)? else {
+                        continue;
+                    };
+                    if let (WireListener::Tracked(connection), Some(queued)) =
+                        (listener, complete.queued)
+                    {
                         connection.answered(queued);
                     }
+                    reader = complete.reader.or(reader);
                 }
                 // The receiver may be gone.
-                (Frame::Push(push), Listener::Subscriber(pushes)) => drop(pushes.send(push)),
-                (Frame::Push(push), Listener::Tracked(connection)) => connection.pushed(push),
-                (Frame::Push(_), Listener::Nobody) => {}
+                (Frame::Push(push), WireListener::Subscriber(pushes)) => drop(pushes.send(push)),
+                (Frame::Push(push), WireListener::Tracked(connection)) => connection.pushed(push),
+                (Frame::Push(_), WireListener::Nobody) => {}
             }
         }
         let used = self.input.len() - rest.len();
         self.input.drain(..used);
-        Ok(())
+        Ok(reader)
     }
 
     /// Fails every batch that has not got all its replies.
@@ -234,6 +432,15 @@ struct AwaitedBatch {
     /// When the batch was queued, as long as no reply is an error.
     queued: Option<Instant>,
     result: BatchResult,
+    /// Who waits for it, if it was sent directly: nobody awaits its result yet.
+    reader: Option<Waker>,
+}
+
+/// What follows from a batch that has got all its replies.
+struct Complete {
+    /// As in [`AwaitedBatch`].
+    queued: Option<Instant>,
+    reader: Option<Waker>,
 }
 
 impl InFlight {
@@ -247,12 +454,12 @@ impl InFlight {
             count,
             queued: Some(queued),
             result,
+            reader: None,
         });
     }
 
-    /// Adds a reply to the oldest batch. If that was its last reply, and none is an error, returns when it
-    /// was queued.
-    fn add_reply(&mut self, reply: Value) -> RedisResult<Option<Instant>> {
+    /// Adds a reply to the oldest batch. Returns what follows if that was its last reply.
+    fn add_reply(&mut self, reply: Value) -> RedisResult<Option<Complete>> {
         let Some(oldest) = self.0.front_mut() else {
             return Err(unexpected_reply(reply));
         };
@@ -265,11 +472,12 @@ impl InFlight {
                 replies,
                 result,
                 queued,
+                reader,
                 ..
             }) = self.0.pop_front()
         {
             let _ = result.send(Ok(replies));
-            return Ok(queued);
+            return Ok(Some(Complete { queued, reader }));
         }
         Ok(None)
     }
@@ -299,6 +507,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+    use tokio::task::yield_now;
     use tokio::time::timeout;
 
     const LIMIT: Duration = Duration::from_secs(3600);
@@ -317,9 +526,24 @@ mod tests {
     /// reads and writes runs to its end.
     fn connect(capacity: usize) -> (Sender, DuplexStream) {
         let (ours, theirs) = duplex(capacity);
-        let (sender, driver) = open(ours, Listener::Nobody);
+        let (sender, driver) = open(ours, WireListener::Nobody);
         tokio::spawn(driver);
         (sender, theirs)
+    }
+
+    /// The same with a way to use the stream directly; the driver has begun.
+    async fn connect_direct(capacity: usize) -> (Sender, Arc<dyn Direct>, DuplexStream) {
+        let (ours, theirs) = duplex(capacity);
+        let read: ReadNow<DuplexStream> =
+            |stream, context, buffer| Pin::new(stream).poll_read(context, buffer);
+        let (sender, direct, driver) = open_direct(ours, read, WireListener::Nobody);
+        tokio::spawn(driver);
+        yield_now().await;
+        (sender, direct, theirs)
+    }
+
+    fn send_now(direct: &Arc<dyn Direct>, batch: Batch) -> Option<Replies> {
+        direct.send(batch, Waker::noop()).ok()
     }
 
     async fn write(server: &mut DuplexStream, text: &str) {
@@ -370,6 +594,70 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_a_direct_write_leaves_is_written_before_what_follows() {
+        let (sender, direct, mut server) = connect_direct(7).await;
+        let text = |number: u32| format!("{number}").into_bytes();
+        for number in 0..20 {
+            let first = send_now(&direct, batch(&[b"ECHO", &text(2 * number)]));
+            assert!(send_now(&direct, ping()).is_none(), "one is in flight");
+            let second = sender.send(batch(&[b"ECHO", &text(2 * number + 1)]));
+            let mut expected = batch(&[b"ECHO", &text(2 * number)]);
+            expected.add(&[b"ECHO", &text(2 * number + 1)]);
+            let expected = expected.into_bytes();
+            let mut read = vec![0; expected.len()];
+            server.read_exact(&mut read).await.unwrap();
+            assert_eq!(read, expected);
+            write(&mut server, ":1\r\n:2\r\n").await;
+            assert_eq!(first.unwrap().await, Ok(vec![Value::Int(1)]));
+            assert_eq!(second.await, Ok(vec![Value::Int(2)]));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_written_directly_before_what_is_queued() {
+        let (sender, direct, mut server) = connect_direct(1024).await;
+        let queued = sender.send(ping());
+        assert!(send_now(&direct, ping()).is_none());
+        write(&mut server, ":1\r\n").await;
+        assert_eq!(queued.await, Ok(vec![Value::Int(1)]));
+        assert!(send_now(&direct, ping()).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn replies_are_read_directly_in_pieces_and_by_whoever_comes_first() {
+        let (_sender, direct, mut server) = connect_direct(1024).await;
+        let mut replies = send_now(&direct, ping()).unwrap();
+        direct.read();
+        assert_eq!(replies.take_now(), None);
+        write(&mut server, "$5\r\nhe").await;
+        direct.read();
+        assert_eq!(replies.take_now(), None);
+        write(&mut server, "llo").await;
+        yield_now().await; // The driver reads.
+        write(&mut server, "\r\n").await;
+        direct.read();
+        let hello = vec![Value::BulkString("hello".into())];
+        assert_eq!(replies.take_now(), Some(Ok(hello)));
+        assert!(send_now(&direct, ping()).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_direct_batch_fails_with_its_connection() {
+        for text in ["", "HTTP/1.1 400 Bad Request\r\n"] {
+            let (sender, direct, mut server) = connect_direct(1024).await;
+            let replies = send_now(&direct, ping()).unwrap();
+            write(&mut server, text).await;
+            if text.is_empty() {
+                drop(server);
+            }
+            direct.read();
+            assert!(replies.await.is_err());
+            assert!(sender.send(ping()).await.is_err());
+            assert!(send_now(&direct, ping()).is_none());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_batch_waits_for_all_its_replies() {
         let (sender, mut server) = connect(1024);
         let mut two = ping();
@@ -397,7 +685,7 @@ mod tests {
     async fn push_messages_go_to_their_receiver() {
         let (ours, mut server) = duplex(1024);
         let (pushes, mut received) = unbounded_channel();
-        let (sender, driver) = open(ours, Listener::Subscriber(pushes));
+        let (sender, driver) = open(ours, WireListener::Subscriber(pushes));
         tokio::spawn(driver);
         let call = sender.send(ping());
         write(&mut server, ">1\r\n+news\r\n:1\r\n").await;
@@ -463,7 +751,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn dropping_the_task_closes_the_stream_and_fails_batches_in_flight() {
         let (ours, mut server) = duplex(1024);
-        let (sender, driver) = open(ours, Listener::Nobody);
+        let (sender, driver) = open(ours, WireListener::Nobody);
         let call = sender.send(ping());
         drop(driver);
         assert!(call.await.unwrap_err().is_connection_dropped());

@@ -150,6 +150,18 @@ impl Command {
         matches!(self, Command::CompareAndSet { save, .. } if save.takes_turn())
     }
 
+    /// Whether it is a short work to write it and to read its reply, and the reply is always its answer.
+    pub fn is_plain(&self) -> bool {
+        match self {
+            Command::Get { seal, .. } | Command::Set { seal, .. } => seal.is_none(),
+            Command::Touch { .. }
+            | Command::Destroy { .. }
+            | Command::Ask { .. }
+            | Command::Index { .. } => true,
+            Command::CompareAndSet { .. } | Command::OnKey { .. } | Command::Raw(_) => false,
+        }
+    }
+
     /// Adds the call's Redis commands to a batch.
     pub fn add_to(&self, batch: &mut Batch) {
         panic_at("the sending", self.key());
