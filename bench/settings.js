@@ -7,11 +7,12 @@ const { SIZES } = require("./sessions.js");
 
 const PAIR = [N.REFERENCE, N.OURS];
 const MAIN = [N.REFERENCE, N.IOREDIS, N.MEMORY, N.OURS, N.FLOOR];
+const REQUESTS = [N.REFERENCE, N.OURS, N.BACKGROUND, N.TOUCH_AFTER, N.CACHE];
 const EVERYBODY = [...MAIN, N.DIRECT, N.THROUGH, N.BARE, N.BUN, N.LIMIT];
 
 /** About a minute. */
 const SHORT = {
-  parts: ["operations", "server", "startup"],
+  parts: ["operations", "server", "startup", "requests"],
   operations: {
     seconds: 0.15,
     rounds: 5,
@@ -26,11 +27,19 @@ const SHORT = {
   bulk: { sizes: [{ count: 10_000, rounds: 1 }], peers: PAIR },
   startup: { rounds: 5, memory: false, peers: PAIR },
   topologies: { seconds: 0.15, rounds: 3, peers: PAIR },
+  requests: {
+    seconds: 0.25,
+    rounds: 3,
+    loads: ["idle"],
+    concurrencies: [1],
+    distances: [0, 1],
+    peers: REQUESTS,
+  },
 };
 
 /** About half an hour. */
 const FULL = {
-  parts: ["operations", "server", "bulk", "startup", "topologies"],
+  parts: ["operations", "server", "bulk", "startup", "topologies", "requests"],
   operations: {
     seconds: 0.25,
     rounds: 9,
@@ -56,6 +65,14 @@ const FULL = {
   },
   startup: { rounds: 15, memory: true, peers: PAIR },
   topologies: { seconds: 0.25, rounds: 9, peers: PAIR },
+  requests: {
+    seconds: 0.5,
+    rounds: 5,
+    loads: ["idle", "busy"],
+    concurrencies: [1, 10, 100],
+    distances: [0, 0.5, 1, 5],
+    peers: REQUESTS,
+  },
 };
 
 /**

@@ -2,7 +2,8 @@
 
 // The targets of the store, and whether it met them, by the medians of one run.
 
-const { FLOOR, MEMORY, OURS, REFERENCE } = require("./names.js");
+const { BACKGROUND, CACHE, FLOOR, MEMORY, OURS, REFERENCE, SCAN } = require("./names.js");
+const { roundTrips } = require("./redis-wait.js");
 const { ratio } = require("./statistics.js");
 
 /** At 600 bytes, against connect-redis 10 + node-redis 6: [operation, calls, figure, bound]. */
@@ -41,6 +42,11 @@ const FIGURES = { rate: "throughput", p99: "p99", jsCpu: "JS-thread CPU", memory
 
 /**
  * @param {object} results
+/** What a request waits for a Redis 1 ms away: to connect-redis's wait, and in round trips. */
+const REQUEST_DISTANCE_MS = 1;
+const MOST_WAIT_IN_BACKGROUND = 0.55; // half, as exactly as the proxy is
+const MOST_WAIT_WITH_CACHE = 0.1; // none
+
  * @returns {{what: string, value: number, unit: string, least?: number, most?: number,
  *   isMet: boolean}[]} only targets that were measured; the unit "×" is a ratio to
  *   connect-redis 10 + node-redis 6
@@ -100,3 +106,18 @@ function judge(results) {
 }
 
 module.exports = { judge };
+  const requests = results.requests ?? [];
+  const alone = requests.find(
+    ({ load, concurrency, distance }) =>
+      load === "idle" && concurrency === 1 && distance === REQUEST_DISTANCE_MS,
+  );
+  if (alone) {
+    const [theirs, background, cached] = [REFERENCE, BACKGROUND, CACHE].map((name) =>
+      roundTrips(requests, alone, name),
+    );
+    const what = `a request, Redis ${REQUEST_DISTANCE_MS} ms away: wait for Redis`;
+    const half = { most: MOST_WAIT_IN_BACKGROUND };
+    add(`${what} with touch: "background"`, background / theirs, "×", half);
+    add(`${what} with cache`, cached, "round trips", { most: MOST_WAIT_WITH_CACHE });
+  }
+
