@@ -21,4 +21,6 @@ module.exports = {
   BARE: "floor, bare",
   BUN: "Bun's Redis client",
   LIMIT: "redis-benchmark, pipelined",
+  /** SCAN, driven from Rust, and UNLINK for `clear`: what Redis needs to go over all keys. */
+  SCAN: "SCAN alone",
 };

@@ -24,7 +24,7 @@ const SHORT = {
     frameworks: ["http"],
     peers: [N.REFERENCE, N.MEMORY, N.OURS],
   },
-  bulk: { sizes: [{ count: 10_000, rounds: 1 }], peers: PAIR },
+  bulk: { sizes: [{ count: 10_000, rounds: 1 }], peers: [...PAIR, N.SCAN] },
   startup: { rounds: 5, memory: false, peers: PAIR },
   topologies: { seconds: 0.15, rounds: 3, peers: PAIR },
   requests: {
@@ -61,7 +61,7 @@ const FULL = {
       { count: 100_000, rounds: 3 },
       { count: 1_000_000, rounds: 3 },
     ],
-    peers: [N.REFERENCE, N.IOREDIS, N.OURS],
+    peers: [N.REFERENCE, N.IOREDIS, N.OURS, N.SCAN],
   },
   startup: { rounds: 15, memory: true, peers: PAIR },
   topologies: { seconds: 0.25, rounds: 9, peers: PAIR },
