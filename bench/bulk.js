@@ -8,12 +8,16 @@ const os = require("node:os");
 const path = require("node:path");
 const { send } = require("../scripts/redis-server.js");
 const { fillRedis } = require("./fill.js");
-const { OURS, REFERENCE } = require("./names.js");
-const { startProcess } = require("./processes.js");
+const { OURS, REFERENCE, SCAN } = require("./names.js");
+const { nativeProgram } = require("./native.js");
+const { outputOf, startProcess } = require("./processes.js");
 const { ratio, takeTurns } = require("./statistics.js");
 
 const OPERATIONS = ["length", "ids", "all", "clear"];
 const PREFIX = "sess:";
+/** What SCAN alone does; the keys that SCAN looks at in a step are as many as the store's. */
+const SCANS = { length: "count", ids: "count", clear: "unlink" };
+const SCAN_COUNT = 500;
 const BULK_PROCESS = path.join(__dirname, "bulk-process.js");
 const WATCHER_PROCESS = path.join(__dirname, "watcher-process.js");
 /** The memory that Redis, and a process that holds all sessions as objects, need: bytes per session. */
@@ -33,11 +37,17 @@ function plan(settings) {
 /** The estimated time of one cell, in seconds. */
 function estimateOf(operation, { count, rounds }, { peers }) {
   const each = SECONDS_EACH[operation] + (operation === "clear" ? SECONDS_EACH.fill : 0);
-  return rounds * peers.length * (START_SECONDS + each * count);
+  return rounds * peersOf(operation, peers).length * (START_SECONDS + each * count);
+}
+
+/** The peers that have an operation. */
+function peersOf(operation, peers) {
+  return peers.filter((name) => name !== SCAN || operation in SCANS);
 }
 
 async function run({ redis, settings, results, progress, leaveOut }) {
   results.bulk = [];
+  const peers = settings.peers.filter((name) => name !== SCAN || canScan(leaveOut));
   const watcher = startProcess(WATCHER_PROCESS);
   await watcher.call("open", redis.port);
   for (const size of settings.sizes) {
@@ -52,7 +62,7 @@ async function run({ redis, settings, results, progress, leaveOut }) {
     await send(redis.port, "FLUSHALL");
     await fillRedis(redis.port, PREFIX, size.count);
     for (const operation of OPERATIONS) {
-      const cell = await takeTurns(settings.peers, size.rounds, (name) =>
+      const cell = await takeTurns(peersOf(operation, peers), size.rounds, (name) =>
         runOnce(name, operation, size.count, redis, watcher),
       );
       const measured = { operation, count: size.count, ...cell };
@@ -63,10 +73,20 @@ async function run({ redis, settings, results, progress, leaveOut }) {
   await watcher.stop();
 }
 
+function canScan(leaveOut) {
+  try {
+    nativeProgram("scan-floor");
+    return true;
+  } catch (error) {
+    leaveOut(SCAN, error.message);
+    return false;
+  }
+}
+
 /**
  * Makes one call in its own process.
- * @returns {Promise<{seconds: number, stall: number, memoryMB: number, held: number}>} `held` is the
- *   longest time that another client waited for the reply to a PING, in milliseconds
+ * @returns {Promise<{seconds: number, stall?: number, memoryMB?: number, held: number}>} `held` is
+ *   the longest time that another client waited for the reply to a PING, in milliseconds
  */
 async function runOnce(name, operation, count, redis, watcher) {
   // A clear before this call has deleted all sessions.
@@ -74,11 +94,10 @@ async function runOnce(name, operation, count, redis, watcher) {
     await send(redis.port, "FLUSHALL");
     await fillRedis(redis.port, PREFIX, count);
   }
-  const child = startProcess(BULK_PROCESS);
+  const peer = name === SCAN ? scanAlone(redis) : await openProcess(name, redis);
   try {
-    await child.call("open", name, { url: redis.url, prefix: PREFIX });
     await watcher.call("begin");
-    const { count: found, ...figures } = await child.call("run", operation);
+    const { count: found, ...figures } = await peer.run(operation);
     const held = await watcher.call("end");
     const right = operation === "clear" ? 0 : count;
     const left = operation === "clear" ? await keysIn(redis) : found;
@@ -86,8 +105,28 @@ async function runOnce(name, operation, count, redis, watcher) {
     return { ...figures, held };
   } finally {
     await watcher.call("end"); // even if the call failed
-    await child.stop();
+    await peer.stop();
   }
+}
+
+/** A peer in a fresh process, which is connected. */
+async function openProcess(name, redis) {
+  const child = startProcess(BULK_PROCESS);
+  try {
+    await child.call("open", name, { url: redis.url, prefix: PREFIX });
+  } catch (error) {
+    await child.stop();
+    throw error;
+  }
+  return { run: (operation) => child.call("run", operation), stop: child.stop };
+}
+
+function scanAlone({ port }) {
+  const run = async (operation) => {
+    const args = [`${port}`, SCANS[operation], `${PREFIX}*`, `${SCAN_COUNT}`];
+    return JSON.parse(await outputOf(nativeProgram("scan-floor"), args));
+  };
+  return { run, async stop() {} };
 }
 
 async function keysIn(redis) {
@@ -103,6 +142,7 @@ function lineOf(cell) {
     const waits = `stall ${stall.toFixed(0)} ms, Redis held ${held.toFixed(0)} ms`;
     words.push(`${name} ${seconds.toFixed(2)} s (${waits})`);
   }
+  if (medians[SCAN]) words.push(`${SCAN} ${medians[SCAN].seconds.toFixed(2)} s`);
   if (medians[REFERENCE] && medians[OURS]) {
     words.push(`${ratio(cell, "seconds", REFERENCE, OURS).toFixed(2)}×`);
   }

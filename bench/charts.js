@@ -11,8 +11,8 @@ const WIDTH = 900;
 const PANEL_HEIGHT = 220;
 /** The height of title, note and legend; the legend of many peers needs a second line. */
 const HEAD_HEIGHT = 110;
-const LEGEND_LINE = 30;
-const PEERS_IN_A_LINE = 5;
+const LEGEND_LINE = 44;
+const LETTERS_IN_A_LINE = 100;
 /** The space of a panel for its title above and its categories below. */
 const PANEL_MARGIN = { top: 34, bottom: 36 };
 
@@ -23,6 +23,9 @@ const COLOURS = {
   [N.OURS]: "#d9480f",
   [N.DIRECT]: "#f08c4a",
   [N.THROUGH]: "#f6c59d",
+  [N.BACKGROUND]: "#f08c4a",
+  [N.TOUCH_AFTER]: "#f6c59d",
+  [N.CACHE]: "#2f9e44",
   [N.FLOOR]: "#495057",
   [N.BARE]: "#868e96",
   [N.BUN]: "#b07cc6",
@@ -43,7 +46,7 @@ const LINES = "#dee2e6";
  * @returns {string} SVG
  */
 function drawBars({ title, note, peers, panels }) {
-  const head = HEAD_HEIGHT + (peers.length > PEERS_IN_A_LINE ? LEGEND_LINE : 0);
+  const head = HEAD_HEIGHT + (peers.join("").length > LETTERS_IN_A_LINE ? LEGEND_LINE : 0);
   const height = head + panels.length * PANEL_HEIGHT;
   const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height });
   const above = (place) => head + place * PANEL_HEIGHT;
@@ -161,9 +164,33 @@ const COMPARED = [N.REFERENCE, N.IOREDIS, N.MEMORY, N.OURS, N.FLOOR];
 
 /** The charts for which the results have figures, by file name. */
 function chartsOf(results) {
-  const { operations = [], server = [], bulk = [] } = results;
+  const { operations = [], server = [], bulk = [], requests = [] } = results;
   const where = `${results.machine.cpu}, ${results.machine.cores} cores; Node ${results.versions.node}, Redis ${results.versions["redis-server"]}; ${results.date.slice(0, 10)}`;
   const charts = {};
+
+  const few = requests.filter(({ concurrency }) => concurrency <= MOST_IN_CHART);
+  if (few.length > 0) {
+    const distances = [...new Set(few.map(({ distance }) => distance))];
+    charts.requests = {
+      title: "How long a request takes, by the distance of Redis",
+      note: `Express with express-session, signed-in users; medians; ${where}`,
+      peers: Object.keys(COLOURS).filter((peer) => few.some(({ medians }) => medians[peer])),
+      panels: few
+        .filter(({ distance }) => distance === distances[0])
+        .map(({ load, concurrency }) => ({
+          name: nameOfLoad(load, concurrency),
+          unit: "milliseconds, less is better",
+          categories: distances.map((distance) => `Redis ${distance} ms away`),
+          value: (peer, n) =>
+            few.find(
+              (cell) =>
+                cell.load === load &&
+                cell.concurrency === concurrency &&
+                cell.distance === distances[n],
+            )?.medians[peer]?.p50,
+        })),
+    };
+  }
 
   const base = operations.filter(({ size }) => size === BASE_SIZE);
   const bytes = base[0]?.bytes;
@@ -285,6 +312,14 @@ function chartsOf(results) {
 
 const WHAT = { "/read": "reading", "/change": "changing" };
 
+/** With more requests at once, they wait for the CPU rather than for Redis. */
+const MOST_IN_CHART = 10;
+
+function nameOfLoad(load, concurrency) {
+  const requests = `${concurrency} request${concurrency === 1 ? "" : "s"} at once`;
+  return load === "busy" ? `${requests}, while other processes keep all cores busy` : requests;
+}
+
 function nameOf(framework) {
   return framework === "express" ? "Express 5" : "http";
 }
@@ -303,4 +338,4 @@ function writeCharts(results, folder) {
   });
 }
 
-module.exports = { WHAT, nameOf, writeCharts };
+module.exports = { WHAT, nameOf, nameOfLoad, writeCharts };

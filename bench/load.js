@@ -9,6 +9,7 @@
 const { monitorEventLoopDelay } = require("node:perf_hooks");
 const { cpuEach, cpuNow } = require("./cpu.js");
 const { SIDS } = require("./sessions.js");
+const { percentile } = require("./statistics.js");
 
 /** Calls between two looks at the clock. A timer would not fire: `floor` never yields to the event loop. */
 const LOOK_EVERY = 16;
@@ -119,12 +120,11 @@ async function timeCalls(call, concurrency, seconds) {
   await new Promise((resolve) => setTimeout(resolve, 2 * LOOP_DELAY_RESOLUTION_MS));
   delay.disable();
   const sorted = latencies.subarray(0, Math.min(timed, latencies.length)).sort();
-  const share = (part) => sorted[Math.floor(sorted.length * part)];
   // The monitor includes the time from one tick to the next.
   const late = (nanoseconds) => Math.max(0, nanoseconds / 1e6 - LOOP_DELAY_RESOLUTION_MS);
   return {
-    p50: share(0.5),
-    p99: share(0.99),
+    p50: percentile(sorted, 0.5),
+    p99: percentile(sorted, 0.99),
     loopP99: late(delay.percentile(99)),
     loopMax: late(delay.max),
   };

@@ -8,6 +8,9 @@ const {
   OURS,
   THROUGH,
   DIRECT,
+  BACKGROUND,
+  TOUCH_AFTER,
+  CACHE,
   IOREDIS,
   MEMORY,
   FLOOR,
@@ -15,6 +18,9 @@ const {
   BUN,
 } = require("./names.js");
 const { SIDS } = require("./sessions.js");
+
+/** Of the peers that leave a touch out if the last one was so many seconds ago, or fewer. */
+const TOUCH_AFTER_SECONDS = 60;
 
 const OPEN = {
   async [REFERENCE](where) {
@@ -33,11 +39,12 @@ const OPEN = {
     return { store: new RedisStore({ client, prefix }), close: () => client.quit() };
   },
 
-  async [OURS]({ url, prefix, ca, nodes }) {
-    const { RedisStore } = require("..");
-    const to = nodes ? { cluster: nodes } : ca ? { url, tls: { ca } } : { url };
-    const store = new RedisStore({ ...to, prefix });
-    return { store, close: () => store.close() };
+  [OURS]: (where) => ours(where),
+  [BACKGROUND]: (where) => ours(where, { touch: "background" }),
+  [TOUCH_AFTER]: (where) => ours(where, { touchAfter: TOUCH_AFTER_SECONDS }),
+  async [CACHE](where) {
+    if (!hasCache(where)) throw new Error("this version has no option cache");
+    return ours(where, { cache: true, touch: "background", touchAfter: TOUCH_AFTER_SECONDS });
   },
 
   [DIRECT]: (where) => oursWithClient(where, "native"),
@@ -52,6 +59,24 @@ const OPEN = {
   [BARE]: openFloor,
   [BUN]: openBun,
 };
+
+async function ours({ url, prefix, ca, nodes }, options = {}) {
+  const { RedisStore } = require("..");
+  const to = nodes ? { cluster: nodes } : ca ? { url, tls: { ca } } : { url };
+  const store = new RedisStore({ ...to, prefix, ...options });
+  return { store, close: () => store.close() };
+}
+
+/** Whether the store has the option `cache`: then it refuses a cache of the wrong type. */
+function hasCache({ url }) {
+  const { RedisStore } = require("..");
+  try {
+    new RedisStore({ url, cache: "nothing", touchAfter: TOUCH_AFTER_SECONDS }).close();
+    return false;
+  } catch {
+    return true;
+  }
+}
 
 async function nodeRedis({ url, ca, nodes }) {
   const { createClient, createCluster } = require("redis");

@@ -16,7 +16,14 @@ function killProcesses() {
   for (const child of running) child.kill("SIGKILL");
 }
 
-/** Starts a process that ends with the parent; its error is what it writes to stderr. */
+/**
+ * Starts a process that ends with the parent; its error is what it writes to stderr.
+ * @param {string} program
+ * @param {string[]} args
+ * @param {import("node:child_process").StdioOptions} stdio with a pipe for stderr
+ * @returns {{child: import("node:child_process").ChildProcess,
+ *   ended: Promise<{code?: number | null, error: Error}>}}
+ */
 function start(program, args, stdio) {
   const env = { ...process.env, NODE_ENV: "production" };
   const child = spawn(program, args, { stdio, env, serialization: "json" });
@@ -115,4 +122,4 @@ function serve(functions) {
   });
 }
 
-module.exports = { killProcesses, outputOf, serve, startProcess };
+module.exports = { killProcesses, outputOf, serve, start, startProcess };

@@ -5,8 +5,9 @@
 const { writeFileSync } = require("node:fs");
 const path = require("node:path");
 const { ROOT, formatTable, tidy, writeBetweenMarks } = require("../scripts/test-table.js");
-const { WHAT, nameOf, writeCharts } = require("./charts.js");
+const { WHAT, nameOf, nameOfLoad, writeCharts } = require("./charts.js");
 const N = require("./names.js");
+const { roundTrips } = require("./redis-wait.js");
 const { ratio } = require("./statistics.js");
 
 const MARKS = { document: "README.md", name: "bench", command: "npm run bench -- --full" };
@@ -15,6 +16,8 @@ const BASE_SIZE = 600;
 
 /** The charts of a full run that the README shows. */
 const README_CHARTS = ["throughput"];
+/** The chart that RESULTS.md begins with: what users feel. */
+const FIRST_CHART = "requests";
 
 /**
  * Writes RESULTS.md, with all tables and charts, into a folder.
@@ -26,7 +29,11 @@ const README_CHARTS = ["throughput"];
 function render(results, folder) {
   const charts = writeCharts(results, path.join(folder, "charts"));
   const tables = tablesOf(results, TABLES);
-  const lines = ["# What was measured", "", ...tables, ...imagesOf(charts, folder)];
+  const isFirst = ({ name }) => name === FIRST_CHART;
+  const first = charts.filter(isFirst);
+  const others = charts.filter((chart) => !isFirst(chart));
+  const lines = ["# What was measured", ...imagesOf(first, folder), "", ...tables];
+  lines.push(...imagesOf(others, folder));
   const file = path.join(folder, "RESULTS.md");
   writeFileSync(file, `${lines.join("\n")}\n`);
   tidy(file);
@@ -183,9 +190,7 @@ function topologyTable({ topologies = [] }) {
 }
 
 function serverTable({ server = [], loader }) {
-  const peers = [N.REFERENCE, N.IOREDIS, N.MEMORY, N.OURS].filter((name) =>
-    server.some(({ medians }) => medians[name]),
-  );
+  const peers = peersOf(server, [N.REFERENCE, N.IOREDIS, N.MEMORY, N.OURS]);
   const rows = server.map((cell) => [
     `${nameOf(cell.framework)}, ${WHAT[cell.route]}`,
     ...peers.map((name) => {
@@ -204,6 +209,84 @@ function serverTable({ server = [], loader }) {
   };
 }
 
+const REQUESTERS = [N.REFERENCE, N.OURS, N.BACKGROUND, N.TOUCH_AFTER, N.CACHE];
+
+/** How long a request takes, with one table for a machine with nothing else to do, and one for a busy one. */
+function requestTable(load) {
+  return ({ requests = [] }) => {
+    const cells = requests.filter((cell) => cell.load === load);
+    const peers = peersOf(cells, REQUESTERS);
+    const rows = cells.map((cell) => [
+      cell.concurrency,
+      `${cell.distance} ms`,
+      ...peers.map((name) => {
+        const { p50, p99 } = cell.medians[name] ?? {};
+        return p50 === undefined ? "" : `${milliseconds(p50)} (${milliseconds(p99)})`;
+      }),
+    ]);
+    const where = load === "busy" ? ", while other processes keep all cores busy" : "";
+    return {
+      title: `How long a request to an Express app takes${where}, in ms: median (p99)`,
+      header: ["requests at once", "Redis is away by", ...peers],
+      rows,
+    };
+  };
+}
+
+/** What the distance of Redis adds to a request. */
+function waitTable({ requests = [] }) {
+  const cells = requests.filter(({ concurrency, distance }) => concurrency === 1 && distance > 0);
+  const peers = peersOf(cells, REQUESTERS);
+  const rows = cells.map((cell) => [
+    `${cell.load === "busy" ? "all cores busy, " : ""}${cell.distance} ms`,
+    ...peers.map((name) => {
+      const trips = roundTrips(requests, cell, name);
+      return Number.isFinite(trips) ? Math.max(0, trips).toFixed(1) : "";
+    }),
+  ]);
+  return {
+    title:
+      "What the distance of Redis adds to a request that is alone, in round trips: its median less " +
+      "the one at 0 ms, divided by the distance",
+    header: ["Redis is away by", ...peers],
+    rows,
+  };
+}
+
+function requestCpuTable({ requests = [] }) {
+  const distance = Math.min(...requests.map((cell) => cell.distance).filter((ms) => ms >= 1));
+  const cells = requests.filter((cell) => cell.distance === distance);
+  const peers = peersOf(cells, REQUESTERS);
+  const rows = cells.map((cell) => [
+    nameOfLoad(cell.load, cell.concurrency),
+    ...peers.map((name) => cell.medians[name]?.cpu?.toFixed(0) ?? ""),
+  ]);
+  return {
+    title: `CPU of the app's process, with Redis ${distance} ms away, in microseconds a request`,
+    header: ["", ...peers],
+    rows,
+  };
+}
+
+/** Whether Redis was as far away as it should be. */
+function distanceTable({ distances = [] }) {
+  const of = (load) => distances.filter((one) => one.load === load);
+  const loads = [...new Set(distances.map(({ load }) => load))];
+  return {
+    title: "What a PING through the proxy that delays Redis took, in ms",
+    header: ["Redis is away by", ...of(loads[0]).map(({ distance }) => `${distance} ms`)],
+    rows: loads.map((load) => [
+      load === "busy" ? "all cores busy" : "",
+      ...of(load).map(({ ping }) => ping.toFixed(2)),
+    ]),
+  };
+}
+
+/** Those of the peers that some of the cells have. */
+function peersOf(cells, peers) {
+  return peers.filter((name) => cells.some(({ medians }) => medians[name]));
+}
+
 function bulkTable({ bulk = [] }) {
   const rows = bulk
     .filter(isCompared)
@@ -212,14 +295,22 @@ function bulkTable({ bulk = [] }) {
       cell.count.toLocaleString("en"),
       both(cell, "seconds", (seconds) => seconds.toPrecision(2)),
       bold(times(ratio(cell, "seconds", N.REFERENCE, N.OURS))),
+      cell.medians[N.SCAN]?.seconds.toPrecision(2) ?? "",
+      hundredths(ratio(cell, "seconds", N.OURS, N.SCAN)),
       both(cell, "stall", milliseconds),
       both(cell, "held", milliseconds),
       both(cell, "memoryMB", (megabytes) => megabytes.toFixed(0)),
       times(ratio(cell, "memoryMB", N.OURS, N.REFERENCE)),
     ]);
-  const header = ["", "sessions", "time, s", "", "event loop held, ms", "Redis held, ms"];
-  header.push("memory, MB", "");
-  return { title: "Going over all sessions (connect-redis → connect-redis-rs)", header, rows };
+  const header = ["", "sessions", "time, s", "", "SCAN alone, s", "to SCAN alone"];
+  header.push("event loop held, ms", "Redis held, ms", "memory, MB", "");
+  return {
+    title:
+      "Going over all sessions (connect-redis → connect-redis-rs); SCAN alone, with UNLINK for clear, " +
+      "is what Redis needs for a client that does nothing else",
+    header,
+    rows,
+  };
 }
 
 function startupTable({ startup, idle }) {
@@ -285,6 +376,10 @@ function times(value) {
   return `${value < 1 ? value.toFixed(2) : value.toFixed(1)}×`;
 }
 
+function hundredths(value) {
+  return Number.isFinite(value) ? `${value.toFixed(2)}×` : "";
+}
+
 function percent(value) {
   return Number.isFinite(value) ? `${Math.round(value * 100)} %` : "";
 }
@@ -294,6 +389,11 @@ function bold(text) {
 }
 
 const TABLES = [
+  requestTable("idle"),
+  requestTable("busy"),
+  waitTable,
+  requestCpuTable,
+  distanceTable,
   operationTable,
   peerTable,
   sizeTable,

@@ -15,8 +15,8 @@ const { writeResults } = require("./results.js");
 const { PARTS, settingsFor } = require("./settings.js");
 const { judge } = require("./targets.js");
 
-const USAGE = `npm run bench                        about a minute: store operations, a server, require
-npm run bench -- --full              everything: about half an hour
+const USAGE = `npm run bench                        about a minute: store operations, a server, require, requests
+npm run bench -- --full              everything: about forty minutes
 npm run bench -- --render FILE       charts and tables again, from the results of a run
 
   --only PART[,PART]   parts: ${PARTS.join(", ")}
@@ -143,11 +143,13 @@ async function measureAll(settings, file) {
 }
 
 /** The peers that failed, in all cells. */
-function failuresIn({ operations = [], server = [], bulk = [], topologies = [], startup, idle }) {
-  const cells = [...operations, ...server, ...bulk, ...topologies, startup, idle];
+function failuresIn({ startup, idle, ...results }) {
+  const { operations = [], server = [], bulk = [], topologies = [], requests = [] } = results;
+  const cells = [...operations, ...server, ...bulk, ...topologies, ...requests, startup, idle];
   return cells.filter(Boolean).flatMap((cell) => {
     const { topology, framework, route, operation, size, count, concurrency } = cell;
-    const where = [topology, framework, route, operation, size, count, concurrency];
+    const { load, distance } = cell;
+    const where = [topology, framework, route, operation, size, count, concurrency, load, distance];
     return Object.entries(cell.failed ?? {}).map(([name, why]) => ({
       what: [name, ...where.filter((word) => word !== undefined)].join(", "),
       why,

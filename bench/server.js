@@ -6,15 +6,13 @@
 const { mkdtempSync, rmSync, writeFileSync } = require("node:fs");
 const { tmpdir } = require("node:os");
 const path = require("node:path");
+const { costOf, openApp } = require("./apps.js");
 const { findLoader, loadWith } = require("./http-load.js");
 const { MEMORY, OURS, REFERENCE } = require("./names.js");
-const { startProcess } = require("./processes.js");
 const { ratio, takeTurns } = require("./statistics.js");
 
 const ROUTES = ["/read", "/change"];
-const SESSIONS = 1000;
 const WARM_UP_SECONDS = 1;
-const APP = path.join(__dirname, "app-process.js");
 
 function plan({ frameworks, peers, rounds, seconds }) {
   return frameworks.length * ROUTES.length * estimateOf({ peers, rounds, seconds });
@@ -40,7 +38,9 @@ async function run({ redis, settings, results, progress, leaveOut }) {
       const cookieFile = path.join(folder, `${framework}-${n}`);
       const where = { url: redis.url, prefix: `${framework}${n}:` };
       try {
-        apps.set(name, await openApp(name, framework, where, cookieFile));
+        const { app, port, cookies } = await openApp(name, framework, where);
+        writeFileSync(cookieFile, `${cookies.join("\n")}\n`);
+        apps.set(name, { app, address: `http://127.0.0.1:${port}`, cookieFile });
       } catch (error) {
         leaveOut(`${name} with ${framework}`, error.message);
       }
@@ -50,11 +50,7 @@ async function run({ redis, settings, results, progress, leaveOut }) {
         const { app, address, cookieFile } = apps.get(name);
         const load = (time) => loadWith(loader, `${address}${route}`, cookieFile, time);
         if (round === 0) await load(WARM_UP_SECONDS);
-        const before = await app.call("cpu");
-        const { requests, ...figures } = await load(seconds);
-        const after = await app.call("cpu");
-        const each = (what) => (after[what] - before[what]) / 1000 / requests;
-        return { ...figures, jsCpu: each("thread"), cpu: each("process") };
+        return await costOf(app, () => load(seconds));
       });
       const measured = { framework, route, ...cell };
       results.server.push(measured);
@@ -64,27 +60,6 @@ async function run({ redis, settings, results, progress, leaveOut }) {
   }
   process.off("exit", removeFolder);
   removeFolder();
-}
-
-/** Starts a server and logs in once for each session; writes their cookies to the file. */
-async function openApp(name, framework, where, cookieFile) {
-  const app = startProcess(APP);
-  try {
-    const address = `http://127.0.0.1:${await app.call("listen", name, framework, where)}`;
-    const cookies = [];
-    for (let n = 0; n < SESSIONS; n += 1) {
-      const response = await fetch(`${address}/login`);
-      await response.arrayBuffer();
-      const [cookie] = response.headers.get("set-cookie")?.split(";") ?? [];
-      if (!response.ok || !cookie) throw new Error(`a login got the status ${response.status}`);
-      cookies.push(cookie);
-    }
-    writeFileSync(cookieFile, `${cookies.join("\n")}\n`);
-    return { app, address, cookieFile };
-  } catch (error) {
-    await app.stop();
-    throw error;
-  }
 }
 
 function lineOf(cell) {

@@ -7,11 +7,12 @@ const { SIZES } = require("./sessions.js");
 
 const PAIR = [N.REFERENCE, N.OURS];
 const MAIN = [N.REFERENCE, N.IOREDIS, N.MEMORY, N.OURS, N.FLOOR];
+const REQUESTS = [N.REFERENCE, N.OURS, N.BACKGROUND, N.TOUCH_AFTER, N.CACHE];
 const EVERYBODY = [...MAIN, N.DIRECT, N.THROUGH, N.BARE, N.BUN, N.LIMIT];
 
 /** About a minute. */
 const SHORT = {
-  parts: ["operations", "server", "startup"],
+  parts: ["operations", "server", "startup", "requests"],
   operations: {
     seconds: 0.15,
     rounds: 5,
@@ -23,14 +24,22 @@ const SHORT = {
     frameworks: ["http"],
     peers: [N.REFERENCE, N.MEMORY, N.OURS],
   },
-  bulk: { sizes: [{ count: 10_000, rounds: 1 }], peers: PAIR },
+  bulk: { sizes: [{ count: 10_000, rounds: 1 }], peers: [...PAIR, N.SCAN] },
   startup: { rounds: 5, memory: false, peers: PAIR },
   topologies: { seconds: 0.15, rounds: 3, peers: PAIR },
+  requests: {
+    seconds: 0.25,
+    rounds: 3,
+    loads: ["idle"],
+    concurrencies: [1],
+    distances: [0, 1],
+    peers: REQUESTS,
+  },
 };
 
 /** About half an hour. */
 const FULL = {
-  parts: ["operations", "server", "bulk", "startup", "topologies"],
+  parts: ["operations", "server", "bulk", "startup", "topologies", "requests"],
   operations: {
     seconds: 0.25,
     rounds: 9,
@@ -52,10 +61,18 @@ const FULL = {
       { count: 100_000, rounds: 3 },
       { count: 1_000_000, rounds: 3 },
     ],
-    peers: [N.REFERENCE, N.IOREDIS, N.OURS],
+    peers: [N.REFERENCE, N.IOREDIS, N.OURS, N.SCAN],
   },
   startup: { rounds: 15, memory: true, peers: PAIR },
   topologies: { seconds: 0.25, rounds: 9, peers: PAIR },
+  requests: {
+    seconds: 0.5,
+    rounds: 5,
+    loads: ["idle", "busy"],
+    concurrencies: [1, 10, 100],
+    distances: [0, 0.5, 1, 5],
+    peers: REQUESTS,
+  },
 };
 
 /**

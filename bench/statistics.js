@@ -10,6 +10,15 @@ function median(numbers) {
 }
 
 /**
+ * The value below which a share of the values lies. NaN if there is none.
+ * @param {Float64Array} sorted
+ * @param {number} share from 0 to less than 1
+ */
+function percentile(sorted, share) {
+  return sorted[Math.floor(sorted.length * share)] ?? Number.NaN;
+}
+
+/**
  * Measures peers one after the other, in several rounds. Each round begins with another peer, so that
  * other load on the machine, and garbage of the measurement before, affects all peers alike. A peer
  * that fails is left out of later rounds.
@@ -63,4 +72,4 @@ function ratio(cell, field, name, to) {
   return median((cell?.rounds ?? []).map((row) => row[name]?.[field] / row[to]?.[field]));
 }
 
-module.exports = { median, ratio, takeTurns };
+module.exports = { median, percentile, ratio, takeTurns };

@@ -5,7 +5,8 @@
 const { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } = require("node:fs");
 const { tmpdir } = require("node:os");
 const path = require("node:path");
-const { waitUntil } = require("../../scripts/redis-server.js");
+const { startDistance } = require("../../bench/distance.js");
+const { startRedisServer, waitUntil } = require("../../scripts/redis-server.js");
 const { start } = require("../support/run.js");
 
 const RUN = path.join("bench", "run.js");
@@ -79,6 +80,54 @@ test("a run writes every round, medians, tables and charts, and renders them aga
   // The ids in the charts change with each rendering.
   const { throughput: _, ...same } = first;
   expect(made()).toMatchObject(same);
+});
+
+test("requests are measured at each distance of Redis, and their chart comes first", async () => {
+  const args = ["--only", "requests", "--rounds", "1", "--seconds", "0.02"];
+  const { code, stderr } = await start([RUN, ...args, "--out", folder]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+
+  const { requests, distances, failed } = readResults();
+  expect(failed).toEqual([]);
+  expect(requests.map(({ load, concurrency, distance }) => [load, concurrency, distance])).toEqual([
+    ["idle", 1, 0],
+    ["idle", 1, 1],
+  ]);
+  for (const { medians } of requests) {
+    for (const peer of [PEER, OURS, `${OURS}, touch: "background"`, `${OURS}, touchAfter`]) {
+      expect(medians[peer]).toMatchObject({
+        rate: expect.any(Number),
+        p50: expect.any(Number),
+        p99: expect.any(Number),
+        cpu: expect.any(Number),
+      });
+    }
+  }
+  // A request waits for Redis twice: get and touch.
+  expect(requests[1].medians[PEER].p50).toBeGreaterThan(2);
+  expect(distances.map(({ distance }) => distance)).toEqual([0, 1]);
+  const text = readFileSync(path.join(folder, "RESULTS.md"), "utf8");
+  expect(text).toMatch(/^# What was measured\n\n!\[[^\]]*\]\(charts\/requests\.svg\)\n/);
+  expect(text).toMatch(/\| Redis is away by +\| connect-redis 10/);
+});
+
+test("a Redis is as far away as it should be", async () => {
+  const redis = await startRedisServer();
+  const away = await startDistance(redis.port);
+  try {
+    await away.setDistance(0);
+    const near = await away.ping();
+    for (const distance of [0.5, 1, 5]) {
+      await away.setDistance(distance);
+      const ping = await away.ping();
+      expect(ping).toBeGreaterThanOrEqual(distance);
+      // Generous, for a busy machine.
+      expect(ping).toBeLessThan(near + distance + 5);
+    }
+  } finally {
+    await away.stop();
+    await redis.stop();
+  }
 });
 
 test("an interrupted run leaves what it has measured, and no process", async () => {
