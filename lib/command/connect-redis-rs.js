@@ -35,11 +35,18 @@ async function main() {
   }
   // Only now: help needs no addon.
   const RedisStore = require("../store.js");
-  const { actions } = require("./sessions.js");
+  const { actions, handlesOf } = require("./sessions.js");
   const store = new RedisStore(request.store);
   try {
     const output = new Output(process.stdout, process.stderr, Boolean(request.values.json));
-    return await actions[request.action]({ request, store, output, stdin: process.stdin });
+    const handles = handlesOf(store);
+    return await actions[request.action]({
+      request,
+      store,
+      handles,
+      output,
+      stdin: process.stdin,
+    });
   } finally {
     await store.close();
   }

@@ -23,15 +23,19 @@ const DONE = 0;
 const NOT_FOUND = 1;
 
 /**
- * The same handles in each process, so that `destroy` takes what `list` has printed. Whoever can make them
- * of guessed sids can also read the sids in Redis.
+ * The key of the handles: they are the same in each process, so that `destroy` takes what `list` has
+ * printed. Whoever can make them of guessed sids can also read the sids in Redis.
  */
-const handles = new Handles("connect-redis-rs sessions");
+const HANDLES_KEY = "connect-redis-rs sessions";
+
+/** @param {Store} store */
+const handlesOf = (store) => new Handles(store, HANDLES_KEY);
 
 /**
  * @typedef {object} Task
  * @property {Request} request
  * @property {Store} store
+ * @property {InstanceType<typeof Handles>} handles of the store
  * @property {Output} output
  * @property {NodeJS.ReadStream} stdin
  */
@@ -78,7 +82,7 @@ async function list(task) {
  * @param {Task} task
  * @returns {AsyncGenerator<Found>}
  */
-async function* sessionsOf({ request, store }) {
+async function* sessionsOf({ request, store, handles }) {
   const { user } = request.values;
   if (user !== undefined) {
     for (const { id, data, expires } of await store.sessionsOf(user)) {
@@ -90,7 +94,7 @@ async function* sessionsOf({ request, store }) {
   for (let position = /** @type {string | undefined} */ (""); position !== undefined; ) {
     const { sessions, next } = await readPage(store, position, PAGE);
     for (const session of sessions) {
-      const handle = handles.of(store.prefix + session.sid);
+      const handle = handles.of(session.sid);
       if (!seen.has(handle)) yield session;
       seen.add(handle);
     }
@@ -167,14 +171,13 @@ async function destroyOne(handle, task) {
  * @param {string} handle
  * @param {Task} task
  */
-async function* foundBy(handle, { store, output }) {
-  const matches = handles.matcher(handle);
-  if (matches === undefined) {
+async function* foundBy(handle, { store, handles, output }) {
+  const isIt = handles.matcher(handle);
+  if (isIt === undefined) {
     throw new UsageError(`${JSON.stringify(handle.slice(0, 40))} is no handle: list prints them`);
   }
   const progress = output.progress((seen) => `${seen} sessions searched`);
   try {
-    const isIt = (/** @type {string} */ sid) => matches(store.prefix + sid);
     yield* search(store, isIt, { progress: progress.seen });
   } finally {
     progress.done();
@@ -212,9 +215,9 @@ async function isAgreed(question, { request, output, stdin }) {
  * @param {Task} task
  * @returns {[answer: object, text: string]}
  */
-function lineOf(session, { request, store }) {
+function lineOf(session, { request, handles }) {
   const { sid, data, expires, size } = session;
-  const handle = handles.of(store.prefix + sid);
+  const handle = handles.of(sid);
   const members = membersOf(data, request.show);
   const end = expires === undefined ? null : new Date(expires).toISOString();
   const named = members?.map(({ name, value, type }) => {
@@ -235,7 +238,7 @@ function lineOf(session, { request, store }) {
  * @param {Found} session
  * @param {Task} task
  */
-function linesOf({ sid, data, expires, size }, { request, store }) {
+function linesOf({ sid, data, expires, size }, { request, handles }) {
   const members = membersOf(data, request.show);
   const end = expires === undefined ? "" : ` (${new Date(expires).toISOString()})`;
   const rows = members?.map(({ name, type, size: bytes, value }) => {
@@ -243,7 +246,7 @@ function linesOf({ sid, data, expires, size }, { request, store }) {
     return `  ${printable(name).padEnd(20)}  ${type.padEnd(8)}${`${bytes} B`.padStart(10)}${shown}`;
   });
   return [
-    `handle   ${handles.of(store.prefix + sid)}`,
+    `handle   ${handles.of(sid)}`,
     `ends in  ${ending(expires)}${end}`,
     `size     ${size ?? "?"} B`,
     ...(rows ?? ["its text cannot be read"]),
@@ -255,4 +258,4 @@ function ending(expires) {
   return expires === undefined ? "never" : duration(expires - Date.now());
 }
 
-module.exports = { actions };
+module.exports = { actions, handlesOf };
