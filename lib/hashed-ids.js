@@ -267,4 +267,4 @@ function otherKeys(fields) {
   return { ...fields, hasHandles: !fields.hasHandles };
 }
 
-module.exports = { MovingBackend, keyOf, otherKeys };
+module.exports = { MovingBackend, isHandle, keyOf, otherKeys };

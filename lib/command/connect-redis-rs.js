@@ -3,7 +3,7 @@
 
 // `npx connect-redis-rs sessions …`: see help.js.
 
-const { UsageError, readArguments } = require("./arguments.js");
+const { KEYS, UsageError, readArguments } = require("./arguments.js");
 const { HELP } = require("./help.js");
 const { Output } = require("./output.js");
 
@@ -22,6 +22,7 @@ main().then(
   },
   (error) => {
     process.stderr.write(`connect-redis-rs: ${error.message}\n`);
+    if (error.code === "ESEALED") process.stderr.write(`put the app's keys into ${KEYS}\n`);
     if (error instanceof UsageError) process.stderr.write("see connect-redis-rs --help\n");
     process.exitCode = isUsage(error) ? WRONG_USAGE : FAILED;
   },

@@ -3,10 +3,11 @@
 // What the command does with the sessions of a store.
 
 const { createInterface } = require("node:readline/promises");
+const { isHandle } = require("../hashed-ids.js");
 const { Handles } = require("../sessions/handles.js");
 const { membersOf } = require("../sessions/members.js");
-const { readFound, readPage, search } = require("../sessions/pages.js");
-const { UsageError } = require("./arguments.js");
+const { readFound, readIds, readPage, search } = require("../sessions/pages.js");
+const { KEYS, UsageError } = require("./arguments.js");
 const { duration, printable } = require("./output.js");
 
 /**
@@ -47,8 +48,10 @@ const handlesOf = (store) => new Handles(store, HANDLES_KEY);
 const actions = { count, list, show, destroy };
 
 /** @param {Task} task */
-async function count({ request, store, output }) {
+async function count(task) {
+  const { request, store, output } = task;
   const { user } = request.values;
+  await checkHashIds(task);
   const progress = output.progress(() => "counting …");
   try {
     const number = user === undefined ? await store.length() : await store.countOf(user);
@@ -62,18 +65,22 @@ async function count({ request, store, output }) {
 /** @param {Task} task */
 async function list(task) {
   const { request, output } = task;
+  await checkHashIds(task);
   const progress = output.progress((seen) => `${seen} sessions listed`);
   let listed = 0;
+  let sealed = 0;
   try {
     for await (const session of sessionsOf(task)) {
       if (listed === request.limit) break;
       await output.line(...lineOf(session, task));
       listed += 1;
+      sealed += session.isSealed ? 1 : 0;
       progress.seen(listed);
     }
     return DONE;
   } finally {
     progress.done();
+    tellSealed(output, sealed);
   }
 }
 
@@ -111,6 +118,7 @@ async function show(task) {
     if (session === undefined) break;
     if (output.isJson) await output.line(...lineOf(session, task));
     else for (const line of linesOf(session, task)) await output.line({}, line);
+    tellSealed(output, session.isSealed ? 1 : 0);
     return DONE;
   }
   return notFound(output, handle);
@@ -130,6 +138,7 @@ async function destroy(task) {
     return NOT_FOUND;
   }
   if (user !== undefined) {
+    await checkHashIds(task);
     const destroyed = await store.destroyAllOf(user);
     await output.line({ destroyed }, `${destroyed} destroyed`);
     return DONE;
@@ -185,6 +194,44 @@ async function* foundBy(handle, { store, handles, output }) {
 }
 
 /**
+ * The sids in a user's list lead to no session if the keys hold hashed ids, and the other way round. The
+ * store would take them for ended, and out of the list.
+ * @param {Task} task
+ */
+async function checkHashIds({ request, store }) {
+  if (request.values.user === undefined) return;
+  const { hashIds } = request.store;
+  /** @type {string[]} */
+  let ids = [];
+  for (let at = /** @type {string | undefined} */ (""); at !== undefined && ids.length === 0; ) {
+    const { records, next } = await readIds(store, at, PAGE);
+    ids = records;
+    at = next;
+  }
+  const isHashed = ids.some(isHandle);
+  if (isHashed && hashIds === undefined) {
+    throw new UsageError(
+      "the keys hold hashed ids: with --user, add --hash-ids and the value of the store's option hashIds",
+    );
+  }
+  if (ids.length > 0 && !isHashed && hashIds === true) {
+    throw new UsageError(
+      "the keys hold no hashed ids: give --hash-ids the value of the store's option hashIds, or leave it out",
+    );
+  }
+}
+
+/**
+ * @param {Output} output
+ * @param {number} count
+ */
+function tellSealed({ stderr }, count) {
+  if (count === 0) return;
+  const what = count === 1 ? "1 session is" : `${count} sessions are`;
+  stderr.write(`${what} sealed, and cannot be opened: put the app's keys into ${KEYS}\n`);
+}
+
+/**
  * @param {Output} output
  * @param {string} handle
  */
@@ -216,7 +263,7 @@ async function isAgreed(question, { request, output, stdin }) {
  * @returns {[answer: object, text: string]}
  */
 function lineOf(session, { request, handles }) {
-  const { sid, data, expires, size } = session;
+  const { sid, data, expires, size, isSealed } = session;
   const handle = handles.of(sid);
   const members = membersOf(data, request.show);
   const end = expires === undefined ? null : new Date(expires).toISOString();
@@ -228,9 +275,10 @@ function lineOf(session, { request, handles }) {
     handle,
     ending(expires).padStart(8),
     `${size ?? "?"} B`.padStart(10),
-    named?.join(" ") ?? "cannot be read",
+    named?.join(" ") ?? (isSealed ? "sealed" : "cannot be read"),
   ];
-  return [{ handle, expires: end, size, members: members ?? null }, columns.join("  ")];
+  const answer = { handle, expires: end, size, members: members ?? null };
+  return [isSealed ? { ...answer, sealed: true } : answer, columns.join("  ")];
 }
 
 /**
@@ -238,7 +286,7 @@ function lineOf(session, { request, handles }) {
  * @param {Found} session
  * @param {Task} task
  */
-function linesOf({ sid, data, expires, size }, { request, handles }) {
+function linesOf({ sid, data, expires, size, isSealed }, { request, handles }) {
   const members = membersOf(data, request.show);
   const end = expires === undefined ? "" : ` (${new Date(expires).toISOString()})`;
   const rows = members?.map(({ name, type, size: bytes, value }) => {
@@ -249,7 +297,7 @@ function linesOf({ sid, data, expires, size }, { request, handles }) {
     `handle   ${handles.of(sid)}`,
     `ends in  ${ending(expires)}${end}`,
     `size     ${size ?? "?"} B`,
-    ...(rows ?? ["its text cannot be read"]),
+    ...(rows ?? [isSealed ? "its text is sealed" : "its text cannot be read"]),
   ];
 }
 
