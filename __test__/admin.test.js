@@ -3,6 +3,7 @@
 // The admin page by plain HTTP: who may see it, what is in it, and what a request must be to change
 // something. long/admin.browser.test.js looks at it in a browser.
 
+const { performance } = require("node:perf_hooks");
 const express = require("express");
 const session = require("express-session");
 const { RedisStore } = require("connect-redis-rs");
@@ -319,6 +320,82 @@ describe("pages", () => {
     expect(status).toBe(200);
     expect(text).toContain("needs the option <code>user</code>");
     expect(await plain.handles("?user=Ada")).toEqual([]);
+  });
+});
+
+describe("a user with more sessions than a page shows", () => {
+  test("has some of them, and about how many there are beside", async () => {
+    const store = open();
+    await fill(store, 1500);
+    const { go } = await serve(store);
+    const { text } = await go("?user=Ada");
+    expect(text.match(/<tr data-handle/g)).toHaveLength(200);
+    expect(text).toContain("About 1300 more are not shown");
+    const reads = store.metrics().calls.sessionsOf.ok;
+    expect(reads).toBe(0); // it would read all of them
+  });
+
+  test("has each one's page, and each can be destroyed", async () => {
+    const store = open();
+    await fill(store, 600);
+    const { go, handles, post } = await serve(store, { write: true });
+    const shown = await handles("?user=Ada");
+    const handle = shown.at(-1);
+    expect((await go(`/session?handle=${handle}&user=Ada`)).status).toBe(200);
+    expect((await post("/destroy", { handle, of: "Ada" })).status).toBe(200);
+    expect(await store.countOf("Ada")).toBe(599);
+    expect((await post("/destroy", { handle, of: "Ada" })).status).toBe(404);
+  });
+});
+
+test("however long a count takes, there is one at a time", async () => {
+  const store = open();
+  await fill(store, 3);
+  let counts = 0;
+  const length = store.length.bind(store);
+  let finish;
+  store.length = () => {
+    counts += 1;
+    return new Promise((resolve) => {
+      finish = () => resolve(length());
+    });
+  };
+  const { go } = await serve(store);
+  const now = performance.now();
+  const clock = jest.spyOn(performance, "now").mockImplementation(() => now);
+  closing.push(() => clock.mockRestore());
+  const first = go("/count");
+  await waitUntil("it counts", () => counts === 1);
+  clock.mockImplementation(() => now + 60_000);
+  const second = go("/count");
+  await go("");
+  finish();
+  for (const { text } of await Promise.all([first, second])) expect(text).toBe('{"count":3}');
+  expect(counts).toBe(1);
+});
+
+describe.each([true, "migrate", "read"])("with hashIds: %j", (hashIds) => {
+  test("a session has one handle, in the list and in the search by user, also once it has moved", async () => {
+    const plain = open();
+    await fill(plain, 2, () => ({ user: "Ada" }));
+    const store = open({ hashIds });
+    const sids = ["3", "4"].map((n) => `${SID}${n}`);
+    for (const sid of sids) await store.set(sid, newSession({ user: "Ada" }));
+    const { go, handles, post } = await serve(store, { write: true });
+    const listed = await handles();
+    expect(new Set(listed).size).toBe(4);
+    const found = await handles("?user=Ada");
+    // Those at the other kind of key are found only while they are moved.
+    expect(found).toHaveLength(hashIds === true ? 2 : 4);
+    expect(listed).toEqual(expect.arrayContaining(found));
+    for (const handle of found) {
+      expect((await go(`/session?handle=${handle}`)).status).toBe(200);
+      expect((await go(`/session?handle=${handle}&user=Ada`)).status).toBe(200);
+    }
+    for (const handle of found) {
+      expect((await post("/destroy", { handle })).status).toBe(200);
+    }
+    expect(await store.length()).toBe(4 - found.length);
   });
 });
 

@@ -515,6 +515,17 @@ test.each([[false], [true], ["migrate"]])(
   },
 );
 
+test.each([[true], ["migrate"], ["read"]])(
+  "a handle is for destroy in a store that knows users, too, with hashIds %p",
+  async (hashIds) => {
+    await url({ hashIds: true }).set("a", session({ userId: "ada" }));
+    const store = url({ hashIds, user: "userId" });
+    const [handle] = await store.ids();
+    await store.destroy(handle);
+    expect(await store.length()).toBe(0);
+  },
+);
+
 test("a record that was changed in Redis is an error of a save that merges, and stays", async () => {
   const store = url({ ...ENCRYPTED, concurrency: "merge" });
   await store.set("a", session());

@@ -152,6 +152,141 @@ test("destroy does nothing if nobody has agreed", async () => {
   expect(await store.length()).toBe(2);
 });
 
+describe("of an app with encryption and compression", () => {
+  const OLDER = "o".repeat(48);
+  const NEWEST = Buffer.alloc(40, 7);
+  const KEYS = `20260801:base64:${NEWEST.toString("base64")}, 20260201:${OLDER}`;
+  const ENV = { CONNECT_REDIS_RS_ENCRYPTION_KEYS: KEYS };
+
+  /** Stores a session sealed with each of the keys. */
+  async function seal(count, more = {}) {
+    for (const [n, { id, secret }] of [
+      { id: 20260201, secret: OLDER },
+      { id: 20260801, secret: NEWEST },
+    ].entries()) {
+      const sealing = new RedisStore({
+        url: server.url,
+        password: "sesame",
+        user: "user",
+        encryption: { keys: [{ id, secret }] },
+        compression: { threshold: 100 },
+        ...more,
+      });
+      for (let m = 0; m < count; m += 1) {
+        const words = "to be or not to be, ".repeat(20);
+        await sealing.set(`${SID}-${n}-${m}`, newSession({ user: "Ada", words }));
+      }
+      await sealing.close();
+    }
+  }
+
+  async function runOnServer(args, env) {
+    const ended = await run(`${args} -p ${server.port}`, env);
+    for (const key of [OLDER, NEWEST.toString("base64")]) {
+      expect(ended.stdout + ended.stderr).not.toContain(key);
+    }
+    return ended;
+  }
+
+  test("the keys come from the environment, and open each session", async () => {
+    await seal(1);
+    const { code, stdout, stderr } = await runOnServer("sessions list --json --show user", ENV);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const listed = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(listed).toHaveLength(2);
+    for (const { handle, members, sealed } of listed) {
+      expect(sealed).toBeUndefined();
+      expect(members).toContainEqual({ name: "user", type: "string", size: 5, value: "Ada" });
+      const shown = await runOnServer(`sessions show ${handle} --show user`, ENV);
+      expect(shown.stdout).toContain("Ada");
+    }
+    expect((await runOnServer("sessions count --user Ada", ENV)).stdout).toBe("2\n");
+  });
+
+  test("without keys it says that sessions are sealed, and what to do", async () => {
+    await seal(1);
+    await store.set(`${SID}-plain`, newSession());
+    const listed = await runOnServer("sessions list");
+    expect(listed.code).toBe(0);
+    expect(listed.stdout.match(/ {2}sealed$/gm)).toHaveLength(2);
+    expect(listed.stderr).toBe(
+      "2 sessions are sealed, and cannot be opened: put the app's keys into CONNECT_REDIS_RS_ENCRYPTION_KEYS\n",
+    );
+    const lines = (await runOnServer("sessions list --json")).stdout.trim().split("\n");
+    const sealed = lines.map((line) => JSON.parse(line)).filter((one) => one.sealed);
+    expect(sealed.map(({ members }) => members)).toEqual([null, null]);
+    const shown = await runOnServer(`sessions show ${sealed[0].handle}`);
+    expect(shown.code).toBe(0);
+    expect(shown.stdout).toContain("its text is sealed");
+    expect(shown.stderr).toContain("CONNECT_REDIS_RS_ENCRYPTION_KEYS");
+    const users = await runOnServer("sessions list --user Ada");
+    expect(users.code).toBe(3);
+    expect(users.stderr).toContain("CONNECT_REDIS_RS_ENCRYPTION_KEYS");
+    expect((await runOnServer("sessions count --user Ada", ENV)).stdout).toBe("2\n");
+    // To end a session no key is needed.
+    expect((await runOnServer(`sessions destroy ${sealed[0].handle} --yes`)).code).toBe(0);
+    expect((await runOnServer("sessions count")).stdout).toBe("2\n");
+  });
+
+  test.each([
+    ["secret", /must be ID:SECRET/],
+    [`1:${OLDER},`, /number 2 is not/],
+    ["1:short", /32 to 1024 bytes/],
+    ["1:base64:!!", /number 1 is not in base64/],
+    [`1:${OLDER},1:${OLDER}x`, /id 1 twice/],
+    [`4294967296:${OLDER}`, /4294967295/],
+  ])("keys that are none are wrong usage: %s", async (keys, why) => {
+    const { code, stdout, stderr } = await runOnServer("sessions list", {
+      CONNECT_REDIS_RS_ENCRYPTION_KEYS: keys,
+    });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toMatch(why);
+  });
+
+  test("with hashed ids a session has one handle, however it was found", async () => {
+    await seal(1, { hashIds: true });
+    const handlesOf = async (args) => {
+      const { code, stdout, stderr } = await runOnServer(`sessions list --json ${args}`, ENV);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      return stdout
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line).handle)
+        .sort();
+    };
+    const listed = await handlesOf("");
+    expect(listed).toHaveLength(2);
+    expect(await handlesOf("--hash-ids true")).toEqual(listed);
+    expect(await handlesOf("--user Ada --hash-ids true")).toEqual(listed);
+    const [handle] = listed;
+    expect((await runOnServer(`sessions show ${handle}`, ENV)).stdout).toContain("user");
+    expect((await runOnServer(`sessions destroy ${handle} --yes`)).code).toBe(0);
+    expect(
+      (await runOnServer("sessions destroy --user Ada --hash-ids true --yes", ENV)).stdout,
+    ).toBe("1 destroyed\n");
+  });
+
+  test.each([
+    ["count --user Ada", { hashIds: true }],
+    ["list --user Ada", { hashIds: true }],
+    ["destroy --user Ada --yes", { hashIds: true }],
+    ["count --user Ada --hash-ids true", {}],
+  ])(
+    "%s is refused with %j in the app, and takes nothing out of the user's list",
+    async (args, app) => {
+      await seal(1, app);
+      const { code, stdout, stderr } = await runOnServer(`sessions ${args}`, ENV);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+      expect(stderr).toContain("--hash-ids");
+      const right = app.hashIds ? "--hash-ids true" : "";
+      expect((await runOnServer(`sessions count --user Ada ${right}`, ENV)).stdout).toBe("2\n");
+    },
+  );
+});
+
 test("it takes an address as every tool does", async () => {
   await fill(1);
   const { port, socket } = server;
@@ -204,6 +339,7 @@ test.each([
   ["sessions count --yes", "not an option of count"],
   ["sessions list --limit 0", "--limit"],
   ["sessions count --db x", "--db"],
+  ["sessions count --hash-ids yes", "true, migrate or read"],
   ["sessions count -u redis://a -h b", "give one of"],
   ["sessions count -u redis://a -u redis://b", "add --cluster"],
   ["sessions count --sentinel a:1", "--master"],

@@ -5,14 +5,13 @@
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { channel, tracingChannel } = require("node:diagnostics_channel");
 const { once } = require("node:events");
-const { readFileSync } = require("node:fs");
-const path = require("node:path");
 const { inspect } = require("node:util");
 const { createClient } = require("redis");
 const { Redis } = require("ioredis");
 const { RedisStore, RedisStoreError } = require("connect-redis-rs");
 const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
 const { openInspector } = require("./support/inspector.js");
+const { recipe } = require("./support/recipes.js");
 const { run } = require("./support/run.js");
 
 /** Planted wherever a session id or a session's data can be. */
@@ -491,20 +490,9 @@ describe("ping", () => {
 });
 
 describe("the recipes of docs/observing.md", () => {
-  /** The sample that holds a word. */
-  function sample(word) {
-    const text = readFileSync(path.join(__dirname, "..", "docs", "observing.md"), "utf8");
-    const blocks = [...text.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(([, code]) => code);
-    const found = blocks.filter((code) => code.includes(word));
-    expect(found).toHaveLength(1);
-    return found[0]
-      .replaceAll("redis://localhost:6379", server.url)
-      .replaceAll("listen(3000)", "listen(0)");
-  }
-
   /** What a sample prints with more code around it. */
   async function outputOf(word, after, before = "") {
-    const { stdout, stderr } = await run(`${before}\n${sample(word)}\n${after}`);
+    const { stdout, stderr } = await run(`${before}\n${recipe(word, server)}\n${after}`);
     expect(stderr).toBe("");
     return stdout;
   }
@@ -622,7 +610,7 @@ describe("the recipes of docs/observing.md", () => {
 
   test("the health check answers 200, and 503 while Redis is away", async () => {
     const own = await startRedisServer();
-    const code = sample("/health").replace(server.url, own.url).replace("1000", "300");
+    const code = recipe("/health", server).replace(server.url, own.url).replace("1000", "300");
     let asked;
     const { stdout } = await run(
       `${code}

@@ -143,19 +143,23 @@ class MovingBackend {
     return /** @type {NativeBackend} */ (this.to).replace(...save);
   }
 
-  /** @param {string} sid */
-  async pttl(sid) {
+  /**
+   * @param {string} sid
+   * @param {string} [method]
+   */
+  async pttl(sid, method) {
     await this.moveIfOld(sid);
-    return this.to.pttl(sid);
+    return /** @type {NativeBackend} */ (this.to).pttl(sid, method);
   }
 
   /**
    * @param {string} sid
    * @param {number} ms
+   * @param {string} [method]
    */
-  async end(sid, ms) {
+  async end(sid, ms, method) {
     await this.moveIfOld(sid);
-    return this.to.end(sid, ms);
+    return /** @type {NativeBackend} */ (this.to).end(sid, ms, method);
   }
 
   /** @param {string} sid */
@@ -264,4 +268,4 @@ function otherKeys(fields) {
   return { ...fields, hasHandles: !fields.hasHandles };
 }
 
-module.exports = { MovingBackend, keyOf, otherKeys };
+module.exports = { MovingBackend, isHandle, keyOf, otherKeys };

@@ -80,11 +80,13 @@ ${body}
  * @param {string} page.at
  * @param {string} [page.next]
  * @param {number} [page.more]
+ * @param {boolean} [page.isEstimate] whether `more` is
  * @param {string} [page.user]
  * @param {boolean} page.canSearch
  * @param {boolean} page.mayWrite
  */
-function renderList({ sessions, base, at, next, more = 0, user, canSearch, mayWrite }) {
+function renderList(page) {
+  const { sessions, base, at, next, more = 0, isEstimate, user, canSearch, mayWrite } = page;
   const title = user === undefined ? "Sessions" : `Sessions of ${user}`;
   const isEmpty = sessions.length === 0;
   return layout(
@@ -98,7 +100,7 @@ ${
   html`<p><button class="danger" data-user="${user}">Destroy all of ${user}</button></p>`
 }
 ${isEmpty ? emptiness(user, canSearch, next) : table(sessions, { base, place: { at, user }, mayWrite })}
-${more > 0 && html`<p>${more} more are not shown.</p>`}
+${more > 0 && html`<p>${isEstimate ? `About ${more}` : more} more are not shown.</p>`}
 <nav aria-label="Pages">
 ${at !== "" && html`<a href="${base || "/"}">First page</a>`}
 ${next !== undefined && html`<a rel="next" href="${base}/?at=${encodeURIComponent(next)}">Next page</a>`}

@@ -73,7 +73,7 @@ function admin(store, options) {
   checkOptions(store, options);
   const { authorize, write = false, show: shown = [], secret = processKey } = options;
   const key = typeof secret === "string" ? secret : Buffer.from(secret);
-  const sessions = new Sessions(store, new Handles(key), shown);
+  const sessions = new Sessions(store, new Handles(store, key), shown);
   /** @param {Req} req */
   const isAllowed = async (req) =>
     (typeof write === "function" ? await write(req) : write) === true;

@@ -2,6 +2,7 @@
 
 // The sessions as the page shows them: by handles, without their values.
 
+const { performance } = require("node:perf_hooks");
 const { membersOf } = require("../sessions/members.js");
 const { readFound, readPage, search } = require("../sessions/pages.js");
 const { kState } = require("../store-backend.js");
@@ -20,6 +21,8 @@ const COUNT_STANDS = 10_000;
  * @property {number} [size] bytes that are stored, if that is known
  * @property {import("../sessions/members.js").Member[]} [members] undefined if it cannot be read
  */
+
+/** @typedef {InstanceType<typeof import("../session-index/session-index.js").SessionIndex>} SessionIndex */
 
 /**
  * @typedef {object} Place where a session was seen
@@ -47,6 +50,11 @@ class Sessions {
     return Boolean(this.store[kState].index?.hasUsers);
   }
 
+  /** If `canSearch`. */
+  get index() {
+    return /** @type {SessionIndex} */ (this.store[kState].index);
+  }
+
   /**
    * @param {string} at
    * @returns {Promise<{sessions: Shown[], next?: string}>}
@@ -58,12 +66,11 @@ class Sessions {
 
   /**
    * @param {string} user
-   * @returns {Promise<{sessions: Shown[], more: number}>}
+   * @returns {Promise<{sessions: Shown[], more: number, isEstimate: boolean}>}
    */
   async ofUser(user) {
-    const all = await this.store.sessionsOf(user);
-    const sessions = all.slice(0, MAX_OF_USER).map((session) => this.shown(asFound(session)));
-    return { sessions, more: all.length - sessions.length };
+    const { sessions, ...more } = await this.index.someOf(user, MAX_OF_USER);
+    return { sessions: sessions.map((session) => this.shown(asFound(session))), ...more };
   }
 
   /**
@@ -92,15 +99,19 @@ class Sessions {
     return false;
   }
 
-  /** How many sessions there are, at most ten seconds ago. */
+  /** How many sessions there are, at most ten seconds ago. One scan is under way at a time. */
   count() {
-    const now = Date.now();
-    if (this.counting === undefined || now - this.countedAt > COUNT_STANDS) {
-      this.countedAt = now;
+    if (this.counting === undefined || performance.now() - this.countedAt > COUNT_STANDS) {
+      this.countedAt = Number.POSITIVE_INFINITY;
       this.counting = this.store.length();
-      this.counting.catch(() => {
-        this.counting = undefined;
-      });
+      this.counting.then(
+        () => {
+          this.countedAt = performance.now();
+        },
+        () => {
+          this.counting = undefined;
+        },
+      );
     }
     return this.counting;
   }
@@ -111,16 +122,12 @@ class Sessions {
    * @param {Place} place
    */
   async *find(handle, { at, user }) {
-    const { store, handles } = this;
-    const matches = handles.matcher(handle);
-    if (matches === undefined) return;
-    const isIt = (/** @type {string} */ sid) => matches(store.prefix + sid);
+    const isIt = this.handles.matcher(handle);
+    if (isIt === undefined) return;
     if (user !== undefined && this.canSearch) {
-      for (const session of await this.store.sessionsOf(user)) {
-        if (isIt(session.id)) yield asFound(session);
-      }
+      for await (const session of this.index.searchOf(user, isIt)) yield asFound(session);
     }
-    yield* search(store, isIt, { first: { position: at, limit: PAGE } });
+    yield* search(this.store, isIt, { first: { position: at, limit: PAGE } });
   }
 
   /**
@@ -128,13 +135,13 @@ class Sessions {
    * @returns {Shown}
    */
   shown({ sid, data, expires, size }) {
-    const handle = this.handles.of(this.store.prefix + sid);
+    const handle = this.handles.of(sid);
     return { handle, expires, size, members: membersOf(data, this.names) };
   }
 }
 
 /**
- * A session as `sessionsOf` gives it.
+ * A session as the index gives it.
  * @param {{id: string, data: any, expires: Date | null}} session
  */
 function asFound({ id, data, expires }) {

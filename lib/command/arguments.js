@@ -5,6 +5,9 @@
 const { readFileSync } = require("node:fs");
 const { parseArgs } = require("node:util");
 
+/** The environment variable with the keys of the option `encryption`. */
+const KEYS = "CONNECT_REDIS_RS_ENCRYPTION_KEYS";
+
 /** Wrong usage: the message says what is wrong with it. */
 class UsageError extends Error {}
 
@@ -25,6 +28,7 @@ const OPTIONS = /** @type {const} */ ({
   sni: { type: "string" },
   insecure: { type: "boolean" },
   prefix: { type: "string" },
+  "hash-ids": { type: "string" },
   user: { type: "string" },
   "user-in": { type: "string" },
   show: { type: "string", multiple: true },
@@ -143,7 +147,63 @@ function storeOptions(values, env) {
   const tls = tlsOf(values);
   if (tls !== undefined) options.tls = tls;
   if (values.user !== undefined) options.user = values["user-in"] ?? "user";
-  return options;
+  return Object.assign(options, atRestOf(values, env));
+}
+
+/**
+ * What `--hash-ids` may be: the values of the option.
+ * @type {Map<string, boolean | string>}
+ */
+const HASH_IDS = new Map(
+  /** @type {[string, boolean | string][]} */ ([
+    ["true", true],
+    ["migrate", "migrate"],
+    ["read", "read"],
+  ]),
+);
+
+/**
+ * What opens the sessions. What is compressed is read, whatever the app does.
+ * @param {Values} values
+ * @param {Record<string, string | undefined>} env
+ */
+function atRestOf({ "hash-ids": given }, env) {
+  const hashIds = given === undefined ? undefined : HASH_IDS.get(given);
+  if (given !== undefined && hashIds === undefined) {
+    throw new UsageError(`--hash-ids must be true, migrate or read, got ${shown(given)}`);
+  }
+  const keys = env[KEYS];
+  return {
+    compression: { write: false },
+    ...(hashIds !== undefined && { hashIds }),
+    ...(keys && { encryption: { keys: keys.split(",").map(keyOf) } }),
+  };
+}
+
+/**
+ * A key of the option `encryption`. No message shows it.
+ * @param {string} text
+ * @param {number} place
+ */
+function keyOf(text, place) {
+  const [, id, base64, secret] = /^\s*(\d{1,10}):(base64:)?(.+?)\s*$/s.exec(text) ?? [];
+  if (secret === undefined) {
+    throw new UsageError(
+      `${KEYS} must be ID:SECRET or ID:base64:SECRET, with commas between several keys; number ${place + 1} is not`,
+    );
+  }
+  return { id: Number(id), secret: base64 ? bytesOf(secret, place) : secret };
+}
+
+/**
+ * @param {string} base64
+ * @param {number} place
+ */
+function bytesOf(base64, place) {
+  if (!/^[\w+/-]+=*$/.test(base64)) {
+    throw new UsageError(`${KEYS}: the secret of number ${place + 1} is not in base64`);
+  }
+  return Buffer.from(base64, "base64");
 }
 
 /**
@@ -234,4 +294,4 @@ function shown(text) {
   return JSON.stringify(text ?? "");
 }
 
-module.exports = { UsageError, readArguments };
+module.exports = { KEYS, UsageError, readArguments };

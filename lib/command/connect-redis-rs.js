@@ -3,7 +3,7 @@
 
 // `npx connect-redis-rs sessions …`: see help.js.
 
-const { UsageError, readArguments } = require("./arguments.js");
+const { KEYS, UsageError, readArguments } = require("./arguments.js");
 const { HELP } = require("./help.js");
 const { Output } = require("./output.js");
 
@@ -22,6 +22,7 @@ main().then(
   },
   (error) => {
     process.stderr.write(`connect-redis-rs: ${error.message}\n`);
+    if (error.code === "ESEALED") process.stderr.write(`put the app's keys into ${KEYS}\n`);
     if (error instanceof UsageError) process.stderr.write("see connect-redis-rs --help\n");
     process.exitCode = isUsage(error) ? WRONG_USAGE : FAILED;
   },
@@ -35,11 +36,18 @@ async function main() {
   }
   // Only now: help needs no addon.
   const RedisStore = require("../store.js");
-  const { actions } = require("./sessions.js");
+  const { actions, handlesOf } = require("./sessions.js");
   const store = new RedisStore(request.store);
   try {
     const output = new Output(process.stdout, process.stderr, Boolean(request.values.json));
-    return await actions[request.action]({ request, store, output, stdin: process.stdin });
+    const handles = handlesOf(store);
+    return await actions[request.action]({
+      request,
+      store,
+      handles,
+      output,
+      stdin: process.stdin,
+    });
   } finally {
     await store.close();
   }

@@ -21,7 +21,11 @@ Which sessions:
       --prefix PREFIX    the store's prefix; sess: by default
       --user USER        those of a user, if the app's store has the option user
       --user-in MEMBER   that option's value; user by default
+      --hash-ids VALUE   the store's option hashIds, with --user: true, migrate or read
       --limit NUMBER     of list
+
+Sealed sessions (the store's option encryption) are opened with the keys in the environment, newest first:
+  CONNECT_REDIS_RS_ENCRYPTION_KEYS=ID:SECRET,ID:base64:SECRET
 
 What is printed:
       --show MEMBER,…    the values of these members; of others only name, type and size

@@ -3,10 +3,11 @@
 // What the command does with the sessions of a store.
 
 const { createInterface } = require("node:readline/promises");
+const { isHandle } = require("../hashed-ids.js");
 const { Handles } = require("../sessions/handles.js");
 const { membersOf } = require("../sessions/members.js");
-const { readFound, readPage, search } = require("../sessions/pages.js");
-const { UsageError } = require("./arguments.js");
+const { readFound, readIds, readPage, search } = require("../sessions/pages.js");
+const { KEYS, UsageError } = require("./arguments.js");
 const { duration, printable } = require("./output.js");
 
 /**
@@ -23,15 +24,19 @@ const DONE = 0;
 const NOT_FOUND = 1;
 
 /**
- * The same handles in each process, so that `destroy` takes what `list` has printed. Whoever can make them
- * of guessed sids can also read the sids in Redis.
+ * The key of the handles: they are the same in each process, so that `destroy` takes what `list` has
+ * printed. Whoever can make them of guessed sids can also read the sids in Redis.
  */
-const handles = new Handles("connect-redis-rs sessions");
+const HANDLES_KEY = "connect-redis-rs sessions";
+
+/** @param {Store} store */
+const handlesOf = (store) => new Handles(store, HANDLES_KEY);
 
 /**
  * @typedef {object} Task
  * @property {Request} request
  * @property {Store} store
+ * @property {InstanceType<typeof Handles>} handles of the store
  * @property {Output} output
  * @property {NodeJS.ReadStream} stdin
  */
@@ -43,8 +48,10 @@ const handles = new Handles("connect-redis-rs sessions");
 const actions = { count, list, show, destroy };
 
 /** @param {Task} task */
-async function count({ request, store, output }) {
+async function count(task) {
+  const { request, store, output } = task;
   const { user } = request.values;
+  await checkHashIds(task);
   const progress = output.progress(() => "counting …");
   try {
     const number = user === undefined ? await store.length() : await store.countOf(user);
@@ -58,18 +65,22 @@ async function count({ request, store, output }) {
 /** @param {Task} task */
 async function list(task) {
   const { request, output } = task;
+  await checkHashIds(task);
   const progress = output.progress((seen) => `${seen} sessions listed`);
   let listed = 0;
+  let sealed = 0;
   try {
     for await (const session of sessionsOf(task)) {
       if (listed === request.limit) break;
       await output.line(...lineOf(session, task));
       listed += 1;
+      sealed += session.isSealed ? 1 : 0;
       progress.seen(listed);
     }
     return DONE;
   } finally {
     progress.done();
+    tellSealed(output, sealed);
   }
 }
 
@@ -78,7 +89,7 @@ async function list(task) {
  * @param {Task} task
  * @returns {AsyncGenerator<Found>}
  */
-async function* sessionsOf({ request, store }) {
+async function* sessionsOf({ request, store, handles }) {
   const { user } = request.values;
   if (user !== undefined) {
     for (const { id, data, expires } of await store.sessionsOf(user)) {
@@ -90,7 +101,7 @@ async function* sessionsOf({ request, store }) {
   for (let position = /** @type {string | undefined} */ (""); position !== undefined; ) {
     const { sessions, next } = await readPage(store, position, PAGE);
     for (const session of sessions) {
-      const handle = handles.of(store.prefix + session.sid);
+      const handle = handles.of(session.sid);
       if (!seen.has(handle)) yield session;
       seen.add(handle);
     }
@@ -107,6 +118,7 @@ async function show(task) {
     if (session === undefined) break;
     if (output.isJson) await output.line(...lineOf(session, task));
     else for (const line of linesOf(session, task)) await output.line({}, line);
+    tellSealed(output, session.isSealed ? 1 : 0);
     return DONE;
   }
   return notFound(output, handle);
@@ -126,6 +138,7 @@ async function destroy(task) {
     return NOT_FOUND;
   }
   if (user !== undefined) {
+    await checkHashIds(task);
     const destroyed = await store.destroyAllOf(user);
     await output.line({ destroyed }, `${destroyed} destroyed`);
     return DONE;
@@ -167,18 +180,55 @@ async function destroyOne(handle, task) {
  * @param {string} handle
  * @param {Task} task
  */
-async function* foundBy(handle, { store, output }) {
-  const matches = handles.matcher(handle);
-  if (matches === undefined) {
+async function* foundBy(handle, { store, handles, output }) {
+  const isIt = handles.matcher(handle);
+  if (isIt === undefined) {
     throw new UsageError(`${JSON.stringify(handle.slice(0, 40))} is no handle: list prints them`);
   }
   const progress = output.progress((seen) => `${seen} sessions searched`);
   try {
-    const isIt = (/** @type {string} */ sid) => matches(store.prefix + sid);
     yield* search(store, isIt, { progress: progress.seen });
   } finally {
     progress.done();
   }
+}
+
+/**
+ * The sids in a user's list lead to no session if the keys hold hashed ids, and the other way round. The
+ * store would take them for ended, and out of the list.
+ * @param {Task} task
+ */
+async function checkHashIds({ request, store }) {
+  if (request.values.user === undefined) return;
+  const { hashIds } = request.store;
+  /** @type {string[]} */
+  let ids = [];
+  for (let at = /** @type {string | undefined} */ (""); at !== undefined && ids.length === 0; ) {
+    const { records, next } = await readIds(store, at, PAGE);
+    ids = records;
+    at = next;
+  }
+  const isHashed = ids.some(isHandle);
+  if (isHashed && hashIds === undefined) {
+    throw new UsageError(
+      "the keys hold hashed ids: with --user, add --hash-ids and the value of the store's option hashIds",
+    );
+  }
+  if (ids.length > 0 && !isHashed && hashIds === true) {
+    throw new UsageError(
+      "the keys hold no hashed ids: give --hash-ids the value of the store's option hashIds, or leave it out",
+    );
+  }
+}
+
+/**
+ * @param {Output} output
+ * @param {number} count
+ */
+function tellSealed({ stderr }, count) {
+  if (count === 0) return;
+  const what = count === 1 ? "1 session is" : `${count} sessions are`;
+  stderr.write(`${what} sealed, and cannot be opened: put the app's keys into ${KEYS}\n`);
 }
 
 /**
@@ -212,9 +262,9 @@ async function isAgreed(question, { request, output, stdin }) {
  * @param {Task} task
  * @returns {[answer: object, text: string]}
  */
-function lineOf(session, { request, store }) {
-  const { sid, data, expires, size } = session;
-  const handle = handles.of(store.prefix + sid);
+function lineOf(session, { request, handles }) {
+  const { sid, data, expires, size, isSealed } = session;
+  const handle = handles.of(sid);
   const members = membersOf(data, request.show);
   const end = expires === undefined ? null : new Date(expires).toISOString();
   const named = members?.map(({ name, value, type }) => {
@@ -225,9 +275,10 @@ function lineOf(session, { request, store }) {
     handle,
     ending(expires).padStart(8),
     `${size ?? "?"} B`.padStart(10),
-    named?.join(" ") ?? "cannot be read",
+    named?.join(" ") ?? (isSealed ? "sealed" : "cannot be read"),
   ];
-  return [{ handle, expires: end, size, members: members ?? null }, columns.join("  ")];
+  const answer = { handle, expires: end, size, members: members ?? null };
+  return [isSealed ? { ...answer, sealed: true } : answer, columns.join("  ")];
 }
 
 /**
@@ -235,7 +286,7 @@ function lineOf(session, { request, store }) {
  * @param {Found} session
  * @param {Task} task
  */
-function linesOf({ sid, data, expires, size }, { request, store }) {
+function linesOf({ sid, data, expires, size, isSealed }, { request, handles }) {
   const members = membersOf(data, request.show);
   const end = expires === undefined ? "" : ` (${new Date(expires).toISOString()})`;
   const rows = members?.map(({ name, type, size: bytes, value }) => {
@@ -243,10 +294,10 @@ function linesOf({ sid, data, expires, size }, { request, store }) {
     return `  ${printable(name).padEnd(20)}  ${type.padEnd(8)}${`${bytes} B`.padStart(10)}${shown}`;
   });
   return [
-    `handle   ${handles.of(store.prefix + sid)}`,
+    `handle   ${handles.of(sid)}`,
     `ends in  ${ending(expires)}${end}`,
     `size     ${size ?? "?"} B`,
-    ...(rows ?? ["its text cannot be read"]),
+    ...(rows ?? [isSealed ? "its text is sealed" : "its text cannot be read"]),
   ];
 }
 
@@ -255,4 +306,4 @@ function ending(expires) {
   return expires === undefined ? "never" : duration(expires - Date.now());
 }
 
-module.exports = { actions };
+module.exports = { actions, handlesOf };

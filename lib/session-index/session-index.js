@@ -277,6 +277,45 @@ class SessionIndex {
   }
 
   /**
+   * Some of a user's sessions, the one used last first, for whoever cannot hold them all.
+   * @param {unknown} user
+   * @param {number} limit
+   * @returns {Promise<{sessions: Omit<Listed, "score">[], more: number, isEstimate: boolean}>} `more` is how
+   *   many are left out; if there are far more than the limit, it counts dead entries as well
+   */
+  async someOf(user, limit) {
+    const asked = this.asked("sessionsOf", user);
+    /** @type {Listed[]} */
+    const found = [];
+    let isEstimate = false;
+    for await (const listed of this.live("sessionsOf", asked)) {
+      found.push(...listed);
+      isEstimate = found.length > limit + READ_AT_ONCE;
+      if (isEstimate) break;
+    }
+    const count = isEstimate ? await this.commands.count("sessionsOf", asked) : found.length;
+    const sessions = found.sort((one, other) => endOf(other) - endOf(one)).slice(0, limit);
+    return { sessions, more: Math.max(count - sessions.length, 0), isEstimate };
+  }
+
+  /**
+   * Searches a user's sessions for some by their ids; only these are read.
+   * @param {unknown} user
+   * @param {(sid: string) => boolean} isIt
+   * @returns {AsyncGenerator<Listed>}
+   */
+  async *searchOf(user, isIt) {
+    const asked = this.asked("sessionsOf", user);
+    for await (const entries of this.commands.entriesOf("sessionsOf", asked)) {
+      for (const entry of entries.filter(({ sid }) => isIt(sid))) {
+        const listed = await this.look("sessionsOf", asked, entry);
+        if (listed !== undefined) yield listed;
+      }
+      await turn();
+    }
+  }
+
+  /**
    * How many sessions a user has.
    * @param {unknown} user
    */

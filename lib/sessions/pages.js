@@ -15,6 +15,7 @@ const IDS_AT_ONCE = 1000;
  * @typedef {object} Found a session
  * @property {string} sid
  * @property {any} [data] undefined if what is stored cannot be read
+ * @property {boolean} [isSealed] whether that is so because it is sealed, and does not open
  * @property {number} [expires] milliseconds since the epoch; undefined if it never ends
  * @property {number} [size] bytes that are stored; undefined if that is not known
  */
@@ -29,7 +30,7 @@ async function readPage(store, position, limit) {
   /** @type {import("../types.js").Page} */
   const { records, next } = await use(store, "page", ({ native }) => native.page(position, limit));
   const sessions = records.map(async ({ id, text, expires }) => {
-    if (text === undefined) return { sid: id, expires }; // It is sealed, and does not open.
+    if (text === undefined) return { sid: id, expires, isSealed: true };
     const size = typeof text === "string" ? Buffer.byteLength(text) : text.length;
     return { sid: id, data: await parsed(store, text), expires, size };
   });
@@ -95,4 +96,4 @@ async function readFound(store, { sid, position, limit }) {
   return sessions.find((session) => session.sid === sid);
 }
 
-module.exports = { readFound, readPage, search };
+module.exports = { readFound, readIds, readPage, search };
