@@ -44,7 +44,7 @@ pub fn run(request: ScanRequest, mut answer: Answer, is_cluster: bool) -> Outcom
         false => Carrier::Server { hands_back },
     };
     let completions = CompletionQueue::new(|| {});
-    let shared = Shared::new(carrier, "here".into(), LIMITS, completions.clone());
+    let shared = Shared::new(carrier, "here".into(), LIMITS, completions.clone(), None);
     let mut running = pin!(scan::run(request, shared.clone()));
     let mut outcome = Outcome::default();
     for _ in 0..MAX_STEPS {
