@@ -1075,8 +1075,17 @@ declare namespace RedisStore {
     merged: number;
     /** The same as `calls.touch.skipped`. */
     skippedTouches: number;
-    /** The near cache (`cache`): calls of `get` that it served and that it had read, and what it holds. */
-    cache: { hits: number; misses: number; copies: number; bytes: number };
+    /** The near cache (`cache`); zeros without one. */
+    cache: {
+      /** The calls of `get` that a copy served. */
+      hits: number;
+      /** Those that it had read from Redis. */
+      misses: number;
+      /** How many copies it holds. */
+      copies: number;
+      /** About how many bytes they take. */
+      bytes: number;
+    };
   }
 
   /** How the near cache works: see the option `cache`. */

@@ -109,7 +109,7 @@ test("requests are measured at each distance of Redis, and their chart comes fir
   const text = readFileSync(path.join(folder, "RESULTS.md"), "utf8");
   expect(text).toMatch(/^# What was measured\n\n!\[[^\]]*\]\(charts\/requests\.svg\)\n/);
   expect(text).toMatch(/\| Redis is away by +\| connect-redis 10/);
-});
+}, 120_000);
 
 test("a Redis is as far away as it should be", async () => {
   const redis = await startRedisServer();

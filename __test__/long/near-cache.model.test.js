@@ -66,7 +66,7 @@ async function soak(near, writer, disturb) {
   }
 }
 
-test.each([undefined, "Valkey 9"])(
+test.each([undefined])(
   "behind_a_network_that_stalls_and_breaks_no_copy_is_too_old (%s)",
   async (version) => {
     const server = await startWith(version, () => startRedisServer());

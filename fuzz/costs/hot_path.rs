@@ -37,7 +37,8 @@ fn main() {
 
 /// About 580 bytes, as the benchmark's sessions.
 fn session() -> Vec<u8> {
-    let cookie = r#""originalMaxAge":86400000,"expires":"2026-11-26T12:00:00.000Z","httpOnly":true"#;
+    let cookie =
+        r#""originalMaxAge":86400000,"expires":"2026-11-26T12:00:00.000Z","httpOnly":true"#;
     let pad = "x".repeat(450);
     format!(r#"{{"cookie":{{{cookie},"path":"/"}},"user":"ada","pad":"{pad}"}}"#).into_bytes()
 }
