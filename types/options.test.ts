@@ -63,6 +63,7 @@ const none: Required<{ [option in keyof RedisStoreOptions]: null }> = {
   disableTouch: null,
   touchAfter: null,
   touch: null,
+  cache: null,
   lifetime: null,
   concurrency: null,
   encryption: null,
