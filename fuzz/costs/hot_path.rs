@@ -16,6 +16,9 @@ const KEY: &[u8] = b"sess:0123456789abcdef0123456789abcdef";
 /// Half a day, in milliseconds.
 const TTL: i64 = 43_200_000;
 
+/// Makes the command of a call on this session.
+type MakeCommand = fn(&[u8]) -> Command;
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let operation = arguments.next().unwrap_or_default();
@@ -24,7 +27,7 @@ fn main() {
         .and_then(|count| count.parse().ok())
         .unwrap_or_default();
     let session = session();
-    let (command, replies): (fn(&[u8]) -> Command, Vec<u8>) = match operation.as_str() {
+    let (command, replies): (MakeCommand, Vec<u8>) = match operation.as_str() {
         "get" => (get, get_replies(&session)),
         "set" => (set, b"+OK\r\n".to_vec()),
         "touch" => (touch, b":1\r\n".to_vec()),
