@@ -13,9 +13,6 @@ const ROOT = path.join(__dirname, "..");
 const BOUNDS = path.join(__dirname, "costs.json");
 /** Rust's are the same each time; V8 allocates a little more or less. */
 const TOLERANCE = { instructions: 1.02, bytes: 1.05 };
-const VALGRIND = Object.fromEntries(
-  ["apt-get", "dnf", "yum", "apk", "pacman", "zypper"].map((manager) => [manager, "valgrind"]),
-);
 /** Calls of the two runs that are compared, so that starting does not count. */
 const [FEW, MANY] = [200, 1200];
 
@@ -44,11 +41,13 @@ function main() {
 /** Instructions of the Rust side, a call. */
 function instructions() {
   if (!runs("valgrind", ["--version"])) {
-    const problem = install("valgrind", VALGRIND, (line) => console.error(`costs: ${line}`));
+    const problem = install("valgrind", "valgrind", (line) => console.error(`costs: ${line}`));
     if (problem !== undefined) fail(problem);
   }
   const folder = path.join(ROOT, "fuzz");
-  command("cargo", ["build", "--profile", "costs", "--bin", "hot-path"], { cwd: folder });
+  command("cargo", ["build", "--profile", "costs", "--features", "costs", "--bin", "hot-path"], {
+    cwd: folder,
+  });
   const program = path.join(folder, "target", "costs", "hot-path");
   const counted = (operation, count) => {
     const { stderr } = command("valgrind", [

@@ -20,14 +20,14 @@ const INSTALLERS = {
 /**
  * Installs a package with the system's package manager, if the user has the right to.
  * @param {string} what
- * @param {Record<string, string>} names the package's name, by package manager
+ * @param {string | Record<string, string>} names the package's name; by package manager, if they differ
  * @param {(line: string) => void} say
  * @returns {string | undefined} what the user must do, if the installation failed
  */
 function install(what, names, say) {
   const manager = Object.keys(INSTALLERS).find((command) => runs("which", [command]));
   if (manager === undefined) return `Install ${what} with your system's package manager.`;
-  const steps = INSTALLERS[manager](names[manager]);
+  const steps = INSTALLERS[manager](typeof names === "string" ? names : names[manager]);
   const byHand = `Run: ${steps.map((step) => `sudo ${step.join(" ")}`).join(" && ")}`;
   const asRoot = process.getuid?.() === 0 ? [] : ["sudo", "-n"];
   if (asRoot.length > 0 && !runs("sudo", ["-n", "true"])) return byHand;
