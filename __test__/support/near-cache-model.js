@@ -37,7 +37,7 @@ async function* writeAtRandom(store, sid) {
       n,
     };
     const sent = clock();
-    let acknowledged = clock();
+    let acknowledged;
     try {
       await (isDestroyed ? store.destroy(sid) : store.set(sid, session));
       acknowledged = clock();
