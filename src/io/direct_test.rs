@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use crate::io::direct::DirectPoll;
 use crate::io::event::Status;
 use crate::io::shared::Closing;
-use crate::io::test_store::{COMMAND_TIMEOUT, TestStore, get, set};
+use crate::io::test_store::{COMMAND_TIMEOUT, TestStore, get, set, text};
 use crate::redis::Server;
 use crate::redis::test_network::{TestListener, TestNetwork, TestPeer};
 use crate::session::command::Reply;
@@ -32,14 +32,6 @@ async fn answer_queued(store: &TestStore, peer: &mut TestPeer) {
     peer.expect(&["GET", "first"]).await;
     peer.reply("$1\r\n0\r\n").await;
     assert_eq!(store.answer(call).await, Ok(text("0")));
-}
-
-fn text(text: &str) -> Reply {
-    Reply::Session {
-        text: text.into(),
-        expires: None,
-        base: None,
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use tokio::time::{Instant, advance, sleep};
 
 use crate::io::event::{Event, Status};
 use crate::io::shared::Closing;
-use crate::io::test_store::{COMMAND_TIMEOUT, TestStore};
+use crate::io::test_store::{COMMAND_TIMEOUT, TestStore, text};
 use crate::redis::Server;
 use crate::redis::test_network::{TestListener, TestNetwork};
 use crate::session::command::{Command, Reply};
@@ -19,15 +19,6 @@ fn server() -> (Server, TestListener, TestNetwork) {
     let listener = network.listen(ADDRESS);
     let server = Server::tcp("a".into(), 6379).on_network(&network);
     (server, listener, network)
-}
-
-/// The session of this text.
-fn text(text: &str) -> Reply {
-    Reply::Session {
-        text: text.into(),
-        expires: None,
-        base: None,
-    }
 }
 
 #[tokio::test(start_paused = true)]

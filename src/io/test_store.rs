@@ -228,6 +228,15 @@ impl TestStore {
     }
 }
 
+/// The session of this text.
+pub fn text(text: &str) -> Reply {
+    Reply::Session {
+        text: text.into(),
+        expires: None,
+        base: None,
+    }
+}
+
 /// What a node answers to a command; `None` if it stays silent.
 pub type Script = Arc<dyn Fn(&[String]) -> Option<String> + Send + Sync>;
 
