@@ -108,9 +108,8 @@ function defineStore({ Store, Cookie }) {
       const cache = cacheOf(options, invalid);
       const { fresh, ...ofConnection } = cache ?? {};
       // The connection keeps its options, so nothing of the app's that may hold the store is in them.
-      const kept = cache
-        ? { ...withoutSecrets(options), cache: ofConnection }
-        : withoutSecrets(options);
+      const rest = withoutSecrets(options);
+      const kept = cache ? { ...rest, cache: ofConnection } : rest;
       const state = /** @type {State} */ ({
         client: this.client,
         origin: {},

@@ -88,7 +88,7 @@ function attach(client, { options, transport, terms, first, emit, away }) {
   attachment.join(
     directConnectionOf(client, { ...timeouts, isForced }, () => ({
       log,
-      unused: (why) => {
+      onClient: (why) => {
         if (timeouts.cache) warnOfNoCache(carriedBy(name, why));
       },
       // One that may not be given up for the client connects again by itself.

@@ -8,7 +8,7 @@ const { setImmediate } = require("node:timers");
 const { RedisStore: Native } = require("../addon/load.js");
 const { Bases } = require("./bases.js");
 const { Batch } = require("./batch.js");
-const { CacheNews, NearCache } = require("./near-cache.js");
+const { CacheWatch, NearCache } = require("./near-cache.js");
 const { Caller, PendingCalls } = require("./pending-calls.js");
 const { askCredential } = require("../credentials.js");
 const { failure, invalid } = require("../errors.js");
@@ -57,7 +57,7 @@ class Connection {
     const native = new Native(options, fields, callbacks, to);
     reference = new WeakRef(native);
     pending.bases = new Bases(native);
-    this.news = options.cache ? new CacheNews(native, options.cache.maxStale) : undefined;
+    this.watch = options.cache ? new CacheWatch(native, options.cache.maxStale) : undefined;
     this.batch = new Batch(native, pending);
     // If an app's client executes the commands, there is nothing to connect.
     if (to === undefined || !("execute" in to)) channel.begin();
@@ -88,7 +88,7 @@ class Connection {
     cache: near,
     fields,
   }) {
-    const cache = this.news && near && new NearCache(this.news, near.maxBytes);
+    const cache = this.watch && near && new NearCache(this.watch, near.maxBytes);
     const caller = new Caller(this.stores, { corrupt, again, counts, cache });
     this.stores += 1;
     const backend = new NativeBackend(this.batch, { caller, bounds, resurrect });

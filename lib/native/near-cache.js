@@ -33,8 +33,8 @@ const HALF_A_CHARACTER = /\p{Surrogate}/u;
  * @property {number} count
  */
 
-/** What all near caches of a connection must know: the native side tells it once. */
-class CacheNews {
+/** Hears what Redis says, for all near caches of a connection. */
+class CacheWatch {
   /**
    * @param {import("../addon/addon.js").NativeStore} native
    * @param {number} maxStale milliseconds
@@ -48,7 +48,6 @@ class CacheNews {
     this.lookedAt = Number.NEGATIVE_INFINITY;
     /** Until when copies may be served. */
     this.servedUntil = Number.NEGATIVE_INFINITY;
-    this.isRefused = false;
   }
 
   /** Drops what was written. Returns the time. */
@@ -73,20 +72,18 @@ class CacheNews {
       if (news === undefined || news.isAllWritten) cache.forgetAll();
       else for (const key of news.written) cache.written(key);
     }
-    if (news?.refusal === undefined || this.isRefused) return;
-    this.isRefused = true;
-    warnOfNoCache(news.refusal);
+    if (news?.refusal !== undefined) warnOfNoCache(news.refusal);
   }
 }
 
 /** The copies of one store. */
 class NearCache {
   /**
-   * @param {CacheNews} news
+   * @param {CacheWatch} watch
    * @param {number} maxBytes
    */
-  constructor(news, maxBytes) {
-    this.news = news;
+  constructor(watch, maxBytes) {
+    this.watch = watch;
     /** How many bytes each of the two generations may hold. */
     this.half = maxBytes / 2;
     this.prefix = "";
@@ -108,7 +105,7 @@ class NearCache {
     this.oldBytes = 0;
     /** @type {Map<string, Reading>} */
     this.readings = new Map();
-    news.caches.add(this);
+    watch.caches.add(this);
   }
 
   /**
@@ -135,7 +132,7 @@ class NearCache {
    * @returns {Copy | undefined}
    */
   find(id) {
-    const now = this.news.look();
+    const now = this.watch.look();
     let copy = this.young.get(id);
     if (copy === undefined) {
       copy = this.old.get(id);
@@ -144,7 +141,7 @@ class NearCache {
       this.oldBytes -= copy.bytes;
       this.add(id, copy);
     }
-    if (now < this.news.servedUntil && now < copy.until) return copy;
+    if (now < this.watch.servedUntil && now < copy.until) return copy;
     return undefined;
   }
 
@@ -272,7 +269,7 @@ class NearCache {
 
   /** The store is done. */
   close() {
-    this.news.caches.delete(this);
+    this.watch.caches.delete(this);
     this.forgetAll();
   }
 }
@@ -289,4 +286,4 @@ function warnOfNoCache(why) {
   );
 }
 
-module.exports = { CacheNews, NearCache, warnOfNoCache };
+module.exports = { CacheWatch, NearCache, warnOfNoCache };

@@ -9,8 +9,6 @@ const { latencyBounds: BOUNDS } = require("../addon/crossing.js");
 /** @typedef {InstanceType<typeof import("../native/native-backend.js").NativeBackend>} NativeBackend */
 /** @typedef {InstanceType<typeof import("../client/client-calls.js").Calls>} Calls */
 
-const NO_CACHE = { hits: 0, misses: 0, copies: 0, bytes: 0 };
-
 /** The upper bounds of the latencies' buckets, in seconds. One more bucket has none. */
 const SECONDS = BOUNDS.map((microseconds) => microseconds / 1e6);
 
@@ -43,7 +41,7 @@ function metricsOf({ counts, backends, calls: ofClient }) {
     discarded: calls.set.discarded,
     merged: calls.set.merged,
     skippedTouches: calls.touch.skipped,
-    cache: cacheOf(backends),
+    cache: nearCacheOf(backends),
   };
 }
 
@@ -51,10 +49,11 @@ function metricsOf({ counts, backends, calls: ofClient }) {
  * What the near caches of these backends have done and hold.
  * @param {NativeBackend[]} backends
  */
-function cacheOf(backends) {
+function nearCacheOf(backends) {
   const sums = { hits: 0, misses: 0, copies: 0, bytes: 0 };
   for (const { caller } of backends) {
-    const { hits, misses, copies, bytes } = caller.cache?.figures ?? NO_CACHE;
+    if (caller.cache === undefined) continue;
+    const { hits, misses, copies, bytes } = caller.cache.figures;
     sums.hits += hits;
     sums.misses += misses;
     sums.copies += copies;

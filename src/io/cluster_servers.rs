@@ -336,8 +336,8 @@ impl ClusterServers {
             let place = nodes.iter().position(|found| found == node);
             place.map_or(0, |place| ids[place])
         });
-        if let (Some(tracking), false) = (&self.shared.tracking, left.is_empty()) {
-            tracking.drop_all();
+        if !left.is_empty() {
+            self.shared.drop_copies();
         }
         let mut losers = HashSet::new();
         for (slot, from) in left {

@@ -185,9 +185,7 @@ impl Connection {
     /// From now on, slots of this connection are elsewhere: what is in flight was sent before that.
     pub fn slots_moved(&mut self) {
         self.generation.slots += 1;
-        if let Some(tracking) = &self.shared.tracking {
-            tracking.drop_all();
-        }
+        self.shared.drop_copies();
         self.in_flight.before_move += take(&mut self.in_flight.current);
     }
 

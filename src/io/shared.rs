@@ -169,6 +169,13 @@ impl Shared {
         self.has_handed_back.store(true, Ordering::Release);
     }
 
+    /// Keys have moved to another server: drops every copy of the near cache, if there is one.
+    pub fn drop_copies(&self) {
+        if let Some(tracking) = &self.tracking {
+            tracking.drop_all();
+        }
+    }
+
     /// Where the connection goes.
     pub fn peer(&self) -> Option<Peer> {
         lock(&self.peer).clone()

@@ -31,16 +31,7 @@ impl OpenConnection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (sender, driver) = wire::open(stream, listener);
-        OpenConnection {
-            sender,
-            direct: None,
-            driver: tokio::spawn(driver),
-            peer: Box::new(peer),
-            is_master: false,
-            is_resp3: false,
-            tracked: None,
-            watch: None,
-        }
+        OpenConnection::start(sender, None, driver, peer)
     }
 
     /// The same over a stream that other threads may use directly.
@@ -55,9 +46,18 @@ impl OpenConnection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (sender, direct, driver) = wire::open_direct(stream, read_now, listener);
+        OpenConnection::start(sender, Some(direct), driver, peer)
+    }
+
+    fn start(
+        sender: Sender,
+        direct: Option<Arc<dyn Direct>>,
+        driver: impl Future<Output = ()> + Send + 'static,
+        peer: Peer,
+    ) -> OpenConnection {
         OpenConnection {
             sender,
-            direct: Some(direct),
+            direct,
             driver: tokio::spawn(driver),
             peer: Box::new(peer),
             is_master: false,

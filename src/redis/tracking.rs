@@ -84,6 +84,20 @@ impl Tracking {
         })
     }
 
+    /// The server tracks what this connection reads from `since` on.
+    pub fn begin(&self, connection: u64, since: Instant) {
+        let lease = Lease {
+            until: since,
+            renewed: since,
+        };
+        self.state().tracked.insert(connection, lease);
+    }
+
+    /// The server does not.
+    pub fn refused(&self, connection: u64, refusal: Untracked) {
+        self.state().refusals.insert(connection, refusal);
+    }
+
     /// What was written since the last time, and how fresh all else is.
     pub fn look(&self) -> (Written, Freshness) {
         let now = Instant::now();
@@ -188,22 +202,6 @@ impl Drop for TrackedConnection {
         if state.tracked.remove(&self.number).is_some() {
             state.written = Written::All;
         }
-    }
-}
-
-impl Tracking {
-    /// The server tracks what this connection reads from `since` on.
-    pub fn begin(&self, connection: u64, since: Instant) {
-        let lease = Lease {
-            until: since,
-            renewed: since,
-        };
-        self.state().tracked.insert(connection, lease);
-    }
-
-    /// The server does not.
-    pub fn refused(&self, connection: u64, refusal: Untracked) {
-        self.state().refusals.insert(connection, refusal);
     }
 }
 

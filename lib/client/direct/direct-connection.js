@@ -35,7 +35,7 @@ const CLIENT = "client";
  * @property {(server: object, onEvent: (event: string) => void) => OwnConnection} connect
  * @property {boolean} isForced whether the app wants only a connection of the store's own
  * @property {(reason: string) => Error} refusal
- * @property {(why: string) => void} unused hears that the client carries the calls
+ * @property {(why: string) => void} onClient is called if the client carries the calls
  * @property {(decision: string) => void} log
  */
 
@@ -68,12 +68,12 @@ class DirectConnection {
    * @param {import("../../types.js").AnyClient} client
    * @param {Means} means
    */
-  constructor(client, { connect, isForced, refusal, unused, log }) {
+  constructor(client, { connect, isForced, refusal, onClient, log }) {
     this.client = client;
     this.connect = connect;
     this.isForced = isForced;
     this.refusal = refusal;
-    this.unused = unused;
+    this.onClient = onClient;
     this.log = log;
     /**
      * The stores: how each emits an event, and its calls that the client carries.
@@ -321,7 +321,7 @@ class DirectConnection {
     if (!passing) {
       this.usesClient = true;
       this.log(`transport client: ${why}`);
-      this.unused(why ?? "");
+      this.onClient(why ?? "");
       if (isForNow) this.tryAgainLater();
     }
     return CLIENT;

@@ -19,9 +19,6 @@ use crate::redis::{Timeouts, Topology};
 /// The default of `connectTimeout`, in milliseconds.
 const CONNECT_TIMEOUT: f64 = 3000.0;
 
-/// The default of `cache.maxStale`.
-const MAX_STALE: Duration = Duration::from_millis(100);
-
 /// What the options say.
 pub struct Config {
     pub transport: Transport,
@@ -98,17 +95,12 @@ impl Config {
 }
 
 impl<'e> Reader<'e, '_> {
-    /// `cache.maxStale`, if there is a near cache.
+    /// `cache.maxStale`, if there is a near cache: `lib/cache.js` has filled in the default.
     fn max_stale(&self, options: &Unknown<'e>) -> JsResult<'e, Option<Duration>> {
         let cache = self.option(options, "cache")?;
-        match (raw::kind(&cache), raw::boolean(&cache)) {
-            (ValueType::Undefined, _) | (_, Some(false)) => Ok(None),
-            (_, Some(true)) => Ok(Some(MAX_STALE)),
-            (ValueType::Object, _) => {
-                let default = MAX_STALE.as_millis() as f64;
-                self.timeout(&cache, "maxStale", default).map(Some)
-            }
-            _ => Err(self.wrong("cache", "true, false or an object", &cache)),
+        match raw::kind(&cache) {
+            ValueType::Object => self.timeout(&cache, "maxStale", f64::NAN).map(Some),
+            _ => Ok(None),
         }
     }
 
