@@ -14,7 +14,7 @@ use std::time::Duration;
 use redis::Value;
 use tokio::time::Instant;
 
-use crate::error::ServerName;
+use crate::error::{ServerName, StoreError};
 use crate::io::call::Call;
 use crate::io::event::Event;
 use crate::io::limits::Limits;
@@ -97,7 +97,11 @@ impl DirectCalls {
         if self.in_flight.is_some() || !is_short {
             return Err(calls);
         }
-        let Ok(replies) = route.wire.send(encode(&calls), &route.supervisor) else {
+        // If this panics, so does the I/O thread, where a panic has its rules: JS must not get this one.
+        let Ok(batch) = StoreError::catch_panic("a direct call", || Ok(encode(&calls))) else {
+            return Err(calls);
+        };
+        let Ok(replies) = route.wire.send(batch, &route.supervisor) else {
             return Err(calls);
         };
         let sent = Instant::now();
