@@ -345,6 +345,23 @@ describe("if there can be no near cache", () => {
   });
 });
 
+test("nothing_that_was_read_while_no_write_was_heard_of_is_served_later", async () => {
+  await inspector.sendCommand("ACL SETUSER ada on nopass ~* +@all -client|tracking".split(" "));
+  closing.push(() => inspector.sendCommand(["ACL", "DELUSER", "ada"]));
+  const near = open({ url: server.url.replace("//", "//ada@") });
+  const other = open({ cache: false });
+  await other.set(SID, session(1));
+  for (let n = 0; n < 3; n += 1) expect(await look(near, SID)).toEqual([1, "read"]);
+  await other.set(SID, session(2));
+  await inspector.sendCommand("ACL SETUSER ada +client|tracking".split(" "));
+  await inspector.sendCommand("CLIENT KILL USER ada".split(" "));
+  await waitUntil("there is a new connection", () => near.metrics().reconnects > 0);
+  await waitUntil("it is tracked", async () => {
+    expect((await near.get(SID)).n).toBe(2);
+    return hits(near) > 0;
+  });
+});
+
 test("a_store_with_a_near_cache_that_nobody_holds_is_collected", async () => {
   const { stdout } = await run(`
     import { setTimeout as wait } from "node:timers/promises";

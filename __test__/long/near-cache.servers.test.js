@@ -10,5 +10,7 @@ const named = (name) => own.find((setup) => setup.name === name);
 
 describeNearCache(named("url"), "Redis 6.2");
 describeNearCache(named("url"), "Redis 8.2");
+describeNearCache(named("url"), "Valkey 9");
 describeNearCache(named("cluster"));
+describeNearCache(named("cluster"), "Valkey 9");
 describeNearCache(named("sentinel"));

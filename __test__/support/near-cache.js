@@ -3,6 +3,7 @@
 // What the option `cache` promises, as claims that hold on every server and however the store reaches
 // it. Whether a session came from a copy is told by the store's own count.
 
+const { setTimeout: wait } = require("node:timers/promises");
 const { RedisStore } = require("../..");
 const { waitUntil } = require("../../scripts/redis-server.js");
 const { useEnvironment } = require("./life-cycle.js");
@@ -75,6 +76,13 @@ function describeNearCache(setup, version) {
       expect(one).not.toBe(two);
       one.n = "changed";
       expect((await near.get(SID)).n).toBe(1);
+    });
+
+    test("a_copy_is_served_whatever_other_servers_are_not_asked", async () => {
+      const near = await open({ cache: { maxStale: 50 }, touchAfter: 60 });
+      await near.set(SID, session(1));
+      await wait(200);
+      await untilCopied(near);
     });
 
     test("a_session_that_another_process_saves_touches_or_destroys_is_read_again", async () => {

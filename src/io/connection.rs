@@ -26,7 +26,7 @@ use crate::io::retry::back_off;
 use crate::io::sent_batch::{BatchEnd, BatchOutcome, Generation, await_replies, send_batch};
 use crate::io::shared::Shared;
 use crate::redis::cluster::slots::{Node, Redirect, redirect};
-use crate::redis::{Batch, OpenConnection, Sender, Target, is_transient, within};
+use crate::redis::{Batch, OpenConnection, Replies, Sender, Target, is_transient, within};
 use crate::session::command::Read;
 use crate::session::compare_and_set::Form;
 
@@ -65,6 +65,8 @@ pub struct Connection {
     left: Option<Left>,
     /// The key that was read last: to ask for it again renews the near cache's lease.
     last_read: Option<Vec<u8>>,
+    /// The renewal that was sent last, until its reply has been seen.
+    renewal: Option<Replies>,
     /// The last socket that was given up because another server has taken this one's place. What was in
     /// flight there was not lost to a fault: it may be lost once more.
     replaced: Option<u64>,
@@ -148,6 +150,7 @@ impl Connection {
             compares_by: Form::default(),
             left: None,
             last_read: None,
+            renewal: None,
             replaced: None,
         };
         connection.connect();
@@ -264,9 +267,10 @@ impl Connection {
         for call in &mut calls {
             call.command.prepare(self.compares_by);
         }
-        if self.shared.tracking.is_some()
+        if let (Some(tracking), Some(number)) = (&self.shared.tracking, open.tracked)
             && let Some(key) = calls.iter().rev().find_map(|call| call.command.key_read())
         {
+            tracking.read(number);
             self.last_read = Some(key.to_vec());
         }
         self.in_flight.current += 1;
@@ -280,12 +284,27 @@ impl Connection {
             return None;
         };
         let number = open.tracked?;
-        if tracking.renewal(number)? <= now && tracking.renew(number, now) {
-            // Not PING: a node that has lost its slots, or its cluster, answers that, too. And who may
-            // read sessions may ask this.
-            let mut renewal = Batch::default();
-            renewal.add(&[b"PTTL", key]);
-            drop(open.sender().send(renewal));
+        if let Some(result) = self.renewal.as_mut().and_then(Replies::take_now) {
+            self.renewal = None;
+            if let Ok([Value::ServerError(error)]) = result.as_deref() {
+                // The server may not have what was read there any more.
+                let node = self.node.as_ref();
+                if node.is_some_and(|node| redirect(error, &node.host).is_some()) {
+                    self.shared.suspect();
+                }
+                tracking.drop_all();
+            }
+        }
+        if tracking.renewal(number)? <= now {
+            tracking.renewed(number, now);
+            // Not before the last one is answered.
+            self.renewal.get_or_insert_with(|| {
+                // Not PING: a node that has lost its slots, or its cluster, answers that, too. And who
+                // may read sessions may ask this.
+                let mut renewal = Batch::default();
+                renewal.add(&[b"PTTL", key]);
+                open.sender().send(renewal)
+            });
         }
         tracking.renewal(number)
     }

@@ -268,15 +268,23 @@ impl Server {
             Some(tracking) => WireListener::Tracked(TrackedConnection::new(tracking.clone())),
             None => WireListener::Nobody,
         };
-        let attempt = self.connect_with(login, Protocol::Resp3, listener());
-        let error = match attempt.await? {
+        let mut attempt = self
+            .connect_with(login, Protocol::Resp3, listener())
+            .await?;
+        if near_cache.is_some() && attempt.as_ref().is_err_and(is_dropped) {
+            // It may be chance, and without RESP3 there would be no near cache.
+            attempt = self
+                .connect_with(login, Protocol::Resp3, listener())
+                .await?;
+        }
+        let error = match attempt {
             Ok(connection) => return Ok(connection),
             Err(error) => error,
         };
         let no_login = RedisConnectionInfo::default().set_db(login.db());
         let (login, protocol) = if lacks_resp3(&error) {
             (login, Protocol::Resp2)
-        } else if error.is_connection_dropped() || error.is_io_error() {
+        } else if is_dropped(&error) {
             // An old proxy closes the connection on HELLO. But a server that has too many clients
             // also closes it, after an error that is lost because HELLO was already on its way.
             if let Some(error) = self.drop_error().await {
@@ -410,6 +418,11 @@ fn explain(error: &RedisError, login: &RedisConnectionInfo) -> ConnectError {
         .without(login.password().unwrap_or_default().as_bytes())
 }
 
+/// Whether the connection was closed, or its network failed.
+fn is_dropped(error: &RedisError) -> bool {
+    error.is_connection_dropped() || error.is_io_error()
+}
+
 /// The TLS error under an error of the connection, if there is one.
 fn tls_error(error: &RedisError) -> Option<ConnectError> {
     use std::error::Error;
@@ -444,6 +457,7 @@ mod tests {
     use super::super::test_network::{TestListener, TestNetwork};
     use super::super::timeout::within;
     use super::super::tls::TlsOptions;
+    use super::super::tracking::Freshness;
     use super::*;
     use std::sync::Mutex;
 
@@ -578,6 +592,20 @@ mod tests {
         };
         let (connection, ()) = tokio::join!(server.connect(), script);
         assert!(connection.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn for_a_near_cache_a_connection_that_is_closed_on_hello_is_tried_once_more() {
+        let (network, listener) = network();
+        let server = server(&network);
+        let tracking = Tracking::new(LIMIT);
+        let script = async {
+            listener.accept().await.close();
+            listener.accept().await.accept_login().await;
+        };
+        let (connection, ()) = tokio::join!(server.connect_for(Some(&tracking)), script);
+        assert!(connection.unwrap().is_resp3);
+        assert_eq!(tracking.look().1, Freshness::Age(Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]

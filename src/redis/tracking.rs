@@ -41,8 +41,10 @@ struct State {
 struct Lease {
     /// When the last command that was answered was sent.
     until: Instant,
-    /// When a renewal was last sent.
+    /// When a renewal was last due.
     renewed: Instant,
+    /// Whether copies may come from this connection: else its age does not matter.
+    is_read: bool,
 }
 
 /// Why a server tracks nothing.
@@ -89,8 +91,16 @@ impl Tracking {
         let lease = Lease {
             until: since,
             renewed: since,
+            is_read: false,
         };
         self.state().tracked.insert(connection, lease);
+    }
+
+    /// A session is being read over this connection.
+    pub fn read(&self, connection: u64) {
+        if let Some(lease) = self.state().tracked.get_mut(&connection) {
+            lease.is_read = true;
+        }
     }
 
     /// The server does not.
@@ -106,9 +116,11 @@ impl Tracking {
         let written = take(&mut state.written);
         let freshness = match state.refusals.values().next() {
             Some(refusal) => Freshness::Refused(refusal.clone()),
+            None if state.tracked.is_empty() => Freshness::Unknown,
             None => {
-                let oldest = state.tracked.values().map(|lease| lease.until).min();
-                oldest.map_or(Freshness::Unknown, |until| Freshness::Age(now - until))
+                let read = state.tracked.values().filter(|lease| lease.is_read);
+                let oldest = read.map(|lease| lease.until).min();
+                Freshness::Age(now - oldest.unwrap_or(now))
             }
         };
         (written, freshness)
@@ -116,31 +128,37 @@ impl Tracking {
 
     /// Drops every copy: keys have gone to a server that does not know that they were read.
     pub fn drop_all(&self) {
-        self.state().written = Written::All;
+        self.state().drop_all();
     }
 
-    /// When the lease of a connection must be renewed. `None` if nobody uses the near cache.
+    /// When the lease of a connection must be renewed. `None` if nobody uses the near cache, or nothing
+    /// was read over the connection since all copies were dropped.
     pub fn renewal(&self, connection: u64) -> Option<Instant> {
         let state = self.state();
         let is_used = state.used.is_some_and(|used| used.elapsed() < IN_USE);
-        let lease = state.tracked.get(&connection).filter(|_| is_used)?;
-        Some(lease.until.max(lease.renewed) + self.max_stale / 2)
+        let lease = state.tracked.get(&connection)?;
+        (is_used && lease.is_read).then(|| lease.until.max(lease.renewed) + self.max_stale / 2)
     }
 
-    /// A renewal of this lease is due. Returns whether to send one: not before the last one is answered.
-    pub fn renew(&self, connection: u64, now: Instant) -> bool {
-        let mut state = self.state();
-        let Some(lease) = state.tracked.get_mut(&connection) else {
-            return false;
-        };
-        let is_answered = lease.until >= lease.renewed;
-        lease.renewed = now;
-        is_answered
+    /// A renewal of this lease was due, and is sent unless the last one is not answered yet.
+    pub fn renewed(&self, connection: u64, now: Instant) {
+        if let Some(lease) = self.state().tracked.get_mut(&connection) {
+            lease.renewed = now;
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Every critical section leaves the state whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn drop_all(&mut self) {
+        self.written = Written::All;
+        for lease in self.tracked.values_mut() {
+            lease.is_read = false;
+        }
     }
 }
 
@@ -172,8 +190,7 @@ impl TrackedConnection {
         }
         let mut state = self.tracking.state();
         let Some(Value::Array(named)) = push.next() else {
-            state.written = Written::All;
-            return;
+            return state.drop_all();
         };
         let Written::Keys(keys) = &mut state.written else {
             return;
@@ -183,7 +200,7 @@ impl TrackedConnection {
             _ => None,
         }));
         if keys.len() > MAX_WRITTEN {
-            state.written = Written::All;
+            state.drop_all();
         }
     }
 
@@ -198,9 +215,11 @@ impl TrackedConnection {
 impl Drop for TrackedConnection {
     fn drop(&mut self) {
         let mut state = self.tracking.state();
-        state.refusals.remove(&self.number);
-        if state.tracked.remove(&self.number).is_some() {
-            state.written = Written::All;
+        let was_tracked = state.tracked.remove(&self.number).is_some();
+        let was_refused = state.refusals.remove(&self.number).is_some();
+        // Also what was read while nothing was tracked, or it would be served by another's lease.
+        if was_tracked || was_refused {
+            state.drop_all();
         }
     }
 }
@@ -226,6 +245,7 @@ mod tests {
     fn tracked(tracking: &Arc<Tracking>) -> TrackedConnection {
         let connection = TrackedConnection::new(tracking.clone());
         tracking.begin(connection.number, Instant::now());
+        tracking.read(connection.number);
         connection
     }
 
@@ -287,12 +307,31 @@ mod tests {
         };
         tracking.refused(second.number, refusal.clone());
         assert_eq!(tracking.look().1, Freshness::Refused(refusal));
+        tracking.look();
         drop(second);
+        assert_eq!(
+            tracking.look(),
+            (Written::All, Freshness::Age(Duration::ZERO)),
+            "what was read there is not served later"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_nothing_was_read_over_makes_no_copy_old() {
+        let tracking = Tracking::new(STALE);
+        let (first, second) = (tracked(&tracking), tracked(&tracking));
+        tracking.drop_all();
+        tokio::time::advance(STALE).await;
+        assert_eq!(tracking.look().1, Freshness::Age(Duration::ZERO));
+        assert_eq!(tracking.renewal(second.number), None);
+        tracking.read(first.number);
+        assert_eq!(tracking.look().1, Freshness::Age(STALE));
+        first.answered(Instant::now());
         assert_eq!(tracking.look().1, Freshness::Age(Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lease_is_renewed_while_copies_are_used_and_not_twice_at_once() {
+    async fn a_lease_is_renewed_while_copies_are_used() {
         let tracking = Tracking::new(STALE);
         let connection = tracked(&tracking);
         let number = connection.number;
@@ -301,15 +340,11 @@ mod tests {
         assert_eq!(tracking.renewal(number), Some(Instant::now() + STALE / 2));
         tokio::time::advance(STALE).await;
         let sent = Instant::now();
-        assert!(tracking.renew(number, sent));
+        tracking.renewed(number, sent);
         assert_eq!(tracking.renewal(number), Some(sent + STALE / 2));
         tokio::time::advance(STALE).await;
-        assert!(
-            !tracking.renew(number, Instant::now()),
-            "the last is not answered"
-        );
         connection.answered(Instant::now());
-        assert!(tracking.renew(number, Instant::now()));
+        assert_eq!(tracking.renewal(number), Some(Instant::now() + STALE / 2));
         tokio::time::advance(IN_USE).await;
         assert_eq!(tracking.renewal(number), None);
     }
