@@ -355,7 +355,8 @@ test("nothing_that_was_read_while_no_write_was_heard_of_is_served_later", async 
   await other.set(SID, session(2));
   await inspector.sendCommand("ACL SETUSER ada +client|tracking".split(" "));
   await inspector.sendCommand("CLIENT KILL USER ada".split(" "));
-  await waitUntil("there is a new connection", () => near.metrics().reconnects > 0);
+  const isNew = () => near.metrics().reconnects > 0 && near.status === "ready";
+  await waitUntil("there is a new connection", isNew);
   await waitUntil("it is tracked", async () => {
     expect((await near.get(SID)).n).toBe(2);
     return hits(near) > 0;
