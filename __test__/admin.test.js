@@ -392,10 +392,14 @@ describe.each([true, "migrate", "read"])("with hashIds: %j", (hashIds) => {
       expect((await go(`/session?handle=${handle}`)).status).toBe(200);
       expect((await go(`/session?handle=${handle}&user=Ada`)).status).toBe(200);
     }
-    for (const handle of found) {
+    for (const [n, handle] of listed.entries()) {
       expect((await post("/destroy", { handle })).status).toBe(200);
+      expect(await inspector.keys("sess:*")).toHaveLength(listed.length - n - 1);
     }
-    expect(await store.length()).toBe(4 - found.length);
+    // The store is still at the keys that it was at.
+    await store.set(`${SID}5`, newSession());
+    expect(await store.get(`${SID}5`)).toMatchObject({ user: "Ada" });
+    expect(await plain.get(`${SID}5`)).toEqual(hashIds === "read" ? expect.anything() : null);
   });
 });
 

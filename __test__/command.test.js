@@ -269,6 +269,17 @@ describe("of an app with encryption and compression", () => {
     ).toBe("1 destroyed\n");
   });
 
+  test("destroy ends a session at a key from before hashIds, by its handle", async () => {
+    await seal(1, { hashIds: true });
+    await seal(1, { prefix: "sess:old" });
+    const listed = (await runOnServer("sessions list --json --hash-ids true", ENV)).stdout;
+    const handles = [...listed.matchAll(/"handle":"(\w+)"/g)].map(([, handle]) => handle);
+    expect(handles).toHaveLength(4);
+    const args = `sessions destroy ${handles.join(" ")} --yes --hash-ids true`;
+    expect((await runOnServer(args, ENV)).code).toBe(0);
+    expect((await runOnServer("sessions count", ENV)).stdout).toBe("0\n");
+  });
+
   test.each([
     ["count --user Ada", { hashIds: true }],
     ["list --user Ada", { hashIds: true }],

@@ -465,7 +465,8 @@ function withFields(store, carrier) {
     store.serializer !== sent.serializer ||
     typeof store.ttl !== typeof sent.ttl ||
     store.disableTTL !== sent.disableTTL ||
-    store.disableTouch !== sent.disableTouch
+    store.disableTouch !== sent.disableTouch ||
+    keptOf(store).hasHandles !== sent.hasHandles
   ) {
     const fields = fieldsOf(store);
     checkSerializer(fields.serializer, invalid);
@@ -518,9 +519,17 @@ function nativeFields({ serializer, scanCount, scanCountSet, ...fields }) {
  */
 function fieldsOf(store) {
   const { prefix, scanCount, serializer, ttl, disableTTL, disableTouch } = store;
-  const { touchAfter, comparesBy, sealer, hasHandles } = store[kState] ?? store;
+  const { touchAfter, comparesBy, sealer, hasHandles } = keptOf(store);
   const kept = { touchAfter, comparesBy, sealer, hasHandles };
   return { prefix, scanCount, serializer, ttl, disableTTL, disableTouch, ...kept };
+}
+
+/**
+ * Where a store, or a copy of its fields, keeps those that an app cannot change.
+ * @param {StoreFields & {kState?: State}} store
+ */
+function keptOf(store) {
+  return store[kState] ?? store;
 }
 
 module.exports = {

@@ -3,6 +3,7 @@
 // The sessions as the page shows them: by handles, without their values.
 
 const { performance } = require("node:perf_hooks");
+const { destroyFound } = require("../sessions/destroy.js");
 const { membersOf } = require("../sessions/members.js");
 const { readFound, readPage, search } = require("../sessions/pages.js");
 const { kState } = require("../store-backend.js");
@@ -93,7 +94,7 @@ class Sessions {
    */
   async destroy(handle, place) {
     for await (const { sid } of this.find(handle, place)) {
-      await this.store.destroy(sid);
+      await destroyFound(this.store, sid);
       return true;
     }
     return false;

@@ -4,6 +4,7 @@
 
 const { createInterface } = require("node:readline/promises");
 const { isHandle } = require("../hashed-ids.js");
+const { destroyFound } = require("../sessions/destroy.js");
 const { Handles } = require("../sessions/handles.js");
 const { membersOf } = require("../sessions/members.js");
 const { readFound, readIds, readPage, search } = require("../sessions/pages.js");
@@ -169,7 +170,7 @@ async function destroy(task) {
  */
 async function destroyOne(handle, task) {
   for await (const { sid } of foundBy(handle, task)) {
-    await task.store.destroy(sid);
+    await destroyFound(task.store, sid);
     return true;
   }
   return false;
