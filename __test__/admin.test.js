@@ -569,13 +569,55 @@ describe("if Redis is away", () => {
   });
 });
 
-test("with many sessions the event loop turns while a handle is searched for", async () => {
-  const store = open({ user: undefined });
+async function fillWithMany() {
   const commands = Array.from({ length: 100 }, (_, n) => {
     const pairs = Array.from({ length: 1000 }, (_, m) => [`sess:${n}-${m}`, '{"cookie":{}}']);
     return inspector.mSet(pairs);
   });
   await Promise.all(commands);
+}
+
+test("a search ends when nobody waits for it any more, and a destroy is carried out", async () => {
+  await fillWithMany();
+  const { go, origin, errors, audited } = await serve(open({ user: undefined }), { write: true });
+  const scans = async () =>
+    Number(/cmdstat_scan:calls=(\d+)/.exec(await inspector.info("commandstats"))?.[1] ?? 0);
+  const handle = "0".repeat(24);
+  const path = `/session?handle=${handle}`;
+  const first = await scans();
+  expect((await go(path)).status).toBe(404);
+  const all = (await scans()) - first;
+  /** How many SCANs follow on a request whose sender goes away once there are some. */
+  const whenGone = async (path, init) => {
+    const before = await scans();
+    const leaving = new AbortController();
+    const asked = fetch(`${origin}/sessions${path}`, { ...init, signal: leaving.signal });
+    const gone = expect(asked).rejects.toThrow("aborted");
+    await waitUntil("it searches", async () => (await scans()) > before);
+    leaving.abort();
+    await gone;
+    let now = await scans();
+    for (let last = -1; last !== now; ) {
+      last = now;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      now = await scans();
+    }
+    return now - before;
+  };
+  expect(await whenGone(path)).toBeLessThan(all / 2);
+  const headers = { "x-connect-redis-rs": "admin", origin };
+  const destroy = { method: "POST", headers, body: JSON.stringify({ handle }) };
+  expect(await whenGone("/destroy", destroy)).toBeGreaterThanOrEqual(all / 2);
+  expect(errors).toEqual([]);
+  expect(audited).toEqual([
+    { action: "show", handle: undefined },
+    { action: "destroy", handle: undefined, destroyed: 0 },
+  ]);
+});
+
+test("with many sessions the event loop turns while a handle is searched for", async () => {
+  const store = open({ user: undefined });
+  await fillWithMany();
   const { post, go } = await serve(store, { write: true });
   const lags = [];
   let last = performance.now();

@@ -167,7 +167,8 @@ async function list({ answer, query, base, sessions, mayWrite, audit }) {
 async function show({ answer, query, base, sessions, mayWrite, audit }) {
   const handle = query.get("handle") ?? "";
   const place = { at: query.get("at") ?? "", user: query.get("user") ?? undefined };
-  const session = await sessions.read(handle, place);
+  const session = await sessions.read(handle, place, () => !answer.isOver);
+  if (session === undefined && answer.isOver) return;
   audit({ action: "show", handle: session?.handle });
   const status = session === undefined ? 404 : 200;
   answer.html(status, renderSession({ session, base, place, mayWrite: await mayWrite() }));

@@ -299,15 +299,17 @@ class SessionIndex {
    * Searches a user's sessions for some by their ids; only these are read.
    * @param {unknown} user
    * @param {(sid: string) => boolean} isIt
+   * @param {() => boolean} isWanted whether to go on
    * @returns {AsyncGenerator<Listed>}
    */
-  async *searchOf(user, isIt) {
+  async *searchOf(user, isIt, isWanted) {
     const asked = this.asked("sessionsOf", user);
     for await (const entries of this.commands.entriesOf("sessionsOf", asked)) {
       for (const entry of entries.filter(({ sid }) => isIt(sid))) {
         const listed = await this.look("sessionsOf", asked, entry);
         if (listed !== undefined) yield listed;
       }
+      if (!isWanted()) return;
       await turn();
     }
   }
