@@ -3,6 +3,7 @@
 // The admin page by plain HTTP: who may see it, what is in it, and what a request must be to change
 // something. long/admin.browser.test.js looks at it in a browser.
 
+const { request } = require("node:http");
 const { performance } = require("node:perf_hooks");
 const express = require("express");
 const session = require("express-session");
@@ -495,6 +496,26 @@ describe("a change", () => {
     expect((await go("/", { method: "POST" })).status).toBe(405);
     expect((await go("/", { method: "DELETE" })).status).toBe(405);
     expect(await store.length()).toBe(1);
+  });
+
+  test("of a path that is none there is no page, whatever it looks like", async () => {
+    const { origin, errors } = await serve(open());
+    const { port } = new URL(origin);
+    const statusOf = (path) =>
+      new Promise((resolve, reject) => {
+        const asked = request({ port, host: "127.0.0.1", path, agent: false }, (response) => {
+          response.resume().once("end", () => resolve(response.statusCode));
+        });
+        asked.once("error", reject).end();
+      });
+    for (const path of ["//:", "//count", "//evil.example/", "/../count", "/__proto__", "/%"]) {
+      expect({ path, status: await statusOf(`/sessions${path}`) }).toEqual({ path, status: 404 });
+    }
+    expect(await statusOf("/sessions/count?handle=%zz&at=-1?at=%E0%A4%A")).toBe(200);
+    expect(await statusOf("/sessions?at=-1&user=%")).toBe(200);
+    // As a proxy gets it.
+    expect(await statusOf(`${origin}/sessions/count`)).toBe(200);
+    expect(errors).toEqual([]);
   });
 
   test("is read also if the app has parsed the body before", async () => {

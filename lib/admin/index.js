@@ -95,7 +95,7 @@ function admin(store, options) {
         answer.text(403, "You may not see this page.");
         return;
       }
-      const { pathname, searchParams: query } = new URL(req.url ?? "/", "http://localhost");
+      const { pathname, query } = addressOf(req);
       const base = req.baseUrl ?? "";
       const mayWrite = () => isAllowed(req);
       await route(pathname, { store, req, answer, query, base, sessions, mayWrite, audit });
@@ -105,6 +105,15 @@ function admin(store, options) {
       else next(error);
     }
   };
+}
+
+/**
+ * The path and the query of a request. Not by `URL`, to which `//count` is a host.
+ * @param {Req} req
+ */
+function addressOf({ url = "/" }) {
+  const [path, ...query] = url.replace(/^https?:\/\/[^/?]*/i, "").split("?");
+  return { pathname: path || "/", query: new URLSearchParams(query.join("?")) };
 }
 
 /**
