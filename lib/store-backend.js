@@ -155,7 +155,14 @@ function make(store, name, call, message, given) {
  * @param {State["counts"]} counts
  */
 function through(carrier, fields, name, call, message, counts) {
-  const made = call(withFields(fields, carrier), message);
+  let made;
+  try {
+    made = call(withFields(fields, carrier), message);
+  } catch (error) {
+    // It cannot be made: what it was given cannot be stored, say.
+    counts.failed(operationOf(name), error);
+    throw error;
+  }
   if (made === SKIPPED) counts.skippedTouch();
   else if (!carrier.isCounting) return counts.follow(operationOf(name), made);
   return made;
