@@ -3,6 +3,7 @@
 // The admin page by plain HTTP: who may see it, what is in it, and what a request must be to change
 // something. long/admin.browser.test.js looks at it in a browser.
 
+const { request } = require("node:http");
 const { performance } = require("node:perf_hooks");
 const express = require("express");
 const session = require("express-session");
@@ -392,10 +393,14 @@ describe.each([true, "migrate", "read"])("with hashIds: %j", (hashIds) => {
       expect((await go(`/session?handle=${handle}`)).status).toBe(200);
       expect((await go(`/session?handle=${handle}&user=Ada`)).status).toBe(200);
     }
-    for (const handle of found) {
+    for (const [n, handle] of listed.entries()) {
       expect((await post("/destroy", { handle })).status).toBe(200);
+      expect(await inspector.keys("sess:*")).toHaveLength(listed.length - n - 1);
     }
-    expect(await store.length()).toBe(4 - found.length);
+    // The store is still at the keys that it was at.
+    await store.set(`${SID}5`, newSession());
+    expect(await store.get(`${SID}5`)).toMatchObject({ user: "Ada" });
+    expect(await plain.get(`${SID}5`)).toEqual(hashIds === "read" ? expect.anything() : null);
   });
 });
 
@@ -493,6 +498,26 @@ describe("a change", () => {
     expect(await store.length()).toBe(1);
   });
 
+  test("of a path that is none there is no page, whatever it looks like", async () => {
+    const { origin, errors } = await serve(open());
+    const { port } = new URL(origin);
+    const statusOf = (path) =>
+      new Promise((resolve, reject) => {
+        const asked = request({ port, host: "127.0.0.1", path, agent: false }, (response) => {
+          response.resume().once("end", () => resolve(response.statusCode));
+        });
+        asked.once("error", reject).end();
+      });
+    for (const path of ["//:", "//count", "//evil.example/", "/../count", "/__proto__", "/%"]) {
+      expect({ path, status: await statusOf(`/sessions${path}`) }).toEqual({ path, status: 404 });
+    }
+    expect(await statusOf("/sessions/count?handle=%zz&at=-1?at=%E0%A4%A")).toBe(200);
+    expect(await statusOf("/sessions?at=-1&user=%")).toBe(200);
+    // As a proxy gets it.
+    expect(await statusOf(`${origin}/sessions/count`)).toBe(200);
+    expect(errors).toEqual([]);
+  });
+
   test("is read also if the app has parsed the body before", async () => {
     const store = open();
     await fill(store, 1);
@@ -565,13 +590,55 @@ describe("if Redis is away", () => {
   });
 });
 
-test("with many sessions the event loop turns while a handle is searched for", async () => {
-  const store = open({ user: undefined });
+async function fillWithMany() {
   const commands = Array.from({ length: 100 }, (_, n) => {
     const pairs = Array.from({ length: 1000 }, (_, m) => [`sess:${n}-${m}`, '{"cookie":{}}']);
     return inspector.mSet(pairs);
   });
   await Promise.all(commands);
+}
+
+test("a search ends when nobody waits for it any more, and a destroy is carried out", async () => {
+  await fillWithMany();
+  const { go, origin, errors, audited } = await serve(open({ user: undefined }), { write: true });
+  const scans = async () =>
+    Number(/cmdstat_scan:calls=(\d+)/.exec(await inspector.info("commandstats"))?.[1] ?? 0);
+  const handle = "0".repeat(24);
+  const path = `/session?handle=${handle}`;
+  const first = await scans();
+  expect((await go(path)).status).toBe(404);
+  const all = (await scans()) - first;
+  /** How many SCANs follow on a request whose sender goes away once there are some. */
+  const whenGone = async (path, init) => {
+    const before = await scans();
+    const leaving = new AbortController();
+    const asked = fetch(`${origin}/sessions${path}`, { ...init, signal: leaving.signal });
+    const gone = expect(asked).rejects.toThrow("aborted");
+    await waitUntil("it searches", async () => (await scans()) > before);
+    leaving.abort();
+    await gone;
+    let now = await scans();
+    for (let last = -1; last !== now; ) {
+      last = now;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      now = await scans();
+    }
+    return now - before;
+  };
+  expect(await whenGone(path)).toBeLessThan(all / 2);
+  const headers = { "x-connect-redis-rs": "admin", origin };
+  const destroy = { method: "POST", headers, body: JSON.stringify({ handle }) };
+  expect(await whenGone("/destroy", destroy)).toBeGreaterThanOrEqual(all / 2);
+  expect(errors).toEqual([]);
+  expect(audited).toEqual([
+    { action: "show", handle: undefined },
+    { action: "destroy", handle: undefined, destroyed: 0 },
+  ]);
+});
+
+test("with many sessions the event loop turns while a handle is searched for", async () => {
+  const store = open({ user: undefined });
+  await fillWithMany();
   const { post, go } = await serve(store, { write: true });
   const lags = [];
   let last = performance.now();

@@ -4,7 +4,7 @@
 
 const { spawn } = require("node:child_process");
 const { once } = require("node:events");
-const { readFileSync } = require("node:fs");
+const { existsSync, readFileSync } = require("node:fs");
 const path = require("node:path");
 const { RedisStore } = require("connect-redis-rs");
 const { startRedisServer } = require("../scripts/redis-server.js");
@@ -144,6 +144,86 @@ test("destroy ends those of a user, or all", async () => {
   expect(await store.length()).toBe(0);
 });
 
+test("destroy looks at all handles before it ends a session, and takes one that comes twice once", async () => {
+  await fill(2);
+  const [handle] = (await json("sessions list")).map(({ handle }) => handle);
+  const wrong = await run(`sessions destroy ${handle} nonsense --yes -p ${server.port}`);
+  expect(wrong).toMatchObject({ code: 2, stdout: "" });
+  expect(await store.length()).toBe(2);
+  expect(await json(`sessions destroy ${handle} ${handle} --yes`)).toEqual([
+    { handle, destroyed: 1 },
+  ]);
+});
+
+/** Runs the command by a shell, in which `$COMMAND` stands for it and `$PORT` for the port of Redis. */
+async function shell(script) {
+  const child = spawn("bash", ["-c", script], {
+    env: {
+      ...process.env,
+      REDISCLI_AUTH: "sesame",
+      PORT: `${server.port}`,
+      COMMAND: `${process.execPath} ${COMMAND}`,
+    },
+  });
+  const output = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"]) {
+    child[name].setEncoding("utf8").on("data", (text) => {
+      output[name] += text;
+    });
+  }
+  const [code] = await once(child, "close");
+  return { code, ...output };
+}
+
+describe("a reader of the output that has enough", () => {
+  test("ends a list, as one that is done", async () => {
+    await fill(3000);
+    const script = 'set -o pipefail; $COMMAND sessions list -p "$PORT" | head -1 | wc -l';
+    const { code, stdout, stderr } = await shell(script);
+    expect({ code, stdout: stdout.trim(), stderr }).toEqual({ code: 0, stdout: "1", stderr: "" });
+  });
+
+  test("ends no destroy: all sessions that were named are gone", async () => {
+    await fill(20);
+    const handles = (await json("sessions list")).map(({ handle }) => handle);
+    const destroy = `$COMMAND sessions destroy ${handles.join(" ")} --yes -p "$PORT"`;
+    const { code, stderr } = await shell(`set -o pipefail; ${destroy} | true`);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(await store.length()).toBe(0);
+  });
+
+  test("of the errors leaves the exit code as it is", async () => {
+    const { stdout } = await shell(
+      '{ sleep 0.2; $COMMAND sessions frob; echo "code $?" >&3; } 3>&1 2> >(true)',
+    );
+    expect(stdout).toBe("code 2\n");
+  });
+});
+
+const onLinux = process.platform === "linux" ? test : test.skip;
+
+onLinux("what cannot be written is an error, and no missing session", async () => {
+  await fill(3);
+  for (const words of ["--help", 'sessions list -p "$PORT"']) {
+    const { code, stderr } = await shell(`$COMMAND ${words} > /dev/full`);
+    expect(code).toBe(3);
+    expect(stderr).toMatch(/^connect-redis-rs: ENOSPC: no space left on device, write\n$/);
+  }
+});
+
+/** `script` makes a terminal. */
+const withTerminal = existsSync("/usr/bin/script") ? onLinux : test.skip;
+
+withTerminal("who ends the input at the question has not agreed", async () => {
+  await fill(2);
+  const { stdout } = await shell(
+    `(sleep 1; printf '\\004'; sleep 1) | script -qec '$COMMAND sessions destroy --all -p "$PORT"; echo "code $?"' /dev/null`,
+  );
+  expect(stdout).toContain("nothing was destroyed");
+  expect(stdout).toContain("code 1");
+  expect(await store.length()).toBe(2);
+});
+
 test("destroy does nothing if nobody has agreed", async () => {
   await fill(2);
   const { code, stderr } = await run(`sessions destroy --all -p ${server.port}`);
@@ -269,6 +349,17 @@ describe("of an app with encryption and compression", () => {
     ).toBe("1 destroyed\n");
   });
 
+  test("destroy ends a session at a key from before hashIds, by its handle", async () => {
+    await seal(1, { hashIds: true });
+    await seal(1, { prefix: "sess:old" });
+    const listed = (await runOnServer("sessions list --json --hash-ids true", ENV)).stdout;
+    const handles = [...listed.matchAll(/"handle":"(\w+)"/g)].map(([, handle]) => handle);
+    expect(handles).toHaveLength(4);
+    const args = `sessions destroy ${handles.join(" ")} --yes --hash-ids true`;
+    expect((await runOnServer(args, ENV)).code).toBe(0);
+    expect((await runOnServer("sessions count", ENV)).stdout).toBe("0\n");
+  });
+
   test.each([
     ["count --user Ada", { hashIds: true }],
     ["list --user Ada", { hashIds: true }],
@@ -343,6 +434,9 @@ test.each([
   ["sessions count -u redis://a -h b", "give one of"],
   ["sessions count -u redis://a -u redis://b", "add --cluster"],
   ["sessions count --sentinel a:1", "--master"],
+  ["sessions count --cluster -n 5", "no databases"],
+  ["sessions count --cluster --sentinel a:1 --master m", "--cluster"],
+  ["sessions count --user-in passport.user", "--user-in goes with --user"],
   ["sessions count --cacert /nowhere", "cannot read"],
   ["sessions count -u http://localhost", "http"],
 ])("%s is wrong usage: exit 2, and what is wrong", async (args, why) => {

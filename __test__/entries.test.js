@@ -37,6 +37,48 @@ test("the store loads neither the page, nor the command, nor the adapter", async
   }
 });
 
+/** What an option needs, by an option that does; the rooms and files of lib/. */
+const BY_OPTION = {
+  "client: { get: async () => null, set: async () => null, del: async () => null }": "lib/client/",
+  "events: true": "lib/session-index/",
+  "cache: true, touchAfter: 60": "lib/native/near-cache.js",
+};
+
+test("a plain store loads no room of an option, and each option loads its own", async () => {
+  const load = 'const RedisStore = require("connect-redis-rs");';
+  const roomsOf = (loaded) =>
+    Object.values(BY_OPTION).filter((room) => loaded.some((file) => file.startsWith(room)));
+  expect(roomsOf(await loadedBy(`${load} new RedisStore().metrics();`))).toEqual([]);
+  for (const [option, room] of Object.entries(BY_OPTION)) {
+    const loaded = await loadedBy(`${load} new RedisStore({ ${option} }).close();`);
+    expect(roomsOf(loaded)).toEqual([room]);
+  }
+});
+
+test("a room that is loaded later does not take the fakes of an app's tests for the clock", async () => {
+  const { stdout, stderr } = await run(
+    `import timers from "node:timers";
+     import { syncBuiltinESMExports } from "node:module";
+     import { RedisStore } from "connect-redis-rs";
+     for (const name of ["setTimeout", "clearTimeout", "setImmediate"]) {
+       timers[name] = globalThis[name] = () => { throw new Error("a fake " + name); };
+     }
+     performance.now = () => { throw new Error("a fake now"); };
+     syncBuiltinESMExports();
+     const client = { get: async () => null, set: async () => null, del: async () => null };
+     for (const options of [{ client }, { events: true }, { cache: true, touchAfter: 60 }]) {
+       const store = new RedisStore({ ...options, url: "redis://127.0.0.1:1", connectTimeout: 50 });
+       await store.get("a").catch(({ message }) => {
+         if (message.includes("fake")) console.log(message);
+       });
+       await store.close();
+     }
+     console.log("done");`,
+    { NODE_NO_WARNINGS: "1" },
+  );
+  expect({ stdout, stderr }).toEqual({ stdout: "done\n", stderr: "" });
+});
+
 test("nothing in lib/ outside of these rooms asks for them", () => {
   const files = readdirSync(path.join(ROOT, "lib"), { recursive: true })
     .map((file) => `lib/${file.split(path.sep).join("/")}`)

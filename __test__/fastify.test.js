@@ -106,6 +106,30 @@ test("a member that is deleted stays deleted", async () => {
   expect((await ask("/look")).theme).toBe("dark");
 });
 
+test.each([
+  { expires: "garbage" },
+  { expires: 1e300 },
+  { originalMaxAge: "long" },
+  { originalMaxAge: 60_000, expires: "garbage" },
+  5,
+])("a session with the cookie %j, as another program has written it, is served", async (cookie) => {
+  const { ask, stored, key } = await openApp();
+  await ask("/set?user=Ada");
+  await inspector.set(await key(), JSON.stringify({ user: "Grace", cookie }));
+  expect((await ask("/look")).user).toBe("Grace");
+  await ask("/set?theme=dark");
+  expect(await stored()).toMatchObject({ user: "Grace", theme: "dark" });
+});
+
+test("what a stored cookie says counts, and what it does not say the plugin's options decide", async () => {
+  const { ask, stored, key } = await openApp();
+  await ask("/set?user=Ada");
+  const cookie = { httpOnly: false, sameSite: "strict" };
+  await inspector.set(await key(), JSON.stringify({ user: "Ada", cookie }));
+  await ask("/set?theme=dark");
+  expect((await stored()).cookie).toMatchObject({ ...cookie, path: "/", originalMaxAge: 60_000 });
+});
+
 test("a session that was destroyed while a request had it loaded stays destroyed", async () => {
   const app = await openApp();
   await logOutMeanwhile(app);

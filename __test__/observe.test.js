@@ -95,6 +95,19 @@ function counted(store) {
 }
 
 eachCarrier("over %s", (_carrier, openStore) => {
+  test("calls that reject are counted, also those that cannot be made", async () => {
+    const store = await openStore();
+    await store.ping();
+    const circle = newSession();
+    circle.circle = circle;
+    await expect(store.set(SID, circle)).rejects.toThrow("circular");
+    const bad = { ...newSession(), cookie: { expires: "garbage" } };
+    await expect(store.set(SID, bad)).rejects.toThrow("expires");
+    await expect(store.touch(SID, bad)).rejects.toThrow("expires");
+    expect(counted(store)).toMatchObject({ set: { error: 2 }, touch: { error: 1 } });
+    expect(store.metrics().errors).toEqual({ TypeError: 1, ERR_INVALID_ARG_VALUE: 2 });
+  });
+
   test("calls are counted by operation and outcome", async () => {
     const store = await openStore();
     await store.set(SID, newSession());

@@ -61,4 +61,16 @@ function checkNumber(name, given, unit, invalid) {
   );
 }
 
-module.exports = { cacheOf };
+let hasWarned = false;
+
+/** @param {string} why */
+function warnOfNoCache(why) {
+  if (hasWarned) return;
+  hasWarned = true;
+  process.emitWarning(
+    `RedisStore: the option cache does nothing, each session is read from Redis: ${why}. The near cache needs CLIENT TRACKING over RESP3: Redis 6 or later, and a user with the right to CLIENT TRACKING (docs/near-cache.md)`,
+    { code: "CONNECT_REDIS_RS_NO_CACHE" },
+  );
+}
+
+module.exports = { cacheOf, warnOfNoCache };

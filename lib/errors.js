@@ -20,6 +20,16 @@ function invalid(message) {
 }
 
 /**
+ * The error of what needs the option `user`. Here, so that a store without it does not load its room.
+ * @param {string} method
+ */
+function needsUser(method) {
+  return invalid(
+    `${method}: the store does not know whose a session is; give the option user, such as user: "passport.user"`,
+  );
+}
+
+/**
  * @param {string} message
  * @param {string} code
  * @param {Error | string} [cause] what is underneath
@@ -30,4 +40,4 @@ function failure(message, code, cause) {
   return Object.assign(new RedisStoreError(message, options), { code });
 }
 
-module.exports = { RedisStoreError, failure, invalid };
+module.exports = { RedisStoreError, failure, invalid, needsUser };

@@ -71,11 +71,10 @@ class FastifyStore {
     return answer(callback, async () => {
       const data = await store.get(sid);
       if (data === null || typeof data !== "object") return data;
-      const { cookie } = data;
-      const copy = { ...data, cookie: isObject(cookie) ? { ...cookie } : {} };
-      const req = { sessionID: sid, sessionStore: store };
-      copy[ORIGIN] = new Origin(sid, store.createSession(req, data));
-      return copy;
+      const stored = { ...data };
+      const loaded = store.createSession({ sessionID: sid, sessionStore: store }, data);
+      const cookie = usableOf(stored.cookie, loaded.cookie);
+      return { ...stored, cookie, [ORIGIN]: new Origin(sid, loaded) };
     });
   }
 
@@ -132,6 +131,23 @@ class FastifyStore {
 }
 
 /**
+ * What a stored cookie says, as far as the store could use it: another program may have written it, and
+ * the plugin saves whatever it finds. What it does not say the plugin's own options decide.
+ * @param {unknown} stored
+ * @param {any} used
+ * @returns {Record<string, unknown>}
+ */
+function usableOf(stored, used) {
+  if (!isObject(stored)) return {};
+  const usable = used.toJSON();
+  return Object.fromEntries(
+    Object.keys(stored)
+      .filter((name) => name in usable)
+      .map((name) => [name, usable[name]]),
+  );
+}
+
+/**
  * Gives a session the members of another, and no more.
  * @param {FastifySession} from
  * @param {Record<string, any>} to
@@ -141,7 +157,10 @@ function copyMembers(from, to) {
   for (const [name, value] of Object.entries(from)) if (name !== ORIGIN) to[name] = value;
 }
 
-/** @param {unknown} value */
+/**
+ * @param {unknown} value
+ * @returns {value is object}
+ */
 function isObject(value) {
   return value !== null && typeof value === "object";
 }

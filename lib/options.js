@@ -16,6 +16,9 @@ const LOGINS = ["username", "password", "tls"];
 /** What connect-redis 1 to 3 handed on to `redis.createClient`, and its names for some of these. */
 const OLD = ["host", "port", "socket", "path", "pass", "auth_pass", "db"];
 
+/** What the option `transport` may be. */
+const TRANSPORTS = ["auto", "native", "client"];
+
 /** Options that were warned about: one warning a process is enough for each. */
 const warned = new Set();
 
@@ -60,6 +63,33 @@ function checkClient(options, invalid) {
     throw invalid(`RedisStore: the option client is ${client}; leave it out for localhost:6379`);
   }
   return undefined;
+}
+
+/**
+ * The option `transport`. Throws if it is unknown, or if it needs a client and there is none.
+ * @param {{transport?: string, client?: unknown}} options
+ * @param {import("./types.js").Invalid} invalid
+ */
+function checkTransport({ transport, client }, invalid) {
+  const given = transport ?? "auto";
+  checkOneOf("transport", transport, TRANSPORTS, invalid);
+  if (given === "client" && !client) {
+    throw invalid('RedisStore: transport is "client", but there is no client');
+  }
+  return given;
+}
+
+/**
+ * @param {string} option
+ * @param {any} given
+ * @param {string[]} known
+ * @param {import("./types.js").Invalid} invalid
+ */
+function checkOneOf(option, given, known, invalid) {
+  if (given === undefined || given === null || known.includes(given)) return;
+  const got = typeof given === "string" ? JSON.stringify(given) : typeof given;
+  const names = known.map((name) => JSON.stringify(name)).join(", ");
+  throw invalid(`RedisStore: the option ${option} must be one of ${names}, got ${got}`);
 }
 
 /**
@@ -224,4 +254,4 @@ const does = ({ length }) => (length > 1 ? "do" : "does");
 /** @param {{length: number}} options */
 const are = ({ length }) => (length > 1 ? "are" : "is");
 
-module.exports = { checkClient, checkOptions };
+module.exports = { checkClient, checkOneOf, checkOptions, checkTransport };

@@ -5,7 +5,6 @@
 
 const { AsyncLocalStorage } = require("node:async_hooks");
 const { answer } = require("./answer.js");
-const { attach, checkTransport } = require("./client/attach.js");
 const { failure, invalid } = require("./errors.js");
 const { MovingBackend, otherKeys } = require("./hashed-ids.js");
 const { SKIPPED, followsCookie } = require("./lifetime.js");
@@ -14,10 +13,9 @@ const { defaults: DEFAULTS } = require("./addon/crossing.js");
 const { isWatched, traced } = require("./observe/call-channel.js");
 const { Counts, operationOf } = require("./observe/counts.js");
 const { metricsOf } = require("./observe/metrics.js");
-const { checkClient } = require("./options.js");
+const { checkClient, checkTransport } = require("./options.js");
 const { carriedByClient } = require("./own-connection.js");
 const { checkSerializer } = require("./serializer.js");
-const { INDEX_PREFIX } = require("./session-index/index-commands.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
 const { nextTick } = process;
@@ -29,7 +27,7 @@ const { nextTick } = process;
  * @typedef {InstanceType<typeof import("./client/client-backend.js").ClientBackend>} ClientBackend
  * @typedef {InstanceType<typeof MovingBackend>} Moving
  * @typedef {InstanceType<typeof import("./client/client-calls.js").Calls>} Calls
- * @typedef {ReturnType<typeof attach>["attachment"]} Attachment
+ * @typedef {ReturnType<typeof import("./client/attach.js").attach>["attachment"]} Attachment
  * @typedef {InstanceType<typeof Connection> | "client"} DirectCarrier
  * @typedef {import("node:events").EventEmitter & StoreFields & {client: any, kState: State}} Store
  */
@@ -66,6 +64,7 @@ const { nextTick } = process;
  * @property {(isAway: boolean) => void} [away]
  * @property {Carrier} carrier
  * @property {import("./client/inspect.js").Inspected} [inspected]
+ * @property {typeof import("./client/client-status.js").statusOf} [statusOf] tells the status of a client
  * @property {Calls} [calls]
  * @property {InstanceType<typeof import("./observe/counts.js").Counts>} counts
  * @property {Attachment} [attachment]
@@ -156,7 +155,14 @@ function make(store, name, call, message, given) {
  * @param {State["counts"]} counts
  */
 function through(carrier, fields, name, call, message, counts) {
-  const made = call(withFields(fields, carrier), message);
+  let made;
+  try {
+    made = call(withFields(fields, carrier), message);
+  } catch (error) {
+    // It cannot be made: what it was given cannot be stored, say.
+    counts.failed(operationOf(name), error);
+    throw error;
+  }
   if (made === SKIPPED) counts.skippedTouch();
   else if (!carrier.isCounting) return counts.follow(operationOf(name), made);
   return made;
@@ -258,13 +264,14 @@ function indexBackendOf(connection, terms) {
  * The backend of a store's index.
  * @param {Store} store
  * @param {Carrier} carrier
+ * @param {string} prefix what the keys of an index begin with
  * @param {string} name the method, for messages
  */
-function indexOf(store, { indexBackend, fields }, name) {
+function indexOf(store, { indexBackend, fields }, prefix, name) {
   if (indexBackend === undefined) throw carriedByClient(name);
   // Before that of the sessions, but after what a client puts before all keys.
   const own = /** @type {NativeFields} */ ({
-    prefix: `${INDEX_PREFIX}${store.prefix}`,
+    prefix: `${prefix}${store.prefix}`,
     json: true,
   });
   return indexBackend(fields(own).prefix);
@@ -341,7 +348,7 @@ function backendFor(store, connection) {
 function attachTo(store, state) {
   const { client } = store;
   const options = optionsOf.get(state);
-  const transport = checkTransport({ ...options, client });
+  const transport = checkTransport({ ...options, client }, invalid);
   const reference = new WeakRef(store);
   /** @type {(event: string) => void} */
   const emit = (event) => {
@@ -356,6 +363,8 @@ function attachTo(store, state) {
     alive?.outside(() => nextTick(() => alive.away?.(isAway)));
   };
   const first = firstFields(store, options);
+  // Only now: most stores have no client, and to load its room takes a fifth of the package's time.
+  const { attach } = require("./client/attach.js");
   const attached = attach(checkClient({ client }, invalid), {
     options,
     transport,
@@ -367,12 +376,12 @@ function attachTo(store, state) {
   // Calls in flight with the client before are finished.
   state.attachment?.detach(false);
   state.carrier?.native.retire();
-  const { clientBackend, inspected, readsBytes, calls, attachment } = attached;
+  const { clientBackend, inspected, statusOf, readsBytes, calls, attachment } = attached;
   const { direct } = attachment;
   const carrier = { ...clientBackend, sent: first, isClient: true, isCounting: false };
   // What was loaded by the client before was loaded elsewhere.
   const origin = {};
-  Object.assign(state, { client, origin, carrier, inspected, readsBytes, calls });
+  Object.assign(state, { client, origin, carrier, inspected, statusOf, readsBytes, calls });
   Object.assign(state, { attachment, direct });
   state.directBackend = undefined;
   abandoned.register(store, attachment);
@@ -463,7 +472,8 @@ function withFields(store, carrier) {
     store.serializer !== sent.serializer ||
     typeof store.ttl !== typeof sent.ttl ||
     store.disableTTL !== sent.disableTTL ||
-    store.disableTouch !== sent.disableTouch
+    store.disableTouch !== sent.disableTouch ||
+    keptOf(store).hasHandles !== sent.hasHandles
   ) {
     const fields = fieldsOf(store);
     checkSerializer(fields.serializer, invalid);
@@ -516,9 +526,17 @@ function nativeFields({ serializer, scanCount, scanCountSet, ...fields }) {
  */
 function fieldsOf(store) {
   const { prefix, scanCount, serializer, ttl, disableTTL, disableTouch } = store;
-  const { touchAfter, comparesBy, sealer, hasHandles } = store[kState] ?? store;
+  const { touchAfter, comparesBy, sealer, hasHandles } = keptOf(store);
   const kept = { touchAfter, comparesBy, sealer, hasHandles };
   return { prefix, scanCount, serializer, ttl, disableTTL, disableTouch, ...kept };
+}
+
+/**
+ * Where a store, or a copy of its fields, keeps those that an app cannot change.
+ * @param {StoreFields & {kState?: State}} store
+ */
+function keptOf(store) {
+  return store[kState] ?? store;
 }
 
 module.exports = {

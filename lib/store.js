@@ -11,6 +11,7 @@ const expressSession = require("express-session");
 const { endOf, withCreated } = require("./absolute-lifetime.js");
 const { answer } = require("./answer.js");
 const { cacheOf } = require("./cache.js");
+const { nextTick } = require("./clock.js");
 const { announce, checkConcurrency, comparesBy, comparisonOf } = require("./concurrency.js");
 const { atRest, withoutSecrets } = require("./at-rest.js");
 const {
@@ -28,26 +29,19 @@ const {
   use,
 } = require("./store-backend.js");
 const { skipWhileAway } = require("./skip-when-away.js");
-const { checkTransport } = require("./client/attach.js");
-const { statusOf } = require("./client/client-status.js");
-const { RedisStoreError, invalid } = require("./errors.js");
+const { RedisStoreError, invalid, needsUser } = require("./errors.js");
 const { followsCookie, isTouchOff, planSave, timesOf } = require("./lifetime.js");
 const { HandedOut, Loaded, ReadUntil } = require("./loaded-sessions.js");
 const { Base } = require("./native/bases.js");
 const { measured, measuring } = require("./observe/call-channel.js");
 const { tellConflict } = require("./observe/conflict-channel.js");
 const { Counts, OPERATIONS } = require("./observe/counts.js");
-const { checkOptions } = require("./options.js");
+const { checkOptions, checkTransport } = require("./options.js");
 const { carriedByClient, checkNeeds } = require("./own-connection.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
 const { rotate } = require("./rotate.js");
 const { soundCookie } = require("./session-cookie.js");
-const { SessionIndex, needsUser } = require("./session-index/session-index.js");
 const { update } = require("./update.js");
-
-// Taken when the module is loaded: an app's tests may put fakes in their place later, and the
-// store's own work must go on.
-const { nextTick } = process;
 
 /**
  * @typedef {import("./types.js").Callback} Callback
@@ -101,7 +95,7 @@ function defineStore({ Store, Cookie }) {
       this.disableTouch = options.disableTouch ?? false;
 
       checkSerializer(this.serializer, invalid);
-      checkTransport(options);
+      checkTransport(options, invalid);
       const { client, warn } = checkOptions(options, invalid);
       checkConcurrency({ ...options, serializer: this.serializer }, invalid);
       checkNeeds(options, invalid);
@@ -435,10 +429,10 @@ function defineStore({ Store, Cookie }) {
     }
 
     get status() {
-      const { carrier, direct, isClosed } = this[kState];
+      const { carrier, direct, isClosed, statusOf } = this[kState];
       const { status } = carrier.native;
       if (!carrier.isClient || isClosed || status === "closed") return status;
-      return direct?.own?.status ?? statusOf(this.client);
+      return direct?.own?.status ?? statusOf?.(this.client);
     }
 
     get transport() {
@@ -474,10 +468,14 @@ function sessionIndexOf(store, state, options) {
   const { user, maxSessions, events } = options;
   const isGiven = (/** @type {unknown} */ option) => option !== undefined && option !== null;
   if (!isGiven(user) && !isGiven(maxSessions) && !events) return undefined;
+  // Only now: most stores have no index, and to load its room takes time.
+  const { SessionIndex } = require("./session-index/session-index.js");
+  const { INDEX_PREFIX } = require("./session-index/index-commands.js");
   return new SessionIndex(store, options, {
     use: (name, call) =>
       use(store, name, ({ native }) => call(/** @type {NativeBackend} */ (native))),
-    useIndex: (name, call) => use(store, name, (carrier) => call(indexOf(store, carrier, name))),
+    useIndex: (name, call) =>
+      use(store, name, (carrier) => call(indexOf(store, carrier, INDEX_PREFIX, name))),
     isClosed: () => state.isClosed,
     hasHandles: state.hasHandles,
     limit: state.limit,
@@ -492,7 +490,7 @@ function sessionIndexOf(store, state, options) {
  */
 function indexFor(store, method) {
   const { index } = stateOf(store);
-  if (index === undefined) throw needsUser(method, invalid);
+  if (index === undefined) throw needsUser(method);
   return index;
 }
 

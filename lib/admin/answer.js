@@ -31,6 +31,11 @@ class Answer {
   constructor(req, res) {
     this.req = req;
     this.res = res;
+    /** Whether nobody waits for it any more. */
+    this.isOver = Boolean(res.destroyed);
+    res.once("close", () => {
+      this.isOver = true;
+    });
   }
 
   get isSent() {

@@ -95,7 +95,7 @@ function admin(store, options) {
         answer.text(403, "You may not see this page.");
         return;
       }
-      const { pathname, searchParams: query } = new URL(req.url ?? "/", "http://localhost");
+      const { pathname, query } = addressOf(req);
       const base = req.baseUrl ?? "";
       const mayWrite = () => isAllowed(req);
       await route(pathname, { store, req, answer, query, base, sessions, mayWrite, audit });
@@ -105,6 +105,15 @@ function admin(store, options) {
       else next(error);
     }
   };
+}
+
+/**
+ * The path and the query of a request. Not by `URL`, to which `//count` is a host.
+ * @param {Req} req
+ */
+function addressOf({ url = "/" }) {
+  const [path, ...query] = url.replace(/^https?:\/\/[^/?]*/i, "").split("?");
+  return { pathname: path || "/", query: new URLSearchParams(query.join("?")) };
 }
 
 /**
@@ -167,7 +176,8 @@ async function list({ answer, query, base, sessions, mayWrite, audit }) {
 async function show({ answer, query, base, sessions, mayWrite, audit }) {
   const handle = query.get("handle") ?? "";
   const place = { at: query.get("at") ?? "", user: query.get("user") ?? undefined };
-  const session = await sessions.read(handle, place);
+  const session = await sessions.read(handle, place, () => !answer.isOver);
+  if (session === undefined && answer.isOver) return;
   audit({ action: "show", handle: session?.handle });
   const status = session === undefined ? 404 : 200;
   answer.html(status, renderSession({ session, base, place, mayWrite: await mayWrite() }));

@@ -3,6 +3,7 @@
 // The sessions as the page shows them: by handles, without their values.
 
 const { performance } = require("node:perf_hooks");
+const { destroyFound } = require("../sessions/destroy.js");
 const { membersOf } = require("../sessions/members.js");
 const { readFound, readPage, search } = require("../sessions/pages.js");
 const { kState } = require("../store-backend.js");
@@ -76,10 +77,11 @@ class Sessions {
   /**
    * @param {string} handle
    * @param {Place} place
+   * @param {() => boolean} isWanted whether to go on with the search
    * @returns {Promise<Shown | undefined>}
    */
-  async read(handle, place) {
-    for await (const found of this.find(handle, place)) {
+  async read(handle, place, isWanted) {
+    for await (const found of this.find(handle, place, isWanted)) {
       const session = "data" in found ? found : await readFound(this.store, found);
       return session && this.shown(session);
     }
@@ -87,13 +89,13 @@ class Sessions {
   }
 
   /**
-   * Destroys a session; false if there is none.
+   * Destroys a session; false if there is none. Whoever asked need not wait for it.
    * @param {string} handle
    * @param {Place} place
    */
   async destroy(handle, place) {
-    for await (const { sid } of this.find(handle, place)) {
-      await this.store.destroy(sid);
+    for await (const { sid } of this.find(handle, place, () => true)) {
+      await destroyFound(this.store, sid);
       return true;
     }
     return false;
@@ -120,14 +122,15 @@ class Sessions {
    * Where a session was seen is only where to look first.
    * @param {string} handle
    * @param {Place} place
+   * @param {() => boolean} isWanted
    */
-  async *find(handle, { at, user }) {
+  async *find(handle, { at, user }, isWanted) {
     const isIt = this.handles.matcher(handle);
     if (isIt === undefined) return;
     if (user !== undefined && this.canSearch) {
-      for await (const session of this.index.searchOf(user, isIt)) yield asFound(session);
+      for await (const session of this.index.searchOf(user, isIt, isWanted)) yield asFound(session);
     }
-    yield* search(this.store, isIt, { first: { position: at, limit: PAGE } });
+    yield* search(this.store, isIt, { first: { position: at, limit: PAGE }, isWanted });
   }
 
   /**

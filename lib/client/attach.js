@@ -6,7 +6,8 @@
 
 const { debuglog } = require("node:util");
 const { Connection } = require("../native/connection.js");
-const { warnOfNoCache } = require("../native/near-cache.js");
+const { warnOfNoCache } = require("../cache.js");
+const { checkOneOf } = require("../options.js");
 const { optionThatNeedsConnection } = require("../own-connection.js");
 const { failure, invalid } = require("../errors.js");
 const { MovingBackend, otherKeys } = require("../hashed-ids.js");
@@ -14,11 +15,10 @@ const { directConnectionOf } = require("./direct/direct-connection.js");
 const { ClientBackend } = require("./client-backend.js");
 const { Calls } = require("./client-calls.js");
 const { commandsOf } = require("./client-commands.js");
-const { isAway, relayOf, troubleOf, watch } = require("./client-status.js");
+const { isAway, relayOf, statusOf, troubleOf, watch } = require("./client-status.js");
 const { CLIENT_TYPES, inspect } = require("./inspect.js");
 const { ClientScans } = require("./client-scans.js");
 
-const TRANSPORTS = ["auto", "native", "client"];
 /** connect-redis's own step, for clients of unknown kind: they see just what it would ask. */
 const CONNECT_REDIS_SCAN_COUNT = 100;
 
@@ -34,7 +34,7 @@ const CONNECT_REDIS_SCAN_COUNT = 100;
  */
 function attach(client, { options, transport, terms, first, emit, away }) {
   const { bounds } = terms;
-  checkOneOf("clientType", options.clientType, CLIENT_TYPES);
+  checkOneOf("clientType", options.clientType, CLIENT_TYPES, invalid);
   const inspected = inspect(client, options.clientType);
   const complaint = missing(client);
   if (complaint) throw invalid(`RedisStore: ${complaint}`);
@@ -72,6 +72,7 @@ function attach(client, { options, transport, terms, first, emit, away }) {
   const attached = {
     clientBackend: { native: clientBackend, fields },
     inspected,
+    statusOf,
     readsBytes: commands.getBytes !== undefined,
     calls,
     attachment,
@@ -239,31 +240,6 @@ function pick(from, names) {
 }
 
 /**
- * The option `transport`. Throws if it is unknown, or if it needs a client and there is none.
- * @param {{transport?: string, client?: unknown}} options
- */
-function checkTransport({ transport, client }) {
-  const given = transport ?? "auto";
-  checkOneOf("transport", transport, TRANSPORTS);
-  if (given === "client" && !client) {
-    throw invalid('RedisStore: transport is "client", but there is no client');
-  }
-  return given;
-}
-
-/**
- * @param {string} option
- * @param {any} given
- * @param {string[]} known
- */
-function checkOneOf(option, given, known) {
-  if (given === undefined || given === null || known.includes(given)) return;
-  const got = typeof given === "string" ? JSON.stringify(given) : typeof given;
-  const names = known.map((name) => JSON.stringify(name)).join(", ");
-  throw invalid(`RedisStore: the option ${option} must be one of ${names}, got ${got}`);
-}
-
-/**
  * What cannot be a client at all. What a client lacks is an error of the call that needs it.
  * @param {import("../types.js").AnyClient} client
  */
@@ -288,4 +264,4 @@ function log(decision) {
   if (isAsked) process.stderr.write(`connect-redis-rs ${decision}\n`);
 }
 
-module.exports = { attach, checkTransport };
+module.exports = { attach };

@@ -3,8 +3,7 @@
 // The calls that wait for an app's client: none waits longer than commandTimeout, and errors read as
 // those of the store's own connection.
 
-const { performance } = require("node:perf_hooks");
-const { clearTimeout, setTimeout } = require("node:timers");
+const { clearTimeout, monotonic, setTimeout } = require("../clock.js");
 const { fullMessage } = require("../full-queue.js");
 const { lateMessage } = require("../addon/load.js");
 const { closed: CLOSED, repeatedArguments: REPEATED_ARGUMENTS } = require("../addon/crossing.js");
@@ -145,7 +144,7 @@ class Calls {
       reject(refusal);
       return undefined;
     }
-    const deadline = performance.now() + this.limit;
+    const deadline = monotonic() + this.limit;
     /** @type {Call} */
     const call = {
       name,
@@ -210,7 +209,7 @@ class Calls {
   watch(delay) {
     this.timer = setTimeout(() => {
       this.timer = undefined;
-      const now = performance.now();
+      const now = monotonic();
       for (let call = this.waiting.first; call !== undefined; call = this.waiting.first) {
         const left = call.deadline - now;
         if (left > 0) {

@@ -86,6 +86,9 @@ function readArguments(argv, env) {
       throw new UsageError(`--${name} is not an option of ${action}`);
     }
   }
+  if (values["user-in"] !== undefined && values.user === undefined) {
+    throw new UsageError("--user-in goes with --user");
+  }
   checkHandles(action, handles, values);
   const limit = values.limit === undefined ? Number.POSITIVE_INFINITY : Number(values.limit);
   if (!(limit === Number.POSITIVE_INFINITY || (Number.isInteger(limit) && limit > 0))) {
@@ -100,8 +103,9 @@ function parse(argv) {
   try {
     return parseArgs({ args: argv, options: OPTIONS, allowPositionals: true });
   } catch (error) {
-    // Node's message names the option; of a value that follows it only that there is one.
-    throw new UsageError(error.message.split("\n")[0]);
+    // Node's message names the option; of a value that follows it only that there is one. The advice
+    // after it is about file names.
+    throw new UsageError(error.message.split(/\n|\. /)[0]);
   }
 }
 
@@ -212,14 +216,19 @@ function bytesOf(base64, place) {
  * @param {Record<string, string | undefined>} env
  */
 function whereOf(values, env) {
-  const { url, host, port, socket, sentinel, master, cluster } = values;
+  const { url, host, port, socket, sentinel, master, cluster, db } = values;
   const ways = [url, host ?? port, socket, sentinel].filter((way) => way !== undefined);
   if (ways.length > 1) {
     throw new UsageError(
       "where is Redis? give one of --url, --host and --port, --socket, --sentinel",
     );
   }
-  const database = databaseOf(values.db);
+  if (cluster && (sentinel ?? socket ?? db) !== undefined) {
+    throw new UsageError(
+      "--cluster goes with --url, or --host and --port: a cluster has no databases",
+    );
+  }
+  const database = databaseOf(db);
   if (sentinel !== undefined) {
     if (master === undefined) throw new UsageError("--sentinel needs --master, the master's name");
     const nodes = sentinel.flatMap((nodes) => nodes.split(","));

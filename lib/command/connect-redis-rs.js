@@ -10,11 +10,8 @@ const { Output } = require("./output.js");
 const WRONG_USAGE = 2;
 const FAILED = 3;
 
-// A reader that has enough, such as head, closes the pipe.
-process.stdout.on("error", (error) => {
-  if (/** @type {NodeJS.ErrnoException} */ (error).code === "EPIPE") process.exit(0);
-  throw error;
-});
+// Who reads the errors has gone; the exit code tells all the same.
+process.stderr.on("error", () => {});
 
 main().then(
   (code) => {
@@ -30,8 +27,21 @@ main().then(
 
 async function main() {
   const request = readArguments(process.argv.slice(2), process.env);
+  const isJson = typeof request === "object" && Boolean(request.values.json);
+  const output = new Output(process.stdout, process.stderr, isJson);
+  const code = await carryOut(request, output);
+  await output.flush();
+  return code;
+}
+
+/**
+ * Returns the exit code.
+ * @param {import("./arguments.js").Request | "help" | "version"} request
+ * @param {InstanceType<typeof Output>} output
+ */
+async function carryOut(request, output) {
   if (request === "help" || request === "version") {
-    process.stdout.write(request === "help" ? HELP : `${require("../../package.json").version}\n`);
+    await output.line({}, request === "help" ? HELP : require("../../package.json").version);
     return 0;
   }
   // Only now: help needs no addon.
@@ -39,15 +49,9 @@ async function main() {
   const { actions, handlesOf } = require("./sessions.js");
   const store = new RedisStore(request.store);
   try {
-    const output = new Output(process.stdout, process.stderr, Boolean(request.values.json));
     const handles = handlesOf(store);
-    return await actions[request.action]({
-      request,
-      store,
-      handles,
-      output,
-      stdin: process.stdin,
-    });
+    const { stdin } = process;
+    return await actions[request.action]({ request, store, handles, output, stdin });
   } finally {
     await store.close();
   }

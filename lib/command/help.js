@@ -33,5 +33,4 @@ What is printed:
   -y, --yes              destroy without a question
 
 A session id is never printed: a handle stands for it, which opens no session.
-Exit: 0 done, 1 no such session, 2 wrong usage, 3 Redis failed.
-`;
+Exit: 0 done, 1 no such session, 2 wrong usage, 3 Redis or the output failed.`;

@@ -18,17 +18,33 @@ class Output {
     this.stdout = stdout;
     this.stderr = stderr;
     this.isJson = isJson;
+    /** Why nothing more can be printed: its reader has enough (EPIPE), or the disk is full. */
+    this.error = /** @type {NodeJS.ErrnoException | undefined} */ (undefined);
+    this.stopped = new Promise((resolve) => {
+      stdout.on("error", (error) => {
+        this.error ??= error;
+        resolve(undefined);
+      });
+    });
   }
 
   /**
-   * Prints a line, and waits while the reader has enough.
+   * Prints a line, and waits while the reader is behind. After an error it prints nothing.
    * @param {object} answer for `--json`
    * @param {string} text
    */
   async line(answer, text) {
+    if (this.error) return;
     const line = this.isJson ? JSON.stringify(answer) : text;
     if (this.stdout.write(`${line}\n`)) return;
-    await new Promise((resolve) => this.stdout.once("drain", () => resolve(undefined)));
+    const drained = new Promise((resolve) => this.stdout.once("drain", () => resolve(undefined)));
+    await Promise.race([drained, this.stopped]);
+  }
+
+  /** Resolves when all lines are out; rejects if they cannot be, but for a reader that has enough. */
+  async flush() {
+    await new Promise((resolve) => this.stdout.write("", resolve));
+    if (this.error !== undefined && this.error.code !== "EPIPE") throw this.error;
   }
 
   /**

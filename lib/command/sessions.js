@@ -4,6 +4,7 @@
 
 const { createInterface } = require("node:readline/promises");
 const { isHandle } = require("../hashed-ids.js");
+const { destroyFound } = require("../sessions/destroy.js");
 const { Handles } = require("../sessions/handles.js");
 const { membersOf } = require("../sessions/members.js");
 const { readFound, readIds, readPage, search } = require("../sessions/pages.js");
@@ -71,7 +72,7 @@ async function list(task) {
   let sealed = 0;
   try {
     for await (const session of sessionsOf(task)) {
-      if (listed === request.limit) break;
+      if (listed === request.limit || output.error) break;
       await output.line(...lineOf(session, task));
       listed += 1;
       sealed += session.isSealed ? 1 : 0;
@@ -128,6 +129,9 @@ async function show(task) {
 async function destroy(task) {
   const { request, store, output } = task;
   const { user, all } = request.values;
+  const handles = new Set(request.handles);
+  // All of them before the first session is gone.
+  for (const handle of handles) matcherOf(handle, task);
   const what = all
     ? "all sessions"
     : user === undefined
@@ -155,7 +159,7 @@ async function destroy(task) {
     }
   }
   let code = DONE;
-  for (const handle of request.handles) {
+  for (const handle of handles) {
     if (await destroyOne(handle, task))
       await output.line({ handle, destroyed: 1 }, `${handle} destroyed`);
     else code = notFound(output, handle);
@@ -169,10 +173,21 @@ async function destroy(task) {
  */
 async function destroyOne(handle, task) {
   for await (const { sid } of foundBy(handle, task)) {
-    await task.store.destroy(sid);
+    await destroyFound(task.store, sid);
     return true;
   }
   return false;
+}
+
+/**
+ * What tells whether an id is that of a handle.
+ * @param {string} handle
+ * @param {Task} task
+ */
+function matcherOf(handle, { handles }) {
+  const isIt = handles.matcher(handle);
+  if (isIt !== undefined) return isIt;
+  throw new UsageError(`${JSON.stringify(handle.slice(0, 40))} is no handle: list prints them`);
 }
 
 /**
@@ -180,11 +195,9 @@ async function destroyOne(handle, task) {
  * @param {string} handle
  * @param {Task} task
  */
-async function* foundBy(handle, { store, handles, output }) {
-  const isIt = handles.matcher(handle);
-  if (isIt === undefined) {
-    throw new UsageError(`${JSON.stringify(handle.slice(0, 40))} is no handle: list prints them`);
-  }
+async function* foundBy(handle, task) {
+  const { store, output } = task;
+  const isIt = matcherOf(handle, task);
   const progress = output.progress((seen) => `${seen} sessions searched`);
   try {
     yield* search(store, isIt, { progress: progress.seen });
@@ -251,6 +264,9 @@ async function isAgreed(question, { request, output, stdin }) {
   const terminal = createInterface({ input: stdin, output: output.stderr });
   try {
     return /^y(es)?$/i.test(await terminal.question(question));
+  } catch (/** @type {any} */ error) {
+    if (error?.code === "ABORT_ERR") return false; // The end of the input.
+    throw error;
   } finally {
     terminal.close();
   }

@@ -8,7 +8,6 @@ const { setImmediate } = require("node:timers");
 const { RedisStore: Native } = require("../addon/load.js");
 const { Bases } = require("./bases.js");
 const { Batch } = require("./batch.js");
-const { CacheWatch, NearCache } = require("./near-cache.js");
 const { Caller, PendingCalls } = require("./pending-calls.js");
 const { askCredential } = require("../credentials.js");
 const { failure, invalid } = require("../errors.js");
@@ -57,7 +56,7 @@ class Connection {
     const native = new Native(options, fields, callbacks, to);
     reference = new WeakRef(native);
     pending.bases = new Bases(native);
-    this.watch = options.cache ? new CacheWatch(native, options.cache.maxStale) : undefined;
+    this.watch = options.cache ? watchOf(native, options.cache) : undefined;
     this.batch = new Batch(native, pending);
     // If an app's client executes the commands, there is nothing to connect.
     if (to === undefined || !("execute" in to)) channel.begin();
@@ -88,7 +87,7 @@ class Connection {
     cache: near,
     fields,
   }) {
-    const cache = this.watch && near && new NearCache(this.watch, near.maxBytes);
+    const cache = near && this.watch?.open(near.maxBytes);
     const caller = new Caller(this.stores, { corrupt, again, counts, cache });
     this.stores += 1;
     const backend = new NativeBackend(this.batch, { caller, bounds, resurrect });
@@ -166,6 +165,17 @@ function callbacksOf(onEvent, pending, isOfClient) {
     emit: (...event) => nextTick(() => onEvent(...event)),
     setImmediate,
   };
+}
+
+/**
+ * What hears for near caches.
+ * @param {import("../addon/addon.js").NativeStore} native
+ * @param {{maxStale: number}} cache
+ */
+function watchOf(native, { maxStale }) {
+  // Only now: most stores have no near cache, and to load it takes time.
+  const { CacheWatch } = require("./near-cache.js");
+  return new CacheWatch(native, maxStale);
 }
 
 module.exports = { Connection, Native };

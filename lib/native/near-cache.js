@@ -4,11 +4,11 @@
 // served only if each write that Redis had acknowledged `maxStale` milliseconds ago has been heard of
 // (src/redis/tracking.rs). In doubt the session is read.
 
-const { performance } = require("node:perf_hooks");
 const { idInSessionKey } = require("../addon/load.js");
+const { warnOfNoCache } = require("../cache.js");
+const { monotonic } = require("../clock.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
-const monotonic = performance.now.bind(performance);
 const { byteLength } = Buffer;
 
 /** About how many bytes a copy takes beside its text and its sid. */
@@ -48,6 +48,11 @@ class CacheWatch {
     this.lookedAt = Number.NEGATIVE_INFINITY;
     /** Until when copies may be served. */
     this.servedUntil = Number.NEGATIVE_INFINITY;
+  }
+
+  /** @param {number} maxBytes of the copies of one store */
+  open(maxBytes) {
+    return new NearCache(this, maxBytes);
   }
 
   /** Drops what was written. Returns the time. */
@@ -274,16 +279,4 @@ class NearCache {
   }
 }
 
-let hasWarned = false;
-
-/** @param {string} why */
-function warnOfNoCache(why) {
-  if (hasWarned) return;
-  hasWarned = true;
-  process.emitWarning(
-    `RedisStore: the option cache does nothing, each session is read from Redis: ${why}. The near cache needs CLIENT TRACKING over RESP3: Redis 6 or later, and a user with the right to CLIENT TRACKING (docs/near-cache.md)`,
-    { code: "CONNECT_REDIS_RS_NO_CACHE" },
-  );
-}
-
-module.exports = { CacheWatch, NearCache, warnOfNoCache };
+module.exports = { CacheWatch, NearCache };

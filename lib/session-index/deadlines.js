@@ -4,7 +4,7 @@
 // setting that managed servers refuse, come to every process and get lost; so the sessions' deadlines are
 // kept in sorted sets, and who takes a deadline out emits the event.
 
-const { clearTimeout, setTimeout } = require("node:timers");
+const { clearTimeout, setTimeout } = require("../clock.js");
 const { CHUNK, DEADLINE_SETS } = require("./index-commands.js");
 
 /** Milliseconds between two looks, if the app does not say. */

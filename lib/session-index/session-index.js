@@ -3,16 +3,13 @@
 // What is kept beside the sessions: whose they are (`user`) and when they end (`events`). The store calls
 // this at each of its methods; an entry here is never trusted over the session itself.
 
-const { performance } = require("node:perf_hooks");
-const { setImmediate } = require("node:timers");
+const { monotonic, nextTick, setImmediate } = require("../clock.js");
+const { needsUser } = require("../errors.js");
 const { parseOne } = require("../serializer.js");
 const { Turns } = require("../turns.js");
 const { intervalOf, sweepDeadlines, watch } = require("./deadlines.js");
 const { INDEX_PREFIX, IndexCommands } = require("./index-commands.js");
 const { askedUser, readerOf } = require("./user-of.js");
-
-// Taken when the module is loaded: an app's tests may put fakes in their place later.
-const { nextTick } = process;
 
 /** A user's set lives so many times as long as the session that was added or renewed last. */
 const SET_LIFE = 4;
@@ -302,15 +299,17 @@ class SessionIndex {
    * Searches a user's sessions for some by their ids; only these are read.
    * @param {unknown} user
    * @param {(sid: string) => boolean} isIt
+   * @param {() => boolean} isWanted whether to go on
    * @returns {AsyncGenerator<Listed>}
    */
-  async *searchOf(user, isIt) {
+  async *searchOf(user, isIt, isWanted) {
     const asked = this.asked("sessionsOf", user);
     for await (const entries of this.commands.entriesOf("sessionsOf", asked)) {
       for (const entry of entries.filter(({ sid }) => isIt(sid))) {
         const listed = await this.look("sessionsOf", asked, entry);
         if (listed !== undefined) yield listed;
       }
+      if (!isWanted()) return;
       await turn();
     }
   }
@@ -464,7 +463,7 @@ class SessionIndex {
   renew(sid, user, life) {
     if (user === undefined || !(life > 0)) return;
     const last = this.renewed.get(this.store.prefix + sid);
-    const now = performance.now();
+    const now = monotonic();
     const isFresh = last !== undefined && (now - last.at < life || life === last.until);
     if (isFresh && now + life <= last.until) return;
     this.add(sid, user, life, "touch").catch(() => this.renewed.delete(this.store.prefix + sid));
@@ -476,7 +475,7 @@ class SessionIndex {
    */
   noteRenewed(sid, life) {
     const key = this.store.prefix + sid;
-    const at = performance.now();
+    const at = monotonic();
     this.renewed.delete(key);
     this.renewed.set(key, { at, until: at + life * SET_LIFE });
     if (this.renewed.size > MAX_RENEWED) {
@@ -613,7 +612,7 @@ class SessionIndex {
 
   /** @param {string} method */
   needsUsers(method) {
-    if (!this.hasUsers) throw needsUser(method, this.means.invalid);
+    if (!this.hasUsers) throw needsUser(method);
     checkPrefix(this.store.prefix, this.means.invalid);
   }
 
@@ -624,16 +623,6 @@ class SessionIndex {
   emit(event, sid) {
     nextTick(() => this.store.emit(event, sid));
   }
-}
-
-/**
- * @param {string} method
- * @param {Invalid} invalid
- */
-function needsUser(method, invalid) {
-  return invalid(
-    `${method}: the store does not know whose a session is; give the option user, such as user: "passport.user"`,
-  );
 }
 
 /**
@@ -656,7 +645,7 @@ function checkPrefix(prefix, invalid) {
  */
 function maxSessionsOf(maxSessions, hasUsers, invalid) {
   if (maxSessions === undefined || maxSessions === null) return undefined;
-  if (!hasUsers) throw needsUser("RedisStore: maxSessions", invalid);
+  if (!hasUsers) throw needsUser("RedisStore: maxSessions");
   const check = (/** @type {unknown} */ most) => {
     if (most === Number.POSITIVE_INFINITY) return undefined;
     if (typeof most === "number" && Number.isInteger(most) && most >= 1) return most;
@@ -717,13 +706,13 @@ function skipped() {
   return null;
 }
 
-let lastTurn = performance.now();
+let lastTurn = monotonic();
 
 /** Lets the event loop turn, if it has not for a while. */
 async function turn() {
-  if (performance.now() - lastTurn < TURN_MS) return;
+  if (monotonic() - lastTurn < TURN_MS) return;
   await new Promise((resolve) => setImmediate(resolve));
-  lastTurn = performance.now();
+  lastTurn = monotonic();
 }
 
-module.exports = { SessionIndex, needsUser };
+module.exports = { SessionIndex };

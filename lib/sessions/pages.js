@@ -56,17 +56,18 @@ async function parsed(store, text) {
  * @param {object} [how]
  * @param {{position: string, limit: number}} [how.first]
  * @param {(seen: number) => void} [how.progress]
+ * @param {() => boolean} [how.isWanted] whether to go on; it is asked before each page
  * @returns {AsyncGenerator<{sid: string, position: string, limit: number}>} those that were found, with the
  *   page that they are on
  */
-async function* search(store, isIt, { first, progress = () => {} } = {}) {
+async function* search(store, isIt, { first, progress = () => {}, isWanted = () => true } = {}) {
   if (first !== undefined) {
     const { records } = await readIds(store, first.position, first.limit);
     for (const sid of records) if (isIt(sid)) yield { sid, ...first };
   }
   let seen = 0;
   let position = "";
-  for (;;) {
+  while (isWanted()) {
     const { records, next } = await readIds(store, position, IDS_AT_ONCE);
     for (const sid of records) if (isIt(sid)) yield { sid, position, limit: IDS_AT_ONCE };
     seen += records.length;

@@ -3,7 +3,7 @@
 // Asks the server, through an app's client, which database and user the client's connection has: by
 // CLIENT INFO, without harm to the client.
 
-const { clearTimeout, setTimeout } = require("node:timers");
+const { clearTimeout, setTimeout } = require("../../clock.js");
 const { isEnded, relayOf } = require("../client-status.js");
 
 /** @typedef {{db?: string, user?: string, error?: Error & {code?: string}}} ClientInfo */

@@ -4,7 +4,7 @@
 // opens and closes with it, and is given up for the client if it could go elsewhere.
 
 const { AsyncLocalStorage } = require("node:async_hooks");
-const { clearTimeout, setTimeout } = require("node:timers");
+const { clearTimeout, setTimeout } = require("../../clock.js");
 const { follow } = require("./client-events.js");
 const { ANSWER_WITHIN, differs, mayNotAsk, whoAmI, within } = require("./client-info.js");
 const { addressed, sameServer } = require("./same-server.js");
