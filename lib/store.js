@@ -35,7 +35,7 @@ const { HandedOut, Loaded, ReadUntil } = require("./loaded-sessions.js");
 const { Base } = require("./native/bases.js");
 const { measured, measuring } = require("./observe/call-channel.js");
 const { tellConflict } = require("./observe/conflict-channel.js");
-const { Counts, OPERATIONS } = require("./observe/counts.js");
+const { Counts, OPERATIONS, operationOf } = require("./observe/counts.js");
 const { checkOptions, checkTransport } = require("./options.js");
 const { carriedByClient, checkNeeds } = require("./own-connection.js");
 const { checkSerializer, parseAll, parseOne } = require("./serializer.js");
@@ -69,6 +69,20 @@ function emitting(Store) {
   const { constructor: _, ...emitter } = Object.getOwnPropertyDescriptors(EventEmitter.prototype);
   Object.defineProperties(EmittingStore.prototype, emitter);
   return /** @type {any} */ (EmittingStore);
+}
+
+/**
+ * A session's text for `set`. If there can be none, that is counted as a call that rejected.
+ * @param {import("./store-backend.js").Store} store
+ * @param {unknown} data
+ */
+function textOf(store, data) {
+  try {
+    return store.serializer.stringify(data);
+  } catch (error) {
+    store[kState].counts.failed(operationOf("set"), error);
+    throw error;
+  }
 }
 
 /**
@@ -180,7 +194,7 @@ function defineStore({ Store, Cookie }) {
         let payload = serializer === JSON ? data : () => serializer.stringify(data);
         if (typeof data === "function" || isHeld(this) || index !== undefined) {
           // Taken as it is now: it is only stored in a while.
-          const text = serializer.stringify(data);
+          const text = textOf(this, data);
           payload = () => text;
         }
         const key = this.prefix + sid;
