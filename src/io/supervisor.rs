@@ -82,7 +82,9 @@ impl Supervisor {
             let now = Instant::now();
             // By the clock of the processor, which no test pauses: else it would poll for ever.
             let real_now = std::time::Instant::now();
-            busy_poll.calls_arrived(arrivals.calls.len(), batches.len(), real_now);
+            // A scan's calls are long ones, and it has other work until they are answered.
+            let others = batches.len() + scans.len();
+            busy_poll.calls_arrived(arrivals.calls.len(), others, real_now);
             let is_polling = busy_poll.is_on(real_now);
             if let Some(direct) = arrivals.direct {
                 self.take_over(direct);
