@@ -7,13 +7,14 @@ use crate::io::call::Destination;
 use crate::io::scan::task::{ScanTask, bytes};
 use crate::io::scan_request::ScanKind;
 
-/// Sends one SCAN, which looks at `count` keys. Returns the next cursor and the keys that were found.
-pub async fn next_step(
-    scan: &ScanTask,
+/// Sends one SCAN, which looks at `count` keys: it is on its way when this returns. Resolves to the next
+/// cursor and the keys that were found.
+pub fn send_step<'s>(
+    scan: &'s ScanTask,
     cursor: &[u8],
     server: Destination,
     count: u32,
-) -> Result<(Vec<u8>, Vec<Vec<u8>>), StoreError> {
+) -> impl Future<Output = Result<(Vec<u8>, Vec<Vec<u8>>), StoreError>> + use<'s> {
     let request = &scan.request;
     let mut command = Cmd::new();
     command
@@ -32,13 +33,17 @@ pub async fn next_step(
         ScanKind::ClearIndex => drop(command.arg("TYPE").arg("zset")),
         _ => drop(command.arg("TYPE").arg("string")),
     }
-    let Value::Array(reply) = scan.execute(command, server).await? else {
-        return Err(scan.unexpected());
-    };
-    let Ok([Value::BulkString(cursor), Value::Array(keys)]) = <[Value; 2]>::try_from(reply) else {
-        return Err(scan.unexpected());
-    };
-    Ok((cursor, keys.into_iter().filter_map(bytes).collect()))
+    let reply = scan.execute(command, server);
+    async move {
+        let Value::Array(reply) = reply.await? else {
+            return Err(scan.unexpected());
+        };
+        let Ok([Value::BulkString(cursor), Value::Array(keys)]) = <[Value; 2]>::try_from(reply)
+        else {
+            return Err(scan.unexpected());
+        };
+        Ok((cursor, keys.into_iter().filter_map(bytes).collect()))
+    }
 }
 
 /// SCAN's MATCH for all keys that begin with `prefix`, taken literally.
