@@ -23,6 +23,7 @@ use crate::io::limits::Limits;
 use crate::io::lock::lock;
 use crate::io::scan_request::ScanRequest;
 use crate::io::traffic::Traffic;
+use crate::redis::resp::HeadSender;
 use crate::redis::{Peer, Tracking};
 use crate::session::command::{Command, Reply};
 
@@ -335,13 +336,21 @@ impl Shared {
         if self.is_through_client() {
             return Either::Left(self.execute_through_client(name, commands));
         }
-        let answer = self.call(name, Command::Raw(commands), destination);
-        Either::Right(async move {
-            match answer.await? {
-                Reply::Raw(values) => Ok(values),
-                _ => Err(StoreError::unexpected(name, &self.server)),
-            }
-        })
+        Either::Right(self.replies_to(name, Command::Raw(commands), destination))
+    }
+
+    /// The same with one SCAN. Its next cursor may be sent to `cursor` before.
+    pub fn execute_scan(
+        &self,
+        name: &'static str,
+        command: Cmd,
+        cursor: HeadSender,
+        destination: Destination,
+    ) -> impl Future<Output = Result<Vec<Value>, StoreError>> {
+        if self.is_through_client() {
+            return Either::Left(self.execute_through_client(name, vec![command]));
+        }
+        Either::Right(self.replies_to(name, Command::Scan { command, cursor }, destination))
     }
 
     /// Executes commands on one key each, at the nodes of a cluster that have the keys. They are on their
@@ -388,6 +397,21 @@ impl Shared {
         self.wake.notify_one();
         let closed = |_| Err(StoreError::closed(name));
         receiver.await.unwrap_or_else(closed)
+    }
+
+    fn replies_to(
+        &self,
+        name: &'static str,
+        command: Command,
+        destination: Destination,
+    ) -> impl Future<Output = Result<Vec<Value>, StoreError>> {
+        let answer = self.call(name, command, destination);
+        async move {
+            match answer.await? {
+                Reply::Raw(values) => Ok(values),
+                _ => Err(StoreError::unexpected(name, &self.server)),
+            }
+        }
     }
 
     /// Submits a call at once. Resolves to its answer.

@@ -18,7 +18,7 @@ use crate::io::scan::results::Results;
 use crate::io::scan::rewrite::rewrite_sessions;
 use crate::io::scan::seen_keys::SeenKeys;
 use crate::io::scan::session_sizes::SessionSizes;
-use crate::io::scan::step::send_step;
+use crate::io::scan::step::{Found, send_step};
 use crate::io::scan::task::{Progress, ScanTask};
 use crate::io::scan_request::{ScanKind, ScanRequest};
 use crate::io::shared::Shared;
@@ -107,15 +107,16 @@ async fn pass(
     let mut deletions = Deletions::default();
     let mut step = send(b"0");
     loop {
-        let (cursor, keys) = step.await?;
-        if cursor == b"0" {
-            work_on(scan, progress, &mut deletions, keys).await?;
-            return deletions.finish().await;
-        }
-        // The next step goes out before the keys of this one are worked on.
-        step = send(&cursor);
+        // The next step goes out before the keys of this one are read and worked on.
+        let cursor = step.cursor().await?;
+        let next = (cursor != b"0").then(|| send(&cursor));
+        let Found { keys, .. } = step.found().await?;
         yield_now().await;
         work_on(scan, progress, &mut deletions, keys).await?;
+        match next {
+            Some(next) => step = next,
+            None => return deletions.finish().await,
+        }
     }
 }
 

@@ -1,20 +1,63 @@
 //! One step: a SCAN and its reply.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use redis::{Cmd, Value};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::error::StoreError;
 use crate::io::call::Destination;
 use crate::io::scan::task::{ScanTask, bytes};
 use crate::io::scan_request::ScanKind;
 
-/// Sends one SCAN, which looks at `count` keys: it is on its way when this returns. Resolves to the next
-/// cursor and the keys that were found.
+/// A SCAN that is on its way.
+pub struct Step<'s> {
+    scan: &'s ScanTask,
+    /// The next cursor, if it comes before the keys are read.
+    head: UnboundedReceiver<Value>,
+    reply: Pin<Box<dyn Future<Output = Result<Vec<Value>, StoreError>> + Send + 's>>,
+    /// The reply, if it has come.
+    found: Option<Found>,
+}
+
+/// The reply to a SCAN.
+pub struct Found {
+    pub cursor: Vec<u8>,
+    pub keys: Vec<Vec<u8>>,
+}
+
+impl Step<'_> {
+    /// Waits for the next cursor only: it comes first, and the next SCAN needs nothing else.
+    pub async fn cursor(&mut self) -> Result<Vec<u8>, StoreError> {
+        let replies = tokio::select! {
+            Some(cursor) = self.head.recv() => {
+                return bytes(cursor).ok_or_else(|| self.scan.unexpected());
+            }
+            replies = &mut self.reply => replies?,
+        };
+        let found = read(self.scan, replies)?;
+        let cursor = found.cursor.clone();
+        self.found = Some(found);
+        Ok(cursor)
+    }
+
+    /// Waits for the whole reply.
+    pub async fn found(self) -> Result<Found, StoreError> {
+        match self.found {
+            Some(found) => Ok(found),
+            None => read(self.scan, self.reply.await?),
+        }
+    }
+}
+
+/// Sends one SCAN, which looks at `count` keys: it is on its way when this returns.
 pub fn send_step<'s>(
     scan: &'s ScanTask,
     cursor: &[u8],
     server: Destination,
     count: u32,
-) -> impl Future<Output = Result<(Vec<u8>, Vec<Vec<u8>>), StoreError>> + use<'s> {
+) -> Step<'s> {
     let request = &scan.request;
     let mut command = Cmd::new();
     command
@@ -33,17 +76,27 @@ pub fn send_step<'s>(
         ScanKind::ClearIndex => drop(command.arg("TYPE").arg("zset")),
         _ => drop(command.arg("TYPE").arg("string")),
     }
-    let reply = scan.execute(command, server);
-    async move {
-        let Value::Array(reply) = reply.await? else {
-            return Err(scan.unexpected());
-        };
-        let Ok([Value::BulkString(cursor), Value::Array(keys)]) = <[Value; 2]>::try_from(reply)
-        else {
-            return Err(scan.unexpected());
-        };
-        Ok((cursor, keys.into_iter().filter_map(bytes).collect()))
+    let (to_head, head) = unbounded_channel();
+    let reply = scan
+        .shared
+        .execute_scan(request.name, command, to_head, server);
+    Step {
+        scan,
+        head,
+        reply: Box::pin(reply),
+        found: None,
     }
+}
+
+fn read(scan: &ScanTask, mut replies: Vec<Value>) -> Result<Found, StoreError> {
+    let Value::Array(reply) = scan.checked(replies.pop())? else {
+        return Err(scan.unexpected());
+    };
+    let Ok([Value::BulkString(cursor), Value::Array(keys)]) = <[Value; 2]>::try_from(reply) else {
+        return Err(scan.unexpected());
+    };
+    let keys = keys.into_iter().filter_map(bytes).collect();
+    Ok(Found { cursor, keys })
 }
 
 /// SCAN's MATCH for all keys that begin with `prefix`, taken literally.
