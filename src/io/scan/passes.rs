@@ -11,7 +11,7 @@ use crate::io::call::{ConnectionId, Destination};
 use crate::io::event::ScanAnswer;
 use crate::io::scan::all::read_sessions;
 use crate::io::scan::clear::Deletions;
-use crate::io::scan::ids::push_ids;
+use crate::io::scan::ids::{PendingIds, finish_ids, push_ids};
 use crate::io::scan::page::read_page;
 use crate::io::scan::ping::ping;
 use crate::io::scan::results::Results;
@@ -32,12 +32,17 @@ pub async fn run(request: ScanRequest, shared: Arc<Shared>) -> Result<ScanAnswer
     let mut progress = Progress {
         results: Results::new(scan.request.id, scan.shared.completions.clone()),
         seen: SeenKeys::default(),
+        ids: PendingIds::default(),
         sizes: SessionSizes::default(),
         rewritten: 0,
     };
     match scan.request.kind {
         ScanKind::Ping => return ping(&scan).await,
-        ScanKind::Page | ScanKind::IdsPage => return read_page(&scan, &mut progress).await,
+        ScanKind::Page | ScanKind::IdsPage => {
+            let next = read_page(&scan, &mut progress).await?;
+            finish_ids(&mut progress).await;
+            return Ok(next);
+        }
         _ => {}
     }
     if let Some(only) = &scan.request.only {
@@ -47,6 +52,7 @@ pub async fn run(request: ScanRequest, shared: Arc<Shared>) -> Result<ScanAnswer
     } else {
         pass_over_server(&scan, &mut progress).await?;
     }
+    finish_ids(&mut progress).await;
     Ok(match scan.request.kind {
         ScanKind::Length => ScanAnswer::Count(progress.seen.count()),
         ScanKind::Rewrite => ScanAnswer::Count(progress.rewritten),

@@ -7,6 +7,7 @@ use redis::{Cmd, Value};
 use crate::error::StoreError;
 use crate::io::call::Destination;
 use crate::io::event::Record;
+use crate::io::scan::ids::PendingIds;
 use crate::io::scan::results::Results;
 use crate::io::scan::seen_keys::SeenKeys;
 use crate::io::scan::session_sizes::SessionSizes;
@@ -24,6 +25,7 @@ pub struct ScanTask {
 pub struct Progress {
     pub results: Results,
     pub seen: SeenKeys,
+    pub ids: PendingIds,
     pub sizes: SessionSizes,
     /// How many records were rewritten.
     pub rewritten: usize,
