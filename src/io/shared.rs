@@ -429,7 +429,11 @@ impl Shared {
             drop(submissions);
             self.wake.notify_one();
         }
-        async move { answer.await.unwrap_or_else(|_| Err(StoreError::closed(name))) }
+        async move {
+            answer
+                .await
+                .unwrap_or_else(|_| Err(StoreError::closed(name)))
+        }
     }
 
     /// Hands commands to the JS thread at once. Resolves to their replies.

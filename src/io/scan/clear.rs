@@ -56,7 +56,9 @@ fn delete<'s>(scan: &'s ScanTask, keys: &[Vec<u8>]) -> Deletion<'s> {
         let deletions = scan.shared.execute_at_nodes(name, commands.into_iter());
         return Box::pin(async {
             let deleted = deletions.await;
-            deleted.into_iter().try_for_each(|deleted| deleted.map(drop))
+            deleted
+                .into_iter()
+                .try_for_each(|deleted| deleted.map(drop))
         });
     }
     let unlinked = scan.execute(on_keys("UNLINK", keys), Destination::Key);

@@ -11,14 +11,15 @@ use crate::io::call::{ConnectionId, Destination};
 use crate::io::event::ScanAnswer;
 use crate::io::scan::all::read_sessions;
 use crate::io::scan::clear::Deletions;
-use crate::io::scan::ids::{PendingIds, finish_ids, push_ids};
+use crate::io::scan::ids::{finish_ids, push_ids};
 use crate::io::scan::page::read_page;
+use crate::io::scan::pending_ids::PendingIds;
 use crate::io::scan::ping::ping;
 use crate::io::scan::results::Results;
 use crate::io::scan::rewrite::rewrite_sessions;
 use crate::io::scan::seen_keys::SeenKeys;
 use crate::io::scan::session_sizes::SessionSizes;
-use crate::io::scan::step::{Found, send_step};
+use crate::io::scan::step::{ScanReply, send_step};
 use crate::io::scan::task::{Progress, ScanTask};
 use crate::io::scan_request::{ScanKind, ScanRequest};
 use crate::io::shared::Shared;
@@ -116,7 +117,7 @@ async fn pass(
         // The next step goes out before the keys of this one are read and worked on.
         let cursor = step.cursor().await?;
         let next = (cursor != b"0").then(|| send(&cursor));
-        let Found { keys, .. } = step.found().await?;
+        let ScanReply { keys, .. } = step.reply().await?;
         yield_now().await;
         work_on(scan, progress, &mut deletions, keys).await?;
         match next {

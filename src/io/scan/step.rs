@@ -18,11 +18,11 @@ pub struct Step<'s> {
     head: UnboundedReceiver<Value>,
     reply: Pin<Box<dyn Future<Output = Result<Vec<Value>, StoreError>> + Send + 's>>,
     /// The reply, if it has come.
-    found: Option<Found>,
+    read: Option<ScanReply>,
 }
 
 /// The reply to a SCAN.
-pub struct Found {
+pub struct ScanReply {
     pub cursor: Vec<u8>,
     pub keys: Vec<Vec<u8>>,
 }
@@ -36,16 +36,16 @@ impl Step<'_> {
             }
             replies = &mut self.reply => replies?,
         };
-        let found = read(self.scan, replies)?;
-        let cursor = found.cursor.clone();
-        self.found = Some(found);
+        let reply = read(self.scan, replies)?;
+        let cursor = reply.cursor.clone();
+        self.read = Some(reply);
         Ok(cursor)
     }
 
     /// Waits for the whole reply.
-    pub async fn found(self) -> Result<Found, StoreError> {
-        match self.found {
-            Some(found) => Ok(found),
+    pub async fn reply(self) -> Result<ScanReply, StoreError> {
+        match self.read {
+            Some(reply) => Ok(reply),
             None => read(self.scan, self.reply.await?),
         }
     }
@@ -84,11 +84,11 @@ pub fn send_step<'s>(
         scan,
         head,
         reply: Box::pin(reply),
-        found: None,
+        read: None,
     }
 }
 
-fn read(scan: &ScanTask, mut replies: Vec<Value>) -> Result<Found, StoreError> {
+fn read(scan: &ScanTask, mut replies: Vec<Value>) -> Result<ScanReply, StoreError> {
     let Value::Array(reply) = scan.checked(replies.pop())? else {
         return Err(scan.unexpected());
     };
@@ -96,7 +96,7 @@ fn read(scan: &ScanTask, mut replies: Vec<Value>) -> Result<Found, StoreError> {
         return Err(scan.unexpected());
     };
     let keys = keys.into_iter().filter_map(bytes).collect();
-    Ok(Found { cursor, keys })
+    Ok(ScanReply { cursor, keys })
 }
 
 /// SCAN's MATCH for all keys that begin with `prefix`, taken literally.

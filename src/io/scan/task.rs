@@ -7,7 +7,7 @@ use redis::{Cmd, Value};
 use crate::error::StoreError;
 use crate::io::call::Destination;
 use crate::io::event::Record;
-use crate::io::scan::ids::PendingIds;
+use crate::io::scan::pending_ids::PendingIds;
 use crate::io::scan::results::Results;
 use crate::io::scan::seen_keys::SeenKeys;
 use crate::io::scan::session_sizes::SessionSizes;
