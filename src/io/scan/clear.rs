@@ -10,10 +10,10 @@ use crate::io::call::Destination;
 use crate::io::scan::task::{ScanTask, on_keys};
 use crate::session::command::Command;
 
-/// Keys that one command deletes at most: Redis takes half a millisecond for them.
-const KEYS_AT_ONCE: usize = 512;
-/// Commands that may be on their way while the keys of the next step are looked for.
-const COMMANDS_AHEAD: usize = 2;
+/// Keys that one command deletes at most.
+const KEYS_AT_ONCE: usize = 128;
+/// Commands that may be on their way while the keys of the next step are looked for: those of two steps.
+const COMMANDS_AHEAD: usize = 8;
 
 /// Deletions that are under way.
 #[derive(Default)]
