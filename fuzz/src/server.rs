@@ -33,6 +33,7 @@ pub type Answer = Box<dyn FnMut(&Cmd) -> Result<Value, StoreError>>;
 #[derive(Default)]
 pub struct Outcome {
     pub records: Vec<Record>,
+    pub ids: Vec<String>,
     pub end: Option<Result<ScanAnswer, StoreError>>,
 }
 
@@ -71,6 +72,10 @@ fn drain(completions: &CompletionQueue, outcome: &mut Outcome) {
         for event in events {
             match event {
                 Event::ScanChunk(_, chunk) => outcome.records.extend(chunk.records),
+                Event::ScanIds(_, chunk) => {
+                    let ids: Vec<String> = serde_json::from_slice(&chunk.json).expect("no JSON");
+                    outcome.ids.extend(ids);
+                }
                 Event::ScanEnd(_, end) => outcome.end = Some(end),
                 _ => {}
             }

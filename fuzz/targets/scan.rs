@@ -93,7 +93,14 @@ fuzz_target!(|input: &[u8]| {
             .collect();
         match kind {
             ScanKind::Length => assert_eq!(count, Some(sids.len())),
-            ScanKind::Ids | ScanKind::All => {
+            ScanKind::Ids => {
+                let text = |sid: &Vec<u8>| String::from_utf8_lossy(sid).into_owned();
+                let (mut sids, mut ids) = (sids.iter().map(text).collect::<Vec<_>>(), outcome.ids);
+                sids.sort();
+                ids.sort();
+                assert_eq!(ids, sids);
+            }
+            ScanKind::All => {
                 assert_eq!(outcome.records.len(), sids.len(), "a key came twice");
                 assert_eq!(seen, sids);
             }

@@ -18,10 +18,10 @@ pub struct BusyPoll {
 }
 
 impl BusyPoll {
-    /// Calls have arrived.
-    pub fn calls_arrived(&mut self, calls: usize, batches_in_flight: usize, now: Instant) {
+    /// Calls have arrived, while so many batches and scans are under way.
+    pub fn calls_arrived(&mut self, calls: usize, others: usize, now: Instant) {
         if calls > 0 {
-            let is_alone = calls == 1 && batches_in_flight == 0;
+            let is_alone = calls == 1 && others == 0;
             self.is_close = is_alone && self.is_recent(now);
             self.last = Some(now);
         }

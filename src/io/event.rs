@@ -19,6 +19,8 @@ pub enum Event {
     Answer(CallId, Result<Reply, StoreError>),
     /// A chunk of a scan's result.
     ScanChunk(CallId, Chunk),
+    /// The same, of ids alone.
+    ScanIds(CallId, IdsChunk),
     /// A scan's end, after all its chunks.
     ScanEnd(CallId, Result<ScanAnswer, StoreError>),
     /// The app's client must execute commands of a scan.
@@ -76,6 +78,13 @@ pub struct ClientCommands {
 /// send another: a slow reader holds up the scan and does not fill the memory.
 pub struct Chunk {
     pub records: VecDeque<Record>,
+    pub _permit: OwnedSemaphorePermit,
+}
+
+/// A chunk of ids. They are a JSON array, for which the memory is allocated once: an allocation an id, on
+/// one thread and freed on the other, costs more than to write it.
+pub struct IdsChunk {
+    pub json: Vec<u8>,
     pub _permit: OwnedSemaphorePermit,
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Wake, Waker};
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all};
 use redis::{Cmd, Value};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -23,6 +23,7 @@ use crate::io::limits::Limits;
 use crate::io::lock::lock;
 use crate::io::scan_request::ScanRequest;
 use crate::io::traffic::Traffic;
+use crate::redis::resp::HeadSender;
 use crate::redis::{Peer, Tracking};
 use crate::session::command::{Command, Reply};
 
@@ -324,31 +325,42 @@ impl Shared {
         }
     }
 
-    /// Executes commands for a task of the I/O thread, within `commandTimeout`. Returns one value a
-    /// command, errors of the server among them.
-    pub async fn execute(
+    /// Executes commands for a task of the I/O thread, within `commandTimeout`. They are on their way
+    /// when this returns. Resolves to one value a command, errors of the server among them.
+    pub fn execute(
         &self,
         name: &'static str,
         commands: Vec<Cmd>,
         destination: Destination,
-    ) -> Result<Vec<Value>, StoreError> {
+    ) -> impl Future<Output = Result<Vec<Value>, StoreError>> {
         if self.is_through_client() {
-            return self.execute_through_client(name, commands).await;
+            return Either::Left(self.execute_through_client(name, commands));
         }
-        match self.call(name, Command::Raw(commands), destination).await? {
-            Reply::Raw(values) => Ok(values),
-            _ => Err(StoreError::unexpected(name, &self.server)),
-        }
+        Either::Right(self.replies_to(name, Command::Raw(commands), destination))
     }
 
-    /// Executes commands on one key each, at the nodes of a cluster that have the keys.
-    pub async fn execute_at_nodes(
+    /// The same with one SCAN. Its next cursor may be sent to `cursor` before.
+    pub fn execute_scan(
+        &self,
+        name: &'static str,
+        command: Cmd,
+        cursor: HeadSender,
+        destination: Destination,
+    ) -> impl Future<Output = Result<Vec<Value>, StoreError>> {
+        if self.is_through_client() {
+            return Either::Left(self.execute_through_client(name, vec![command]));
+        }
+        Either::Right(self.replies_to(name, Command::Scan { command, cursor }, destination))
+    }
+
+    /// Executes commands on one key each, at the nodes of a cluster that have the keys. They are on their
+    /// way when this returns.
+    pub fn execute_at_nodes(
         &self,
         name: &'static str,
         commands: impl Iterator<Item = Command>,
-    ) -> Vec<Result<Reply, StoreError>> {
-        // All are submitted before the first is awaited.
-        join_all(commands.map(|command| self.call(name, command, Destination::Key))).await
+    ) -> impl Future<Output = Vec<Result<Reply, StoreError>>> {
+        join_all(commands.map(|command| self.call(name, command, Destination::Key)))
     }
 
     /// Executes a command at the node that has this key.
@@ -387,42 +399,61 @@ impl Shared {
         receiver.await.unwrap_or_else(closed)
     }
 
-    async fn call(
+    fn replies_to(
         &self,
         name: &'static str,
         command: Command,
         destination: Destination,
-    ) -> Result<Reply, StoreError> {
-        let closed = || StoreError::closed(name);
-        let (call, answer) = Call::of_task(name, command, destination);
-        {
-            let mut submissions = lock(&self.submissions);
-            if submissions.closing == Some(Closing::Now) {
-                return Err(closed());
+    ) -> impl Future<Output = Result<Vec<Value>, StoreError>> {
+        let answer = self.call(name, command, destination);
+        async move {
+            match answer.await? {
+                Reply::Raw(values) => Ok(values),
+                _ => Err(StoreError::unexpected(name, &self.server)),
             }
-            submissions.calls.push(call);
         }
-        self.wake.notify_one();
-        answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    async fn execute_through_client(
+    /// Submits a call at once. Resolves to its answer.
+    fn call(
+        &self,
+        name: &'static str,
+        command: Command,
+        destination: Destination,
+    ) -> impl Future<Output = Result<Reply, StoreError>> + use<> {
+        let (call, answer) = Call::of_task(name, command, destination);
+        let mut submissions = lock(&self.submissions);
+        // A call that is dropped answers itself.
+        if submissions.closing != Some(Closing::Now) {
+            submissions.calls.push(call);
+            drop(submissions);
+            self.wake.notify_one();
+        }
+        async move {
+            answer
+                .await
+                .unwrap_or_else(|_| Err(StoreError::closed(name)))
+        }
+    }
+
+    /// Hands commands to the JS thread at once. Resolves to their replies.
+    fn execute_through_client(
         &self,
         name: &'static str,
         commands: Vec<Cmd>,
-    ) -> Result<Vec<Value>, StoreError> {
-        if self.is_closed() {
-            return Err(StoreError::closed(name));
-        }
+    ) -> impl Future<Output = Result<Vec<Value>, StoreError>> + use<> {
         let (reply, receiver) = oneshot::channel();
-        let commands = ClientCommands {
-            name,
-            commands,
-            reply,
-        };
-        self.completions.push([Event::ClientCommands(commands)]);
-        let closed = |_| Err(StoreError::closed(name));
-        receiver.await.unwrap_or_else(closed)
+        // Commands that are dropped answer themselves.
+        if !self.is_closed() {
+            let commands = ClientCommands {
+                name,
+                commands,
+                reply,
+            };
+            self.completions.push([Event::ClientCommands(commands)]);
+        }
+        let closed = move |_| Err(StoreError::closed(name));
+        async move { receiver.await.unwrap_or_else(closed) }
     }
 
     /// Rejects calls whose deadline passed while there was no connection to `server`, with the reason

@@ -82,7 +82,9 @@ impl Supervisor {
             let now = Instant::now();
             // By the clock of the processor, which no test pauses: else it would poll for ever.
             let real_now = std::time::Instant::now();
-            busy_poll.calls_arrived(arrivals.calls.len(), batches.len(), real_now);
+            // A scan's calls are long ones, and it has other work until they are answered.
+            let others = batches.len() + scans.len();
+            busy_poll.calls_arrived(arrivals.calls.len(), others, real_now);
             let is_polling = busy_poll.is_on(real_now);
             if let Some(direct) = arrivals.direct {
                 self.take_over(direct);
@@ -122,13 +124,15 @@ impl Supervisor {
             let deadline = self.servers.first_deadline().or(look_again);
             let deadline = deadline.into_iter().chain(renewal).min();
             let servers = &mut self.servers;
+            // Scans first, and the calls that are submitted last: so what a scan submits goes out at once.
             let woken = tokio::select! {
-                () = self.shared.wake.notified() => Woken::Look,
-                Some(outcome) = batches.next() => Woken::Batch(outcome),
-                () = yield_now(), if is_polling => Woken::Look,
+                biased;
                 Some(()) = scans.next() => Woken::Look,
+                Some(outcome) = batches.next() => Woken::Batch(outcome),
                 event = poll_fn(|context| servers.poll_event(context)) => Woken::Servers(event),
                 () = until(deadline) => Woken::Deadline,
+                () = self.shared.wake.notified() => Woken::Look,
+                () = yield_now(), if is_polling => Woken::Look,
             };
             is_unused = is_quiet && matches!(woken, Woken::Deadline);
             match woken {

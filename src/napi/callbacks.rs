@@ -229,7 +229,8 @@ impl JsCallbacks {
                 | Command::Ask { .. }
                 | Command::Index { .. }
                 | Command::OnKey { .. }
-                | Command::Raw(_) => ("DEL", nothing, nothing, false),
+                | Command::Raw(_)
+                | Command::Scan { .. } => ("DEL", nothing, nothing, false),
             };
             let call = [
                 raw::value(env, id),

@@ -81,7 +81,7 @@ impl StoreCore {
             Event::ClientCommands(commands) => self.execute_through_client(env, commands),
             Event::Credential(index, reply) => self.request_credential(env, index, reply),
             // The end comes after what was deferred before it.
-            Event::ScanChunk(..) | Event::ScanEnd(..) | Event::End => {
+            Event::ScanChunk(..) | Event::ScanIds(..) | Event::ScanEnd(..) | Event::End => {
                 self.deferred.borrow_mut().push_back(event);
                 self.schedule_turn(env);
             }
@@ -106,6 +106,10 @@ impl StoreCore {
         let deferred = self.deferred.borrow_mut().pop_front();
         match deferred {
             Some(Event::ScanChunk(id, chunk)) => self.hand_over_chunk(env, id, chunk),
+            Some(Event::ScanIds(id, chunk)) => {
+                let hand_over = |env: &Env| self.callbacks.scan_chunk(env, id, &chunk.json, None);
+                raw::scoped(env, hand_over);
+            }
             Some(Event::ScanEnd(id, result)) => self.scan_end(env, id, result),
             Some(Event::End) => self.end(env),
             Some(_) | None => {}

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::Instant;
 
-use super::resp::{Batch, Frame, Parser, protocol_error};
+use super::resp::{Batch, Frame, HeadSender, Parser, protocol_error};
 use super::tracking::TrackedConnection;
 
 /// Size of the read buffer in bytes. Only a longer line makes it grow.
@@ -152,6 +152,7 @@ fn share<S>(stream: S, listener: WireListener) -> (Sender, SharedWire<S>) {
         in_flight: InFlight::default(),
         input: Vec::with_capacity(READ_BUFFER),
         parser: Parser::default(),
+        is_paused: false,
         listener,
         driver: None,
         direct_input: Vec::new(),
@@ -225,6 +226,8 @@ struct Wire<S> {
     /// Bytes that were read and are not parsed yet.
     input: Vec<u8>,
     parser: Parser,
+    /// Whether input was left, for others to send first what follows from the head of a reply.
+    is_paused: bool,
     listener: WireListener,
     /// Wakes the future that drives this, once it has been polled.
     driver: Option<Waker>,
@@ -263,11 +266,11 @@ where
     fn poll_queue(&mut self, context: &mut Context) -> Poll<()> {
         while let Some(queued) = ready!(self.queue.poll_recv(context)) {
             let QueuedBatch {
-                batch,
+                mut batch,
                 queued,
                 result,
             } = queued;
-            self.in_flight.push(batch.replies(), queued, result);
+            self.in_flight.push(&mut batch, queued, result);
             let bytes = batch.into_bytes();
             // An empty write would look like a stream that takes no more bytes.
             if !bytes.is_empty() {
@@ -309,28 +312,38 @@ where
     /// Reads and handles what has come. Ready with the reason when no more can come.
     fn poll_read(&mut self, context: &mut Context) -> Poll<RedisError> {
         loop {
-            if self.input.capacity() - self.input.len() < READ_BUFFER / 4 {
-                self.input.reserve(READ_BUFFER);
-            }
-            let read = pin!(self.stream.read_buf(&mut self.input)).poll(context);
-            match ready!(read) {
-                Ok(0) => return Poll::Ready(closed().into()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Poll::Ready(closed().into());
+            if !self.is_paused {
+                match ready!(self.poll_input(context)) {
+                    Ok(0) => return Poll::Ready(closed().into()),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        return Poll::Ready(closed().into());
+                    }
+                    Err(error) => return Poll::Ready(error.into()),
                 }
-                Err(error) => return Poll::Ready(error.into()),
             }
             match self.handle_input() {
                 Ok(Some(reader)) => reader.wake(),
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(error),
             }
+            if self.is_paused {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
     }
 
+    /// Reads some bytes.
+    fn poll_input(&mut self, context: &mut Context) -> Poll<io::Result<usize>> {
+        if self.input.capacity() - self.input.len() < READ_BUFFER / 4 {
+            self.input.reserve(READ_BUFFER);
+        }
+        pin!(self.stream.read_buf(&mut self.input)).poll(context)
+    }
+
     /// See [`Direct::send`].
-    fn send_now(&mut self, batch: Batch, reader: &Waker) -> Result<Replies, Batch> {
+    fn send_now(&mut self, mut batch: Batch, reader: &Waker) -> Result<Replies, Batch> {
         let is_idle = self.queue.is_empty()
             && self.unwritten.is_empty()
             && self.is_flushed
@@ -339,7 +352,7 @@ where
             return Err(batch);
         };
         let (result, replies) = oneshot::channel();
-        self.in_flight.push(batch.replies(), Instant::now(), result);
+        self.in_flight.push(&mut batch, Instant::now(), result);
         if let Some(batch) = self.in_flight.0.back_mut() {
             batch.reader = Some(reader.clone());
         }
@@ -375,6 +388,9 @@ where
                 self.broken = Some(error);
                 return driver.wake();
             }
+            if self.is_paused {
+                return driver.wake(); // It goes on.
+            }
             if is_all {
                 return;
             }
@@ -385,7 +401,16 @@ where
     fn handle_input(&mut self) -> RedisResult<Option<Waker>> {
         let mut reader = None;
         let mut rest = &self.input[..];
-        while let Some(frame) = self.parser.next(&mut rest)? {
+        self.is_paused = false;
+        loop {
+            self.parser.stop_at_head(self.in_flight.wants_head());
+            let Some(frame) = self.parser.next(&mut rest)? else {
+                if let Some(head) = self.parser.take_head() {
+                    self.in_flight.send_head(head);
+                    self.is_paused = true;
+                }
+                break;
+            };
             match (frame, &self.listener) {
                 (Frame::Reply(reply), listener) => {
                     let Some(complete) = self.in_flight.add_reply(reply)? else {
@@ -412,9 +437,9 @@ where
     /// Fails every batch that has not got all its replies.
     fn fail(&mut self, error: &RedisError) {
         self.queue.close();
-        while let Ok(last) = self.queue.try_recv() {
+        while let Ok(mut last) = self.queue.try_recv() {
             self.in_flight
-                .push(last.batch.replies(), last.queued, last.result);
+                .push(&mut last.batch, last.queued, last.result);
         }
         self.in_flight.fail(error);
     }
@@ -429,11 +454,20 @@ struct AwaitedBatch {
     replies: Vec<Value>,
     /// How many replies must come.
     count: usize,
+    /// Who waits for the head of which reply, in order.
+    heads: VecDeque<(usize, HeadSender)>,
     /// When the batch was queued, as long as no reply is an error.
     queued: Option<Instant>,
     result: BatchResult,
     /// Who waits for it, if it was sent directly: nobody awaits its result yet.
     reader: Option<Waker>,
+}
+
+impl AwaitedBatch {
+    /// Whether somebody waits for the head of the reply that comes next.
+    fn wants_head(&self) -> bool {
+        matches!(self.heads.front(), Some((reply, _)) if *reply == self.replies.len())
+    }
 }
 
 /// What follows from a batch that has got all its replies.
@@ -444,7 +478,8 @@ struct Complete {
 }
 
 impl InFlight {
-    fn push(&mut self, count: usize, queued: Instant, result: BatchResult) {
+    fn push(&mut self, batch: &mut Batch, queued: Instant, result: BatchResult) {
+        let count = batch.replies();
         if count == 0 {
             let _ = result.send(Ok(Vec::new()));
             return;
@@ -452,10 +487,23 @@ impl InFlight {
         self.0.push_back(AwaitedBatch {
             replies: Vec::with_capacity(count),
             count,
+            heads: batch.take_heads().into(),
             queued: Some(queued),
             result,
             reader: None,
         });
+    }
+
+    /// Whether somebody waits for the head of the reply that comes next.
+    fn wants_head(&self) -> bool {
+        self.0.front().is_some_and(AwaitedBatch::wants_head)
+    }
+
+    /// Sends the head of the next reply to who waits for it.
+    fn send_head(&mut self, head: Value) {
+        if let Some((_, sender)) = self.0.front_mut().and_then(|batch| batch.heads.pop_front()) {
+            let _ = sender.send(head); // The task may be gone.
+        }
     }
 
     /// Adds a reply to the oldest batch. Returns what follows if that was its last reply.
@@ -465,6 +513,9 @@ impl InFlight {
         };
         if matches!(reply, Value::ServerError(_)) {
             oldest.queued = None;
+        }
+        if oldest.wants_head() {
+            oldest.heads.pop_front(); // It had none: it is no array.
         }
         oldest.replies.push(reply);
         if oldest.replies.len() == oldest.count

@@ -7,7 +7,7 @@ use std::time::Instant;
 use redis::{Cmd, Value};
 
 use crate::error::StoreError;
-use crate::redis::Batch;
+use crate::redis::resp::{Batch, HeadSender};
 use crate::session::clock::Clock;
 use crate::session::compare_and_set::{Base, CompareAndSet, Form, Next, Saved};
 use crate::session::expiry::Expiry;
@@ -57,6 +57,8 @@ pub enum Command {
     OnKey { key: Vec<u8>, command: Cmd },
     /// Commands whose replies are returned as they are.
     Raw(Vec<Cmd>),
+    /// SCAN, whose reply is returned as it is. The next cursor is also sent as soon as it has come.
+    Scan { command: Cmd, cursor: HeadSender },
 }
 
 /// What is asked of a key.
@@ -93,7 +95,8 @@ pub enum Reply {
         saved: Saved,
         base: Option<Arc<Base>>,
     },
-    /// The replies to [`Command::Raw`] and [`Command::OnKey`], errors of the server among them.
+    /// The replies to [`Command::Raw`], [`Command::OnKey`] and [`Command::Scan`], errors of the server
+    /// among them.
     Raw(Vec<Value>),
 }
 
@@ -158,7 +161,10 @@ impl Command {
             | Command::Destroy { .. }
             | Command::Ask { .. }
             | Command::Index { .. } => true,
-            Command::CompareAndSet { .. } | Command::OnKey { .. } | Command::Raw(_) => false,
+            Command::CompareAndSet { .. }
+            | Command::OnKey { .. }
+            | Command::Raw(_)
+            | Command::Scan { .. } => false,
         }
     }
 
@@ -217,6 +223,7 @@ impl Command {
                     batch.add_cmd(command);
                 }
             }
+            Command::Scan { command, cursor } => batch.add_cmd_with_head(command, cursor),
         }
     }
 
@@ -266,7 +273,7 @@ impl Command {
             | Command::Index { key, .. }
             | Command::OnKey { key, .. }
             | Command::Destroy { key } => key,
-            Command::Raw(_) => &[],
+            Command::Raw(_) | Command::Scan { .. } => &[],
         }
     }
 
@@ -372,6 +379,7 @@ impl Command {
             }
             Command::OnKey { .. } => Ok(Reply::Raw(vec![checked(next())?])),
             Command::Raw(commands) => Ok(Reply::Raw(commands.iter().map(|_| next()).collect())),
+            Command::Scan { .. } => Ok(Reply::Raw(vec![next()])),
         }
     }
 

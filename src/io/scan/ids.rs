@@ -1,14 +1,23 @@
-//! `ids`: hands the keys of a step over.
+//! `ids`: collects the ids of several steps and hands them over.
 
 use crate::io::scan::task::{Progress, ScanTask};
 
-/// Ids of one chunk.
-const IDS_AT_ONCE: usize = 1000;
+/// Ids of one chunk. Each chunk wakes the JS thread, which needs half a millisecond for it.
+const IDS_AT_ONCE: usize = 2000;
 
-/// Pushes the ids of keys to the results.
+/// Adds the ids of keys to the results. [`finish_ids`] must follow.
 pub async fn push_ids(scan: &ScanTask, progress: &mut Progress, keys: &[Vec<u8>]) {
-    for keys in keys.chunks(IDS_AT_ONCE) {
-        let records = keys.iter().map(|key| scan.record(key, None, None));
-        progress.results.push(records.collect()).await;
+    for key in keys {
+        progress.ids.add(&key[scan.request.prefix.len()..]);
+        if progress.ids.count() >= IDS_AT_ONCE {
+            finish_ids(progress).await;
+        }
+    }
+}
+
+/// Pushes the ids that are left to the results.
+pub async fn finish_ids(progress: &mut Progress) {
+    if let Some(json) = progress.ids.take() {
+        progress.results.push_ids(json).await;
     }
 }

@@ -11,6 +11,7 @@ mod clear;
 mod ids;
 mod page;
 mod passes;
+mod pending_ids;
 mod ping;
 mod results;
 mod rewrite;

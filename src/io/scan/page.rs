@@ -7,7 +7,7 @@ use crate::io::call::{ConnectionId, Destination};
 use crate::io::event::ScanAnswer;
 use crate::io::scan::all::read_sessions;
 use crate::io::scan::ids::push_ids;
-use crate::io::scan::step::next_step;
+use crate::io::scan::step::{ScanReply, send_step};
 use crate::io::scan::task::{Progress, ScanTask};
 use crate::io::scan_request::ScanKind;
 
@@ -60,7 +60,8 @@ pub async fn read_page(scan: &ScanTask, progress: &mut Progress) -> Result<ScanA
     let mut found = 0;
     for _ in 0..MAX_STEPS {
         let (server, next) = place(scan, &mut position).await?;
-        let (cursor, mut keys) = next_step(scan, &position.cursor, server, count).await?;
+        let step = send_step(scan, &position.cursor, server, count);
+        let ScanReply { cursor, mut keys } = step.reply().await?;
         position.cursor = cursor;
         scan.retain_new(progress, &mut keys);
         match scan.request.kind {

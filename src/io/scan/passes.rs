@@ -1,6 +1,5 @@
 //! Passes over the keys of a server, or of every master of a cluster, until nothing was missed.
 
-use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,15 +10,16 @@ use crate::error::StoreError;
 use crate::io::call::{ConnectionId, Destination};
 use crate::io::event::ScanAnswer;
 use crate::io::scan::all::read_sessions;
-use crate::io::scan::clear::delete_keys;
-use crate::io::scan::ids::push_ids;
+use crate::io::scan::clear::Deletions;
+use crate::io::scan::ids::{finish_ids, push_ids};
 use crate::io::scan::page::read_page;
+use crate::io::scan::pending_ids::PendingIds;
 use crate::io::scan::ping::ping;
 use crate::io::scan::results::Results;
 use crate::io::scan::rewrite::rewrite_sessions;
 use crate::io::scan::seen_keys::SeenKeys;
 use crate::io::scan::session_sizes::SessionSizes;
-use crate::io::scan::step::next_step;
+use crate::io::scan::step::{ScanReply, send_step};
 use crate::io::scan::task::{Progress, ScanTask};
 use crate::io::scan_request::{ScanKind, ScanRequest};
 use crate::io::shared::Shared;
@@ -33,12 +33,17 @@ pub async fn run(request: ScanRequest, shared: Arc<Shared>) -> Result<ScanAnswer
     let mut progress = Progress {
         results: Results::new(scan.request.id, scan.shared.completions.clone()),
         seen: SeenKeys::default(),
+        ids: PendingIds::default(),
         sizes: SessionSizes::default(),
         rewritten: 0,
     };
     match scan.request.kind {
         ScanKind::Ping => return ping(&scan).await,
-        ScanKind::Page | ScanKind::IdsPage => return read_page(&scan, &mut progress).await,
+        ScanKind::Page | ScanKind::IdsPage => {
+            let next = read_page(&scan, &mut progress).await?;
+            finish_ids(&mut progress).await;
+            return Ok(next);
+        }
         _ => {}
     }
     if let Some(only) = &scan.request.only {
@@ -48,6 +53,7 @@ pub async fn run(request: ScanRequest, shared: Arc<Shared>) -> Result<ScanAnswer
     } else {
         pass_over_server(&scan, &mut progress).await?;
     }
+    finish_ids(&mut progress).await;
     Ok(match scan.request.kind {
         ScanKind::Length => ScanAnswer::Count(progress.seen.count()),
         ScanKind::Rewrite => ScanAnswer::Count(progress.rewritten),
@@ -104,42 +110,43 @@ async fn pass(
     progress: &mut Progress,
     server: Destination,
 ) -> Result<(), StoreError> {
-    let mut cursor = Vec::from(b"0");
-    let mut keys = Vec::new();
+    let send = |cursor: &[u8]| send_step(scan, cursor, server, scan.request.step());
+    let mut deletions = Deletions::default();
+    let mut step = send(b"0");
     loop {
-        // The next step is sent before the keys of the last one are worked on.
-        let (step, worked) = tokio::join!(
-            next_step(scan, &cursor, server, scan.request.step()),
-            async {
-                yield_now().await;
-                work_on(scan, progress, take(&mut keys)).await
-            }
-        );
-        worked?;
-        (cursor, keys) = step?;
-        if cursor == b"0" {
-            return work_on(scan, progress, keys).await;
+        // The next step goes out before the keys of this one are read and worked on.
+        let cursor = step.cursor().await?;
+        let next = (cursor != b"0").then(|| send(&cursor));
+        let ScanReply { keys, .. } = step.reply().await?;
+        yield_now().await;
+        work_on(scan, progress, &mut deletions, keys).await?;
+        match next {
+            Some(next) => step = next,
+            None => return deletions.finish().await,
         }
     }
 }
 
 /// Does with the keys of one step what the scan is for.
-async fn work_on(
-    scan: &ScanTask,
+async fn work_on<'s>(
+    scan: &'s ScanTask,
     progress: &mut Progress,
+    deletions: &mut Deletions<'s>,
     mut keys: Vec<Vec<u8>>,
 ) -> Result<(), StoreError> {
+    if let ScanKind::Clear | ScanKind::ClearIndex = scan.request.kind {
+        // To delete a key twice does no harm.
+        scan.retain_own(&mut keys);
+        return deletions.add(scan, &keys).await;
+    }
     scan.retain_new(progress, &mut keys);
     match scan.request.kind {
-        ScanKind::Length | ScanKind::Page | ScanKind::IdsPage | ScanKind::Ping => Ok(()),
-        ScanKind::Clear | ScanKind::ClearIndex => delete_keys(scan, &keys).await,
-        ScanKind::All => read_sessions(scan, progress, &keys).await,
-        ScanKind::Rewrite => rewrite_sessions(scan, progress, &keys).await,
-        ScanKind::Ids => {
-            push_ids(scan, progress, &keys).await;
-            Ok(())
-        }
+        ScanKind::All => read_sessions(scan, progress, &keys).await?,
+        ScanKind::Rewrite => rewrite_sessions(scan, progress, &keys).await?,
+        ScanKind::Ids => push_ids(scan, progress, &keys).await,
+        _ => {}
     }
+    Ok(())
 }
 
 /// Which master of a cluster has which slots, each by its own account.

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::io::completions::CompletionQueue;
-use crate::io::event::{CallId, Chunk, Event, Record};
+use crate::io::event::{CallId, Chunk, Event, IdsChunk, Record};
 
 /// Chunks that may wait for the JS thread before the scan waits for it.
 const CHUNKS_AHEAD: usize = 4;
@@ -30,13 +30,20 @@ impl Results {
 
     /// Pushes a chunk, once the JS thread has room for it.
     pub async fn push(&self, records: VecDeque<Record>) {
+        let chunk = |_permit| Event::ScanChunk(self.id, Chunk { records, _permit });
+        self.push_event(chunk).await;
+    }
+
+    /// Pushes a chunk of ids, a JSON array, once the JS thread has room for it.
+    pub async fn push_ids(&self, json: Vec<u8>) {
+        let chunk = |_permit| Event::ScanIds(self.id, IdsChunk { json, _permit });
+        self.push_event(chunk).await;
+    }
+
+    async fn push_event(&self, event: impl FnOnce(OwnedSemaphorePermit) -> Event) {
         // The semaphore is never closed. If nobody reads any more, the supervisor drops the scan.
         if let Ok(permit) = self.permits.clone().acquire_owned().await {
-            let chunk = Chunk {
-                records,
-                _permit: permit,
-            };
-            self.completions.push([Event::ScanChunk(self.id, chunk)]);
+            self.completions.push([event(permit)]);
         }
     }
 }

@@ -6,10 +6,10 @@ use crate::io::event::Record;
 use crate::session::true_expiry::has_cookie_expiry;
 
 /// Keys that one command names at most.
-pub const KEYS_AT_ONCE: usize = 128;
+const KEYS_AT_ONCE: usize = 128;
 /// Commands for the keys of one step that are in flight at once, so that neither the server nor the
 /// I/O thread waits for the other.
-pub const COMMANDS_AHEAD: usize = 3;
+const COMMANDS_AHEAD: usize = 3;
 /// Bytes that one command should read, by the sizes seen so far.
 const BYTES_AT_ONCE: usize = 256 * 1024;
 /// Keys of the first command, since nothing is known yet of the size of sessions.

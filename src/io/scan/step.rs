@@ -1,19 +1,63 @@
 //! One step: a SCAN and its reply.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use redis::{Cmd, Value};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::error::StoreError;
 use crate::io::call::Destination;
 use crate::io::scan::task::{ScanTask, bytes};
 use crate::io::scan_request::ScanKind;
 
-/// Sends one SCAN, which looks at `count` keys. Returns the next cursor and the keys that were found.
-pub async fn next_step(
-    scan: &ScanTask,
+/// A SCAN that is on its way.
+pub struct Step<'s> {
+    scan: &'s ScanTask,
+    /// The next cursor, if it comes before the keys are read.
+    head: UnboundedReceiver<Value>,
+    reply: Pin<Box<dyn Future<Output = Result<Vec<Value>, StoreError>> + Send + 's>>,
+    /// The reply, if it has come.
+    read: Option<ScanReply>,
+}
+
+/// The reply to a SCAN.
+pub struct ScanReply {
+    pub cursor: Vec<u8>,
+    pub keys: Vec<Vec<u8>>,
+}
+
+impl Step<'_> {
+    /// Waits for the next cursor only: it comes first, and the next SCAN needs nothing else.
+    pub async fn cursor(&mut self) -> Result<Vec<u8>, StoreError> {
+        let replies = tokio::select! {
+            Some(cursor) = self.head.recv() => {
+                return bytes(cursor).ok_or_else(|| self.scan.unexpected());
+            }
+            replies = &mut self.reply => replies?,
+        };
+        let reply = read(self.scan, replies)?;
+        let cursor = reply.cursor.clone();
+        self.read = Some(reply);
+        Ok(cursor)
+    }
+
+    /// Waits for the whole reply.
+    pub async fn reply(self) -> Result<ScanReply, StoreError> {
+        match self.read {
+            Some(reply) => Ok(reply),
+            None => read(self.scan, self.reply.await?),
+        }
+    }
+}
+
+/// Sends one SCAN, which looks at `count` keys: it is on its way when this returns.
+pub fn send_step<'s>(
+    scan: &'s ScanTask,
     cursor: &[u8],
     server: Destination,
     count: u32,
-) -> Result<(Vec<u8>, Vec<Vec<u8>>), StoreError> {
+) -> Step<'s> {
     let request = &scan.request;
     let mut command = Cmd::new();
     command
@@ -32,13 +76,27 @@ pub async fn next_step(
         ScanKind::ClearIndex => drop(command.arg("TYPE").arg("zset")),
         _ => drop(command.arg("TYPE").arg("string")),
     }
-    let Value::Array(reply) = scan.execute(command, server).await? else {
+    let (to_head, head) = unbounded_channel();
+    let reply = scan
+        .shared
+        .execute_scan(request.name, command, to_head, server);
+    Step {
+        scan,
+        head,
+        reply: Box::pin(reply),
+        read: None,
+    }
+}
+
+fn read(scan: &ScanTask, mut replies: Vec<Value>) -> Result<ScanReply, StoreError> {
+    let Value::Array(reply) = scan.checked(replies.pop())? else {
         return Err(scan.unexpected());
     };
     let Ok([Value::BulkString(cursor), Value::Array(keys)]) = <[Value; 2]>::try_from(reply) else {
         return Err(scan.unexpected());
     };
-    Ok((cursor, keys.into_iter().filter_map(bytes).collect()))
+    let keys = keys.into_iter().filter_map(bytes).collect();
+    Ok(ScanReply { cursor, keys })
 }
 
 /// SCAN's MATCH for all keys that begin with `prefix`, taken literally.

@@ -7,6 +7,7 @@ use redis::{Cmd, Value};
 use crate::error::StoreError;
 use crate::io::call::Destination;
 use crate::io::event::Record;
+use crate::io::scan::pending_ids::PendingIds;
 use crate::io::scan::results::Results;
 use crate::io::scan::seen_keys::SeenKeys;
 use crate::io::scan::session_sizes::SessionSizes;
@@ -24,24 +25,22 @@ pub struct ScanTask {
 pub struct Progress {
     pub results: Results,
     pub seen: SeenKeys,
+    pub ids: PendingIds,
     pub sizes: SessionSizes,
     /// How many records were rewritten.
     pub rewritten: usize,
 }
 
 impl ScanTask {
-    /// Executes one command. An error of the server is an error.
-    pub async fn execute(
+    /// Executes one command, which is on its way when this returns. An error of the server is an error.
+    pub fn execute(
         &self,
         command: Cmd,
         destination: Destination,
-    ) -> Result<Value, StoreError> {
+    ) -> impl Future<Output = Result<Value, StoreError>> {
         let name = self.request.name;
-        let mut replies = self
-            .shared
-            .execute(name, vec![command], destination)
-            .await?;
-        self.checked(replies.pop())
+        let replies = self.shared.execute(name, vec![command], destination);
+        async move { self.checked(replies.await?.pop()) }
     }
 
     /// Returns a reply, if it is there and no error of the server.
@@ -65,6 +64,12 @@ impl ScanTask {
     /// Keeps the store's own keys that the scan has not seen yet, without what the app's client puts
     /// before them.
     pub fn retain_new(&self, progress: &mut Progress, keys: &mut Vec<Vec<u8>>) {
+        self.retain_own(keys);
+        progress.seen.retain_new(keys);
+    }
+
+    /// Keeps the store's own keys, some perhaps twice.
+    pub fn retain_own(&self, keys: &mut Vec<Vec<u8>>) {
         let ScanRequest {
             prefix,
             client_prefix,
@@ -75,7 +80,7 @@ impl ScanTask {
             if is_client_key {
                 key.drain(..client_prefix.len());
             }
-            is_client_key && key.starts_with(prefix) && progress.seen.insert(key)
+            is_client_key && key.starts_with(prefix)
         });
     }
 

@@ -1,6 +1,10 @@
 //! Encodes commands.
 
-use redis::Cmd;
+use redis::{Cmd, Value};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Takes the first element of a reply.
+pub type HeadSender = UnboundedSender<Value>;
 
 /// Commands that are sent together.
 #[derive(Default)]
@@ -8,6 +12,8 @@ pub struct Batch {
     /// The commands in RESP.
     bytes: Vec<u8>,
     replies: usize,
+    /// Who gets the heads of which replies, in order.
+    heads: Vec<(usize, HeadSender)>,
     /// Whether ASKING goes before each command.
     asking: bool,
 }
@@ -24,6 +30,11 @@ impl Batch {
     /// How many replies there will be.
     pub fn replies(&self) -> usize {
         self.replies
+    }
+
+    /// Who gets the heads of replies, and of the how manieth: those of arrays, as soon as they have come.
+    pub fn take_heads(&mut self) -> Vec<(usize, HeadSender)> {
+        std::mem::take(&mut self.heads)
     }
 
     /// The commands in RESP.
@@ -53,6 +64,12 @@ impl Batch {
         self.ask();
         command.write_packed_command(&mut self.bytes);
         self.replies += 1;
+    }
+
+    /// The same; if the reply is an array, its first element is sent on before the others are parsed.
+    pub fn add_cmd_with_head(&mut self, command: &Cmd, head: &HeadSender) {
+        self.add_cmd(command);
+        self.heads.push((self.replies - 1, head.clone()));
     }
 
     /// Adds a SUBSCRIBE. In RESP3 it has no reply but a push message; only if it fails, its error

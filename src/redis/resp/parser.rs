@@ -33,6 +33,9 @@ pub struct Parser {
     blob: Option<Blob>,
     /// How many bytes of the input have no end of a line.
     searched: usize,
+    /// Whether to stop at the head of the next array.
+    stops_at_head: bool,
+    head: Option<Value>,
 }
 
 /// What the parser has found in the input.
@@ -45,6 +48,16 @@ enum Parsed {
 }
 
 impl Parser {
+    /// Whether [`Parser::next`] stops once more when it has the first of several elements of an array. It
+    /// returns `None` then, as if the rest had not come; [`Parser::take_head`] returns the element.
+    pub fn stop_at_head(&mut self, stops: bool) {
+        self.stops_at_head = stops;
+    }
+
+    pub fn take_head(&mut self) -> Option<Value> {
+        self.head.take()
+    }
+
     /// Takes one frame off the front of the input. Returns `None` if the frame is incomplete: then the
     /// rest of the input, at most a part of a line, must be given again with what follows it. After
     /// an error the parser cannot go on.
@@ -62,6 +75,11 @@ impl Parser {
                 };
                 aggregate.elements.push(value);
                 if aggregate.elements.len() < aggregate.length {
+                    if self.stops_at_head && self.is_at_head() {
+                        self.stops_at_head = false;
+                        self.head = self.open[0].elements.first().cloned();
+                        return Ok(None);
+                    }
                     break;
                 }
                 let elements = std::mem::take(&mut aggregate.elements);
@@ -76,6 +94,14 @@ impl Parser {
                 };
             }
         }
+    }
+
+    /// Whether the first element of an array has just come, and is not within another.
+    fn is_at_head(&self) -> bool {
+        let [aggregate] = &self.open[..] else {
+            return false;
+        };
+        matches!(aggregate.shape, Shape::Array) && aggregate.elements.len() == 1
     }
 
     fn parse_element(&mut self, input: &mut &[u8]) -> Result<Parsed, RedisError> {
@@ -314,6 +340,37 @@ pub fn protocol_error(reason: impl std::fmt::Display) -> RedisError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_head_of_an_array_is_there_before_the_rest() {
+        let text = |text: &str| Value::BulkString(text.into());
+        let whole = b"*2\r\n$1\r\n7\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n+OK\r\n";
+        let mut parser = Parser::default();
+        let mut input = &whole[..];
+        parser.stop_at_head(true);
+        assert_eq!(parser.next(&mut input).unwrap(), None);
+        assert_eq!(parser.take_head(), Some(text("7")));
+        assert_eq!(parser.take_head(), None);
+        let array = Value::Array(vec![text("a"), text("b")]);
+        let array = Frame::Reply(Value::Array(vec![text("7"), array]));
+        assert_eq!(parser.next(&mut input).unwrap(), Some(array));
+        assert_eq!(
+            parser.next(&mut input).unwrap(),
+            Some(Frame::Reply(Value::Okay))
+        );
+    }
+
+    #[test]
+    fn what_is_no_array_has_no_head() {
+        let mut parser = Parser::default();
+        parser.stop_at_head(true);
+        let mut input = &b">2\r\n+a\r\n+b\r\n-ERR no\r\n"[..];
+        let push = parser.next(&mut input).unwrap();
+        assert!(matches!(push, Some(Frame::Push(_))));
+        let error = parser.next(&mut input).unwrap();
+        assert!(matches!(error, Some(Frame::Reply(Value::ServerError(_)))));
+        assert_eq!(parser.take_head(), None);
+    }
 
     /// All frames of a stream that comes in `pieces`.
     fn frames_in<'s>(pieces: impl IntoIterator<Item = &'s [u8]>) -> Result<Vec<Frame>, RedisError> {
