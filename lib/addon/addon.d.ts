@@ -42,6 +42,13 @@ export interface Crossing {
   perAnswer: number;
   maxAnswers: number;
   maxBases: number;
+  basesPerBatch: number;
+  firstBatchOfJs: number;
+  maxReplaced: number;
+  recent: number;
+  baseIsKept: number;
+  baseIsCopy: number;
+  baseIsInCall: number;
   discarded: number;
   other: number;
   merged: number;

@@ -138,10 +138,6 @@ class Batch {
       numbers[at + 4] = 0;
       numbers[at + 5] = ms;
       numbers[at + 6] = caller.number;
-      if (base !== undefined) {
-        numbers[at + 7] = base.number;
-        numbers[at + 8] = /** @type {number} */ (longest);
-      }
       this.text += sid;
       if (typeof value === "string") {
         numbers[at + 4] = value.length;
@@ -149,6 +145,10 @@ class Batch {
       } else if (value !== undefined) {
         numbers[at + 4] = OTHER;
         this.others = [value];
+      }
+      if (base !== undefined) {
+        numbers[at + 7] = /** @type {number} */ (longest);
+        this.text += base.send(numbers, at + 8);
       }
       this.count += 1;
       // A Buffer is the app's, who may write to it as soon as this returns.

@@ -79,7 +79,9 @@ class NativeBackend {
         cache.hits += 1;
         const { text, expires, base } = copy;
         const found =
-          handOut === undefined ? { text, expires } : handOut(parse(text), expires, base, text);
+          handOut === undefined
+            ? { text, expires }
+            : handOut(parse(text), expires, base?.copy(), text);
         counts.answered(BY_GET, found);
         return Promise.resolve(found);
       }
@@ -93,7 +95,7 @@ class NativeBackend {
         /** @type {import("../types.js").HandOut} */
         const keepIt = (session, expires, base, text) => {
           keep(text, expires, base);
-          return handOut(session, expires, base, text);
+          return handOut(session, expires, base?.copy(), text);
         };
         return this.call(BY_GET, GET, sid, undefined, 0, keepIt);
       });

@@ -4,7 +4,6 @@
 // JS because V8 makes a promise faster than N-API does.
 
 const { closed: CLOSED, methods: METHODS } = require("../addon/crossing.js");
-const { Base } = require("./bases.js");
 const { SINGLE } = require("../observe/counts.js");
 const { PackedStrings, roomForAnswers } = require("./packed-strings.js");
 const { ScanResults } = require("./scan-results.js");
@@ -173,16 +172,20 @@ class PendingCalls {
    * @param {number} count
    * @param {string} text
    * @param {import("../types.js").CrossedText[]} [others]
-   * @param {number} [batchNumber] of the bases that came with them
+   * @param {number} [end] if there are bases among the texts: how many bytes have crossed with them
+   * @param {number} [batchNumber] of the bases that the native side keeps
    * @param {number} [first] the place of the first of these
    */
-  settle(count, text, others, batchNumber, first = 0) {
+  settle(count, text, others, end, batchNumber, first) {
     const texts = new PackedStrings(this.answers, text, others);
-    const batch = batchNumber === undefined ? undefined : this.bases?.batch(batchNumber);
+    const { bases } = this;
+    const source = end === undefined ? undefined : bases?.read(text, end);
+    const batch = batchNumber === undefined ? undefined : bases?.batch(batchNumber);
+    const hasBases = bases !== undefined && (source !== undefined || batch !== undefined);
     for (let n = 0; n < count; n += 1) {
       const call = this.take(texts.next());
       if (call === undefined) continue;
-      const base = batch === undefined ? undefined : baseIn(batch, first + texts.basePlace);
+      const base = hasBases ? texts.base(bases, source, batch, first) : undefined;
       if (texts.own === undefined) {
         // The store emits the events: it knows the sid.
         this.resolve(call, base ?? texts.expires ?? texts.saved);
@@ -249,14 +252,6 @@ class PendingCalls {
   closed(name) {
     return this.failure(name + CLOSED, "ECLOSED");
   }
-}
-
-/**
- * @param {InstanceType<typeof import("./bases.js").BaseBatch>} batch
- * @param {number} place
- */
-function baseIn(batch, place) {
-  return Number.isNaN(place) ? undefined : new Base(batch, place);
 }
 
 module.exports = { Caller, PendingCalls };

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use napi::Env;
 
 use crate::io::event::CallId;
-use crate::napi::bases::Bases;
+use crate::napi::bases::{Bases, pack};
 use crate::napi::callbacks::JsCallbacks;
 use crate::napi::crossing::{
     CONFLICT, DISCARDED, MAX_ANSWERS, MERGED, NO_TEXT, OTHER, PER_ANSWER, UNMERGED,
 };
 use crate::napi::packed_strings::PackedStrings;
 use crate::napi::raw;
-use crate::session::command::Reply;
+use crate::session::command::{ReadBase, Reply};
 use crate::session::compare_and_set::{Base, Saved};
+use crate::session::true_expiry::Replaced;
 use crate::test_panics::panic_at;
 
 /// Bytes of text after which the answers are settled.
@@ -27,7 +28,10 @@ pub struct Answers {
     numbers: Vec<f64>,
     text: Vec<u8>,
     others: Vec<Vec<u8>>,
-    bases: Vec<Arc<Base>>,
+    /// Whether JS has bases of these texts.
+    has_bases: bool,
+    /// The bases that JS does not have.
+    kept: Vec<Arc<Base>>,
 }
 
 impl Answers {
@@ -45,20 +49,12 @@ impl Answers {
             Reply::Session {
                 text,
                 expires,
-                base,
-            } => match &base {
-                Some(kept) if text.is_ascii() => {
-                    self.text.extend_from_slice(&text);
-                    let length = text.len() as f64;
-                    kept.keep(text);
-                    (length, expires, base)
-                }
-                Some(kept) => {
-                    kept.keep(text.clone());
-                    (self.add_text(text), expires, base)
-                }
-                None => (self.add_text(text), expires, None),
-            },
+                base: Some(base),
+            } => {
+                let (length, base) = self.add_with_base(text, base);
+                (length, expires, Some(base))
+            }
+            Reply::Session { text, expires, .. } => (self.add_text(text), expires, None),
             Reply::Discarded => (DISCARDED, None, None),
             Reply::Saved { saved, base } => {
                 let length = match saved {
@@ -72,20 +68,51 @@ impl Answers {
                         self.add_text(serde_json::to_vec(&names).unwrap_or_default())
                     }
                 };
-                (length, None, base)
+                (length, None, base.map(|base| self.keep(base)))
             }
             Reply::Number(number) => (NO_TEXT, Some(number as f64), None),
             Reply::Null | Reply::Raw(_) => (NO_TEXT, None, None),
         };
-        let place = match base {
-            Some(base) => {
-                self.bases.push(base);
-                (self.bases.len() - 1) as f64
+        let (expires, base) = (expires.unwrap_or(f64::NAN), base.unwrap_or(f64::NAN));
+        self.numbers.extend([f64::from(id), length, expires, base]);
+    }
+
+    /// Adds a text that is a base, too. Returns what stands in the places of its length and of its base:
+    /// what was replaced in the text, whose old part follows it; or if JS cannot have the base, -1 for
+    /// the first that is kept, and so on.
+    fn add_with_base(&mut self, mut text: Vec<u8>, base: ReadBase) -> (f64, f64) {
+        let ReadBase { replaced, sealed } = base;
+        let packed = pack(replaced.as_ref()).filter(|_| sealed.is_none());
+        let is_ascii = text.is_ascii();
+        match packed.filter(|_| is_ascii || std::str::from_utf8(&text).is_ok()) {
+            Some(packed) => {
+                let length = if is_ascii {
+                    self.text.extend_from_slice(&text);
+                    text.len() as f64
+                } else {
+                    self.others.push(text);
+                    OTHER
+                };
+                let old = replaced.as_ref().map_or(&[][..], Replaced::before);
+                self.text.extend_from_slice(old);
+                self.has_bases = true;
+                (length, f64::from(packed))
             }
-            None => f64::NAN,
-        };
-        let expires = expires.unwrap_or(f64::NAN);
-        self.numbers.extend([f64::from(id), length, expires, place]);
+            None => {
+                let length = self.add_text(text.clone());
+                if let Some(replaced) = replaced {
+                    replaced.undo(&mut text);
+                }
+                let base = Base::sealed(text, sealed.map(Vec::from));
+                (length, self.keep(base))
+            }
+        }
+    }
+
+    /// Keeps a base. Returns what stands for it.
+    fn keep(&mut self, base: Arc<Base>) -> f64 {
+        self.kept.push(base);
+        -(self.kept.len() as f64)
     }
 
     /// Adds a text. Returns what stands in the place of its length.
@@ -103,10 +130,11 @@ impl Answers {
     pub fn settle(&mut self, env: &Env, callbacks: &JsCallbacks, bases: &RefCell<Bases>) {
         if !self.numbers.is_empty() {
             let count = self.numbers.len() / PER_ANSWER;
-            let kept = take(&mut self.bases);
+            let (kept, has_bases) = (take(&mut self.kept), take(&mut self.has_bases));
             let batch = (!kept.is_empty()).then(|| bases.borrow_mut().keep(env, kept));
+            let end = has_bases.then(|| bases.borrow_mut().recent.push(&self.text));
             raw::scoped(env, |env| {
-                callbacks.settle(env, count, &self.packed(), batch);
+                callbacks.settle(env, count, &self.packed(), end, batch);
             });
             self.clear();
         }
@@ -125,6 +153,8 @@ impl Answers {
         self.numbers.clear();
         self.text.clear();
         self.others.clear();
+        self.kept.clear();
+        self.has_bases = false;
     }
 }
 
@@ -154,6 +184,41 @@ mod tests {
         let lengths: Vec<f64> = packed.numbers.chunks(PER_ANSWER).map(|n| n[1]).collect();
         assert_eq!(lengths, [2.0, OTHER, 3.0]);
         assert!(packed.numbers[2].is_nan() && packed.numbers[PER_ANSWER + 2] == 7.0);
+    }
+
+    #[test]
+    fn a_base_is_in_js_with_the_part_that_was_replaced_if_it_can_be() {
+        let mut answers = Answers::default();
+        let mut add = |text: &[u8], before: Option<&[u8]>, sealed: Option<&[u8]>| {
+            let base = Some(ReadBase {
+                replaced: before.map(|before| Replaced::new(1..3, before)),
+                sealed: sealed.map(Into::into),
+            });
+            let (text, expires) = (text.to_vec(), None);
+            let reply = Reply::Session {
+                text,
+                expires,
+                base,
+            };
+            answers.add(1, reply);
+        };
+        add(b"{12}", Some(b"old"), None);
+        add("é12".as_bytes(), Some(b"o"), None);
+        add(b"{12}", None, None);
+        add(b"{12}", Some(b"old"), Some(b"sealed"));
+        add(b"\xff", None, None);
+        let long = [b'x'; 40];
+        add(b"{12}", Some(&long), None);
+        let packed = answers.packed();
+        assert_eq!(packed.text, b"{12}oldo{12}{12}{12}");
+        let bases: Vec<f64> = packed.numbers.chunks(PER_ANSWER).map(|n| n[3]).collect();
+        let replaced = |old| f64::from((1 << 10) + (2 << 5) + old);
+        assert_eq!(bases, [replaced(3), replaced(1), 0.0, -1.0, -2.0, -3.0]);
+        let stored = [&b"{old}"[..], b"\xff", &[b"{", &long[..], b"}"].concat()];
+        assert_eq!(
+            answers.kept,
+            stored.map(|text| Base::new(text.to_vec())).to_vec()
+        );
     }
 
     #[test]

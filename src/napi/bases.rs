@@ -1,66 +1,128 @@
-//! What sessions were loaded with, for their saves to compare with: kept here and not in JS, where a
-//! string cut out of a batch's text would hold the whole of it.
+//! What sessions were loaded with, for their saves to compare with.
+//!
+//! The base of a session that was only read is in JS: it is the text that was parsed there, with the part
+//! of it that is not as stored. Its first save brings it here, or says where it stands among the texts
+//! that crossed last. From then on it is kept here, where each save moves it on. So is, from the
+//! beginning, what is not in JS: what Redis has of a sealed text, and what is no text.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use napi::Env;
 
-use crate::napi::crossing::MAX_BASES;
+use crate::napi::crossing::{
+    BASE_IS_COPY, BASE_IS_IN_CALL, BASE_IS_KEPT, BASES_PER_BATCH, FIRST_BATCH_OF_JS, MAX_BASES,
+    MAX_REPLACED,
+};
+use crate::napi::raw::Text;
+use crate::napi::recent_texts::RecentTexts;
 use crate::session::compare_and_set::Base;
-
-/// Bases that are kept together. JS says when no session of theirs is left (`lib/native/bases.js`): to
-/// watch each session by itself would cost more than all else that a `get` does with its base.
-const PER_BATCH: usize = 128;
+use crate::session::true_expiry::Replaced;
 
 /// Bases by the number of their batch, and their place in it.
 #[derive(Default)]
 pub struct Bases {
     batches: HashMap<u32, BaseBatch>,
-    /// The batch that new bases come into.
+    /// The batch that new bases come into, if JS has not chosen their numbers.
     current: u32,
+    /// The texts that were handed to JS.
+    pub recent: RecentTexts,
 }
 
 #[derive(Default)]
 struct BaseBatch {
-    bases: Vec<Arc<Base>>,
+    bases: Vec<Option<Arc<Base>>>,
     /// What V8 was told of its bytes.
     bytes: usize,
+}
+
+impl BaseBatch {
+    /// Tells V8 of the bytes of a full batch: else it would not look for sessions that are not needed any
+    /// more before there are very many. Returns how many more they are.
+    fn count_bytes(&mut self) -> i64 {
+        if self.bases.len() < BASES_PER_BATCH {
+            return 0;
+        }
+        let before = self.bytes;
+        self.bytes = self.bases.iter().flatten().map(|base| base.size()).sum();
+        self.bytes as i64 - before as i64
+    }
 }
 
 impl Bases {
     /// Keeps the bases of some answers. Returns the number of their batch, and the place of the first.
     pub fn keep(&mut self, env: &Env, bases: Vec<Arc<Base>>) -> (u32, usize) {
         let kept = self.insert(bases);
-        let batch = self.batches.get_mut(&kept.0);
-        if let Some(batch) = batch.filter(|batch| batch.bases.len() >= PER_BATCH) {
-            // V8 learns of the bytes: else it would not look for sessions that are not needed any more
-            // before there are very many.
-            batch.bytes = batch.bases.iter().map(|base| base.size()).sum();
-            adjust_memory(env, batch.bytes as i64);
+        if let Some(batch) = self.batches.get_mut(&kept.0) {
+            adjust_memory(env, batch.count_bytes());
         }
         kept
     }
 
     fn insert(&mut self, bases: Vec<Arc<Base>>) -> (u32, usize) {
-        let is_full = |batch: &BaseBatch| batch.bases.len() >= PER_BATCH;
+        let is_full = |batch: &BaseBatch| batch.bases.len() >= BASES_PER_BATCH;
         if self.batches.get(&self.current).is_none_or(is_full) {
             while self.batches.contains_key(&self.current) {
-                self.current = self.current.wrapping_add(1);
+                self.current = (self.current + 1) % FIRST_BATCH_OF_JS;
             }
         }
         let batch = self.batches.entry(self.current).or_default();
         let first = batch.bases.len();
-        batch.bases.extend(bases);
+        batch.bases.extend(bases.into_iter().map(Some));
         (self.current, first)
     }
 
+    /// The base of a save: of its four numbers, which are that of the base, the position of its text or
+    /// one of `BASE_IS_…`, the length of its text, and what was replaced in it. A text that comes with
+    /// the call is the next piece of `text`. `None` if it is not known, which would be a bug.
+    pub fn of_save(&mut self, env: &Env, numbers: &[f64], text: &mut Text) -> Option<Arc<Base>> {
+        let &[number, from, length, replaced] = numbers else {
+            return None;
+        };
+        if from == BASE_IS_KEPT {
+            return self.get(number);
+        }
+        let base = if from == BASE_IS_COPY {
+            self.get(length)?.copy()
+        } else {
+            self.read(from, length as usize, replaced as u32, text)?
+        };
+        let batch = self.put(number, base.clone())?;
+        adjust_memory(env, batch.count_bytes());
+        Some(base)
+    }
+
+    /// The base of a text that JS has.
+    fn read(&self, from: f64, length: usize, replaced: u32, text: &mut Text) -> Option<Arc<Base>> {
+        let (place, old) = unpack(replaced);
+        let (mut stored, before) = if from == BASE_IS_IN_CALL {
+            let stored = text.take(length).into_owned();
+            (stored, text.take(old).into_owned())
+        } else {
+            let mut stored = self.recent.get(from as u64, length + old)?;
+            let before = stored.split_off(length);
+            (stored, before)
+        };
+        let is_as_stored = place.is_empty() || Replaced::new(place, &before).undo(&mut stored);
+        is_as_stored.then(|| Base::new(stored))
+    }
+
+    /// Keeps a base under a number that JS has chosen.
+    fn put(&mut self, number: f64, base: Arc<Base>) -> Option<&mut BaseBatch> {
+        let (batch, place) = batch_and_place(number)?;
+        let batch = self.batches.entry(batch).or_default();
+        if batch.bases.len() <= place {
+            batch.bases.resize_with(place + 1, || None);
+        }
+        batch.bases[place] = Some(base);
+        Some(batch)
+    }
+
     /// The base of a number, which is that of its batch times [`MAX_BASES`] and its place.
-    pub fn get(&self, number: f64) -> Option<Arc<Base>> {
-        let number = number as u64;
-        let batch = u32::try_from(number / MAX_BASES as u64).ok()?;
-        let place = (number % MAX_BASES as u64) as usize;
-        self.batches.get(&batch)?.bases.get(place).cloned()
+    fn get(&self, number: f64) -> Option<Arc<Base>> {
+        let (batch, place) = batch_and_place(number)?;
+        self.batches.get(&batch)?.bases.get(place).cloned()?
     }
 
     /// Forgets the bases of a batch.
@@ -74,13 +136,45 @@ impl Bases {
     pub fn clear(&mut self, env: &Env) {
         let bytes: usize = self.batches.drain().map(|(_, batch)| batch.bytes).sum();
         adjust_memory(env, -(bytes as i64));
+        self.recent.clear();
     }
+}
+
+fn batch_and_place(number: f64) -> Option<(u32, usize)> {
+    let number = number as u64;
+    let batch = u32::try_from(number / MAX_BASES as u64).ok()?;
+    Some((batch, (number % MAX_BASES as u64) as usize))
+}
+
+/// Where a part of a text was replaced, as one number, which also has the length of the old part: 0 if
+/// nothing was. `None` if that does not go into a number, or if the old part cannot go with a text in
+/// ASCII.
+pub fn pack(replaced: Option<&Replaced>) -> Option<u32> {
+    let Some(replaced) = replaced else {
+        return Some(0);
+    };
+    let (place, before) = (replaced.place(), replaced.before());
+    let is_short = place.len() < MAX_REPLACED && before.len() < MAX_REPLACED;
+    // JS has it as an integer of 32 bits, with its sign.
+    let is_near = place.start < i32::MAX as usize / MAX_REPLACED / MAX_REPLACED;
+    (is_short && is_near && before.is_ascii())
+        .then(|| ((place.start * MAX_REPLACED + place.len()) * MAX_REPLACED + before.len()) as u32)
+}
+
+/// The place of the new part, and the length of the old one.
+fn unpack(packed: u32) -> (Range<usize>, usize) {
+    let packed = packed as usize;
+    let start = packed / MAX_REPLACED / MAX_REPLACED;
+    let length = packed / MAX_REPLACED % MAX_REPLACED;
+    (start..start + length, packed % MAX_REPLACED)
 }
 
 /// Tells V8 that so many bytes more belong to its objects.
 fn adjust_memory(env: &Env, bytes: i64) {
-    // It fails only if the environment ends.
-    let _ = env.adjust_external_memory(bytes);
+    if bytes != 0 {
+        // It fails only if the environment ends.
+        let _ = env.adjust_external_memory(bytes);
+    }
 }
 
 #[cfg(test)]
@@ -94,6 +188,10 @@ mod tests {
 
     fn number((batch, first): (u32, usize), place: usize) -> f64 {
         f64::from(batch) * MAX_BASES as f64 + (first + place) as f64
+    }
+
+    fn nothing() -> Text {
+        Text::Ascii(Vec::new(), 0)
     }
 
     #[test]
@@ -111,10 +209,62 @@ mod tests {
     #[test]
     fn a_full_batch_is_followed_by_another() {
         let mut bases = Bases::default();
-        let full = bases.insert(bases_of(&["x"; PER_BATCH]));
+        let full = bases.insert(bases_of(&["x"; BASES_PER_BATCH]));
         let next = bases.insert(bases_of(&["y"]));
         assert_ne!(full.0, next.0);
         assert_eq!(next.1, 0);
         assert_eq!(bases.get(number(next, 0)), Some(Base::new("y".into())));
+    }
+
+    #[test]
+    fn a_base_under_a_number_of_js_is_found_whatever_came_before_it() {
+        let mut bases = Bases::default();
+        let at = |place| number((FIRST_BATCH_OF_JS, 0), place);
+        assert!(bases.put(at(2), Base::new("c".into())).is_some());
+        assert!(bases.put(at(0), Base::new("a".into())).is_some());
+        assert_eq!(bases.get(at(0)), Some(Base::new("a".into())));
+        assert_eq!(bases.get(at(1)), None);
+        assert_eq!(bases.get(at(2)), Some(Base::new("c".into())));
+        assert_eq!(bases.insert(bases_of(&["x"])).0, 0);
+    }
+
+    #[test]
+    fn a_text_is_as_it_was_stored_whether_it_crossed_lately_or_comes_with_the_call() {
+        let mut bases = Bases::default();
+        bases.recent.push(br#"{"e":"new"}"old""#);
+        let replaced = Replaced::new(5..10, br#""old""#);
+        let packed = pack(Some(&replaced)).unwrap();
+        let stored = || Some(Base::new(br#"{"e":"old"}"#.to_vec()));
+        assert_eq!(bases.read(0.0, 11, packed, &mut nothing()), stored());
+        assert_eq!(bases.read(1.0, 11, packed, &mut nothing()), None);
+        let mut text = Text::Ascii(br#"{"e":"new"}"old""#.to_vec(), 0);
+        assert_eq!(bases.read(BASE_IS_IN_CALL, 11, packed, &mut text), stored());
+        let mut text = Text::Utf16("{\"é\":1}".encode_utf16().collect(), 0);
+        let base = bases.read(BASE_IS_IN_CALL, 7, 0, &mut text);
+        assert_eq!(base, Some(Base::new("{\"é\":1}".into())));
+    }
+
+    #[test]
+    fn what_was_replaced_goes_into_a_number_unless_it_is_long_or_far_or_no_ascii() {
+        assert_eq!(pack(None), Some(0));
+        let replaced = Replaced::new(40..66, &[b'x'; 13]);
+        let packed = pack(Some(&replaced)).unwrap();
+        assert_eq!(unpack(packed), (40..66, 13));
+        let far = i32::MAX as usize / MAX_REPLACED / MAX_REPLACED;
+        for (place, before) in [
+            (40..66, &b"a date as of another writer's cookies"[..]),
+            (40..80, b"short"),
+            (far..far + 26, b"short"),
+            (40..66, "é".as_bytes()),
+        ] {
+            assert_eq!(pack(Some(&Replaced::new(place, before))), None);
+        }
+        let last = Replaced::new(far - 1..far + 25, b"short");
+        assert_eq!(unpack(pack(Some(&last)).unwrap()), (far - 1..far + 25, 5));
+        // A place that the text does not have is no place.
+        let bases = Bases::default();
+        let mut text = Text::Ascii(b"{}x".to_vec(), 0);
+        let packed = pack(Some(&Replaced::new(1..3, b"x"))).unwrap();
+        assert_eq!(bases.read(BASE_IS_IN_CALL, 2, packed, &mut text), None);
     }
 }

@@ -143,7 +143,7 @@ impl StoreCore {
         let Decoded { calls, failed } = decode_calls(
             env,
             &self.settings.borrow(),
-            &self.bases.borrow(),
+            &mut self.bases.borrow_mut(),
             clock,
             batch,
         )?;
