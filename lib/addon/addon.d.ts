@@ -42,13 +42,12 @@ export interface Crossing {
   perAnswer: number;
   maxAnswers: number;
   maxBases: number;
-  basesPerBatch: number;
-  firstBatchOfJs: number;
   maxReplaced: number;
   recent: number;
+  baseIsInCall: number;
   baseIsKept: number;
   baseIsCopy: number;
-  baseIsInCall: number;
+  baseIsInFlight: number;
   discarded: number;
   other: number;
   merged: number;

@@ -1,24 +1,26 @@
 "use strict";
 
-// What sessions were loaded with, for their saves to compare with (`concurrency`): src/napi/bases.rs says
-// where each base is. To keep each on the native side from its `get` on, and to say there when its session
-// is gone, would make `get` a tenth slower.
+// What sessions were loaded with, or saved with last, for their saves to compare with (`concurrency`):
+// src/napi/bases.rs says where each base is. To keep each of them on the native side, and to say there
+// when its session is gone, would make `get` a tenth slower.
 
 const {
   maxBases: MAX_BASES,
-  basesPerBatch: BASES_PER_BATCH,
-  firstBatchOfJs: FIRST_BATCH,
   maxReplaced: MAX_REPLACED,
   recent: RECENT,
+  baseIsInCall: IS_IN_CALL,
   baseIsKept: IS_KEPT,
   baseIsCopy: IS_COPY,
-  baseIsInCall: IS_IN_CALL,
+  baseIsInFlight: IS_IN_FLIGHT,
 } = require("../addon/crossing.js");
 
 /** In the place of a text's length: the native side has the base, and no other session has it; */
 const KEPT = -1;
 /** or another may have it. */
 const SHARED = -2;
+
+/** In the place of a call's number. */
+const NO_CALL = -1;
 
 /** The bases of a native object. */
 class Bases {
@@ -34,12 +36,6 @@ class Bases {
      * @type {BaseBatch | undefined}
      */
     this.current = undefined;
-    /**
-     * The batch of the bases that were saved last.
-     * @type {BaseBatch | undefined}
-     */
-    this.saved = undefined;
-    this.nextBatch = FIRST_BATCH;
   }
 
   /**
@@ -53,38 +49,19 @@ class Bases {
   }
 
   /**
-   * A batch of bases that the native side made.
+   * A batch of bases, which is kept as long as one of them is used.
    * @param {number} number
    */
   batch(number) {
-    if (this.current?.number !== number) this.current = this.newBatch(number);
-    return this.current;
-  }
-
-  /** @param {number} number */
-  newBatch(number) {
-    const batch = new BaseBatch(this, number);
-    this.registry.register(batch, number);
-    return batch;
-  }
-
-  /**
-   * Gives a base a number, under which the native side keeps it from now on.
-   * @param {Base} base
-   */
-  keep(base) {
-    if (this.saved === undefined || this.saved.count === BASES_PER_BATCH) {
-      this.saved = this.newBatch(this.nextBatch);
-      this.nextBatch = FIRST_BATCH + ((this.nextBatch - FIRST_BATCH + 1) % FIRST_BATCH);
+    if (this.current?.number !== number) {
+      this.current = new BaseBatch(this, number);
+      this.registry.register(this.current, number);
     }
-    base.source = this.saved;
-    base.place = this.saved.count;
-    base.length = KEPT;
-    this.saved.count += 1;
+    return /** @type {BaseBatch} */ (this.current);
   }
 }
 
-/** Texts that the native side has handed over, and which are bases. */
+/** Texts that are bases. */
 class BaseTexts {
   /**
    * @param {Bases} bases
@@ -98,7 +75,7 @@ class BaseTexts {
   }
 }
 
-/** Bases that the native side keeps together, as long as one of them is used. */
+/** Bases that the native side keeps together. */
 class BaseBatch {
   /**
    * @param {Bases} bases
@@ -107,12 +84,10 @@ class BaseBatch {
   constructor(bases, number) {
     this.bases = bases;
     this.number = number;
-    /** How many it has, if JS gives them their numbers. */
-    this.count = 0;
   }
 }
 
-/** What one session was loaded with. */
+/** What one session was loaded with, or saved with last. */
 class Base {
   /**
    * @param {BaseTexts | BaseBatch} source
@@ -125,10 +100,20 @@ class Base {
     this.place = place;
     this.length = length;
     this.replaced = replaced;
+    /** The number of the session's last save, until that is answered. */
+    this.call = NO_CALL;
   }
 
   /**
-   * Whether the native object of `bases` has it.
+   * The base of a session that is new, and has none before its first save.
+   * @param {Bases} bases
+   */
+  static ofNew(bases) {
+    return new Base(new BaseTexts(bases, "", Number.NaN), 0, 0, 0);
+  }
+
+  /**
+   * Whether it is of the native object of `bases`.
    * @param {Bases} bases
    */
   isOf(bases) {
@@ -152,7 +137,7 @@ class Base {
   /** Its text as it was read; undefined if only the native side has it. */
   get text() {
     const { source, place, length } = this;
-    return source instanceof BaseTexts ? source.text.slice(place, place + length) : undefined;
+    return source instanceof BaseBatch ? undefined : source.text.slice(place, place + length);
   }
 
   /** The same, and what is stored instead of a part of it. */
@@ -163,36 +148,70 @@ class Base {
   }
 
   /**
-   * Writes its four numbers. Returns the text that must go along. From now on the native side keeps it.
+   * Writes the three numbers by which a save says what its base is. Returns the text that must go along.
    * @param {Float64Array} numbers
    * @param {number} at
    */
   send(numbers, at) {
-    const { source, place, length, replaced } = this;
-    const { bases } = source;
-    let text = "";
-    if (length === KEPT) numbers[at + 1] = IS_KEPT;
-    else {
-      if (source instanceof BaseBatch) {
-        numbers[at + 1] = IS_COPY;
-        numbers[at + 2] = this.number;
-      } else {
-        const position = source.start + place;
-        const isRecent = position >= bases.crossed - RECENT;
-        numbers[at + 1] = isRecent ? position : IS_IN_CALL;
-        numbers[at + 2] = length;
-        numbers[at + 3] = replaced;
-        if (!isRecent) text = this.whole;
-      }
-      bases.keep(this);
+    const { source, place, length, replaced, call: last } = this;
+    if (last !== NO_CALL) {
+      numbers[at] = IS_IN_FLIGHT;
+      numbers[at + 1] = last;
+    } else if (source instanceof BaseBatch) {
+      numbers[at] = length === KEPT ? IS_KEPT : IS_COPY;
+      numbers[at + 1] = source.number * MAX_BASES + place;
+    } else {
+      const position = source.start + place;
+      const isRecent = position >= source.bases.crossed - RECENT;
+      numbers[at] = isRecent ? position : IS_IN_CALL;
+      numbers[at + 1] = length;
+      numbers[at + 2] = replaced;
+      if (!isRecent) return this.whole;
     }
-    numbers[at] = this.number;
-    return text;
+    return "";
+  }
+}
+
+/** What a save compares with, and what it saves, until it is answered. */
+class Save extends BaseTexts {
+  /**
+   * @param {Base} base
+   * @param {string | Uint8Array | undefined} value
+   * @param {boolean} isNew whether it compares with nothing, and is answered with the base
+   */
+  constructor(base, value, isNew) {
+    // What is no text comes from an `update`, whose base is of no use any more after it.
+    super(base.source.bases, typeof value === "string" ? value : "", Number.NaN);
+    this.base = base;
+    this.isNew = isNew;
+    /** Its number. */
+    this.call = NO_CALL;
   }
 
-  /** Its number on the native side, which keeps it. */
-  get number() {
-    return /** @type {BaseBatch} */ (this.source).number * MAX_BASES + this.place;
+  /**
+   * The save is answered.
+   * @param {number} moved where the base is now: see `add_saved` in src/napi/answers.rs
+   * @param {BaseBatch} [batch] of the bases that the native side keeps
+   * @param {number} [first] the place of the first of these
+   */
+  answered(moved, batch, first = 0) {
+    const { base } = this;
+    this.ended();
+    if (moved === 0) {
+      base.source = this;
+      base.place = 0;
+      base.length = this.text.length;
+      base.replaced = 0;
+    } else if (moved < 0) {
+      base.source = /** @type {BaseBatch} */ (batch);
+      base.place = first - moved - 1;
+      base.length = KEPT;
+    }
+  }
+
+  /** The save has an answer, or none will come. */
+  ended() {
+    if (this.base.call === this.call) this.base.call = NO_CALL;
   }
 }
 
@@ -204,4 +223,4 @@ function lengthOfOld(replaced) {
   return replaced & (MAX_REPLACED - 1);
 }
 
-module.exports = { Base, BaseTexts, Bases, KEPT, lengthOfOld };
+module.exports = { Base, BaseBatch, BaseTexts, Bases, KEPT, Save, lengthOfOld };

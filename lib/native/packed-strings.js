@@ -77,10 +77,15 @@ class PackedStrings {
     return SAVED[this.answers[this.at + 1]] ?? null;
   }
 
+  /** Where the base is of a session that was saved: see `Save`. */
+  get moved() {
+    return this.answers[this.at + 3];
+  }
+
   /**
    * The base of what was read, if it was asked for.
    * @param {InstanceType<typeof import("./bases.js").Bases>} bases
-   * @param {BaseTexts} [source] what bases in `text` are cut out of
+   * @param {InstanceType<typeof BaseTexts>} [source] what bases in `text` are cut out of
    * @param {InstanceType<typeof import("./bases.js").BaseBatch>} [batch] of those that are kept
    * @param {number} [first] the place of the first of these
    */
@@ -97,7 +102,7 @@ class PackedStrings {
     const own = /** @type {string} */ (this.own);
     const { length } = own;
     if (answers[at + 1] !== OTHER) {
-      return new Base(/** @type {BaseTexts} */ (source), to - length, length, number);
+      return new Base(/** @type {InstanceType<typeof BaseTexts>} */ (source), to - length, length, number);
     }
     const whole = own + this.text.slice(to, this.from);
     return new Base(new BaseTexts(bases, whole, Number.NaN), 0, length, number);

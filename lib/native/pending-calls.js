@@ -43,7 +43,8 @@ class Caller {
  * @property {number} method of `METHODS`
  * @property {(answer: unknown) => void} resolve
  * @property {(error: unknown) => void} reject
- * @property {import("../types.js").HandOut} [handOut]
+ * @property {import("../types.js").HandOut | InstanceType<typeof import("./bases.js").Save>} [answered] what makes the answer of what is read; or the
+ *   save that it is, if that compares
  * @property {number} bytes
  */
 
@@ -121,7 +122,8 @@ class PendingCalls {
    * @param {Call} call
    * @param {unknown} error
    */
-  reject({ caller, method, reject }, error) {
+  reject({ caller, method, answered, reject }, error) {
+    if (typeof answered === "object") answered.ended();
     if (method < SINGLE.length) caller.counts.failed(method, error);
     reject(error);
   }
@@ -185,14 +187,21 @@ class PendingCalls {
     for (let n = 0; n < count; n += 1) {
       const call = this.take(texts.next());
       if (call === undefined) continue;
+      const { answered } = call;
+      if (typeof answered === "object") {
+        answered.answered(texts.moved, batch, first);
+        // The store emits the events: it knows the sid.
+        const saved = typeof texts.own === "string" ? parse(texts.own) : texts.saved;
+        this.resolve(call, answered.isNew && saved === null ? answered.base : saved);
+        continue;
+      }
       const base = hasBases ? texts.base(bases, source, batch, first) : undefined;
       if (texts.own === undefined) {
-        // The store emits the events: it knows the sid.
-        this.resolve(call, base ?? texts.expires ?? texts.saved);
-      } else if (call.handOut !== undefined) {
+        this.resolve(call, texts.expires ?? texts.saved);
+      } else if (answered !== undefined) {
         try {
           const text = /** @type {string} */ (texts.own);
-          this.resolve(call, call.handOut(parse(text), texts.expires, base, text));
+          this.resolve(call, answered(parse(text), texts.expires, base, text));
         } catch (error) {
           this.reject(call, error);
         }
@@ -218,9 +227,10 @@ class PendingCalls {
   handBack(id, left, ...command) {
     const call = this.take(id);
     if (call === undefined) return;
-    const { caller, method, handOut, resolve } = call;
+    const { caller, method, answered, resolve } = call;
     try {
-      const made = caller.again(METHODS[method], left, ...command, handOut);
+      // A save that compares is never handed back.
+      const made = caller.again(METHODS[method], left, ...command, answered);
       resolve(method < SINGLE.length ? caller.counts.follow(method, made) : made);
     } catch (error) {
       this.reject(call, error);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use napi::Env;
 
 use crate::io::event::CallId;
-use crate::napi::bases::{Bases, pack};
+use crate::napi::bases::{Bases, SavedBase, pack};
 use crate::napi::callbacks::JsCallbacks;
 use crate::napi::crossing::{
     CONFLICT, DISCARDED, MAX_ANSWERS, MERGED, NO_TEXT, OTHER, PER_ANSWER, UNMERGED,
@@ -40,8 +40,8 @@ impl Answers {
         self.numbers.len() >= PER_ANSWER * MAX_ANSWERS || self.text.len() >= MAX_TEXT
     }
 
-    /// Adds an answer; nothing if it panics.
-    pub fn add(&mut self, id: CallId, reply: Reply) {
+    /// Adds an answer; nothing if it panics. `saved` is the base of a save.
+    pub fn add(&mut self, id: CallId, reply: Reply, saved: Option<SavedBase>) {
         if let Reply::Session { text, .. } = &reply {
             panic_at("the answer", text);
         }
@@ -56,8 +56,17 @@ impl Answers {
             }
             Reply::Session { text, expires, .. } => (self.add_text(text), expires, None),
             Reply::Discarded => (DISCARDED, None, None),
-            Reply::Saved { saved, base } => {
-                let length = match saved {
+            Reply::Saved {
+                saved: became,
+                base,
+            } => {
+                let new = base.map(|base| SavedBase {
+                    base,
+                    is_kept: false,
+                });
+                let is_written = !matches!(became, Saved::Discarded | Saved::Conflict);
+                let saved = new.or(saved).filter(|_| is_written);
+                let length = match became {
                     Saved::AsIs => NO_TEXT,
                     Saved::Merged => MERGED,
                     Saved::Unmerged => UNMERGED,
@@ -68,10 +77,13 @@ impl Answers {
                         self.add_text(serde_json::to_vec(&names).unwrap_or_default())
                     }
                 };
-                (length, None, base.map(|base| self.keep(base)))
+                (length, None, saved.and_then(|saved| self.add_saved(saved)))
             }
             Reply::Number(number) => (NO_TEXT, Some(number as f64), None),
-            Reply::Null | Reply::Raw(_) => (NO_TEXT, None, None),
+            // A save that had only to move the expiry is answered so, too.
+            Reply::Null | Reply::Raw(_) => {
+                (NO_TEXT, None, saved.and_then(|saved| self.add_saved(saved)))
+            }
         };
         let (expires, base) = (expires.unwrap_or(f64::NAN), base.unwrap_or(f64::NAN));
         self.numbers.extend([f64::from(id), length, expires, base]);
@@ -106,6 +118,16 @@ impl Answers {
                 let base = Base::sealed(text, sealed.map(Vec::from));
                 (length, self.keep(base))
             }
+        }
+    }
+
+    /// Adds what the next save of a session compares with. Returns what stands for it: 0 if it is the text
+    /// that was saved, which JS has; nothing if it is kept already.
+    fn add_saved(&mut self, SavedBase { base, is_kept }: SavedBase) -> Option<f64> {
+        if base.is_plain() {
+            Some(0.0)
+        } else {
+            (!is_kept).then(|| self.keep(base))
         }
     }
 
@@ -175,9 +197,9 @@ mod tests {
     #[test]
     fn ascii_texts_are_one_string_and_others_stand_alone() {
         let mut answers = Answers::default();
-        answers.add(1, session("ab", None));
-        answers.add(2, session("é", Some(7.0)));
-        answers.add(3, session("cde", None));
+        answers.add(1, session("ab", None), None);
+        answers.add(2, session("é", Some(7.0)), None);
+        answers.add(3, session("cde", None), None);
         let packed = answers.packed();
         assert_eq!(packed.text, b"abcde");
         assert_eq!(packed.others, ["é".as_bytes()]);
@@ -200,7 +222,7 @@ mod tests {
                 expires,
                 base,
             };
-            answers.add(1, reply);
+            answers.add(1, reply, None);
         };
         add(b"{12}", Some(b"old"), None);
         add("é12".as_bytes(), Some(b"o"), None);
@@ -224,8 +246,8 @@ mod tests {
     #[test]
     fn an_answer_without_a_text_says_whether_the_session_was_discarded() {
         let mut answers = Answers::default();
-        answers.add(4, Reply::Null);
-        answers.add(5, Reply::Discarded);
+        answers.add(4, Reply::Null, None);
+        answers.add(5, Reply::Discarded, None);
         let numbers = answers.packed().numbers;
         assert_eq!((numbers[0], numbers[1]), (4.0, NO_TEXT));
         let second = &numbers[PER_ANSWER..];
@@ -235,12 +257,12 @@ mod tests {
     #[test]
     fn answers_are_full_by_their_number_or_their_bytes() {
         let mut answers = Answers::default();
-        answers.add(0, session(&"x".repeat(MAX_TEXT), None));
+        answers.add(0, session(&"x".repeat(MAX_TEXT), None), None);
         assert!(answers.is_full());
         answers.clear();
         for id in 0..MAX_ANSWERS as CallId {
             assert!(!answers.is_full());
-            answers.add(id, Reply::Null);
+            answers.add(id, Reply::Null, None);
         }
         assert!(answers.is_full());
     }

@@ -1,9 +1,10 @@
 //! What sessions were loaded with, for their saves to compare with.
 //!
-//! The base of a session that was only read is in JS: it is the text that was parsed there, with the part
-//! of it that is not as stored. Its first save brings it here, or says where it stands among the texts
-//! that crossed last. From then on it is kept here, where each save moves it on. So is, from the
-//! beginning, what is not in JS: what Redis has of a sealed text, and what is no text.
+//! A base is in JS, as the text that was parsed there with the part of it that is not as stored, or as
+//! the text that was saved. A save brings it here, or says where it stands among the texts that crossed
+//! last; saves of the session that are made before it is answered share it. What is not in JS is kept
+//! here as long as its session is used: what Redis has of a sealed text, what is no text, and what was
+//! stored with others' changes.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,86 +12,107 @@ use std::sync::Arc;
 
 use napi::Env;
 
+use crate::io::event::CallId;
 use crate::napi::crossing::{
-    BASE_IS_COPY, BASE_IS_IN_CALL, BASE_IS_KEPT, BASES_PER_BATCH, FIRST_BATCH_OF_JS, MAX_BASES,
-    MAX_REPLACED,
+    BASE_IS_COPY, BASE_IS_IN_CALL, BASE_IS_IN_FLIGHT, BASE_IS_KEPT, MAX_BASES, MAX_REPLACED,
 };
 use crate::napi::raw::Text;
 use crate::napi::recent_texts::RecentTexts;
 use crate::session::compare_and_set::Base;
 use crate::session::true_expiry::Replaced;
 
-/// Bases by the number of their batch, and their place in it.
+/// Bases that are kept together. JS says when no session of theirs is left (`lib/native/bases.js`): to
+/// watch each session by itself would cost more than all else that is done with its base.
+const PER_BATCH: usize = 128;
+
+/// The bases that are here.
 #[derive(Default)]
 pub struct Bases {
+    /// Those that are kept, by the number of their batch and their place in it.
     batches: HashMap<u32, BaseBatch>,
-    /// The batch that new bases come into, if JS has not chosen their numbers.
+    /// The batch that new ones come into.
     current: u32,
+    /// Those of the saves that have no answer yet, by the ids of the calls.
+    in_flight: Vec<Option<SavedBase>>,
     /// The texts that were handed to JS.
     pub recent: RecentTexts,
 }
 
 #[derive(Default)]
 struct BaseBatch {
-    bases: Vec<Option<Arc<Base>>>,
+    bases: Vec<Arc<Base>>,
     /// What V8 was told of its bytes.
     bytes: usize,
 }
 
-impl BaseBatch {
-    /// Tells V8 of the bytes of a full batch: else it would not look for sessions that are not needed any
-    /// more before there are very many. Returns how many more they are.
-    fn count_bytes(&mut self) -> i64 {
-        if self.bases.len() < BASES_PER_BATCH {
-            return 0;
-        }
-        let before = self.bytes;
-        self.bytes = self.bases.iter().flatten().map(|base| base.size()).sum();
-        self.bytes as i64 - before as i64
-    }
+/// The base of a save.
+#[derive(Clone, Debug)]
+#[cfg_attr(test, derive(PartialEq))]
+pub struct SavedBase {
+    pub base: Arc<Base>,
+    /// Whether it is kept under a number.
+    pub is_kept: bool,
 }
 
 impl Bases {
     /// Keeps the bases of some answers. Returns the number of their batch, and the place of the first.
     pub fn keep(&mut self, env: &Env, bases: Vec<Arc<Base>>) -> (u32, usize) {
         let kept = self.insert(bases);
-        if let Some(batch) = self.batches.get_mut(&kept.0) {
-            adjust_memory(env, batch.count_bytes());
+        let batch = self.batches.get_mut(&kept.0);
+        if let Some(batch) = batch.filter(|batch| batch.bases.len() >= PER_BATCH) {
+            // V8 learns of the bytes: else it would not look for sessions that are not needed any more
+            // before there are very many.
+            batch.bytes = batch.bases.iter().map(|base| base.size()).sum();
+            adjust_memory(env, batch.bytes as i64);
         }
         kept
     }
 
     fn insert(&mut self, bases: Vec<Arc<Base>>) -> (u32, usize) {
-        let is_full = |batch: &BaseBatch| batch.bases.len() >= BASES_PER_BATCH;
+        let is_full = |batch: &BaseBatch| batch.bases.len() >= PER_BATCH;
         if self.batches.get(&self.current).is_none_or(is_full) {
             while self.batches.contains_key(&self.current) {
-                self.current = (self.current + 1) % FIRST_BATCH_OF_JS;
+                self.current = self.current.wrapping_add(1);
             }
         }
         let batch = self.batches.entry(self.current).or_default();
         let first = batch.bases.len();
-        batch.bases.extend(bases.into_iter().map(Some));
+        batch.bases.extend(bases);
         (self.current, first)
     }
 
-    /// The base of a save: of its four numbers, which are that of the base, the position of its text or
-    /// one of `BASE_IS_…`, the length of its text, and what was replaced in it. A text that comes with
-    /// the call is the next piece of `text`. `None` if it is not known, which would be a bug.
-    pub fn of_save(&mut self, env: &Env, numbers: &[f64], text: &mut Text) -> Option<Arc<Base>> {
-        let &[number, from, length, replaced] = numbers else {
+    /// The base of a save: of its three numbers, which are the position of its text or one of
+    /// `BASE_IS_…`, the length of its text or a number, and what was replaced in the text. A text that
+    /// comes with the call is the next piece of `text`. `None` if it is not known, which would be a bug.
+    pub fn of_save(&mut self, id: CallId, numbers: &[f64], text: &mut Text) -> Option<Arc<Base>> {
+        let &[from, number, replaced] = numbers else {
             return None;
         };
-        if from == BASE_IS_KEPT {
-            return self.get(number);
-        }
-        let base = if from == BASE_IS_COPY {
-            self.get(length)?.copy()
+        let kept = |base, is_kept| Some(SavedBase { base, is_kept });
+        let saved = if from == BASE_IS_KEPT {
+            kept(self.get(number)?, true)
+        } else if from == BASE_IS_COPY {
+            kept(self.get(number)?.copy(), false)
+        } else if from == BASE_IS_IN_FLIGHT {
+            self.in_flight.get(number as usize).cloned()?
         } else {
-            self.read(from, length as usize, replaced as u32, text)?
-        };
-        let batch = self.put(number, base.clone())?;
-        adjust_memory(env, batch.count_bytes());
+            kept(
+                self.read(from, number as usize, replaced as u32, text)?,
+                false,
+            )
+        }?;
+        let base = saved.base.clone();
+        let at = id as usize;
+        if self.in_flight.len() <= at {
+            self.in_flight.resize_with(at + 1, || None);
+        }
+        self.in_flight[at] = Some(saved);
         Some(base)
+    }
+
+    /// The base of a call that has its answer; `None` if it was no save that compares.
+    pub fn answered(&mut self, id: CallId) -> Option<SavedBase> {
+        self.in_flight.get_mut(id as usize)?.take()
     }
 
     /// The base of a text that JS has.
@@ -108,21 +130,12 @@ impl Bases {
         is_as_stored.then(|| Base::new(stored))
     }
 
-    /// Keeps a base under a number that JS has chosen.
-    fn put(&mut self, number: f64, base: Arc<Base>) -> Option<&mut BaseBatch> {
-        let (batch, place) = batch_and_place(number)?;
-        let batch = self.batches.entry(batch).or_default();
-        if batch.bases.len() <= place {
-            batch.bases.resize_with(place + 1, || None);
-        }
-        batch.bases[place] = Some(base);
-        Some(batch)
-    }
-
     /// The base of a number, which is that of its batch times [`MAX_BASES`] and its place.
     fn get(&self, number: f64) -> Option<Arc<Base>> {
-        let (batch, place) = batch_and_place(number)?;
-        self.batches.get(&batch)?.bases.get(place).cloned()?
+        let number = number as u64;
+        let batch = u32::try_from(number / MAX_BASES as u64).ok()?;
+        let place = (number % MAX_BASES as u64) as usize;
+        self.batches.get(&batch)?.bases.get(place).cloned()
     }
 
     /// Forgets the bases of a batch.
@@ -136,14 +149,9 @@ impl Bases {
     pub fn clear(&mut self, env: &Env) {
         let bytes: usize = self.batches.drain().map(|(_, batch)| batch.bytes).sum();
         adjust_memory(env, -(bytes as i64));
+        self.in_flight.clear();
         self.recent.clear();
     }
-}
-
-fn batch_and_place(number: f64) -> Option<(u32, usize)> {
-    let number = number as u64;
-    let batch = u32::try_from(number / MAX_BASES as u64).ok()?;
-    Some((batch, (number % MAX_BASES as u64) as usize))
 }
 
 /// Where a part of a text was replaced, as one number, which also has the length of the old part: 0 if
@@ -171,10 +179,8 @@ fn unpack(packed: u32) -> (Range<usize>, usize) {
 
 /// Tells V8 that so many bytes more belong to its objects.
 fn adjust_memory(env: &Env, bytes: i64) {
-    if bytes != 0 {
-        // It fails only if the environment ends.
-        let _ = env.adjust_external_memory(bytes);
-    }
+    // It fails only if the environment ends.
+    let _ = env.adjust_external_memory(bytes);
 }
 
 #[cfg(test)]
@@ -209,7 +215,7 @@ mod tests {
     #[test]
     fn a_full_batch_is_followed_by_another() {
         let mut bases = Bases::default();
-        let full = bases.insert(bases_of(&["x"; BASES_PER_BATCH]));
+        let full = bases.insert(bases_of(&["x"; PER_BATCH]));
         let next = bases.insert(bases_of(&["y"]));
         assert_ne!(full.0, next.0);
         assert_eq!(next.1, 0);
@@ -217,15 +223,38 @@ mod tests {
     }
 
     #[test]
-    fn a_base_under_a_number_of_js_is_found_whatever_came_before_it() {
+    fn saves_share_the_base_of_the_one_before_until_that_is_answered() {
         let mut bases = Bases::default();
-        let at = |place| number((FIRST_BATCH_OF_JS, 0), place);
-        assert!(bases.put(at(2), Base::new("c".into())).is_some());
-        assert!(bases.put(at(0), Base::new("a".into())).is_some());
-        assert_eq!(bases.get(at(0)), Some(Base::new("a".into())));
-        assert_eq!(bases.get(at(1)), None);
-        assert_eq!(bases.get(at(2)), Some(Base::new("c".into())));
-        assert_eq!(bases.insert(bases_of(&["x"])).0, 0);
+        let mut text = Text::Ascii(b"{}".to_vec(), 0);
+        let first = bases.of_save(7, &[BASE_IS_IN_CALL, 2.0, 0.0], &mut text);
+        let first = first.unwrap();
+        assert_eq!(first, Base::new(b"{}".to_vec()));
+        let second = bases.of_save(3, &[BASE_IS_IN_FLIGHT, 7.0, 0.0], &mut nothing());
+        assert!(Arc::ptr_eq(&second.unwrap(), &first));
+        assert!(bases.answered(7).is_some_and(|saved| !saved.is_kept));
+        assert_eq!(bases.answered(7), None);
+        let third = bases.of_save(7, &[BASE_IS_IN_FLIGHT, 3.0, 0.0], &mut nothing());
+        assert!(Arc::ptr_eq(&third.unwrap(), &first));
+        assert_eq!(bases.answered(99), None);
+        assert!(
+            bases
+                .of_save(1, &[BASE_IS_IN_FLIGHT, 99.0, 0.0], &mut nothing())
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_save_moves_a_base_that_is_kept_but_not_the_one_that_it_is_a_copy_of() {
+        let mut bases = Bases::default();
+        let number = number(bases.insert(bases_of(&["a"])), 0);
+        let kept = bases.of_save(1, &[BASE_IS_KEPT, number, 0.0], &mut nothing());
+        assert!(Arc::ptr_eq(&kept.unwrap(), &bases.get(number).unwrap()));
+        assert!(bases.answered(1).is_some_and(|saved| saved.is_kept));
+        let copy = bases.of_save(1, &[BASE_IS_COPY, number, 0.0], &mut nothing());
+        let copy = copy.unwrap();
+        assert_eq!(copy, Base::new("a".into()));
+        assert!(!Arc::ptr_eq(&copy, &bases.get(number).unwrap()));
+        assert!(bases.answered(1).is_some_and(|saved| !saved.is_kept));
     }
 
     #[test]

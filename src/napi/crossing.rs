@@ -62,9 +62,9 @@ pub const INDEX: u32 = 13;
 pub const GET_RECORD: u32 = 14;
 
 /// Numbers of a call: its id, its method, its command, the lengths of its sid and its value, its
-/// milliseconds to live, its store; for a save that compares the most milliseconds to live, and four of its
+/// milliseconds to live, its store; for a save that compares the most milliseconds to live, and three of its
 /// base: see `bases.rs`.
-pub const PER_CALL: usize = 12;
+pub const PER_CALL: usize = 11;
 /// Numbers of an answer: the id of its call, the length of its text, its expiry or number, its base: see
 /// `answers.rs`.
 pub const PER_ANSWER: usize = 4;
@@ -72,21 +72,19 @@ pub const PER_ANSWER: usize = 4;
 pub const MAX_ANSWERS: usize = 1024;
 /// Bases that a batch of them can have: one that is nearly full, and those of all answers.
 pub const MAX_BASES: usize = 2 * MAX_ANSWERS;
-/// Bases that are kept together. JS says when no session of theirs is left (`lib/native/bases.js`): to
-/// watch each session by itself would cost more than all else that is done with its base.
-pub const BASES_PER_BATCH: usize = 128;
-/// Batches of bases with a lower number are made here, the others by JS.
-pub const FIRST_BATCH_OF_JS: u32 = 1 << 31;
 /// The lengths of the parts that were replaced in a text are below this, if the text is a base in JS.
 pub const MAX_REPLACED: usize = 32;
 
 // In the place of the position of a base's text among those that crossed last:
-/// its base is kept here already,
-pub const BASE_IS_KEPT: f64 = -1.0;
-/// its base is a copy of one that is kept here, whose number stands in the place of the length,
-pub const BASE_IS_COPY: f64 = -2.0;
 /// the text stands behind the value.
-pub const BASE_IS_IN_CALL: f64 = -3.0;
+pub const BASE_IS_IN_CALL: f64 = -1.0;
+// Or, with a number in the place of the length:
+/// the base is kept here, under this number;
+pub const BASE_IS_KEPT: f64 = -2.0;
+/// it is a copy of that;
+pub const BASE_IS_COPY: f64 = -3.0;
+/// it is that of the save with this id, which has no answer yet.
+pub const BASE_IS_IN_FLIGHT: f64 = -4.0;
 
 // In the place of a text's length:
 /// there is no text,
@@ -119,13 +117,12 @@ pub struct Crossing {
     pub per_answer: u32,
     pub max_answers: u32,
     pub max_bases: u32,
-    pub bases_per_batch: u32,
-    pub first_batch_of_js: u32,
     pub max_replaced: u32,
     pub recent: u32,
+    pub base_is_in_call: f64,
     pub base_is_kept: f64,
     pub base_is_copy: f64,
-    pub base_is_in_call: f64,
+    pub base_is_in_flight: f64,
     pub discarded: f64,
     pub other: f64,
     pub merged: f64,
@@ -223,13 +220,12 @@ pub fn crossing() -> Crossing {
         per_answer: PER_ANSWER as u32,
         max_answers: MAX_ANSWERS as u32,
         max_bases: MAX_BASES as u32,
-        bases_per_batch: BASES_PER_BATCH as u32,
-        first_batch_of_js: FIRST_BATCH_OF_JS,
         max_replaced: MAX_REPLACED as u32,
         recent: RECENT as u32,
+        base_is_in_call: BASE_IS_IN_CALL,
         base_is_kept: BASE_IS_KEPT,
         base_is_copy: BASE_IS_COPY,
-        base_is_in_call: BASE_IS_IN_CALL,
+        base_is_in_flight: BASE_IS_IN_FLIGHT,
         discarded: DISCARDED,
         other: OTHER,
         merged: MERGED,

@@ -74,8 +74,8 @@ pub fn decode_calls<'e>(
         } else {
             Some(text.take(length(4)).into_owned())
         };
-        // Whatever becomes of the call, its base is moved: JS calls it by its new number from now on.
-        let base = is_save(numbers).then(|| bases.of_save(env, &numbers[8..], &mut text));
+        let id = numbers[0] as CallId;
+        let base = is_save(numbers).then(|| bases.of_save(id, &numbers[8..], &mut text));
         let command = key.and_then(|key| {
             settings
                 .zip(value)
@@ -84,7 +84,6 @@ pub fn decode_calls<'e>(
                 })
                 .ok_or_else(|| StoreError::internal(name))
         });
-        let id = numbers[0] as CallId;
         match command {
             Ok(command) => decoded.calls.push((id, name, command)),
             Err(error) => decoded.failed.push((id, error)),
@@ -100,8 +99,8 @@ fn is_save(numbers: &[f64]) -> bool {
 
 /// How long the texts of a call are.
 fn length_of_texts(numbers: &[f64]) -> f64 {
-    let of_base = if is_save(numbers) && numbers[9] == BASE_IS_IN_CALL {
-        numbers[10] + numbers[11] % MAX_REPLACED as f64
+    let of_base = if is_save(numbers) && numbers[8] == BASE_IS_IN_CALL {
+        numbers[9] + numbers[10] % MAX_REPLACED as f64
     } else {
         0.0
     };

@@ -136,8 +136,9 @@ impl StoreCore {
 
     /// Adds the answer of a call. Whatever goes wrong stays with this call.
     fn add_answer(&self, env: &Env, id: CallId, reply: Reply, answers: &mut Answers) {
+        let saved = self.bases.borrow_mut().answered(id);
         let added = StoreError::catch_panic("get", || {
-            answers.add(id, reply);
+            answers.add(id, reply, saved);
             Ok(())
         });
         match added {

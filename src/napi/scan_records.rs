@@ -54,7 +54,7 @@ impl ScanRecords {
                     expires,
                     base,
                 };
-                self.texts.add(0, session);
+                self.texts.add(0, session, None);
                 Ok(())
             });
             added.map_err(|error| BadRecord {

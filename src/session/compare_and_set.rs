@@ -84,6 +84,12 @@ impl Base {
         Arc::new(Base(Mutex::new(self.lock().clone())))
     }
 
+    /// Whether it is one text: that which the owner saved is stored, and Redis has it as it is.
+    pub fn is_plain(&self) -> bool {
+        let texts = self.lock();
+        texts.own.is_none() && texts.sealed.is_none()
+    }
+
     /// About how many bytes it takes.
     pub fn size(&self) -> usize {
         let texts = self.lock();
