@@ -191,16 +191,21 @@ class Save extends BaseTexts {
   /**
    * The save is answered.
    * @param {number} moved where the base is now: see `add_saved` in src/napi/answers.rs
+   * @param {number} [position] how many bytes had crossed before its text, if that is remembered
    * @param {BaseBatch} [batch] of the bases that the native side keeps
    * @param {number} [first] the place of the first of these
    */
-  answered(moved, batch, first = 0) {
-    const { base } = this;
+  answered(moved, position, batch, first = 0) {
+    const { base, bases, text } = this;
     this.ended();
+    if (position !== undefined) {
+      this.start = position;
+      bases.crossed = Math.max(bases.crossed, position + text.length);
+    }
     if (moved === 0) {
       base.source = this;
       base.place = 0;
-      base.length = this.text.length;
+      base.length = text.length;
       base.replaced = 0;
     } else if (moved < 0) {
       base.source = /** @type {BaseBatch} */ (batch);

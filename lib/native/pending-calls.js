@@ -189,7 +189,7 @@ class PendingCalls {
       if (call === undefined) continue;
       const { answered } = call;
       if (typeof answered === "object") {
-        answered.answered(texts.moved, batch, first);
+        answered.answered(texts.moved, texts.expires, batch, first);
         // The store emits the events: it knows the sid.
         const saved = typeof texts.own === "string" ? parse(texts.own) : texts.saved;
         this.resolve(call, answered.isNew && saved === null ? answered.base : saved);

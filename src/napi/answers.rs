@@ -14,6 +14,7 @@ use crate::napi::crossing::{
 };
 use crate::napi::packed_strings::PackedStrings;
 use crate::napi::raw;
+use crate::napi::recent_texts::RecentTexts;
 use crate::session::command::{ReadBase, Reply};
 use crate::session::compare_and_set::{Base, Saved};
 use crate::session::true_expiry::Replaced;
@@ -40,8 +41,15 @@ impl Answers {
         self.numbers.len() >= PER_ANSWER * MAX_ANSWERS || self.text.len() >= MAX_TEXT
     }
 
-    /// Adds an answer; nothing if it panics. `saved` is the base of a save.
-    pub fn add(&mut self, id: CallId, reply: Reply, saved: Option<SavedBase>) {
+    /// Adds an answer; nothing if it panics. `saved` is the base of a save, whose text comes to the recent
+    /// ones: the session's next save may follow soon.
+    pub fn add(
+        &mut self,
+        id: CallId,
+        reply: Reply,
+        saved: Option<SavedBase>,
+        recent: &mut RecentTexts,
+    ) {
         if let Reply::Session { text, .. } = &reply {
             panic_at("the answer", text);
         }
@@ -77,12 +85,14 @@ impl Answers {
                         self.add_text(serde_json::to_vec(&names).unwrap_or_default())
                     }
                 };
-                (length, None, saved.and_then(|saved| self.add_saved(saved)))
+                let (position, base) = self.add_saved(saved, recent);
+                (length, position, base)
             }
             Reply::Number(number) => (NO_TEXT, Some(number as f64), None),
             // A save that had only to move the expiry is answered so, too.
             Reply::Null | Reply::Raw(_) => {
-                (NO_TEXT, None, saved.and_then(|saved| self.add_saved(saved)))
+                let (position, base) = self.add_saved(saved, recent);
+                (NO_TEXT, position, base)
             }
         };
         let (expires, base) = (expires.unwrap_or(f64::NAN), base.unwrap_or(f64::NAN));
@@ -121,13 +131,25 @@ impl Answers {
         }
     }
 
-    /// Adds what the next save of a session compares with. Returns what stands for it: 0 if it is the text
-    /// that was saved, which JS has; nothing if it is kept already.
-    fn add_saved(&mut self, SavedBase { base, is_kept }: SavedBase) -> Option<f64> {
-        if base.is_plain() {
-            Some(0.0)
-        } else {
-            (!is_kept).then(|| self.keep(base))
+    /// Adds what the next save of a session compares with. Returns what stands in the places of the expiry
+    /// and of the base: the position of the text that was saved, if it is among the recent ones, and 0 if
+    /// JS has the base, in that text; no base if it is kept already.
+    fn add_saved(
+        &mut self,
+        saved: Option<SavedBase>,
+        recent: &mut RecentTexts,
+    ) -> (Option<f64>, Option<f64>) {
+        let Some(SavedBase { base, is_kept }) = saved else {
+            return (None, None);
+        };
+        // By another text than one in ASCII, JS could not tell how far the positions have come.
+        let position = base.look_at_plain(|text| {
+            text.is_ascii()
+                .then(|| (recent.push(text) - text.len() as u64) as f64)
+        });
+        match position {
+            Some(position) => (position, Some(0.0)),
+            None => (None, (!is_kept).then(|| self.keep(base))),
         }
     }
 
@@ -197,9 +219,14 @@ mod tests {
     #[test]
     fn ascii_texts_are_one_string_and_others_stand_alone() {
         let mut answers = Answers::default();
-        answers.add(1, session("ab", None), None);
-        answers.add(2, session("é", Some(7.0)), None);
-        answers.add(3, session("cde", None), None);
+        answers.add(1, session("ab", None), None, &mut RecentTexts::default());
+        answers.add(
+            2,
+            session("é", Some(7.0)),
+            None,
+            &mut RecentTexts::default(),
+        );
+        answers.add(3, session("cde", None), None, &mut RecentTexts::default());
         let packed = answers.packed();
         assert_eq!(packed.text, b"abcde");
         assert_eq!(packed.others, ["é".as_bytes()]);
@@ -216,21 +243,26 @@ mod tests {
                 replaced: before.map(|before| Replaced::new(1..3, before)),
                 sealed: sealed.map(Into::into),
             });
-            let (text, expires) = (text.to_vec(), None);
+            let (text, expires) = (text.to_vec(), None, &mut RecentTexts::default());
             let reply = Reply::Session {
                 text,
                 expires,
                 base,
             };
-            answers.add(1, reply, None);
+            answers.add(1, reply, None, &mut RecentTexts::default());
         };
-        add(b"{12}", Some(b"old"), None);
-        add("é12".as_bytes(), Some(b"o"), None);
-        add(b"{12}", None, None);
+        add(b"{12}", Some(b"old"), None, &mut RecentTexts::default());
+        add(
+            "é12".as_bytes(),
+            Some(b"o"),
+            None,
+            &mut RecentTexts::default(),
+        );
+        add(b"{12}", None, None, &mut RecentTexts::default());
         add(b"{12}", Some(b"old"), Some(b"sealed"));
-        add(b"\xff", None, None);
+        add(b"\xff", None, None, &mut RecentTexts::default());
         let long = [b'x'; 40];
-        add(b"{12}", Some(&long), None);
+        add(b"{12}", Some(&long), None, &mut RecentTexts::default());
         let packed = answers.packed();
         assert_eq!(packed.text, b"{12}oldo{12}{12}{12}");
         let bases: Vec<f64> = packed.numbers.chunks(PER_ANSWER).map(|n| n[3]).collect();
@@ -246,8 +278,8 @@ mod tests {
     #[test]
     fn an_answer_without_a_text_says_whether_the_session_was_discarded() {
         let mut answers = Answers::default();
-        answers.add(4, Reply::Null, None);
-        answers.add(5, Reply::Discarded, None);
+        answers.add(4, Reply::Null, None, &mut RecentTexts::default());
+        answers.add(5, Reply::Discarded, None, &mut RecentTexts::default());
         let numbers = answers.packed().numbers;
         assert_eq!((numbers[0], numbers[1]), (4.0, NO_TEXT));
         let second = &numbers[PER_ANSWER..];
@@ -257,12 +289,17 @@ mod tests {
     #[test]
     fn answers_are_full_by_their_number_or_their_bytes() {
         let mut answers = Answers::default();
-        answers.add(0, session(&"x".repeat(MAX_TEXT), None), None);
+        answers.add(
+            0,
+            session(&"x".repeat(MAX_TEXT), None),
+            None,
+            &mut RecentTexts::default(),
+        );
         assert!(answers.is_full());
         answers.clear();
         for id in 0..MAX_ANSWERS as CallId {
             assert!(!answers.is_full());
-            answers.add(id, Reply::Null, None);
+            answers.add(id, Reply::Null, None, &mut RecentTexts::default());
         }
         assert!(answers.is_full());
     }

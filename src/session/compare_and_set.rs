@@ -84,10 +84,12 @@ impl Base {
         Arc::new(Base(Mutex::new(self.lock().clone())))
     }
 
-    /// Whether it is one text: that which the owner saved is stored, and Redis has it as it is.
-    pub fn is_plain(&self) -> bool {
+    /// Looks at its text, if there is but one: that which the owner saved is stored, and Redis has it as
+    /// it is.
+    pub fn look_at_plain<T>(&self, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let texts = self.lock();
-        texts.own.is_none() && texts.sealed.is_none()
+        let is_plain = texts.own.is_none() && texts.sealed.is_none();
+        is_plain.then(|| look(&texts.stored))
     }
 
     /// About how many bytes it takes.
