@@ -102,7 +102,12 @@ class PackedStrings {
     const own = /** @type {string} */ (this.own);
     const { length } = own;
     if (answers[at + 1] !== OTHER) {
-      return new Base(/** @type {InstanceType<typeof BaseTexts>} */ (source), to - length, length, number);
+      return new Base(
+        /** @type {InstanceType<typeof BaseTexts>} */ (source),
+        to - length,
+        length,
+        number,
+      );
     }
     const whole = own + this.text.slice(to, this.from);
     return new Base(new BaseTexts(bases, whole, Number.NaN), 0, length, number);
