@@ -216,17 +216,16 @@ mod tests {
         }
     }
 
+    fn add(answers: &mut Answers, id: CallId, reply: Reply) {
+        answers.add(id, reply, None, &mut RecentTexts::default());
+    }
+
     #[test]
     fn ascii_texts_are_one_string_and_others_stand_alone() {
         let mut answers = Answers::default();
-        answers.add(1, session("ab", None), None, &mut RecentTexts::default());
-        answers.add(
-            2,
-            session("é", Some(7.0)),
-            None,
-            &mut RecentTexts::default(),
-        );
-        answers.add(3, session("cde", None), None, &mut RecentTexts::default());
+        add(&mut answers, 1, session("ab", None));
+        add(&mut answers, 2, session("é", Some(7.0)));
+        add(&mut answers, 3, session("cde", None));
         let packed = answers.packed();
         assert_eq!(packed.text, b"abcde");
         assert_eq!(packed.others, ["é".as_bytes()]);
@@ -238,31 +237,26 @@ mod tests {
     #[test]
     fn a_base_is_in_js_with_the_part_that_was_replaced_if_it_can_be() {
         let mut answers = Answers::default();
-        let mut add = |text: &[u8], before: Option<&[u8]>, sealed: Option<&[u8]>| {
+        let mut read = |text: &[u8], before: Option<&[u8]>, sealed: Option<&[u8]>| {
             let base = Some(ReadBase {
                 replaced: before.map(|before| Replaced::new(1..3, before)),
                 sealed: sealed.map(Into::into),
             });
-            let (text, expires) = (text.to_vec(), None, &mut RecentTexts::default());
+            let (text, expires) = (text.to_vec(), None);
             let reply = Reply::Session {
                 text,
                 expires,
                 base,
             };
-            answers.add(1, reply, None, &mut RecentTexts::default());
+            add(&mut answers, 1, reply);
         };
-        add(b"{12}", Some(b"old"), None, &mut RecentTexts::default());
-        add(
-            "é12".as_bytes(),
-            Some(b"o"),
-            None,
-            &mut RecentTexts::default(),
-        );
-        add(b"{12}", None, None, &mut RecentTexts::default());
-        add(b"{12}", Some(b"old"), Some(b"sealed"));
-        add(b"\xff", None, None, &mut RecentTexts::default());
+        read(b"{12}", Some(b"old"), None);
+        read("é12".as_bytes(), Some(b"o"));
+        read(b"{12}", None, None);
+        read(b"{12}", Some(b"old"), Some(b"sealed"));
+        read(b"\xff", None, None);
         let long = [b'x'; 40];
-        add(b"{12}", Some(&long), None, &mut RecentTexts::default());
+        read(b"{12}", Some(&long), None);
         let packed = answers.packed();
         assert_eq!(packed.text, b"{12}oldo{12}{12}{12}");
         let bases: Vec<f64> = packed.numbers.chunks(PER_ANSWER).map(|n| n[3]).collect();
@@ -276,10 +270,50 @@ mod tests {
     }
 
     #[test]
+    fn after_a_save_the_base_is_the_text_that_js_has_unless_redis_has_another() {
+        let mut answers = Answers::default();
+        let mut recent = RecentTexts::default();
+        recent.push(b"before");
+        let mut saved = |text: &str, sealed: Option<Vec<u8>>, is_kept| {
+            let base = Base::sealed(text.into(), sealed);
+            let reply = Reply::Saved {
+                saved: Saved::AsIs,
+                base: None,
+            };
+            answers.add(1, reply, Some(SavedBase { base, is_kept }), &mut recent);
+        };
+        saved("{}", None, false);
+        saved("\"é\"", None, true);
+        saved("{}", Some(b"sealed".to_vec()), false);
+        saved("{}", Some(b"sealed".to_vec()), true);
+        let packed = answers.packed();
+        let found = packed.numbers.chunks(PER_ANSWER).map(|n| (n[2], n[3]));
+        let found: Vec<_> = found.map(|pair| format!("{pair:?}")).collect();
+        let expected = ["(6.0, 0.0)", "(NaN, 0.0)", "(NaN, -1.0)", "(NaN, NaN)"];
+        assert_eq!(found, expected);
+        assert_eq!(recent.get(6, 2), Some(b"{}".to_vec()));
+    }
+
+    #[test]
+    fn after_a_save_that_wrote_nothing_the_base_stays() {
+        let mut answers = Answers::default();
+        for saved in [Saved::Discarded, Saved::Conflict] {
+            let reply = Reply::Saved { saved, base: None };
+            let base = Some(SavedBase {
+                base: Base::new(b"{}".to_vec()),
+                is_kept: false,
+            });
+            answers.add(1, reply, base, &mut RecentTexts::default());
+        }
+        let packed = answers.packed();
+        assert!(packed.numbers.chunks(PER_ANSWER).all(|n| n[3].is_nan()));
+    }
+
+    #[test]
     fn an_answer_without_a_text_says_whether_the_session_was_discarded() {
         let mut answers = Answers::default();
-        answers.add(4, Reply::Null, None, &mut RecentTexts::default());
-        answers.add(5, Reply::Discarded, None, &mut RecentTexts::default());
+        add(&mut answers, 4, Reply::Null);
+        add(&mut answers, 5, Reply::Discarded);
         let numbers = answers.packed().numbers;
         assert_eq!((numbers[0], numbers[1]), (4.0, NO_TEXT));
         let second = &numbers[PER_ANSWER..];
@@ -289,17 +323,12 @@ mod tests {
     #[test]
     fn answers_are_full_by_their_number_or_their_bytes() {
         let mut answers = Answers::default();
-        answers.add(
-            0,
-            session(&"x".repeat(MAX_TEXT), None),
-            None,
-            &mut RecentTexts::default(),
-        );
+        add(&mut answers, 0, session(&"x".repeat(MAX_TEXT), None));
         assert!(answers.is_full());
         answers.clear();
         for id in 0..MAX_ANSWERS as CallId {
             assert!(!answers.is_full());
-            answers.add(id, Reply::Null, None, &mut RecentTexts::default());
+            add(&mut answers, id, Reply::Null);
         }
         assert!(answers.is_full());
     }
