@@ -251,7 +251,7 @@ mod tests {
             add(&mut answers, 1, reply);
         };
         read(b"{12}", Some(b"old"), None);
-        read("é12".as_bytes(), Some(b"o"));
+        read("é12".as_bytes(), Some(b"o"), None);
         read(b"{12}", None, None);
         read(b"{12}", Some(b"old"), Some(b"sealed"));
         read(b"\xff", None, None);
