@@ -145,6 +145,7 @@ export interface NativeCallbacks {
     text: string,
     others?: CrossedText[],
     end?: number,
+    saves?: number,
     batch?: number,
     first?: number,
   ): void;

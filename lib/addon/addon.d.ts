@@ -44,10 +44,12 @@ export interface Crossing {
   maxBases: number;
   maxReplaced: number;
   recent: number;
+  recentSaves: number;
   baseIsInCall: number;
   baseIsKept: number;
   baseIsCopy: number;
   baseIsInFlight: number;
+  baseIsSaved: number;
   discarded: number;
   other: number;
   merged: number;

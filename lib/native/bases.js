@@ -8,10 +8,12 @@ const {
   maxBases: MAX_BASES,
   maxReplaced: MAX_REPLACED,
   recent: RECENT,
+  recentSaves: RECENT_SAVES,
   baseIsInCall: IS_IN_CALL,
   baseIsKept: IS_KEPT,
   baseIsCopy: IS_COPY,
   baseIsInFlight: IS_IN_FLIGHT,
+  baseIsSaved: IS_SAVED,
 } = require("../addon/crossing.js");
 
 /** In the place of a text's length: the native side has the base, and no other session has it; */
@@ -31,6 +33,8 @@ class Bases {
     this.registry = new FinalizationRegistry((batch) => reference.deref()?.forgetBases(batch));
     /** How many bytes of texts with bases have crossed. */
     this.crossed = 0;
+    /** How many bases of saves the native side has remembered. */
+    this.saves = 0;
     /**
      * The batch that the native side fills now.
      * @type {BaseBatch | undefined}
@@ -160,6 +164,9 @@ class Base {
     } else if (source instanceof BaseBatch) {
       numbers[at] = length === KEPT ? IS_KEPT : IS_COPY;
       numbers[at + 1] = source.number * MAX_BASES + place;
+    } else if (source instanceof Save && source.number >= source.bases.saves - RECENT_SAVES) {
+      numbers[at] = IS_SAVED;
+      numbers[at + 1] = source.number;
     } else {
       const position = source.start + place;
       const isRecent = position >= source.bases.crossed - RECENT;
@@ -184,24 +191,23 @@ class Save extends BaseTexts {
     super(base.source.bases, typeof value === "string" ? value : "", Number.NaN);
     this.base = base;
     this.isNew = isNew;
-    /** Its number. */
+    /** The number of the call. */
     this.call = NO_CALL;
+    /** That of the base among those that were saved last; NaN if it is not there. */
+    this.number = Number.NaN;
   }
 
   /**
    * The save is answered.
    * @param {number} moved where the base is now: see `add_saved` in src/napi/answers.rs
-   * @param {number} [position] how many bytes had crossed before its text, if that is remembered
+   * @param {number} [number] of the base among those that were saved last
    * @param {BaseBatch} [batch] of the bases that the native side keeps
    * @param {number} [first] the place of the first of these
    */
-  answered(moved, position, batch, first = 0) {
-    const { base, bases, text } = this;
+  answered(moved, number, batch, first = 0) {
+    const { base, text } = this;
     this.ended();
-    if (position !== undefined) {
-      this.start = position;
-      bases.crossed = Math.max(bases.crossed, position + text.length);
-    }
+    if (number !== undefined) this.number = number;
     if (moved === 0) {
       base.source = this;
       base.place = 0;

@@ -175,12 +175,14 @@ class PendingCalls {
    * @param {string} text
    * @param {import("../types.js").CrossedText[]} [others]
    * @param {number} [end] if there are bases among the texts: how many bytes have crossed with them
+   * @param {number} [saves] if there are saves that compare: how many bases of saves were remembered
    * @param {number} [batchNumber] of the bases that the native side keeps
    * @param {number} [first] the place of the first of these
    */
-  settle(count, text, others, end, batchNumber, first) {
+  settle(count, text, others, end, saves, batchNumber, first) {
     const texts = new PackedStrings(this.answers, text, others);
     const { bases } = this;
+    if (saves !== undefined && bases !== undefined) bases.saves = saves;
     const source = end === undefined ? undefined : bases?.read(text, end);
     const batch = batchNumber === undefined ? undefined : bases?.batch(batchNumber);
     const hasBases = bases !== undefined && (source !== undefined || batch !== undefined);

@@ -14,7 +14,7 @@ use crate::napi::crossing::{
 };
 use crate::napi::packed_strings::PackedStrings;
 use crate::napi::raw;
-use crate::napi::recent_texts::RecentTexts;
+use crate::napi::recent_saves::RecentSaves;
 use crate::session::command::{ReadBase, Reply};
 use crate::session::compare_and_set::{Base, Saved};
 use crate::session::true_expiry::Replaced;
@@ -31,6 +31,8 @@ pub struct Answers {
     others: Vec<Vec<u8>>,
     /// Whether JS has bases of these texts.
     has_bases: bool,
+    /// Whether bases came to those that were saved last.
+    has_saves: bool,
     /// The bases that JS does not have.
     kept: Vec<Arc<Base>>,
 }
@@ -41,14 +43,14 @@ impl Answers {
         self.numbers.len() >= PER_ANSWER * MAX_ANSWERS || self.text.len() >= MAX_TEXT
     }
 
-    /// Adds an answer; nothing if it panics. `saved` is the base of a save, whose text comes to the recent
-    /// ones: the session's next save may follow soon.
+    /// Adds an answer; nothing if it panics. `saved` is the base of a save, which comes to those that were
+    /// saved last: the session's next save may follow soon.
     pub fn add(
         &mut self,
         id: CallId,
         reply: Reply,
         saved: Option<SavedBase>,
-        recent: &mut RecentTexts,
+        saves: &mut RecentSaves,
     ) {
         if let Reply::Session { text, .. } = &reply {
             panic_at("the answer", text);
@@ -85,14 +87,14 @@ impl Answers {
                         self.add_text(serde_json::to_vec(&names).unwrap_or_default())
                     }
                 };
-                let (position, base) = self.add_saved(saved, recent);
-                (length, position, base)
+                let (number, base) = self.add_saved(saved, saves);
+                (length, number, base)
             }
             Reply::Number(number) => (NO_TEXT, Some(number as f64), None),
             // A save that had only to move the expiry is answered so, too.
             Reply::Null | Reply::Raw(_) => {
-                let (position, base) = self.add_saved(saved, recent);
-                (NO_TEXT, position, base)
+                let (number, base) = self.add_saved(saved, saves);
+                (NO_TEXT, number, base)
             }
         };
         let (expires, base) = (expires.unwrap_or(f64::NAN), base.unwrap_or(f64::NAN));
@@ -132,23 +134,22 @@ impl Answers {
     }
 
     /// Adds what the next save of a session compares with. Returns what stands in the places of the expiry
-    /// and of the base: the position of the text that was saved, if it is among the recent ones, and 0 if
-    /// JS has the base, in that text; no base if it is kept already.
+    /// and of the base: its number among the bases that were saved last, if it is there, and 0 if it is the
+    /// text that was saved, which JS has; nothing if it is kept already.
     fn add_saved(
         &mut self,
         saved: Option<SavedBase>,
-        recent: &mut RecentTexts,
+        saves: &mut RecentSaves,
     ) -> (Option<f64>, Option<f64>) {
         let Some(SavedBase { base, is_kept }) = saved else {
             return (None, None);
         };
-        // By another text than one in ASCII, JS could not tell how far the positions have come.
-        let position = base.look_at_plain(|text| {
-            text.is_ascii()
-                .then(|| (recent.push(text) - text.len() as u64) as f64)
-        });
-        match position {
-            Some(position) => (position, Some(0.0)),
+        match base.plain_length() {
+            Some(length) => {
+                let number = saves.push(base, length);
+                self.has_saves |= number.is_some();
+                (number.map(|number| number as f64), Some(0.0))
+            }
             None => (None, (!is_kept).then(|| self.keep(base))),
         }
     }
@@ -177,8 +178,9 @@ impl Answers {
             let (kept, has_bases) = (take(&mut self.kept), take(&mut self.has_bases));
             let batch = (!kept.is_empty()).then(|| bases.borrow_mut().keep(env, kept));
             let end = has_bases.then(|| bases.borrow_mut().recent.push(&self.text));
+            let saves = take(&mut self.has_saves).then(|| bases.borrow().saves.count());
             raw::scoped(env, |env| {
-                callbacks.settle(env, count, &self.packed(), end, batch);
+                callbacks.settle(env, count, &self.packed(), (end, saves), batch);
             });
             self.clear();
         }
@@ -198,7 +200,7 @@ impl Answers {
         self.text.clear();
         self.others.clear();
         self.kept.clear();
-        self.has_bases = false;
+        (self.has_bases, self.has_saves) = (false, false);
     }
 }
 
@@ -217,7 +219,7 @@ mod tests {
     }
 
     fn add(answers: &mut Answers, id: CallId, reply: Reply) {
-        answers.add(id, reply, None, &mut RecentTexts::default());
+        answers.add(id, reply, None, &mut RecentSaves::default());
     }
 
     #[test]
@@ -272,15 +274,14 @@ mod tests {
     #[test]
     fn after_a_save_the_base_is_the_text_that_js_has_unless_redis_has_another() {
         let mut answers = Answers::default();
-        let mut recent = RecentTexts::default();
-        recent.push(b"before");
+        let mut saves = RecentSaves::default();
         let mut saved = |text: &str, sealed: Option<Vec<u8>>, is_kept| {
             let base = Base::sealed(text.into(), sealed);
             let reply = Reply::Saved {
                 saved: Saved::AsIs,
                 base: None,
             };
-            answers.add(1, reply, Some(SavedBase { base, is_kept }), &mut recent);
+            answers.add(1, reply, Some(SavedBase { base, is_kept }), &mut saves);
         };
         saved("{}", None, false);
         saved("\"é\"", None, true);
@@ -289,9 +290,9 @@ mod tests {
         let packed = answers.packed();
         let found = packed.numbers.chunks(PER_ANSWER).map(|n| (n[2], n[3]));
         let found: Vec<_> = found.map(|pair| format!("{pair:?}")).collect();
-        let expected = ["(6.0, 0.0)", "(NaN, 0.0)", "(NaN, -1.0)", "(NaN, NaN)"];
+        let expected = ["(0.0, 0.0)", "(1.0, 0.0)", "(NaN, -1.0)", "(NaN, NaN)"];
         assert_eq!(found, expected);
-        assert_eq!(recent.get(6, 2), Some(b"{}".to_vec()));
+        assert_eq!(saves.get(0), Some(Base::new(b"{}".to_vec())));
     }
 
     #[test]
@@ -303,7 +304,7 @@ mod tests {
                 base: Base::new(b"{}".to_vec()),
                 is_kept: false,
             });
-            answers.add(1, reply, base, &mut RecentTexts::default());
+            answers.add(1, reply, base, &mut RecentSaves::default());
         }
         let packed = answers.packed();
         assert!(packed.numbers.chunks(PER_ANSWER).all(|n| n[3].is_nan()));

@@ -2,7 +2,8 @@
 //!
 //! A base is in JS, as the text that was parsed there with the part of it that is not as stored, or as
 //! the text that was saved. A save brings it here, or says where it stands among the texts that crossed
-//! last; saves of the session that are made before it is answered share it. What is not in JS is kept
+//! last; saves of the session that are made before it is answered share it, and those that follow soon
+//! find it. What is not in JS is kept
 //! here as long as its session is used: what Redis has of a sealed text, what is no text, and what was
 //! stored with others' changes.
 
@@ -14,9 +15,11 @@ use napi::Env;
 
 use crate::io::event::CallId;
 use crate::napi::crossing::{
-    BASE_IS_COPY, BASE_IS_IN_CALL, BASE_IS_IN_FLIGHT, BASE_IS_KEPT, MAX_BASES, MAX_REPLACED,
+    BASE_IS_COPY, BASE_IS_IN_CALL, BASE_IS_IN_FLIGHT, BASE_IS_KEPT, BASE_IS_SAVED, MAX_BASES,
+    MAX_REPLACED,
 };
 use crate::napi::raw::Text;
+use crate::napi::recent_saves::RecentSaves;
 use crate::napi::recent_texts::RecentTexts;
 use crate::session::compare_and_set::Base;
 use crate::session::true_expiry::Replaced;
@@ -34,6 +37,8 @@ pub struct Bases {
     current: u32,
     /// Those of the saves that have no answer yet, by the ids of the calls.
     in_flight: Vec<Option<SavedBase>>,
+    /// Those that were saved last.
+    pub saves: RecentSaves,
     /// The texts that were handed to JS.
     pub recent: RecentTexts,
 }
@@ -95,6 +100,8 @@ impl Bases {
             kept(self.get(number)?.copy(), false)
         } else if from == BASE_IS_IN_FLIGHT {
             self.in_flight.get(number as usize).cloned()?
+        } else if from == BASE_IS_SAVED {
+            kept(self.saves.get(number as u64)?, false)
         } else {
             kept(
                 self.read(from, number as usize, replaced as u32, text)?,
@@ -150,6 +157,7 @@ impl Bases {
         let bytes: usize = self.batches.drain().map(|(_, batch)| batch.bytes).sum();
         adjust_memory(env, -(bytes as i64));
         self.in_flight.clear();
+        self.saves.clear();
         self.recent.clear();
     }
 }

@@ -7,6 +7,7 @@ use crate::error::{REPEATED_ARGUMENTS, StoreError, late_message};
 use crate::io::scan_request::ScanKind;
 use crate::io::traffic::LATENCY_BOUNDS;
 use crate::napi::options::names;
+use crate::napi::recent_saves::RECENT_SAVES;
 use crate::napi::recent_texts::RECENT;
 
 /// The store's methods that a batch carries, by their numbers.
@@ -83,8 +84,10 @@ pub const BASE_IS_IN_CALL: f64 = -1.0;
 pub const BASE_IS_KEPT: f64 = -2.0;
 /// it is a copy of that;
 pub const BASE_IS_COPY: f64 = -3.0;
-/// it is that of the save with this id, which has no answer yet.
+/// it is that of the save with this id, which has no answer yet;
 pub const BASE_IS_IN_FLIGHT: f64 = -4.0;
+/// it is the base of this number among those that were saved last.
+pub const BASE_IS_SAVED: f64 = -5.0;
 
 // In the place of a text's length:
 /// there is no text,
@@ -119,10 +122,12 @@ pub struct Crossing {
     pub max_bases: u32,
     pub max_replaced: u32,
     pub recent: u32,
+    pub recent_saves: u32,
     pub base_is_in_call: f64,
     pub base_is_kept: f64,
     pub base_is_copy: f64,
     pub base_is_in_flight: f64,
+    pub base_is_saved: f64,
     pub discarded: f64,
     pub other: f64,
     pub merged: f64,
@@ -222,10 +227,12 @@ pub fn crossing() -> Crossing {
         max_bases: MAX_BASES as u32,
         max_replaced: MAX_REPLACED as u32,
         recent: RECENT as u32,
+        recent_saves: RECENT_SAVES as u32,
         base_is_in_call: BASE_IS_IN_CALL,
         base_is_kept: BASE_IS_KEPT,
         base_is_copy: BASE_IS_COPY,
         base_is_in_flight: BASE_IS_IN_FLIGHT,
+        base_is_saved: BASE_IS_SAVED,
         discarded: DISCARDED,
         other: OTHER,
         merged: MERGED,

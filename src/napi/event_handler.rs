@@ -139,7 +139,7 @@ impl StoreCore {
         let mut bases = self.bases.borrow_mut();
         let saved = bases.answered(id);
         let added = StoreError::catch_panic("get", || {
-            answers.add(id, reply, saved, &mut bases.recent);
+            answers.add(id, reply, saved, &mut bases.saves);
             Ok(())
         });
         drop(bases);

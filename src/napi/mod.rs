@@ -15,6 +15,7 @@ mod lifetime;
 mod options;
 mod packed_strings;
 mod raw;
+mod recent_saves;
 mod recent_texts;
 mod scan_records;
 pub mod sealer;

@@ -84,12 +84,12 @@ impl Base {
         Arc::new(Base(Mutex::new(self.lock().clone())))
     }
 
-    /// Looks at its text, if there is but one: that which the owner saved is stored, and Redis has it as
-    /// it is.
-    pub fn look_at_plain<T>(&self, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    /// The length of its text, if there is but one: that which the owner saved is stored, and Redis has it
+    /// as it is.
+    pub fn plain_length(&self) -> Option<usize> {
         let texts = self.lock();
         let is_plain = texts.own.is_none() && texts.sealed.is_none();
-        is_plain.then(|| look(&texts.stored))
+        is_plain.then(|| texts.stored.len())
     }
 
     /// About how many bytes it takes.
