@@ -43,8 +43,8 @@ class Caller {
  * @property {number} method of `METHODS`
  * @property {(answer: unknown) => void} resolve
  * @property {(error: unknown) => void} reject
- * @property {import("../types.js").HandOut | InstanceType<typeof import("./bases.js").Save>} [answered] what makes the answer of what is read; or the
- *   save that it is, if that compares
+ * @property {import("../types.js").HandOut | InstanceType<typeof import("./bases.js").Save>} [answered]
+ *   what makes the answer of what is read; or the save that it is, if that compares
  * @property {number} bytes
  */
 
