@@ -3,7 +3,8 @@
 // What `concurrency` costs: `npm run bench:concurrency [-- seconds per cell and round]`. In one process, on
 // the Redis that is installed (which compares by a script) and on Valkey 9 (which compares in SET): the
 // store with "last", "detect" and "merge", on sessions that were loaded as express-session loads them and
-// that nobody else saves. Each ratio is the median of the rounds' ratios to "last".
+// that nobody else saves; "both" is a get and the save that follows it. Each ratio is the median of the
+// rounds' ratios to "last".
 
 const { RedisStore } = require("..");
 const { fetchServer } = require("../scripts/fetch-runtimes.js");
@@ -44,7 +45,7 @@ async function measureOn(command, seconds) {
     await fill(store, liven(makeSession()));
     loaded.set(store, await load(store));
   }
-  for (const operation of ["get", "set"]) {
+  for (const operation of ["get", "set", "both"]) {
     for (const concurrency of [1, 64, 512]) {
       await compare(stores, loaded, operation, concurrency, seconds);
     }
@@ -58,11 +59,13 @@ async function measureOn(command, seconds) {
 /** The sessions of requests under way, by their sids. */
 async function load(store) {
   const sessions = new Map();
-  for (const sid of SIDS) {
-    const request = { sessionID: sid, sessionStore: store };
-    sessions.set(sid, store.createSession(request, await store.get(sid)));
-  }
+  for (const sid of SIDS) sessions.set(sid, await loadOne(store, sid));
   return sessions;
+}
+
+async function loadOne(store, sid) {
+  const request = { sessionID: sid, sessionStore: store };
+  return store.createSession(request, await store.get(sid));
 }
 
 async function compare(stores, loaded, operation, concurrency, seconds) {
@@ -75,7 +78,9 @@ async function compare(stores, loaded, operation, concurrency, seconds) {
       const call =
         operation === "get"
           ? (sid) => store.get(sid)
-          : (sid) => store.set(sid, loaded.get(store).get(sid));
+          : operation === "set"
+            ? (sid) => store.set(sid, loaded.get(store).get(sid))
+            : async (sid) => store.set(sid, await loadOne(store, sid));
       await keepGoing(call, concurrency, seconds / 5);
       const before = cpuNow();
       const done = await keepGoing(call, concurrency, seconds);
@@ -89,7 +94,9 @@ async function compare(stores, loaded, operation, concurrency, seconds) {
     const ratio = (of) => median(rounds.map((rates) => rates[n][of] / rates[0][of])).toFixed(2);
     return `${mode} ${rate.toFixed(1)}${n === 0 ? "" : ` (${ratio("rate")}×, CPU of the JS thread ${ratio("js")}×)`}`;
   });
-  console.log(`  ${operation} ${`${concurrency}`.padStart(3)} calls   ${cells.join("   ")}`);
+  console.log(
+    `  ${operation.padEnd(4)} ${`${concurrency}`.padStart(3)} calls   ${cells.join("   ")}`,
+  );
 }
 
 /** The memory of the process for each session that was read and is still in use. */

@@ -140,7 +140,15 @@ export type CrossedText = string | Buffer;
 /** What the native side calls: src/napi/callbacks.rs says what each is for. */
 export interface NativeCallbacks {
   answers: Float64Array;
-  settle(count: number, text: string, others?: CrossedText[], batch?: number, first?: number): void;
+  settle(
+    count: number,
+    text: string,
+    others?: CrossedText[],
+    end?: number,
+    saves?: number,
+    batch?: number,
+    first?: number,
+  ): void;
   fail(id: number, error: Error): void;
   handBack(id: number, left: number, ...command: unknown[]): void;
   scanChunk(id: number, sids: string, text?: string, others?: CrossedText[]): void;

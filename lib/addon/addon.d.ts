@@ -42,6 +42,14 @@ export interface Crossing {
   perAnswer: number;
   maxAnswers: number;
   maxBases: number;
+  maxReplaced: number;
+  recent: number;
+  recentSaves: number;
+  baseIsInCall: number;
+  baseIsKept: number;
+  baseIsCopy: number;
+  baseIsInFlight: number;
+  baseIsSaved: number;
   discarded: number;
   other: number;
   merged: number;

@@ -4,6 +4,7 @@
 // together, because to cross for each call costs more than all else that a call needs.
 
 const { fullMessage } = require("../full-queue.js");
+const { Save } = require("./bases.js");
 const { SINGLE } = require("../observe/counts.js");
 const {
   commands: COMMANDS,
@@ -131,17 +132,16 @@ class Batch {
         }
       }
       const at = this.count * PER_CALL;
-      numbers[at] = pending.add({ caller, method, resolve, reject, handOut, bytes });
+      const save = base && new Save(base, value, command === COMMANDS.SET_NEW);
+      const answered = save ?? handOut;
+      const id = pending.add({ caller, method, resolve, reject, answered, bytes });
+      numbers[at] = id;
       numbers[at + 1] = method;
       numbers[at + 2] = command;
       numbers[at + 3] = sid.length;
       numbers[at + 4] = 0;
       numbers[at + 5] = ms;
       numbers[at + 6] = caller.number;
-      if (base !== undefined) {
-        numbers[at + 7] = base.number;
-        numbers[at + 8] = /** @type {number} */ (longest);
-      }
       this.text += sid;
       if (typeof value === "string") {
         numbers[at + 4] = value.length;
@@ -149,6 +149,12 @@ class Batch {
       } else if (value !== undefined) {
         numbers[at + 4] = OTHER;
         this.others = [value];
+      }
+      if (save !== undefined) {
+        numbers[at + 7] = /** @type {number} */ (longest);
+        this.text += save.base.send(numbers, at + 8);
+        save.call = id;
+        save.base.call = id;
       }
       this.count += 1;
       // A Buffer is the app's, who may write to it as soon as this returns.

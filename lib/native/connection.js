@@ -146,8 +146,8 @@ function callbacksOf(onEvent, pending, isOfClient) {
   const { answers, scans } = pending;
   return {
     answers,
-    settle: (count, text, others, batch, first) =>
-      pending.settle(count, text, others, batch, first),
+    settle: (count, text, others, end, saves, batch, first) =>
+      pending.settle(count, text, others, end, saves, batch, first),
     fail: (id, error) => pending.fail(id, error),
     handBack: (id, left, ...command) => pending.handBack(id, left, ...command),
     scanChunk: (id, sids, text, others) => scans.addChunk(id, sids, text, others),

@@ -5,6 +5,7 @@
 
 const { FOREVER, SKIPPED, UNCHANGED, planSave, planTouch } = require("../lifetime.js");
 const { commands, methods } = require("../addon/crossing.js");
+const { Base } = require("./bases.js");
 
 const { GET, SET, SET_XX, PEXPIRE, PERSIST, DEL, PTTL, END } = commands;
 const { GET_RECORD, INDEX, GET_BASE, SET_NEW, SAVE_MERGE, SAVE_REPORT, SAVE_GIVE_UP } = commands;
@@ -79,7 +80,9 @@ class NativeBackend {
         cache.hits += 1;
         const { text, expires, base } = copy;
         const found =
-          handOut === undefined ? { text, expires } : handOut(parse(text), expires, base, text);
+          handOut === undefined
+            ? { text, expires }
+            : handOut(parse(text), expires, base?.copy(), text);
         counts.answered(BY_GET, found);
         return Promise.resolve(found);
       }
@@ -93,7 +96,7 @@ class NativeBackend {
         /** @type {import("../types.js").HandOut} */
         const keepIt = (session, expires, base, text) => {
           keep(text, expires, base);
-          return handOut(session, expires, base, text);
+          return handOut(session, expires, base?.copy(), text);
         };
         return this.call(BY_GET, GET, sid, undefined, 0, keepIt);
       });
@@ -142,9 +145,12 @@ class NativeBackend {
     const { batch, caller, bounds } = this;
     if (base?.isOf(this.bases)) {
       const command = how === "merge" ? SAVE_MERGE : SAVE_REPORT;
-      return batch.call(caller, bounds, BY_SET, command, sid, value, ms, asItIs, base, longest);
+      return batch.call(caller, bounds, BY_SET, command, sid, value, ms, undefined, base, longest);
     }
-    if (!isLoaded) return this.call(BY_SET, SET_NEW, sid, value, ms);
+    if (!isLoaded) {
+      const first = Base.ofNew(this.bases);
+      return batch.call(caller, bounds, BY_SET, SET_NEW, sid, value, ms, undefined, first, longest);
+    }
     // It was loaded over another connection, which had its base.
     return this.call(BY_SET, SET_XX, sid, value, ms).then((saved) => saved ?? "unmerged");
   }

@@ -187,11 +187,14 @@ class NearCache {
     const size = byteLength(text);
     // A text that is not ASCII may take two bytes a character.
     const ofText = size === text.length ? size : 2 * text.length;
-    const bytes = OVERHEAD + 2 * id.length + ofText * (rest.base === undefined ? 1 : 2);
+    // If the base is not a text, its text is kept a second time, on the native side.
+    const isTwice = rest.base !== undefined && rest.base.text === undefined;
+    const bytes = OVERHEAD + 2 * id.length + ofText * (isTwice ? 2 : 1);
     if (bytes > this.half || HALF_A_CHARACTER.test(id)) return;
     this.drop(id);
     // A copy of the text: it is a part of those of many answers.
-    this.add(id, { text: `>${text}`.slice(1), ...rest, bytes });
+    const base = rest.base?.alone();
+    this.add(id, { text: base?.text ?? `>${text}`.slice(1), ...rest, base, bytes });
   }
 
   /**

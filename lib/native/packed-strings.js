@@ -13,6 +13,7 @@ const {
   unmerged: UNMERGED,
   conflict: CONFLICT,
 } = require("../addon/crossing.js");
+const { Base, BaseTexts, KEPT, lengthOfOld } = require("./bases.js");
 
 /**
  * What became of a save, if it is not that it was written as it is.
@@ -48,6 +49,8 @@ class PackedStrings {
      * @type {import("../types.js").CrossedText | undefined}
      */
     this.own = undefined;
+    /** Where it ends in `text`, if it is there; what follows belongs to its base. */
+    this.to = 0;
   }
 
   /** Goes to the next answer; returns the number of its call. */
@@ -63,6 +66,9 @@ class PackedStrings {
       this.own = /** @type {import("../types.js").CrossedText[]} */ (this.others)[this.other];
       this.other += 1;
     } else this.own = undefined;
+    this.to = this.from;
+    const base = answers[at + 3];
+    if (base > 0) this.from += lengthOfOld(base);
     return answers[at];
   }
 
@@ -71,9 +77,40 @@ class PackedStrings {
     return SAVED[this.answers[this.at + 1]] ?? null;
   }
 
-  /** The place of its base in its batch; NaN if it has none. */
-  get basePlace() {
+  /** Where the base is of a session that was saved: see `Save`. */
+  get moved() {
     return this.answers[this.at + 3];
+  }
+
+  /**
+   * The base of what was read, if it was asked for.
+   * @param {InstanceType<typeof import("./bases.js").Bases>} bases
+   * @param {InstanceType<typeof BaseTexts>} [source] what bases in `text` are cut out of
+   * @param {InstanceType<typeof import("./bases.js").BaseBatch>} [batch] of those that are kept
+   * @param {number} [first] the place of the first of these
+   */
+  base(bases, source, batch, first = 0) {
+    const { answers, at, to } = this;
+    const base = answers[at + 3];
+    if (Number.isNaN(base)) return undefined;
+    // Integers stand in the object itself, other numbers beside it.
+    const number = base | 0;
+    if (number < 0) {
+      const kept = /** @type {InstanceType<typeof import("./bases.js").BaseBatch>} */ (batch);
+      return new Base(kept, first - number - 1, KEPT, 0);
+    }
+    const own = /** @type {string} */ (this.own);
+    const { length } = own;
+    if (answers[at + 1] !== OTHER) {
+      return new Base(
+        /** @type {InstanceType<typeof BaseTexts>} */ (source),
+        to - length,
+        length,
+        number,
+      );
+    }
+    const whole = own + this.text.slice(to, this.from);
+    return new Base(new BaseTexts(bases, whole, Number.NaN), 0, length, number);
   }
 
   /**

@@ -4,7 +4,6 @@
 // JS because V8 makes a promise faster than N-API does.
 
 const { closed: CLOSED, methods: METHODS } = require("../addon/crossing.js");
-const { Base } = require("./bases.js");
 const { SINGLE } = require("../observe/counts.js");
 const { PackedStrings, roomForAnswers } = require("./packed-strings.js");
 const { ScanResults } = require("./scan-results.js");
@@ -44,7 +43,8 @@ class Caller {
  * @property {number} method of `METHODS`
  * @property {(answer: unknown) => void} resolve
  * @property {(error: unknown) => void} reject
- * @property {import("../types.js").HandOut} [handOut]
+ * @property {import("../types.js").HandOut | InstanceType<typeof import("./bases.js").Save>} [answered]
+ *   what makes the answer of what is read; or the save that it is, if that compares
  * @property {number} bytes
  */
 
@@ -122,7 +122,8 @@ class PendingCalls {
    * @param {Call} call
    * @param {unknown} error
    */
-  reject({ caller, method, reject }, error) {
+  reject({ caller, method, answered, reject }, error) {
+    if (typeof answered === "object") answered.ended();
     if (method < SINGLE.length) caller.counts.failed(method, error);
     reject(error);
   }
@@ -173,23 +174,36 @@ class PendingCalls {
    * @param {number} count
    * @param {string} text
    * @param {import("../types.js").CrossedText[]} [others]
-   * @param {number} [batchNumber] of the bases that came with them
+   * @param {number} [end] if there are bases among the texts: how many bytes have crossed with them
+   * @param {number} [saves] if there are saves that compare: how many bases of saves were remembered
+   * @param {number} [batchNumber] of the bases that the native side keeps
    * @param {number} [first] the place of the first of these
    */
-  settle(count, text, others, batchNumber, first = 0) {
+  settle(count, text, others, end, saves, batchNumber, first) {
     const texts = new PackedStrings(this.answers, text, others);
-    const batch = batchNumber === undefined ? undefined : this.bases?.batch(batchNumber);
+    const { bases } = this;
+    if (saves !== undefined && bases !== undefined) bases.saves = saves;
+    const source = end === undefined ? undefined : bases?.read(text, end);
+    const batch = batchNumber === undefined ? undefined : bases?.batch(batchNumber);
+    const hasBases = bases !== undefined && (source !== undefined || batch !== undefined);
     for (let n = 0; n < count; n += 1) {
       const call = this.take(texts.next());
       if (call === undefined) continue;
-      const base = batch === undefined ? undefined : baseIn(batch, first + texts.basePlace);
-      if (texts.own === undefined) {
+      const { answered } = call;
+      if (typeof answered === "object") {
+        answered.answered(texts.moved, texts.expires, batch, first);
         // The store emits the events: it knows the sid.
-        this.resolve(call, base ?? texts.expires ?? texts.saved);
-      } else if (call.handOut !== undefined) {
+        const saved = typeof texts.own === "string" ? parse(texts.own) : texts.saved;
+        this.resolve(call, answered.isNew && saved === null ? answered.base : saved);
+        continue;
+      }
+      const base = hasBases ? texts.base(bases, source, batch, first) : undefined;
+      if (texts.own === undefined) {
+        this.resolve(call, texts.expires ?? texts.saved);
+      } else if (answered !== undefined) {
         try {
           const text = /** @type {string} */ (texts.own);
-          this.resolve(call, call.handOut(parse(text), texts.expires, base, text));
+          this.resolve(call, answered(parse(text), texts.expires, base, text));
         } catch (error) {
           this.reject(call, error);
         }
@@ -215,9 +229,10 @@ class PendingCalls {
   handBack(id, left, ...command) {
     const call = this.take(id);
     if (call === undefined) return;
-    const { caller, method, handOut, resolve } = call;
+    const { caller, method, answered, resolve } = call;
     try {
-      const made = caller.again(METHODS[method], left, ...command, handOut);
+      // A save that compares is never handed back.
+      const made = caller.again(METHODS[method], left, ...command, answered);
       resolve(method < SINGLE.length ? caller.counts.follow(method, made) : made);
     } catch (error) {
       this.reject(call, error);
@@ -249,14 +264,6 @@ class PendingCalls {
   closed(name) {
     return this.failure(name + CLOSED, "ECLOSED");
   }
-}
-
-/**
- * @param {InstanceType<typeof import("./bases.js").BaseBatch>} batch
- * @param {number} place
- */
-function baseIn(batch, place) {
-  return Number.isNaN(place) ? undefined : new Base(batch, place);
 }
 
 module.exports = { Caller, PendingCalls };

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use napi::Env;
 
 use crate::io::event::CallId;
-use crate::napi::bases::Bases;
+use crate::napi::bases::{Bases, SavedBase, pack};
 use crate::napi::callbacks::JsCallbacks;
 use crate::napi::crossing::{
     CONFLICT, DISCARDED, MAX_ANSWERS, MERGED, NO_TEXT, OTHER, PER_ANSWER, UNMERGED,
 };
 use crate::napi::packed_strings::PackedStrings;
 use crate::napi::raw;
-use crate::session::command::Reply;
+use crate::napi::recent_saves::RecentSaves;
+use crate::session::command::{ReadBase, Reply};
 use crate::session::compare_and_set::{Base, Saved};
+use crate::session::true_expiry::Replaced;
 use crate::test_panics::panic_at;
 
 /// Bytes of text after which the answers are settled.
@@ -27,7 +29,12 @@ pub struct Answers {
     numbers: Vec<f64>,
     text: Vec<u8>,
     others: Vec<Vec<u8>>,
-    bases: Vec<Arc<Base>>,
+    /// Whether JS has bases of these texts.
+    has_bases: bool,
+    /// Whether bases came to those that were saved last.
+    has_saves: bool,
+    /// The bases that JS does not have.
+    kept: Vec<Arc<Base>>,
 }
 
 impl Answers {
@@ -36,8 +43,15 @@ impl Answers {
         self.numbers.len() >= PER_ANSWER * MAX_ANSWERS || self.text.len() >= MAX_TEXT
     }
 
-    /// Adds an answer; nothing if it panics.
-    pub fn add(&mut self, id: CallId, reply: Reply) {
+    /// Adds an answer; nothing if it panics. `saved` is the base of a save, which comes to those that were
+    /// saved last: the session's next save may follow soon.
+    pub fn add(
+        &mut self,
+        id: CallId,
+        reply: Reply,
+        saved: Option<SavedBase>,
+        saves: &mut RecentSaves,
+    ) {
         if let Reply::Session { text, .. } = &reply {
             panic_at("the answer", text);
         }
@@ -45,23 +59,24 @@ impl Answers {
             Reply::Session {
                 text,
                 expires,
-                base,
-            } => match &base {
-                Some(kept) if text.is_ascii() => {
-                    self.text.extend_from_slice(&text);
-                    let length = text.len() as f64;
-                    kept.keep(text);
-                    (length, expires, base)
-                }
-                Some(kept) => {
-                    kept.keep(text.clone());
-                    (self.add_text(text), expires, base)
-                }
-                None => (self.add_text(text), expires, None),
-            },
+                base: Some(base),
+            } => {
+                let (length, base) = self.add_with_base(text, base);
+                (length, expires, Some(base))
+            }
+            Reply::Session { text, expires, .. } => (self.add_text(text), expires, None),
             Reply::Discarded => (DISCARDED, None, None),
-            Reply::Saved { saved, base } => {
-                let length = match saved {
+            Reply::Saved {
+                saved: became,
+                base,
+            } => {
+                let new = base.map(|base| SavedBase {
+                    base,
+                    is_kept: false,
+                });
+                let is_written = !matches!(became, Saved::Discarded | Saved::Conflict);
+                let saved = new.or(saved).filter(|_| is_written);
+                let length = match became {
                     Saved::AsIs => NO_TEXT,
                     Saved::Merged => MERGED,
                     Saved::Unmerged => UNMERGED,
@@ -72,20 +87,77 @@ impl Answers {
                         self.add_text(serde_json::to_vec(&names).unwrap_or_default())
                     }
                 };
-                (length, None, base)
+                let (number, base) = self.add_saved(saved, saves);
+                (length, number, base)
             }
             Reply::Number(number) => (NO_TEXT, Some(number as f64), None),
-            Reply::Null | Reply::Raw(_) => (NO_TEXT, None, None),
-        };
-        let place = match base {
-            Some(base) => {
-                self.bases.push(base);
-                (self.bases.len() - 1) as f64
+            // A save that had only to move the expiry is answered so, too.
+            Reply::Null | Reply::Raw(_) => {
+                let (number, base) = self.add_saved(saved, saves);
+                (NO_TEXT, number, base)
             }
-            None => f64::NAN,
         };
-        let expires = expires.unwrap_or(f64::NAN);
-        self.numbers.extend([f64::from(id), length, expires, place]);
+        let (expires, base) = (expires.unwrap_or(f64::NAN), base.unwrap_or(f64::NAN));
+        self.numbers.extend([f64::from(id), length, expires, base]);
+    }
+
+    /// Adds a text that is a base, too. Returns what stands in the places of its length and of its base:
+    /// what was replaced in the text, whose old part follows it; or if JS cannot have the base, -1 for
+    /// the first that is kept, and so on.
+    fn add_with_base(&mut self, mut text: Vec<u8>, base: ReadBase) -> (f64, f64) {
+        let ReadBase { replaced, sealed } = base;
+        let packed = pack(replaced.as_ref()).filter(|_| sealed.is_none());
+        let is_ascii = text.is_ascii();
+        match packed.filter(|_| is_ascii || std::str::from_utf8(&text).is_ok()) {
+            Some(packed) => {
+                let length = if is_ascii {
+                    self.text.extend_from_slice(&text);
+                    text.len() as f64
+                } else {
+                    self.others.push(text);
+                    OTHER
+                };
+                let old = replaced.as_ref().map_or(&[][..], Replaced::before);
+                self.text.extend_from_slice(old);
+                self.has_bases = true;
+                (length, f64::from(packed))
+            }
+            None => {
+                let length = self.add_text(text.clone());
+                if let Some(replaced) = replaced {
+                    replaced.undo(&mut text);
+                }
+                let base = Base::sealed(text, sealed.map(Vec::from));
+                (length, self.keep(base))
+            }
+        }
+    }
+
+    /// Adds what the next save of a session compares with. Returns what stands in the places of the expiry
+    /// and of the base: its number among the bases that were saved last, if it is there, and 0 if it is the
+    /// text that was saved, which JS has; nothing if it is kept already.
+    fn add_saved(
+        &mut self,
+        saved: Option<SavedBase>,
+        saves: &mut RecentSaves,
+    ) -> (Option<f64>, Option<f64>) {
+        let Some(SavedBase { base, is_kept }) = saved else {
+            return (None, None);
+        };
+        match base.plain_length() {
+            Some(length) => {
+                let number = saves.push(base, length);
+                self.has_saves |= number.is_some();
+                (number.map(|number| number as f64), Some(0.0))
+            }
+            None => (None, (!is_kept).then(|| self.keep(base))),
+        }
+    }
+
+    /// Keeps a base. Returns what stands for it.
+    fn keep(&mut self, base: Arc<Base>) -> f64 {
+        self.kept.push(base);
+        -(self.kept.len() as f64)
     }
 
     /// Adds a text. Returns what stands in the place of its length.
@@ -103,10 +175,12 @@ impl Answers {
     pub fn settle(&mut self, env: &Env, callbacks: &JsCallbacks, bases: &RefCell<Bases>) {
         if !self.numbers.is_empty() {
             let count = self.numbers.len() / PER_ANSWER;
-            let kept = take(&mut self.bases);
+            let (kept, has_bases) = (take(&mut self.kept), take(&mut self.has_bases));
             let batch = (!kept.is_empty()).then(|| bases.borrow_mut().keep(env, kept));
+            let end = has_bases.then(|| bases.borrow_mut().recent.push(&self.text));
+            let saves = take(&mut self.has_saves).then(|| bases.borrow().saves.count());
             raw::scoped(env, |env| {
-                callbacks.settle(env, count, &self.packed(), batch);
+                callbacks.settle(env, count, &self.packed(), (end, saves), batch);
             });
             self.clear();
         }
@@ -125,6 +199,8 @@ impl Answers {
         self.numbers.clear();
         self.text.clear();
         self.others.clear();
+        self.kept.clear();
+        (self.has_bases, self.has_saves) = (false, false);
     }
 }
 
@@ -142,12 +218,16 @@ mod tests {
         }
     }
 
+    fn add(answers: &mut Answers, id: CallId, reply: Reply) {
+        answers.add(id, reply, None, &mut RecentSaves::default());
+    }
+
     #[test]
     fn ascii_texts_are_one_string_and_others_stand_alone() {
         let mut answers = Answers::default();
-        answers.add(1, session("ab", None));
-        answers.add(2, session("é", Some(7.0)));
-        answers.add(3, session("cde", None));
+        add(&mut answers, 1, session("ab", None));
+        add(&mut answers, 2, session("é", Some(7.0)));
+        add(&mut answers, 3, session("cde", None));
         let packed = answers.packed();
         assert_eq!(packed.text, b"abcde");
         assert_eq!(packed.others, ["é".as_bytes()]);
@@ -157,10 +237,84 @@ mod tests {
     }
 
     #[test]
+    fn a_base_is_in_js_with_the_part_that_was_replaced_if_it_can_be() {
+        let mut answers = Answers::default();
+        let mut read = |text: &[u8], before: Option<&[u8]>, sealed: Option<&[u8]>| {
+            let base = Some(ReadBase {
+                replaced: before.map(|before| Replaced::new(1..3, before)),
+                sealed: sealed.map(Into::into),
+            });
+            let (text, expires) = (text.to_vec(), None);
+            let reply = Reply::Session {
+                text,
+                expires,
+                base,
+            };
+            add(&mut answers, 1, reply);
+        };
+        read(b"{12}", Some(b"old"), None);
+        read("é12".as_bytes(), Some(b"o"), None);
+        read(b"{12}", None, None);
+        read(b"{12}", Some(b"old"), Some(b"sealed"));
+        read(b"\xff", None, None);
+        let long = [b'x'; 40];
+        read(b"{12}", Some(&long), None);
+        let packed = answers.packed();
+        assert_eq!(packed.text, b"{12}oldo{12}{12}{12}");
+        let bases: Vec<f64> = packed.numbers.chunks(PER_ANSWER).map(|n| n[3]).collect();
+        let replaced = |old| f64::from((1 << 10) + (2 << 5) + old);
+        assert_eq!(bases, [replaced(3), replaced(1), 0.0, -1.0, -2.0, -3.0]);
+        let stored = [&b"{old}"[..], b"\xff", &[b"{", &long[..], b"}"].concat()];
+        assert_eq!(
+            answers.kept,
+            stored.map(|text| Base::new(text.to_vec())).to_vec()
+        );
+    }
+
+    #[test]
+    fn after_a_save_the_base_is_the_text_that_js_has_unless_redis_has_another() {
+        let mut answers = Answers::default();
+        let mut saves = RecentSaves::default();
+        let mut saved = |text: &str, sealed: Option<Vec<u8>>, is_kept| {
+            let base = Base::sealed(text.into(), sealed);
+            let reply = Reply::Saved {
+                saved: Saved::AsIs,
+                base: None,
+            };
+            answers.add(1, reply, Some(SavedBase { base, is_kept }), &mut saves);
+        };
+        saved("{}", None, false);
+        saved("\"é\"", None, true);
+        saved("{}", Some(b"sealed".to_vec()), false);
+        saved("{}", Some(b"sealed".to_vec()), true);
+        let packed = answers.packed();
+        let found = packed.numbers.chunks(PER_ANSWER).map(|n| (n[2], n[3]));
+        let found: Vec<_> = found.map(|pair| format!("{pair:?}")).collect();
+        let expected = ["(0.0, 0.0)", "(1.0, 0.0)", "(NaN, -1.0)", "(NaN, NaN)"];
+        assert_eq!(found, expected);
+        assert_eq!(saves.get(0), Some(Base::new(b"{}".to_vec())));
+    }
+
+    #[test]
+    fn after_a_save_that_wrote_nothing_the_base_stays() {
+        let mut answers = Answers::default();
+        for saved in [Saved::Discarded, Saved::Conflict] {
+            let reply = Reply::Saved { saved, base: None };
+            let base = Some(SavedBase {
+                base: Base::new(b"{}".to_vec()),
+                is_kept: false,
+            });
+            answers.add(1, reply, base, &mut RecentSaves::default());
+        }
+        let packed = answers.packed();
+        assert!(packed.numbers.chunks(PER_ANSWER).all(|n| n[3].is_nan()));
+    }
+
+    #[test]
     fn an_answer_without_a_text_says_whether_the_session_was_discarded() {
         let mut answers = Answers::default();
-        answers.add(4, Reply::Null);
-        answers.add(5, Reply::Discarded);
+        add(&mut answers, 4, Reply::Null);
+        add(&mut answers, 5, Reply::Discarded);
         let numbers = answers.packed().numbers;
         assert_eq!((numbers[0], numbers[1]), (4.0, NO_TEXT));
         let second = &numbers[PER_ANSWER..];
@@ -170,12 +324,12 @@ mod tests {
     #[test]
     fn answers_are_full_by_their_number_or_their_bytes() {
         let mut answers = Answers::default();
-        answers.add(0, session(&"x".repeat(MAX_TEXT), None));
+        add(&mut answers, 0, session(&"x".repeat(MAX_TEXT), None));
         assert!(answers.is_full());
         answers.clear();
         for id in 0..MAX_ANSWERS as CallId {
             assert!(!answers.is_full());
-            answers.add(id, Reply::Null);
+            add(&mut answers, id, Reply::Null);
         }
         assert!(answers.is_full());
     }

@@ -118,23 +118,36 @@ impl JsCallbacks {
         let _ = self.emit.call(env, event_and_args);
     }
 
-    /// Settles the promises of so many calls. `bases` says where the bases are that came
-    /// with them: the number of their batch, and the place of the first.
+    /// Settles the promises of so many calls. If there are bases among the texts, `end` is the position
+    /// after the texts (`recent_texts.rs`); if there are saves, `saves` is how many there were
+    /// (`recent_saves.rs`). `kept` says where the bases are that are kept here: the number of their batch,
+    /// and the place of the first.
     pub fn settle(
         &self,
         env: &Env,
         count: usize,
         answers: &PackedStrings,
-        bases: Option<(u32, usize)>,
+        (end, saves): (Option<u64>, Option<u64>),
+        kept: Option<(u32, usize)>,
     ) {
         let settle = || -> JsResult<()> {
             let [text, others] = answers.to_js(env, &self.answers.get(env))?;
             let count = raw::value(env, count as f64);
-            match bases {
-                None => self.settle.call(env, [count, text, others]),
-                Some((batch, first)) => {
+            let number = |number: Option<u64>| match number {
+                Some(number) => raw::value(env, number as f64),
+                None => raw::undefined(env),
+            };
+            match (end, saves, kept) {
+                (None, None, None) => self.settle.call(env, [count, text, others]),
+                (end, saves, None) => {
+                    let call = [count, text, others, number(end), number(saves)];
+                    self.settle.call(env, call)
+                }
+                (end, saves, Some((batch, first))) => {
                     let (batch, first) = (raw::value(env, batch), raw::value(env, first as f64));
-                    self.settle.call(env, [count, text, others, batch, first])
+                    let (end, saves) = (number(end), number(saves));
+                    let call = [count, text, others, end, saves, batch, first];
+                    self.settle.call(env, call)
                 }
             }
             .map(drop)

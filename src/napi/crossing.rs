@@ -7,6 +7,8 @@ use crate::error::{REPEATED_ARGUMENTS, StoreError, late_message};
 use crate::io::scan_request::ScanKind;
 use crate::io::traffic::LATENCY_BOUNDS;
 use crate::napi::options::names;
+use crate::napi::recent_saves::RECENT_SAVES;
+use crate::napi::recent_texts::RECENT;
 
 /// The store's methods that a batch carries, by their numbers.
 pub const METHODS: [&str; 11] = [
@@ -61,15 +63,31 @@ pub const INDEX: u32 = 13;
 pub const GET_RECORD: u32 = 14;
 
 /// Numbers of a call: its id, its method, its command, the lengths of its sid and its value, its
-/// milliseconds to live, its store; for a save that compares its base, and the most milliseconds to live.
-pub const PER_CALL: usize = 9;
-/// Numbers of an answer: the id of its call, the length of its text, its expiry or number, the place of
-/// its base.
+/// milliseconds to live, its store; for a save that compares the most milliseconds to live, and three of its
+/// base: see `bases.rs`.
+pub const PER_CALL: usize = 11;
+/// Numbers of an answer: the id of its call, the length of its text, its expiry or number, its base: see
+/// `answers.rs`.
 pub const PER_ANSWER: usize = 4;
 /// Answers that JS has room for.
 pub const MAX_ANSWERS: usize = 1024;
 /// Bases that a batch of them can have: one that is nearly full, and those of all answers.
 pub const MAX_BASES: usize = 2 * MAX_ANSWERS;
+/// The lengths of the parts that were replaced in a text are below this, if the text is a base in JS.
+pub const MAX_REPLACED: usize = 32;
+
+// In the place of the position of a base's text among those that crossed last:
+/// the text stands behind the value.
+pub const BASE_IS_IN_CALL: f64 = -1.0;
+// Or, with a number in the place of the length:
+/// the base is kept here, under this number;
+pub const BASE_IS_KEPT: f64 = -2.0;
+/// it is a copy of that;
+pub const BASE_IS_COPY: f64 = -3.0;
+/// it is that of the save with this id, which has no answer yet;
+pub const BASE_IS_IN_FLIGHT: f64 = -4.0;
+/// it is the base of this number among those that were saved last.
+pub const BASE_IS_SAVED: f64 = -5.0;
 
 // In the place of a text's length:
 /// there is no text,
@@ -102,6 +120,14 @@ pub struct Crossing {
     pub per_answer: u32,
     pub max_answers: u32,
     pub max_bases: u32,
+    pub max_replaced: u32,
+    pub recent: u32,
+    pub recent_saves: u32,
+    pub base_is_in_call: f64,
+    pub base_is_kept: f64,
+    pub base_is_copy: f64,
+    pub base_is_in_flight: f64,
+    pub base_is_saved: f64,
     pub discarded: f64,
     pub other: f64,
     pub merged: f64,
@@ -199,6 +225,14 @@ pub fn crossing() -> Crossing {
         per_answer: PER_ANSWER as u32,
         max_answers: MAX_ANSWERS as u32,
         max_bases: MAX_BASES as u32,
+        max_replaced: MAX_REPLACED as u32,
+        recent: RECENT as u32,
+        recent_saves: RECENT_SAVES as u32,
+        base_is_in_call: BASE_IS_IN_CALL,
+        base_is_kept: BASE_IS_KEPT,
+        base_is_copy: BASE_IS_COPY,
+        base_is_in_flight: BASE_IS_IN_FLIGHT,
+        base_is_saved: BASE_IS_SAVED,
         discarded: DISCARDED,
         other: OTHER,
         merged: MERGED,

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use napi::{Env, Unknown};
 
@@ -13,8 +14,9 @@ use crate::io::event::CallId;
 use crate::io::scan_request::{Move, PageRequest, ScanKind, ScanRequest};
 use crate::napi::bases::Bases;
 use crate::napi::crossing::{
-    DEL, END, GET, GET_BASE, GET_RECORD, INDEX, METHODS, OTHER, PER_CALL, PERSIST, PEXPIRE, PTTL,
-    SAVE_GIVE_UP, SAVE_MERGE, SAVE_REPORT, SCANS, SET, SET_NEW, SET_XX,
+    BASE_IS_IN_CALL, DEL, END, GET, GET_BASE, GET_RECORD, INDEX, MAX_REPLACED, METHODS, OTHER,
+    PER_CALL, PERSIST, PEXPIRE, PTTL, SAVE_GIVE_UP, SAVE_MERGE, SAVE_REPORT, SCANS, SET, SET_NEW,
+    SET_XX,
 };
 use crate::napi::lifetime;
 use crate::napi::options::settings::Settings;
@@ -39,12 +41,12 @@ pub struct Decoded {
 pub fn decode_calls<'e>(
     env: &'e Env,
     stores: &HashMap<u32, Rc<Settings>>,
-    bases: &Bases,
+    bases: &mut Bases,
     clock: Clock,
     (count, numbers, text, others): (usize, &Unknown<'e>, &Unknown<'e>, &Unknown<'e>),
 ) -> JsResult<'e, Decoded> {
     let numbers = raw::numbers(env, numbers, count * PER_CALL)?;
-    let lengths = numbers.chunks_exact(PER_CALL).map(|n| n[3] + n[4].max(0.0));
+    let lengths = numbers.chunks_exact(PER_CALL).map(length_of_texts);
     let mut text = Text::read(env, text, lengths.sum::<f64>() as usize)?;
     let mut others = raw::elements(env, others).unwrap_or_default().into_iter();
     let mut last = (0, stores.get(&0));
@@ -72,13 +74,16 @@ pub fn decode_calls<'e>(
         } else {
             Some(text.take(length(4)).into_owned())
         };
+        let id = numbers[0] as CallId;
+        let base = is_save(numbers).then(|| bases.of_save(id, &numbers[8..], &mut text));
         let command = key.and_then(|key| {
             settings
                 .zip(value)
-                .and_then(|(settings, value)| command(settings, bases, clock, numbers, key, value))
+                .and_then(|(settings, value)| {
+                    command(settings, base.flatten(), clock, numbers, key, value)
+                })
                 .ok_or_else(|| StoreError::internal(name))
         });
-        let id = numbers[0] as CallId;
         match command {
             Ok(command) => decoded.calls.push((id, name, command)),
             Err(error) => decoded.failed.push((id, error)),
@@ -87,10 +92,25 @@ pub fn decode_calls<'e>(
     Ok(decoded)
 }
 
-/// The command of a number; `None` of an unknown one.
+/// Whether a call is a save that compares with a base.
+fn is_save(numbers: &[f64]) -> bool {
+    matches!(numbers[2] as u32, SAVE_MERGE | SAVE_REPORT | SAVE_GIVE_UP)
+}
+
+/// How long the texts of a call are.
+fn length_of_texts(numbers: &[f64]) -> f64 {
+    let of_base = if is_save(numbers) && numbers[8] == BASE_IS_IN_CALL {
+        numbers[9] + numbers[10] % MAX_REPLACED as f64
+    } else {
+        0.0
+    };
+    numbers[3] + numbers[4].max(0.0) + of_base
+}
+
+/// The command of a number; `None` of an unknown one, or of a save whose base is not known.
 fn command(
     settings: &Settings,
-    bases: &Bases,
+    base: Option<Arc<Base>>,
     clock: Clock,
     numbers: &[f64],
     key: Vec<u8>,
@@ -117,16 +137,16 @@ fn command(
         SET_NEW | SAVE_MERGE | SAVE_REPORT | SAVE_GIVE_UP => {
             let (base, on_conflict) = match number {
                 SET_NEW => (Base::new(Vec::new()), OnConflict::None),
-                SAVE_MERGE => (bases.get(numbers[7])?, OnConflict::Merge),
-                SAVE_REPORT => (bases.get(numbers[7])?, OnConflict::Report),
-                _ => (bases.get(numbers[7])?, OnConflict::GiveUp),
+                SAVE_MERGE => (base?, OnConflict::Merge),
+                SAVE_REPORT => (base?, OnConflict::Report),
+                _ => (base?, OnConflict::GiveUp),
             };
             let life = match ms {
                 Some(ms) => KeyLife::In(ms),
                 None if numbers[5].is_nan() => KeyLife::Kept,
                 None => KeyLife::Never,
             };
-            let longest = (settings.follows_cookie && number != SET_NEW).then_some(numbers[8]);
+            let longest = (settings.follows_cookie && number != SET_NEW).then_some(numbers[7]);
             let times = (longest, clock.at(clock.read));
             let save = CompareAndSet::new(base, on_conflict, value, life, times)
                 .sealed_by(settings.seal.as_ref(), &key);
@@ -228,9 +248,9 @@ mod tests {
     fn decode(number: u32, ms: f64) -> Option<Command> {
         let mut numbers = [0.0; PER_CALL];
         (numbers[2], numbers[5]) = (f64::from(number), ms);
-        let bases = Bases::default();
+        let base = (number == SAVE_REPORT).then(|| Base::new(Vec::new()));
         let (key, value) = (b"k".to_vec(), b"v".to_vec());
-        command(&settings(), &bases, Clock::new(0.0), &numbers, key, value)
+        command(&settings(), base, Clock::new(0.0), &numbers, key, value)
     }
 
     #[test]
@@ -272,7 +292,11 @@ mod tests {
             Some(Command::CompareAndSet { .. })
         ));
         assert!(decode(99, 0.0).is_none());
-        // Nothing is known under its base's number.
+        assert!(matches!(
+            decode(SAVE_REPORT, 5.0),
+            Some(Command::CompareAndSet { .. })
+        ));
+        // Its base is not known.
         assert!(decode(SAVE_MERGE, 5.0).is_none());
     }
 

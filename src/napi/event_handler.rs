@@ -140,10 +140,13 @@ impl StoreCore {
 
     /// Adds the answer of a call. Whatever goes wrong stays with this call.
     fn add_answer(&self, env: &Env, id: CallId, reply: Reply, answers: &mut Answers) {
+        let mut bases = self.bases.borrow_mut();
+        let saved = bases.answered(id);
         let added = StoreError::catch_panic("get", || {
-            answers.add(id, reply);
+            answers.add(id, reply, saved, &mut bases.saves);
             Ok(())
         });
+        drop(bases);
         match added {
             Ok(()) => self.answered_one(),
             Err(error) => self.fail(env, id, &error),

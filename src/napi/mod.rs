@@ -15,6 +15,8 @@ mod lifetime;
 mod options;
 mod packed_strings;
 mod raw;
+mod recent_saves;
+mod recent_texts;
 mod scan_records;
 pub mod sealer;
 mod store;

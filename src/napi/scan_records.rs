@@ -7,6 +7,7 @@ use crate::io::event::{CallId, Record};
 use crate::napi::answers::Answers;
 use crate::napi::callbacks::JsCallbacks;
 use crate::napi::crossing::MAX_ANSWERS;
+use crate::napi::recent_saves::RecentSaves;
 use crate::session::command::Reply;
 
 /// Records of a scan on their way to JS.
@@ -54,7 +55,8 @@ impl ScanRecords {
                     expires,
                     base,
                 };
-                self.texts.add(0, session);
+                self.texts
+                    .add(0, session, None, &mut RecentSaves::default());
                 Ok(())
             });
             added.map_err(|error| BadRecord {

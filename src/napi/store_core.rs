@@ -143,7 +143,7 @@ impl StoreCore {
         let Decoded { calls, failed } = decode_calls(
             env,
             &self.settings.borrow(),
-            &self.bases.borrow(),
+            &mut self.bases.borrow_mut(),
             clock,
             batch,
         )?;
@@ -209,6 +209,7 @@ impl StoreCore {
     /// Rejects a call.
     pub fn fail(&self, env: &Env, id: CallId, error: &StoreError) {
         self.answered_one();
+        self.bases.borrow_mut().answered(id);
         self.callbacks.fail(env, id, error);
     }
 

@@ -12,7 +12,7 @@ use crate::session::clock::Clock;
 use crate::session::compare_and_set::{Base, CompareAndSet, Form, Next, Saved};
 use crate::session::expiry::Expiry;
 use crate::session::seal::{Seal, open, open_and_keep};
-use crate::session::true_expiry::{Applied, TrueExpiry};
+use crate::session::true_expiry::{Applied, Replaced, TrueExpiry};
 use crate::test_panics::panic_at;
 
 /// What one call asks of Redis.
@@ -78,12 +78,11 @@ pub enum Reply {
     Null,
     /// The stored text. With [`TrueExpiry::Beside`] also the key's expiry, if it has one, in milliseconds
     /// since the epoch.
-    /// If it was asked for, there is also what a later save compares with, which keeps the text when it
-    /// is not needed any more.
+    /// If it was asked for, there is also what a later save compares with.
     Session {
         text: Vec<u8>,
         expires: Option<f64>,
-        base: Option<Arc<Base>>,
+        base: Option<ReadBase>,
     },
     /// `set` found its key gone and wrote nothing.
     Discarded,
@@ -98,6 +97,16 @@ pub enum Reply {
     /// The replies to [`Command::Raw`], [`Command::OnKey`] and [`Command::Scan`], errors of the server
     /// among them.
     Raw(Vec<Value>),
+}
+
+/// What a later save compares with, beside the text that was read.
+#[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
+pub struct ReadBase {
+    /// What is not as stored in the text.
+    pub replaced: Option<Replaced>,
+    /// What Redis has, if that is not the text itself.
+    pub sealed: Option<Box<[u8]>>,
 }
 
 /// What follows from the replies to a call.
@@ -353,7 +362,10 @@ impl Command {
                     Ok(Reply::Session {
                         text,
                         expires: beside,
-                        base: keeps_base.then(|| Base::of_text_with(replaced, sealed)),
+                        base: keeps_base.then(|| ReadBase {
+                            replaced,
+                            sealed: sealed.map(Vec::into_boxed_slice),
+                        }),
                     })
                 })
             }

@@ -12,7 +12,6 @@ use crate::redis::Batch;
 use crate::session::expiry::Expiry;
 use crate::session::patch::{Changes, Life, Patched, Traces};
 use crate::session::seal::{Seal, Unopened, open_and_keep};
-use crate::session::true_expiry::Replaced;
 
 /// Compares and sets where SET knows no IFEQ. It only compares texts: `cjson` would make `{}` of `[]`.
 /// `pcall`, so that an error of Redis is the reply and not an error of the script.
@@ -35,7 +34,7 @@ static SCRIPT_SHA1: LazyLock<String> = LazyLock::new(|| {
 #[derive(Debug)]
 pub struct Base(Mutex<Texts>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 struct Texts {
     /// The text that is stored, as far as this session's owner knows.
     stored: Vec<u8>,
@@ -43,8 +42,6 @@ struct Texts {
     sealed: Option<Vec<u8>>,
     /// What the owner saved, if another text was stored because of others' changes.
     own: Option<Vec<u8>>,
-    /// What is not as stored in the text that was handed out.
-    replaced: Option<Replaced>,
 }
 
 impl Texts {
@@ -70,29 +67,29 @@ impl PartialEq for Base {
 
 impl Base {
     pub fn new(stored: Vec<u8>) -> Arc<Base> {
+        Base::sealed(stored, None)
+    }
+
+    /// The same; `sealed` is what Redis has of the text, if that is not the text itself.
+    pub fn sealed(stored: Vec<u8>, sealed: Option<Vec<u8>>) -> Arc<Base> {
         Arc::new(Base(Mutex::new(Texts {
             stored,
-            ..Texts::default()
-        })))
-    }
-
-    /// The base of a text that is still needed, and in which something has been replaced: see
-    /// [`Base::keep`]. `sealed` is what Redis has of it, if that is not the text itself.
-    pub fn of_text_with(replaced: Option<Replaced>, sealed: Option<Vec<u8>>) -> Arc<Base> {
-        Arc::new(Base(Mutex::new(Texts {
-            replaced,
             sealed,
-            ..Texts::default()
+            own: None,
         })))
     }
 
-    /// Keeps the text, as it was stored.
-    pub fn keep(&self, mut text: Vec<u8>) {
-        let mut texts = self.lock();
-        if let Some(replaced) = texts.replaced.take() {
-            replaced.undo(&mut text);
-        }
-        texts.stored = text;
+    /// The same texts, for another session that was loaded with them.
+    pub fn copy(&self) -> Arc<Base> {
+        Arc::new(Base(Mutex::new(self.lock().clone())))
+    }
+
+    /// The length of its text, if there is but one: that which the owner saved is stored, and Redis has it
+    /// as it is.
+    pub fn plain_length(&self) -> Option<usize> {
+        let texts = self.lock();
+        let is_plain = texts.own.is_none() && texts.sealed.is_none();
+        is_plain.then(|| texts.stored.len())
     }
 
     /// About how many bytes it takes.

@@ -55,6 +55,7 @@ pub struct Applied {
 
 /// A part of a text that was replaced.
 #[derive(Clone, Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub struct Replaced {
     /// Where the new part stands.
     place: Range<usize>,
@@ -62,19 +63,46 @@ pub struct Replaced {
 }
 
 #[derive(Clone, Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 enum Before {
     Short([u8; ISO_DATE], u8),
     Long(Vec<u8>),
 }
 
 impl Replaced {
-    /// Puts the old part back.
-    pub fn undo(self, text: &mut Vec<u8>) {
-        let before = match &self.before {
+    /// The old part of a text whose new part stands at `place`.
+    pub fn new(place: Range<usize>, before: &[u8]) -> Replaced {
+        let before = match before.len() {
+            length @ ..=ISO_DATE => {
+                let mut bytes = [0; ISO_DATE];
+                bytes[..length].copy_from_slice(before);
+                Before::Short(bytes, length as u8)
+            }
+            _ => Before::Long(before.to_vec()),
+        };
+        Replaced { place, before }
+    }
+
+    /// Where the new part stands.
+    pub fn place(&self) -> Range<usize> {
+        self.place.clone()
+    }
+
+    /// The old part.
+    pub fn before(&self) -> &[u8] {
+        match &self.before {
             Before::Short(bytes, length) => &bytes[..usize::from(*length)],
             Before::Long(bytes) => bytes,
-        };
-        replace(text, self.place, before);
+        }
+    }
+
+    /// Puts the old part back. Returns whether the text has the place.
+    pub fn undo(&self, text: &mut Vec<u8>) -> bool {
+        let has_place = self.place.start <= self.place.end && self.place.end <= text.len();
+        if has_place {
+            replace(text, self.place(), self.before());
+        }
+        has_place
     }
 }
 
@@ -128,17 +156,9 @@ pub fn put_true_expiry(text: &mut Vec<u8>, expires: f64) -> Option<Replaced> {
     if written.is_err() {
         return None; // It cannot be: there is room for every time before the year 10000.
     }
-    let old = &text[place.clone()];
-    let before = match old.len() {
-        length @ ..=ISO_DATE => {
-            let mut bytes = [0; ISO_DATE];
-            bytes[..length].copy_from_slice(old);
-            Before::Short(bytes, length as u8)
-        }
-        _ => Before::Long(old.to_vec()),
-    };
-    let place = replace(text, place, new);
-    Some(Replaced { place, before })
+    let old = Replaced::new(place.clone(), &text[place]);
+    let place = replace(text, old.place(), new);
+    Some(Replaced { place, ..old })
 }
 
 /// A time, in milliseconds since the epoch, as `JSON.stringify` writes a Date. `None` if its year does
@@ -321,7 +341,7 @@ mod tests {
         let changed = replaced.is_some();
         if let Some(replaced) = replaced {
             let mut undone = bytes.clone();
-            replaced.undo(&mut undone);
+            assert!(replaced.undo(&mut undone));
             assert_eq!(undone, text.as_bytes());
         }
         assert_eq!(changed, has_cookie_expiry(text.as_bytes()));
