@@ -115,9 +115,14 @@ async fn pass(
     let mut step = send(b"0");
     loop {
         // The next step goes out before the keys of this one are read and worked on.
-        let cursor = step.cursor().await?;
-        let next = (cursor != b"0").then(|| send(&cursor));
-        let ScanReply { keys, .. } = step.reply().await?;
+        let early = step.cursor().await?;
+        let send_next = |cursor: &[u8]| (cursor != b"0").then(|| send(cursor));
+        let mut next = send_next(&early);
+        let ScanReply { cursor, keys } = step.reply().await?;
+        if cursor != early {
+            // The connection was lost within the reply, and the SCAN that was sent again went elsewhere.
+            next = send_next(&cursor);
+        }
         yield_now().await;
         work_on(scan, progress, &mut deletions, keys).await?;
         match next {
