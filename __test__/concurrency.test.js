@@ -611,3 +611,30 @@ test("what sessions were loaded with is let go of with them", async () => {
   // 900 sessions would be 90 MB.
   expect(Number(stdout)).toBeLessThan(45_000_000);
 });
+
+test("a session that an app holds does not hold those that were read beside it", async () => {
+  const code = `
+    import { RedisStore } from "./index.mjs";
+    const store = new RedisStore({ url: process.env.URL, concurrency: "merge" });
+    const sids = Array.from({ length: 64 }, (_, n) => "s" + n);
+    for (const sid of sids) await store.set(sid, { cookie: {}, text: "x".repeat(400) });
+    const held = [];
+    const load = async () => {
+      const found = await Promise.all(sids.map((sid) => store.get(sid)));
+      held.push(store.createSession({ sessionID: "s5", sessionStore: store }, found[5]));
+    };
+    const bytesAfter = async (count) => {
+      for (let n = 0; n < count; n += 1) await load();
+      gc();
+      return process.memoryUsage().heapUsed;
+    };
+    const before = await bytesAfter(20);
+    console.log((await bytesAfter(1000)) - before, held.length);
+    await store.close();`;
+  const { stdout, stderr } = await run(code, { URL: server.url });
+  expect(stderr).toBe("");
+  const [bytes, held] = stdout.split(" ").map(Number);
+  expect(held).toBe(1020);
+  // 1000 sessions take 1.2 MB; with all that were read at once, 14 MB.
+  expect(bytes).toBeLessThan(4_000_000);
+});

@@ -327,7 +327,8 @@ function defineStore({ Store, Cookie }) {
       }
       const { origin } = state;
       const key = HandedOut.keyOf(sess, origin);
-      const base = key === undefined ? undefined : HandedOut.baseOf(sess);
+      // An app may hold the session for long, such as that of a WebSocket.
+      const base = key === undefined ? undefined : HandedOut.baseOf(sess)?.alone();
       const until = state.touchAfter > 0 ? ReadUntil.take(sess) : undefined;
       const cookie = soundCookie(sess.cookie, state.Cookie);
       if (cookie !== sess.cookie) sess.cookie = cookie;

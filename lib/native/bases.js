@@ -132,10 +132,10 @@ class Base {
 
   /** The same, with a text of its own: so it does not hold all those that it crossed with. */
   alone() {
-    const { source, length, replaced } = this;
+    const { source, place, length, replaced } = this;
     if (source instanceof BaseBatch) return this;
-    const whole = `>${this.whole}`;
-    return new Base(new BaseTexts(source.bases, whole, Number.NaN), 1, length, replaced);
+    const own = new BaseTexts(source.bases, `>${this.whole}`.slice(1), source.start + place);
+    return new Base(own, 0, length, replaced);
   }
 
   /** Its text as it was read; undefined if only the native side has it. */
