@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::Instant;
 
-use super::resp::{Batch, Frame, HeadSender, Parser, protocol_error};
+use super::resp::{Batch, Frame, HeadSender, Heads, Parser, protocol_error};
 use super::tracking::TrackedConnection;
 
 /// Size of the read buffer in bytes. Only a longer line makes it grow.
@@ -455,7 +455,7 @@ struct AwaitedBatch {
     /// How many replies must come.
     count: usize,
     /// Who waits for the head of which reply, in order.
-    heads: VecDeque<(usize, HeadSender)>,
+    heads: Heads,
     /// When the batch was queued, as long as no reply is an error.
     queued: Option<Instant>,
     result: BatchResult,
@@ -466,7 +466,14 @@ struct AwaitedBatch {
 impl AwaitedBatch {
     /// Whether somebody waits for the head of the reply that comes next.
     fn wants_head(&self) -> bool {
-        matches!(self.heads.front(), Some((reply, _)) if *reply == self.replies.len())
+        let next = self.heads.as_ref().and_then(|heads| heads.front());
+        next.is_some_and(|(reply, _)| *reply == self.replies.len())
+    }
+
+    /// Takes out who waits for the head of a reply first.
+    fn take_head(&mut self) -> Option<HeadSender> {
+        let (_, sender) = self.heads.as_mut()?.pop_front()?;
+        Some(sender)
     }
 }
 
@@ -487,7 +494,7 @@ impl InFlight {
         self.0.push_back(AwaitedBatch {
             replies: Vec::with_capacity(count),
             count,
-            heads: batch.take_heads().into(),
+            heads: batch.take_heads(),
             queued: Some(queued),
             result,
             reader: None,
@@ -501,7 +508,7 @@ impl InFlight {
 
     /// Sends the head of the next reply to who waits for it.
     fn send_head(&mut self, head: Value) {
-        if let Some((_, sender)) = self.0.front_mut().and_then(|batch| batch.heads.pop_front()) {
+        if let Some(sender) = self.0.front_mut().and_then(AwaitedBatch::take_head) {
             let _ = sender.send(head); // The task may be gone.
         }
     }
@@ -515,7 +522,7 @@ impl InFlight {
             oldest.queued = None;
         }
         if oldest.wants_head() {
-            oldest.heads.pop_front(); // It had none: it is no array.
+            oldest.take_head(); // It had none: it is no array.
         }
         oldest.replies.push(reply);
         if oldest.replies.len() == oldest.count

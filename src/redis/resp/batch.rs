@@ -1,10 +1,16 @@
 //! Encodes commands.
 
+use std::collections::VecDeque;
+
 use redis::{Cmd, Value};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Takes the first element of a reply.
 pub type HeadSender = UnboundedSender<Value>;
+
+/// Who gets the heads of which replies, in order. Only scans have any, so all others carry no more than
+/// an empty pointer.
+pub type Heads = Option<Box<VecDeque<(usize, HeadSender)>>>;
 
 /// Commands that are sent together.
 #[derive(Default)]
@@ -12,8 +18,7 @@ pub struct Batch {
     /// The commands in RESP.
     bytes: Vec<u8>,
     replies: usize,
-    /// Who gets the heads of which replies, in order.
-    heads: Vec<(usize, HeadSender)>,
+    heads: Heads,
     /// Whether ASKING goes before each command.
     asking: bool,
 }
@@ -33,8 +38,8 @@ impl Batch {
     }
 
     /// Who gets the heads of replies, and of the how manieth: those of arrays, as soon as they have come.
-    pub fn take_heads(&mut self) -> Vec<(usize, HeadSender)> {
-        std::mem::take(&mut self.heads)
+    pub fn take_heads(&mut self) -> Heads {
+        self.heads.take()
     }
 
     /// The commands in RESP.
@@ -69,7 +74,8 @@ impl Batch {
     /// The same; if the reply is an array, its first element is sent on before the others are parsed.
     pub fn add_cmd_with_head(&mut self, command: &Cmd, head: &HeadSender) {
         self.add_cmd(command);
-        self.heads.push((self.replies - 1, head.clone()));
+        let heads = self.heads.get_or_insert_default();
+        heads.push_back((self.replies - 1, head.clone()));
     }
 
     /// Adds a SUBSCRIBE. In RESP3 it has no reply but a push message; only if it fails, its error

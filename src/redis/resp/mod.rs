@@ -3,5 +3,5 @@
 mod batch;
 mod parser;
 
-pub use batch::{Batch, HeadSender};
+pub use batch::{Batch, HeadSender, Heads};
 pub use parser::{Frame, Parser, protocol_error};
