@@ -615,6 +615,41 @@ mod tests {
         read.is_ok_and(|read| read.is_ok())
     }
 
+    /// A SCAN whose head goes to the receiver.
+    fn scan() -> (Batch, UnboundedReceiver<Value>) {
+        let (head, heads) = unbounded_channel();
+        let mut batch = Batch::default();
+        batch.add_cmd_with_head(&redis::cmd("SCAN"), &head);
+        (batch, heads)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_head_of_a_reply_comes_before_the_rest_is_there() {
+        let (sender, mut server) = connect(1024);
+        let (batch, mut heads) = scan();
+        let (scan, ping) = (sender.send(batch), sender.send(ping()));
+        write(&mut server, "*2\r\n$1\r\n7\r\n*1\r\n").await;
+        let text = |text: &str| Value::BulkString(text.into());
+        assert_eq!(heads.recv().await, Some(text("7")));
+        write(&mut server, "$1\r\na\r\n+OK\r\n").await;
+        let reply = Value::Array(vec![text("7"), Value::Array(vec![text("a")])]);
+        assert_eq!(scan.await, Ok(vec![reply]));
+        assert_eq!(ping.await, Ok(vec![Value::Okay]));
+        assert_eq!(heads.recv().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_that_is_lost_after_its_head_fails() {
+        let (sender, mut server) = connect(1024);
+        let (batch, mut heads) = scan();
+        let scan = sender.send(batch);
+        write(&mut server, "*2\r\n$1\r\n7\r\n*1\r\n").await;
+        assert!(heads.recv().await.is_some());
+        drop(server);
+        assert!(scan.await.is_err());
+        assert_eq!(heads.recv().await, None);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn replies_come_to_their_batches_in_order() {
         let (sender, mut server) = connect(1024);
