@@ -4,10 +4,12 @@
 
 const { statSync } = require("node:fs");
 const path = require("node:path");
+const { addonFile, findPlatform } = require("../lib/addon/platform.js");
 const { OURS, REFERENCE } = require("./names.js");
 const { outputOf } = require("./processes.js");
 const { ratio, takeTurns } = require("./statistics.js");
 
+const ROOT = path.join(__dirname, "..");
 const STARTUP_PROCESS = path.join(__dirname, "startup-process.js");
 /** The estimated time of one process, in seconds. */
 const SECONDS = { require: 0.2, firstGet: 0.3, memory: 2.5 };
@@ -58,8 +60,7 @@ async function run({ redis, settings, results, progress }) {
 
 /** The addon that `require("connect-redis-rs")` loads here. */
 function fileOfAddon() {
-  require("..");
-  return Object.keys(require.cache).find((file) => file.endsWith(".node"));
+  return path.join(ROOT, addonFile(findPlatform()));
 }
 
 module.exports = { plan, run };
