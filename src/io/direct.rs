@@ -21,10 +21,12 @@ use crate::io::limits::Limits;
 use crate::io::pipeline::{SentCalls, count_sent, encode};
 use crate::io::traffic::Traffic;
 use crate::redis::{Direct, Replies};
-use crate::session::command::Read;
+use crate::session::command::{Command, Read};
 
 /// The most calls that go out directly. With more, it is better that two threads work on them.
 const MAX_CALLS: usize = 32;
+/// As how many calls one counts that reads a session, whose text the JS thread then has to parse.
+const A_READ: usize = 2;
 /// About the most bytes that they have.
 const MAX_BYTES: usize = 16 * 1024;
 /// How long the JS thread looks for the replies.
@@ -91,7 +93,7 @@ impl DirectCalls {
         let Some(route) = &self.route else {
             return Err(calls);
         };
-        let is_short = calls.len() <= MAX_CALLS
+        let is_short = work(calls.iter().map(|call| &call.command)) <= MAX_CALLS
             && calls.iter().all(|call| call.command.is_plain())
             && calls.iter().map(|call| call.command.size()).sum::<usize>() <= MAX_BYTES;
         if self.in_flight.is_some() || !is_short {
@@ -163,6 +165,13 @@ impl DirectCalls {
     }
 }
 
+/// How much work commands make, in calls that read nothing.
+fn work<'c>(commands: impl Iterator<Item = &'c Command>) -> usize {
+    commands
+        .map(|command| command.key_read().map_or(1, |_| A_READ))
+        .sum()
+}
+
 /// Whether a reply can only be an answer.
 fn is_plain(reply: &Value) -> bool {
     !matches!(reply, Value::ServerError(_))
@@ -210,6 +219,14 @@ impl Pause {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::test_store::get;
+
+    #[test]
+    fn a_call_that_reads_counts_as_two() {
+        let (read, destroy) = (get("k"), Command::Destroy { key: b"k".into() });
+        assert_eq!(work([&read, &destroy].into_iter()), 3);
+        assert_eq!(work([].into_iter()), 0);
+    }
 
     #[test]
     fn the_pause_grows_while_replies_come_late_and_ends_when_one_comes_soon() {
