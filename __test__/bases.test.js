@@ -3,9 +3,9 @@
 // What saves compare with (`concurrency`): whatever text is stored, and however many others were read
 // since, it is byte for byte what the session was loaded with.
 
-const { RedisStore } = require("..");
 const { useRedis } = require("./support/life-cycle.js");
 const { untilCopied } = require("./support/near-cache.js");
+const { loadSession, openStore } = require("./support/stores.js");
 
 const SID = "the-secret-sid";
 const KEY = `sess:${SID}`;
@@ -21,8 +21,7 @@ useRedis((used) => {
 });
 
 function open(options) {
-  const store = new RedisStore({ url: server.url, concurrency: "merge", ...options });
-  closing.push(() => store.close());
+  const store = openStore(closing, { url: server.url, concurrency: "merge", ...options });
   store.heard = [];
   for (const event of ["merged", "unmerged", "discarded"]) {
     store.on(event, () => store.heard.push(event));
@@ -30,8 +29,7 @@ function open(options) {
   return store;
 }
 
-const load = async (store, sid = SID) =>
-  store.createSession({ sessionID: sid, sessionStore: store }, await store.get(sid));
+const load = (store, sid = SID) => loadSession(store, sid);
 
 const write = (text) => inspector.set(KEY, text, { expiration: { type: "PX", value: DAY } });
 

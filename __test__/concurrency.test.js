@@ -7,7 +7,6 @@ const v8 = require("node:v8");
 const ConnectRedis = require("connect-redis");
 const RedisMock = require("ioredis-mock");
 const { createClient, createClientPool } = require("redis");
-const { RedisStore } = require("..");
 const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
 const { CREATED, commandsOf, describeConcurrency } = require("./support/concurrency.js");
 const { failure } = require("./support/calls.js");
@@ -15,6 +14,7 @@ const { startProxy } = require("./support/proxy.js");
 const { run } = require("./support/run.js");
 const { knowsIfEq } = require("./support/servers.js");
 const { own, usual } = require("./support/setups.js");
+const { loadSession, openStore } = require("./support/stores.js");
 const { useRedis } = require("./support/life-cycle.js");
 
 const named = (name) => [...own, ...usual].find((setup) => setup.name === name);
@@ -36,11 +36,7 @@ useRedis((used) => {
   ({ server, inspector, closing } = used);
 });
 
-function open(options) {
-  const store = new RedisStore({ url: server.url, concurrency: "merge", ...options });
-  closing.push(() => store.close());
-  return store;
-}
+const open = (options) => openStore(closing, { url: server.url, concurrency: "merge", ...options });
 
 async function client(make = createClient) {
   const made = make({ url: server.url });
@@ -52,8 +48,7 @@ async function client(make = createClient) {
 
 const inMs = (ms) => ({ originalMaxAge: ms, expires: new Date(Date.now() + ms).toISOString() });
 
-const load = async (store, sid = SID) =>
-  store.createSession({ sessionID: sid, sessionStore: store }, await store.get(sid));
+const load = (store, sid = SID) => loadSession(store, sid);
 
 const stored = async () => JSON.parse(await inspector.get(KEY));
 

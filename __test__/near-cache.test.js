@@ -6,7 +6,6 @@
 const { randomBytes } = require("node:crypto");
 const { setTimeout: wait } = require("node:timers/promises");
 const { createClient, createClientPool } = require("redis");
-const { RedisStore } = require("..");
 const { send, startRedisServer, waitUntil } = require("../scripts/redis-server.js");
 const { useRedis } = require("./support/life-cycle.js");
 const {
@@ -20,6 +19,7 @@ const {
 const { startProxy } = require("./support/proxy.js");
 const { run } = require("./support/run.js");
 const { own, usual } = require("./support/setups.js");
+const { loadSession, openStore } = require("./support/stores.js");
 
 const named = (name) => [...own, ...usual].find((setup) => setup.name === name);
 
@@ -38,11 +38,8 @@ useRedis((used) => {
   ({ server, inspector, closing } = used);
 });
 
-function open(options) {
-  const store = new RedisStore({ url: server.url, cache: true, touchAfter: 60, ...options });
-  closing.push(() => store.close());
-  return store;
-}
+const open = (options) =>
+  openStore(closing, { url: server.url, cache: true, touchAfter: 60, ...options });
 
 async function proxied(options) {
   const proxy = await startProxy(server);
@@ -215,12 +212,10 @@ describe("what is kept", () => {
   test("a_session_from_a_copy_is_merged_and_cannot_bring_a_session_back", async () => {
     const near = open({ concurrency: "merge", cache: { maxStale: 60_000 } });
     const other = open({ concurrency: "merge", cache: false });
-    const load = async (store) =>
-      store.createSession({ sessionID: SID, sessionStore: store }, await store.get(SID));
     await near.set(SID, session(1));
     await untilCopied(near, SID);
     const before = hits(near);
-    const [one, two] = [await load(near), await load(other)];
+    const [one, two] = [await loadSession(near, SID), await loadSession(other, SID)];
     expect(hits(near)).toBe(before + 1);
     two.theirs = 1;
     await other.set(SID, two);
@@ -228,7 +223,7 @@ describe("what is kept", () => {
     await near.set(SID, one);
     expect(await other.get(SID)).toMatchObject({ n: 1, ours: 1, theirs: 1 });
     await untilCopied(near, SID);
-    const late = await load(near);
+    const late = await loadSession(near, SID);
     await other.destroy(SID);
     late.n = 5;
     await near.set(SID, late);
@@ -239,11 +234,9 @@ describe("what is kept", () => {
     const near = open();
     await near.set(SID, session(1));
     await untilCopied(near, SID);
-    const load = async () =>
-      near.createSession({ sessionID: SID, sessionStore: near }, await near.get(SID));
-    await near.touch(SID, await load());
+    await near.touch(SID, await loadSession(near, SID));
     expect(near.metrics().skippedTouches).toBe(1);
-    const later = await load();
+    const later = await loadSession(near, SID);
     later.cookie.expires = new Date(Date.now() + 20 * 60_000);
     await near.touch(SID, later);
     expect(near.metrics().skippedTouches).toBe(1);

@@ -6,10 +6,11 @@
 const { isDeepStrictEqual } = require("node:util");
 const net = require("node:net");
 const fc = require("fast-check");
-const { RedisStore, RedisStoreError } = require("..");
+const { RedisStoreError } = require("..");
 const { startRedisServer } = require("../scripts/redis-server.js");
 const { failure } = require("./support/calls.js");
 const { openInspector } = require("./support/inspector.js");
+const { openStore } = require("./support/stores.js");
 
 const HOUR = 3_600_000;
 /** Longer than any call here takes, on any machine. */
@@ -40,11 +41,7 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
-function open(options) {
-  const store = new RedisStore({ url: server.url, ...options });
-  closing.push(() => store.close());
-  return store;
-}
+const open = (options) => openStore(closing, { url: server.url, ...options });
 
 /** Checks a property `numRuns` times. */
 function holds(numRuns, ...args) {

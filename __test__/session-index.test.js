@@ -5,7 +5,6 @@
 
 const RedisMock = require("ioredis-mock");
 const { createClient, createClientPool } = require("redis");
-const { RedisStore } = require("..");
 const { waitUntil } = require("../scripts/redis-server.js");
 const { failure } = require("./support/calls.js");
 const { commandsOf, serve } = require("./support/concurrency.js");
@@ -13,6 +12,7 @@ const { startProxy } = require("./support/proxy.js");
 const { run } = require("./support/run.js");
 const { describeSessionIndex, inMs, userKey, watchEvents } = require("./support/session-index.js");
 const { ioredis, nodeRedis, own, usual } = require("./support/setups.js");
+const { openStore } = require("./support/stores.js");
 const { useRedis } = require("./support/life-cycle.js");
 
 const setups = [...own, ...usual, ...nodeRedis, ...ioredis];
@@ -32,11 +32,7 @@ useRedis((used) => {
   ({ server, inspector, closing } = used);
 });
 
-function open(options) {
-  const store = new RedisStore({ url: server.url, user: "userId", ...options });
-  closing.push(() => store.close());
-  return store;
-}
+const open = (options) => openStore(closing, { url: server.url, user: "userId", ...options });
 
 async function client(make = createClient) {
   const made = make({ url: server.url });

@@ -15,6 +15,7 @@ const {
 } = require("../../scripts/redis-topologies.js");
 const { measured } = require("../support/measured.js");
 const { describeFetched, startWith } = require("../support/servers.js");
+const { loadSession } = require("../support/stores.js");
 
 const DURABLE = ["--appendonly", "yes", "--appendfsync", "always"];
 const COUNT = "count";
@@ -42,9 +43,6 @@ function openTwo(options) {
     return store;
   });
 }
-
-const load = async (store, sid) =>
-  store.createSession({ sessionID: sid, sessionStore: store }, await store.get(sid));
 
 /**
  * Starts workers that update and merge sessions, and note what became of each call.
@@ -122,7 +120,7 @@ async function startWork(stores) {
       for (let n = 0; !isOver; n += 1) {
         const notes = structuredClone(forms);
         await noted(n, notes, async () => {
-          const session = await load(store, SHARED);
+          const session = await loadSession(store, SHARED);
           session[`w${worker}`] = n;
           mine.made = n;
           await store.set(SHARED, session);
@@ -138,7 +136,7 @@ async function startWork(stores) {
         const notes = structuredClone(forms);
         await noted(sid, notes, async () => {
           await store.set(sid, { cookie: {} });
-          const session = await load(other, sid);
+          const session = await loadSession(other, sid);
           session.n = n;
           const saved = other.set(sid, session).catch(() => {});
           await store.destroy(sid);

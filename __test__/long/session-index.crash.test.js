@@ -12,6 +12,7 @@ const { startProxy } = require("../support/proxy.js");
 const { run } = require("../support/run.js");
 const { inMs, userKey } = require("../support/session-index.js");
 const { useRedis } = require("../support/life-cycle.js");
+const { loadSession } = require("../support/stores.js");
 
 const HOUR = 3_600_000;
 const USERS = ["ada", "bob", "eve"];
@@ -30,9 +31,6 @@ async function open(options) {
   if (store.status !== "ready") await once(store, "ready");
   return store;
 }
-
-const load = async (store, sid) =>
-  store.createSession({ sessionID: sid, sessionStore: store }, await store.get(sid));
 
 /** The sids of each user's sessions, by what is stored. */
 async function storedSessions() {
@@ -63,11 +61,14 @@ async function expectRightLists() {
 
 describe("a process that is killed after any of its commands loses no session from its user's list", () => {
   const savedAs = async (store, sid, userId) => {
-    const session = await load(store, sid);
+    const session = await loadSession(store, sid);
     session.userId = userId;
     await store.set(sid, session);
   };
-  const request = async (store, sid) => ({ sessionID: sid, session: await load(store, sid) });
+  const request = async (store, sid) => ({
+    sessionID: sid,
+    session: await loadSession(store, sid),
+  });
   const generate = (req) => {
     req.sessionID = `new of ${req.sessionID}`;
     req.session = { cookie: inMs(HOUR) };
@@ -101,7 +102,10 @@ describe("a process that is killed after any of its commands loses no session fr
       "rotate with grace",
       async (store) => store.rotate(await request(store, "ada0"), { grace: HOUR }),
     ],
-    ["touch by another process", async (store) => store.touch("ada0", await load(store, "ada0"))],
+    [
+      "touch by another process",
+      async (store) => store.touch("ada0", await loadSession(store, "ada0")),
+    ],
     ["list", (store) => store.sessionsOf("ada")],
     ["reindex", (store) => store.reindex()],
   ])("%s", async (_, work, options = {}) => {

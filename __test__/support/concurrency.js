@@ -10,6 +10,7 @@ const { RedisStore } = require("../..");
 const { startApp } = require("./app.js");
 const { describeFetched, knowsIfEq, startWith } = require("./servers.js");
 const { useEnvironment } = require("./life-cycle.js");
+const { loadSession } = require("./stores.js");
 
 const EVENTS = ["merged", "unmerged", "overwritten", "discarded"];
 const CREATED = "connect-redis-rs:created";
@@ -146,8 +147,6 @@ function describeConcurrency(setup, what) {
       return rest;
     };
     const write = (app, session) => inspector.set(keyOf(app), JSON.stringify(session));
-    const load = async (store, sid) =>
-      store.createSession({ sessionID: sid, sessionStore: store }, await store.get(sid));
 
     describe('concurrency "merge"', () => {
       test("of 60 parallel requests of two processes that each set a key of their own, all keys are there", async () => {
@@ -334,7 +333,7 @@ function describeConcurrency(setup, what) {
 
       test("an age that express-session has computed some milliseconds less is not taken for a change", async () => {
         const [one, other] = await openTwo({}, { cookie: { maxAge: 10 * MINUTE } });
-        const session = await load(one.store, one.sid());
+        const session = await loadSession(one.store, one.sid());
         await other.request((req) => {
           req.session.cookie.maxAge = 5 * HOUR;
           delete req.session.user;
@@ -464,7 +463,7 @@ function describeConcurrency(setup, what) {
       test("a get that is called after a save which is not awaited sees it, and a second save too", async () => {
         const [one, other] = await openTwo();
         const { store } = one;
-        const session = await load(store, one.sid());
+        const session = await loadSession(store, one.sid());
         await other.request((req) => {
           req.session.other = 1;
         });
@@ -483,7 +482,7 @@ function describeConcurrency(setup, what) {
 
       test("a destroy that is called after a save which is not awaited is final", async () => {
         const [one] = await openTwo();
-        const session = await load(one.store, one.sid());
+        const session = await loadSession(one.store, one.sid());
         session.mine = 1;
         const save = one.store.set(one.sid(), session);
         const destroyed = one.store.destroy(one.sid());

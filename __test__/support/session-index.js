@@ -12,6 +12,7 @@ const { failure, range } = require("./calls.js");
 const { makeGate, openConnectRedis, serve } = require("./concurrency.js");
 const { describeFetched, startWith } = require("./servers.js");
 const { useEnvironment } = require("./life-cycle.js");
+const { loadSession } = require("./stores.js");
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -82,8 +83,6 @@ function describeSessionIndex(setup, what) {
 
     const idsOf = async (store, user) => (await store.sessionsOf(user)).map(({ id }) => id).sort();
     const isStored = async (sid) => (await inspector.exists(`sess:${sid}`)) === 1;
-    const load = async (store, sid) =>
-      store.createSession({ sessionID: sid, sessionStore: store }, await store.get(sid));
     /** Makes an entry one that is looked at, as it is when the time of a save under way is over. */
     const settle = (user, sid) => inspector.zAdd(userKey(user), { score: 1, value: sid });
     const indexKeys = async () => (await inspector.keys("idx:*")).sort();
@@ -192,7 +191,7 @@ function describeSessionIndex(setup, what) {
       test("one that changes users at once after a sign-in is in the list of the last only", async () => {
         const store = await open();
         await store.set("s", { cookie: {}, userId: "ada" });
-        const session = await load(store, "s");
+        const session = await loadSession(store, "s");
         for (const userId of ["bob", "ada", "eve"]) {
           session.userId = userId;
           await store.set("s", session);
@@ -339,7 +338,7 @@ function describeSessionIndex(setup, what) {
       test("a session that is taken from one store to another is listed in both", async () => {
         const [from, to] = [await open(), await open({ prefix: "new:" })];
         await from.set("s", { cookie: {}, userId: "ada" });
-        const session = await load(from, "s");
+        const session = await loadSession(from, "s");
         await from.set("s", session);
         await to.set("s", session);
         expect(await idsOf(from, "ada")).toEqual(["s"]);
@@ -447,7 +446,8 @@ function describeSessionIndex(setup, what) {
         const sids = range(20, (n) => `s${n}`);
         for (const sid of sids) await store.set(sid, { cookie: {}, userId: "ada" });
         const requests = [];
-        for (const sid of sids) requests.push({ sessionID: sid, session: await load(store, sid) });
+        for (const sid of sids)
+          requests.push({ sessionID: sid, session: await loadSession(store, sid) });
         const rotating = requests.map((req, n) => store.rotate(req, { grace: n % 2 ? MINUTE : 0 }));
         await store.destroyAllOf("ada");
         const rotated = await Promise.all(rotating);
@@ -478,7 +478,7 @@ function describeSessionIndex(setup, what) {
         const store = await open();
         await store.set("s", { cookie: {} });
         await settle("ada", "s");
-        const session = await load(store, "s");
+        const session = await loadSession(store, "s");
         const reader = await openHeld();
         const gate = reader.hold();
         const listing = reader.store.sessionsOf("ada");
@@ -494,7 +494,7 @@ function describeSessionIndex(setup, what) {
         const [store, other] = [await open(), await open()];
         await store.set("s", { cookie: {}, userId: "ada" });
         await settle("ada", "s");
-        const [mine, theirs] = [await load(store, "s"), await load(other, "s")];
+        const [mine, theirs] = [await loadSession(store, "s"), await loadSession(other, "s")];
         mine.userId = "bob";
         theirs.userId = "eve";
         await other.set("s", theirs);
@@ -763,7 +763,7 @@ function describeSessionIndex(setup, what) {
         await stores[0].set("s", session);
         expect(await inspector.pTTL(userKey("ada"))).toBeGreaterThan(MINUTE);
         for (const ms of [HOUR, 30 * HOUR, 900 * HOUR]) {
-          const loaded = await load(stores[ms % 2], "s");
+          const loaded = await loadSession(stores[ms % 2], "s");
           loaded.cookie.maxAge = ms;
           await stores[ms % 2].touch("s", loaded);
           await waitUntil("the set lives longer than the session", async () => {
@@ -773,7 +773,7 @@ function describeSessionIndex(setup, what) {
         // Another process, which has not added it, adds it at its first touch.
         await inspector.del(userKey("ada"));
         const other = await open();
-        await other.touch("s", await load(other, "s"));
+        await other.touch("s", await loadSession(other, "s"));
         await waitUntil("the session is listed", async () => (await other.countOf("ada")) === 1);
       });
 
@@ -797,7 +797,7 @@ function describeSessionIndex(setup, what) {
         await store.set("never", { cookie: inMs(-1), userId: "ada" });
         expect(await inspector.keys("*")).toEqual([]);
         await store.set("s", { cookie: inMs(HOUR), userId: "ada" });
-        const session = await load(store, "s");
+        const session = await loadSession(store, "s");
         session.cookie.expires = new Date(Date.now() - 1);
         await store.set("s", session);
         expect(await inspector.keys("*")).toEqual([]);
@@ -876,7 +876,7 @@ function describeSessionIndex(setup, what) {
       test("created and destroyed are emitted once, by the process that did it", async () => {
         const { stores, seen } = await openTwo();
         await stores[0].set("s", { cookie: {}, userId: "ada" });
-        const session = await load(stores[1], "s");
+        const session = await loadSession(stores[1], "s");
         session.n = 1;
         await stores[1].set("s", session);
         await stores[1].set("s", { cookie: {}, userId: "ada" });
@@ -934,7 +934,7 @@ function describeSessionIndex(setup, what) {
       test("a session that was touched or saved later expires later", async () => {
         const { stores, seen } = await openTwo();
         await stores[0].set("touched", { cookie: inMs(100) });
-        const session = await load(stores[0], "touched");
+        const session = await loadSession(stores[0], "touched");
         session.cookie.maxAge = HOUR;
         await stores[0].touch("touched", session);
         await stores[0].set("marker", { cookie: inMs(200) });
@@ -952,7 +952,7 @@ function describeSessionIndex(setup, what) {
         async (method) => {
           const { stores, seen } = await openTwo();
           await stores[0].set("s", { cookie: inMs(HOUR), userId: "ada" });
-          const session = await load(stores[1], "s");
+          const session = await loadSession(stores[1], "s");
           session.cookie.maxAge = 100;
           await stores[1][method]("s", session);
           await waitUntil("it is heard", () =>
