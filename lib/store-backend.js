@@ -159,7 +159,7 @@ function through(carrier, fields, name, call, message, counts) {
   try {
     made = call(withFields(fields, carrier), message);
   } catch (error) {
-    // It cannot be made: what it was given cannot be stored, say.
+    // The call cannot be made: it was given what cannot be stored, say.
     counts.failed(operationOf(name), error);
     throw error;
   }

@@ -16,9 +16,9 @@ const {
   baseIsSaved: IS_SAVED,
 } = require("../addon/crossing.js");
 
-/** In the place of a text's length: the native side has the base, and no other session has it; */
+/** In the place of a text's length: the native side has the base, and only this session uses it. */
 const KEPT = -1;
-/** or another may have it. */
+/** The same, but another session may use it, too. */
 const SHARED = -2;
 
 /** In the place of a call's number. */

@@ -25,8 +25,8 @@ use crate::session::command::{Command, Read};
 
 /// The most calls that go out directly. With more, it is better that two threads work on them.
 const MAX_CALLS: usize = 32;
-/// As how many calls one counts that reads a session, whose text the JS thread then has to parse.
-const A_READ: usize = 2;
+/// A call that reads a session counts as so many: the JS thread then has to parse the text.
+const CALLS_A_READ: usize = 2;
 /// About the most bytes that they have.
 const MAX_BYTES: usize = 16 * 1024;
 /// How long the JS thread looks for the replies.
@@ -168,7 +168,7 @@ impl DirectCalls {
 /// How much work commands make, in calls that read nothing.
 fn work<'c>(commands: impl Iterator<Item = &'c Command>) -> usize {
     commands
-        .map(|command| command.key_read().map_or(1, |_| A_READ))
+        .map(|command| command.key_read().map_or(1, |_| CALLS_A_READ))
         .sum()
 }
 

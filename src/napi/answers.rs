@@ -110,13 +110,7 @@ impl Answers {
         let is_ascii = text.is_ascii();
         match packed.filter(|_| is_ascii || std::str::from_utf8(&text).is_ok()) {
             Some(packed) => {
-                let length = if is_ascii {
-                    self.text.extend_from_slice(&text);
-                    text.len() as f64
-                } else {
-                    self.others.push(text);
-                    OTHER
-                };
+                let length = self.add_checked(text, is_ascii);
                 let old = replaced.as_ref().map_or(&[][..], Replaced::before);
                 self.text.extend_from_slice(old);
                 self.has_bases = true;
@@ -162,7 +156,12 @@ impl Answers {
 
     /// Adds a text. Returns what stands in the place of its length.
     fn add_text(&mut self, text: Vec<u8>) -> f64 {
-        if text.is_ascii() {
+        let is_ascii = text.is_ascii();
+        self.add_checked(text, is_ascii)
+    }
+
+    fn add_checked(&mut self, text: Vec<u8>, is_ascii: bool) -> f64 {
+        if is_ascii {
             self.text.extend_from_slice(&text);
             text.len() as f64
         } else {

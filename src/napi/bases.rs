@@ -3,9 +3,8 @@
 //! A base is in JS, as the text that was parsed there with the part of it that is not as stored, or as
 //! the text that was saved. A save brings it here, or says where it stands among the texts that crossed
 //! last; saves of the session that are made before it is answered share it, and those that follow soon
-//! find it. What is not in JS is kept
-//! here as long as its session is used: what Redis has of a sealed text, what is no text, and what was
-//! stored with others' changes.
+//! find it. What is not in JS is kept here as long as its session is used: what Redis has of a sealed
+//! text, what is no text, and what was stored with others' changes.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -37,7 +37,7 @@ impl Batch {
         self.replies
     }
 
-    /// Who gets the heads of replies, and of the how manieth: those of arrays, as soon as they have come.
+    /// Takes out who gets the heads of replies. A head is sent as soon as it has come, before the rest.
     pub fn take_heads(&mut self) -> Heads {
         self.heads.take()
     }
