@@ -1,6 +1,6 @@
 //! Few calls, made while nothing else is under way: the JS thread writes them to the socket itself, and
-//! reads their replies if they come soon. So neither thread waits to be woken by the other, which takes
-//! longer than such a call.
+//! reads their replies. If these do not come soon, its event loop watches the socket. So neither thread
+//! waits to be woken by the other, which takes longer than such a call.
 //!
 //! All rules stay with the supervisor. Whenever it looks what was submitted, it takes over what was sent
 //! here, as a batch that is in flight. It looks when the I/O thread has read the replies, when calls
@@ -20,7 +20,7 @@ use crate::io::event::Event;
 use crate::io::limits::Limits;
 use crate::io::pipeline::{SentCalls, count_sent, encode};
 use crate::io::traffic::Traffic;
-use crate::redis::{Direct, Replies};
+use crate::redis::{Direct, Replies, SocketWatch};
 use crate::session::command::{Command, Read};
 
 /// The most calls that go out directly. With more, it is better that two threads work on them.
@@ -58,6 +58,8 @@ pub enum DirectPoll {
     Answered,
     /// They have not come: look again when the event loop has turned.
     Waiting,
+    /// They have not come soon: whoever learns first that they have come reads them.
+    Late,
     /// The I/O thread reads them.
     Left,
     /// They have come, and the supervisor must act on them.
@@ -70,6 +72,8 @@ pub struct DirectCalls {
     route: Option<DirectRoute>,
     in_flight: Option<DirectBatch>,
     pause: Pause,
+    /// What the event loop watches; `None` until replies come late for the first time.
+    watch: Option<Arc<SocketWatch>>,
     /// Whether anything was sent since the last [`DirectCalls::take_used`].
     is_used: bool,
 }
@@ -120,11 +124,54 @@ impl DirectCalls {
                 sent,
             },
         });
-        Ok(!self.pause.skip())
+        let skips = self.pause.skip();
+        if skips {
+            self.watch();
+        }
+        Ok(!skips)
     }
 
     /// Looks for the replies to what was sent. Answers are collected in `events`.
     pub fn poll(&mut self, traffic: &Traffic, events: &mut Vec<Event>) -> DirectPoll {
+        match self.read(traffic, events) {
+            DirectPoll::Waiting if self.is_late() => {
+                self.pause.missed();
+                self.watch();
+                DirectPoll::Late
+            }
+            polled => polled,
+        }
+    }
+
+    /// From now on `watch` tells when late replies come; then [`DirectCalls::read_late`] must be called.
+    pub fn set_watch(&mut self, watch: Arc<SocketWatch>) {
+        self.watch = Some(watch);
+        self.watch();
+    }
+
+    /// The same after the watch has told that something has come.
+    pub fn read_late(&mut self, traffic: &Traffic, events: &mut Vec<Event>) -> DirectPoll {
+        let polled = self.read(traffic, events);
+        if polled == DirectPoll::Waiting {
+            self.watch(); // for the rest
+        }
+        polled
+    }
+
+    fn watch(&self) {
+        if let (Some(route), Some(watch)) = (&self.route, &self.watch) {
+            route.wire.watch(watch);
+        }
+    }
+
+    /// Whether the replies have not come soon.
+    fn is_late(&self) -> bool {
+        let batch = self.in_flight.as_ref();
+        batch.is_some_and(|batch| batch.sent.sent.elapsed() >= PATIENCE)
+    }
+
+    /// Reads, and answers calls.
+    fn read(&mut self, traffic: &Traffic, events: &mut Vec<Event>) -> DirectPoll {
         let Some(route) = &self.route else {
             return DirectPoll::Left;
         };
@@ -134,14 +181,13 @@ impl DirectCalls {
         route.wire.read();
         let sent = &mut batch.sent;
         let polled = match sent.replies.take_now() {
-            None if sent.sent.elapsed() < PATIENCE => DirectPoll::Waiting,
-            None => {
-                self.pause.missed();
-                DirectPoll::Left
-            }
+            None => DirectPoll::Waiting,
             Some(Ok(values)) if values.iter().all(is_plain) => {
-                self.pause.hit();
-                traffic.count_replied(sent.calls.len(), sent.sent.elapsed());
+                let took = sent.sent.elapsed();
+                if took < PATIENCE {
+                    self.pause.hit();
+                }
+                traffic.count_replied(sent.calls.len(), took);
                 answer(&mut sent.calls, values, &route.server, events);
                 return DirectPoll::Answered;
             }

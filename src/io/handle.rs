@@ -16,7 +16,7 @@ use crate::io::scan;
 use crate::io::scan_request::ScanRequest;
 use crate::io::shared::{Carrier, Closing, Shared, Submitted};
 use crate::io::supervisor;
-use crate::redis::{Freshness, Peer, Topology, Tracking, Written};
+use crate::redis::{Freshness, Peer, SocketWatch, Topology, Tracking, Written};
 
 /// What messages call the server that the app's client is connected to.
 pub const CLIENT_SERVER: &str = "the client's server";
@@ -87,6 +87,18 @@ impl Handle {
     /// See [`Shared::poll_direct`].
     pub fn poll_direct(&self) -> DirectPoll {
         self.shared.poll_direct()
+    }
+
+    /// See [`Shared::watch_direct`].
+    pub fn watch_direct(&self, watch: Arc<SocketWatch>) {
+        self.shared.watch_direct(watch);
+    }
+
+    /// Returns what to call, on the JS thread, when the watch tells that something has come: see
+    /// [`Shared::read_direct`].
+    pub fn late_reader(&self) -> impl Fn() + use<> {
+        let shared = self.shared.clone();
+        move || shared.read_direct()
     }
 
     /// Starts a scan over the keyspace. Its results come as

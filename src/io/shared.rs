@@ -24,7 +24,7 @@ use crate::io::lock::lock;
 use crate::io::scan_request::ScanRequest;
 use crate::io::traffic::Traffic;
 use crate::redis::resp::HeadSender;
-use crate::redis::{Peer, Tracking};
+use crate::redis::{Peer, SocketWatch, Tracking};
 use crate::session::command::{Command, Reply};
 
 /// Whose connection carries the commands, and what follows from that.
@@ -249,9 +249,28 @@ impl Shared {
         match polled {
             DirectPoll::Answered => self.completions.push_unseen(events),
             DirectPoll::Unanswered => self.wake.notify_one(),
-            DirectPoll::Waiting | DirectPoll::Left => {}
+            DirectPoll::Waiting | DirectPoll::Late | DirectPoll::Left => {}
         }
         polled
+    }
+
+    /// From now on `watch` tells when late replies to what [`Shared::submit`] has sent itself have come;
+    /// then [`Shared::read_direct`] must be called.
+    pub fn watch_direct(&self, watch: Arc<SocketWatch>) {
+        lock(&self.submissions).direct.set_watch(watch);
+    }
+
+    /// Reads late replies. The JS thread is woken if there are answers.
+    pub fn read_direct(&self) {
+        let mut events = Vec::new();
+        let polled = lock(&self.submissions)
+            .direct
+            .read_late(&self.traffic, &mut events);
+        match polled {
+            DirectPoll::Answered => self.completions.push(events),
+            DirectPoll::Unanswered => self.wake.notify_one(),
+            DirectPoll::Waiting | DirectPoll::Late | DirectPoll::Left => {}
+        }
     }
 
     /// Wakes the supervisor. It does not keep the store.

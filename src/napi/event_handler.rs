@@ -131,6 +131,7 @@ impl StoreCore {
         loop {
             match self.handle.poll_direct() {
                 DirectPoll::Answered => return self.handle_events(env),
+                DirectPoll::Late => return self.late_replies.watch(env, &self.handle),
                 DirectPoll::Left | DirectPoll::Unanswered => return,
                 DirectPoll::Waiting if started.elapsed() < POLL => spin_loop(),
                 DirectPoll::Waiting => return self.callbacks.set_immediate(env, &self.poll),
@@ -187,6 +188,7 @@ impl StoreCore {
         self.answered_all();
         self.callbacks.end(env, self.handle.has_handed_back());
         self.emit(env, "end");
+        self.late_replies.stop();
         self.waker.remove();
     }
 

@@ -11,6 +11,7 @@ pub mod crossing;
 mod decode_calls;
 mod describe;
 mod event_handler;
+mod late_replies;
 mod lifetime;
 mod options;
 mod packed_strings;

@@ -20,6 +20,7 @@ use crate::napi::bases::Bases;
 use crate::napi::callbacks::JsCallbacks;
 use crate::napi::client::JsClient;
 use crate::napi::decode_calls::{Decoded, decode_calls};
+use crate::napi::late_replies::LateReplies;
 use crate::napi::options::settings::Settings;
 use crate::napi::raw::{JsRef, JsResult, JsWaker, scoped};
 use crate::napi::scan_records::ScanRecords;
@@ -59,6 +60,7 @@ pub struct StoreCore {
     pub is_turn_scheduled: Cell<bool>,
     /// How long events have been handled since the event loop is known to have turned.
     pub time_slice: Cell<Duration>,
+    pub late_replies: LateReplies,
     /// Whether the last event has been handled.
     pub has_ended: Cell<bool>,
 }
@@ -114,6 +116,7 @@ impl StoreCore {
             deferred: RefCell::default(),
             is_turn_scheduled: Cell::default(),
             time_slice: Cell::default(),
+            late_replies: LateReplies::default(),
             has_ended: Cell::default(),
         }
     }

@@ -23,7 +23,7 @@ use tokio::time::sleep;
 use super::test_network::{MemoryOrTcp, TestNetwork};
 use super::url::Family;
 #[cfg(unix)]
-use super::wire::ReadNow;
+use super::wire::Beside;
 use crate::error::{Code, ConnectError};
 
 /// A silent peer is probed after this time, then every [`KEEPALIVE_INTERVAL`].
@@ -40,9 +40,21 @@ pub type Socket = TcpStream;
 #[cfg(test)]
 pub type Socket = Box<dyn MemoryOrTcp>;
 
+/// How to use a socket beside the runtime.
+#[cfg(unix)]
+pub const fn beside<S: AsFd>() -> Beside<S> {
+    Beside {
+        read: read_now::<S>,
+        #[cfg(target_os = "linux")]
+        watch: |socket, watch| drop(watch.once(socket)),
+        #[cfg(not(target_os = "linux"))]
+        watch: |_, watch| match *watch {},
+    }
+}
+
 /// Reads from a socket, whether or not the runtime knows yet that something has come.
 #[cfg(unix)]
-pub fn read_now<S: AsFd>(
+fn read_now<S: AsFd>(
     socket: &mut S,
     _: &mut Context,
     buffer: &mut ReadBuf,
@@ -60,12 +72,16 @@ pub fn read_now<S: AsFd>(
     }
 }
 
-/// [`read_now`] for a [`Socket`].
+/// [`beside`] for a [`Socket`].
 #[cfg(all(unix, not(test)))]
-pub const READ_SOCKET: ReadNow<Socket> = read_now::<Socket>;
+pub const BESIDE_SOCKET: Beside<Socket> = beside();
 #[cfg(all(unix, test))]
-pub const READ_SOCKET: ReadNow<Socket> =
-    |socket, context, buffer| tokio::io::AsyncRead::poll_read(Pin::new(socket), context, buffer);
+pub const BESIDE_SOCKET: Beside<Socket> = Beside {
+    read: |socket, context, buffer| {
+        tokio::io::AsyncRead::poll_read(Pin::new(socket), context, buffer)
+    },
+    watch: |_, _| {},
+};
 
 /// How to open a TCP connection.
 #[derive(Clone, Default)]

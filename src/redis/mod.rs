@@ -9,6 +9,7 @@
 //! peer         which server a connection goes to, for those who watch it
 //! login        HELLO, AUTH, SELECT; credentials: what to log in with
 //! dial, tls/   the socket, and TLS over it
+//! socket_watch tell another thread that something has come on a socket
 //! wire         send batches over an open connection, and match the replies to them
 //! tracking     what the server says of keys that were read: CLIENT TRACKING
 //! resp/        the protocol: encode commands, parse replies
@@ -24,6 +25,7 @@ mod peer;
 pub mod resp;
 mod sentinel;
 mod server;
+mod socket_watch;
 mod target;
 #[cfg(test)]
 pub(crate) mod test_network;
@@ -41,6 +43,7 @@ pub use peer::Peer;
 pub use resp::Batch;
 pub use sentinel::Sentinel;
 pub use server::{Server, ServerFromUrl, is_transient};
+pub use socket_watch::SocketWatch;
 pub use target::Target;
 pub use timeout::within;
 pub use tls::{Tls, TlsOptions};

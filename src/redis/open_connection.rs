@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 use super::peer::Peer;
-use super::wire::{self, Direct, ReadNow, Sender, WireListener};
+use super::wire::{self, Beside, Direct, Sender, WireListener};
 
 /// An open connection. Dropping it closes the socket, and every batch in flight fails.
 pub struct OpenConnection {
@@ -38,14 +38,14 @@ impl OpenConnection {
     #[cfg_attr(not(unix), allow(dead_code))] // Only on Unix a socket is read beside the runtime.
     pub fn over_direct<S>(
         stream: S,
-        read_now: ReadNow<S>,
+        beside: Beside<S>,
         listener: WireListener,
         peer: Peer,
     ) -> OpenConnection
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, direct, driver) = wire::open_direct(stream, read_now, listener);
+        let (sender, direct, driver) = wire::open_direct(stream, beside, listener);
         OpenConnection::start(sender, Some(direct), driver, peer)
     }
 

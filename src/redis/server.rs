@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::credentials::{Credential, Login};
 use super::dial::Dialer;
 #[cfg(unix)]
-use super::dial::{READ_SOCKET, read_now};
+use super::dial::{BESIDE_SOCKET, beside};
 use super::login::{Protocol, log_in};
 use super::open_connection::OpenConnection;
 use super::peer::Peer;
@@ -354,7 +354,7 @@ impl Server {
             #[cfg(unix)]
             (Address::Unix(path), _) => {
                 let stream = UnixStream::connect(path).await?;
-                OpenConnection::over_direct(stream, read_now, listener, peer)
+                OpenConnection::over_direct(stream, beside(), listener, peer)
             }
             // The options and lib/client/inspect.js refuse Unix sockets on such a system.
             #[cfg(not(unix))]
@@ -362,7 +362,7 @@ impl Server {
             (Address::Tcp(host, port), None) => {
                 let stream = self.dialer.dial(host, *port).await?;
                 #[cfg(unix)]
-                let connection = OpenConnection::over_direct(stream, READ_SOCKET, listener, peer);
+                let connection = OpenConnection::over_direct(stream, BESIDE_SOCKET, listener, peer);
                 // Elsewhere, what a socket is asked beside the runtime could keep it from waking.
                 #[cfg(not(unix))]
                 let connection = OpenConnection::over(stream, listener, peer);

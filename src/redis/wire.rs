@@ -14,6 +14,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::Instant;
 
 use super::resp::{Batch, Frame, HeadSender, Heads, Parser, protocol_error};
+use super::socket_watch::SocketWatch;
 use super::tracking::TrackedConnection;
 
 /// Size of the read buffer in bytes. Only a longer line makes it grow.
@@ -105,10 +106,18 @@ pub trait Direct: Send + Sync {
 
     /// Reads and handles what has come.
     fn read(&self);
+
+    /// Lets `watch` tell when something comes that nobody has read. In doubt it does not.
+    fn watch(&self, watch: &SocketWatch);
 }
 
-/// Reads from a stream without waiting for the runtime to learn that something has come.
-pub type ReadNow<S> = fn(&mut S, &mut Context, &mut ReadBuf) -> Poll<io::Result<()>>;
+/// How to use a stream beside the runtime.
+pub struct Beside<S> {
+    /// Reads without waiting for the runtime to learn that something has come.
+    pub read: fn(&mut S, &mut Context, &mut ReadBuf) -> Poll<io::Result<()>>,
+    /// As in [`Direct::watch`].
+    pub watch: fn(&S, &SocketWatch),
+}
 
 /// Returns a sender for a stream, and the future that reads and writes it. The future must be polled;
 /// it resolves when the stream ends or after a protocol error. Dropping it closes the stream, and
@@ -124,7 +133,7 @@ where
 /// The same, and a way to use the stream directly.
 pub fn open_direct<S>(
     stream: S,
-    read_now: ReadNow<S>,
+    beside: Beside<S>,
     listener: WireListener,
 ) -> (Sender, Arc<dyn Direct>, impl Future<Output = ()>)
 where
@@ -133,7 +142,7 @@ where
     let (sender, wire) = share(stream, listener);
     let direct = DirectWire {
         wire: wire.clone(),
-        read_now,
+        beside,
     };
     (sender, Arc::new(direct), drive(wire))
 }
@@ -192,7 +201,7 @@ fn locked<S>(wire: &SharedWire<S>) -> MutexGuard<'_, Option<Wire<S>>> {
 
 struct DirectWire<S> {
     wire: SharedWire<S>,
-    read_now: ReadNow<S>,
+    beside: Beside<S>,
 }
 
 impl<S> Direct for DirectWire<S>
@@ -208,7 +217,13 @@ where
 
     fn read(&self) {
         if let Some(wire) = &mut *locked(&self.wire) {
-            wire.read_now(self.read_now);
+            wire.read_now(&self.beside);
+        }
+    }
+
+    fn watch(&self, watch: &SocketWatch) {
+        if let Some(wire) = &*locked(&self.wire) {
+            (self.beside.watch)(&wire.stream, watch);
         }
     }
 }
@@ -365,14 +380,14 @@ where
     }
 
     /// See [`Direct::read`].
-    fn read_now(&mut self, read: ReadNow<S>) {
+    fn read_now(&mut self, beside: &Beside<S>) {
         let Some(driver) = self.driver.clone().filter(|_| self.broken.is_none()) else {
             return;
         };
         self.direct_input.resize(DIRECT_READ, 0);
         loop {
             let mut buffer = ReadBuf::new(&mut self.direct_input);
-            match read(
+            match (beside.read)(
                 &mut self.stream,
                 &mut Context::from_waker(&driver),
                 &mut buffer,
@@ -592,9 +607,11 @@ mod tests {
     /// The same with a way to use the stream directly; the driver has begun.
     async fn connect_direct(capacity: usize) -> (Sender, Arc<dyn Direct>, DuplexStream) {
         let (ours, theirs) = duplex(capacity);
-        let read: ReadNow<DuplexStream> =
-            |stream, context, buffer| Pin::new(stream).poll_read(context, buffer);
-        let (sender, direct, driver) = open_direct(ours, read, WireListener::Nobody);
+        let beside = Beside::<DuplexStream> {
+            read: |stream, context, buffer| Pin::new(stream).poll_read(context, buffer),
+            watch: |_, _| {},
+        };
+        let (sender, direct, driver) = open_direct(ours, beside, WireListener::Nobody);
         tokio::spawn(driver);
         yield_now().await;
         (sender, direct, theirs)

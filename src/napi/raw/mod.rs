@@ -9,12 +9,15 @@
 //!   [`JsRef`], which stays on the JS thread (`!Send`);
 //! - other threads touch only a [`JsWaker`], whose pointer is read under a lock that the finalizer
 //!   takes before Node frees what it points to;
+//! - libuv is called on the JS thread alone, and has its memory until it says that it needs it no more;
 //! - a status that may be other than ok is checked, or the null that it leaves behind is. A pending
 //!   exception is always taken out of the environment, so that it does not fail the next call.
 #![allow(unsafe_code)] // reason: see above; denied in every other room
 
 mod js_ref;
 mod js_waker;
+#[cfg(target_os = "linux")]
+mod loop_watch;
 mod numbers;
 mod scope;
 mod text;
@@ -22,6 +25,8 @@ mod values;
 
 pub use js_ref::{JsRef, function};
 pub use js_waker::JsWaker;
+#[cfg(target_os = "linux")]
+pub use loop_watch::LoopWatch;
 pub use numbers::{numbers, write_numbers};
 pub use scope::scoped;
 pub use text::Text;
