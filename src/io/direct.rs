@@ -80,6 +80,7 @@ pub struct DirectCalls {
 
 impl DirectCalls {
     pub fn set_route(&mut self, route: Option<DirectRoute>) {
+        self.leave();
         self.route = route;
     }
 
@@ -131,9 +132,14 @@ impl DirectCalls {
         Ok(!skips)
     }
 
-    /// Looks for the replies to what was sent. Answers are collected in `events`.
+    /// Looks for the replies to what was sent; if nothing is, the I/O thread reads from here on. Answers
+    /// are collected in `events`.
     pub fn poll(&mut self, traffic: &Traffic, events: &mut Vec<Event>) -> DirectPoll {
         match self.read(traffic, events) {
+            DirectPoll::Left => {
+                self.leave();
+                DirectPoll::Left
+            }
             DirectPoll::Waiting if self.is_late() => {
                 self.pause.missed();
                 self.watch();
@@ -152,15 +158,18 @@ impl DirectCalls {
     /// The same after the watch has told that something has come.
     pub fn read_late(&mut self, traffic: &Traffic, events: &mut Vec<Event>) -> DirectPoll {
         let polled = self.read(traffic, events);
-        if polled == DirectPoll::Waiting {
-            self.watch(); // for the rest
+        match polled {
+            DirectPoll::Waiting => self.watch(), // for the rest
+            _ => self.leave(),
         }
         polled
     }
 
+    /// Lets somebody learn that replies have come that are late.
     fn watch(&self) {
-        if let (Some(route), Some(watch)) = (&self.route, &self.watch) {
-            route.wire.watch(watch);
+        match (&self.route, &self.watch) {
+            (Some(route), Some(watch)) => route.wire.watch(watch),
+            _ => self.leave(),
         }
     }
 
@@ -202,7 +211,17 @@ impl DirectCalls {
 
     /// Takes what was sent and has no answer yet.
     pub fn take(&mut self) -> Option<DirectBatch> {
-        self.in_flight.take()
+        let batch = self.in_flight.take()?;
+        // Before a deadline is looked at: a reply that has come is an answer.
+        self.leave();
+        Some(batch)
+    }
+
+    /// From here on the I/O thread reads.
+    fn leave(&self) {
+        if let Some(route) = &self.route {
+            route.wire.leave();
+        }
     }
 
     /// Whether anything was sent since the last time.

@@ -124,17 +124,29 @@ impl StoreCore {
         }
     }
 
+    /// Schedules [`StoreCore::on_poll`].
+    pub fn schedule_poll(&self, env: &Env) {
+        if !self.is_poll_scheduled.replace(true) {
+            self.callbacks.set_immediate(env, &self.poll);
+        }
+    }
+
     /// The event loop has turned, and nothing else has to be done: looks for the replies to what was sent
     /// directly.
     pub fn on_poll(&self, env: &Env) {
+        self.is_poll_scheduled.set(false);
         let started = Instant::now();
         loop {
             match self.handle.poll_direct() {
-                DirectPoll::Answered => return self.handle_events(env),
+                DirectPoll::Answered => {
+                    self.handle_events(env);
+                    // If no call has followed by then, that leaves the reading to the I/O thread.
+                    return self.schedule_poll(env);
+                }
                 DirectPoll::Late => return self.late_replies.watch(env, &self.handle),
                 DirectPoll::Left | DirectPoll::Unanswered => return,
                 DirectPoll::Waiting if started.elapsed() < POLL => spin_loop(),
-                DirectPoll::Waiting => return self.callbacks.set_immediate(env, &self.poll),
+                DirectPoll::Waiting => return self.schedule_poll(env),
             }
         }
     }

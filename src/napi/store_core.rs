@@ -58,6 +58,8 @@ pub struct StoreCore {
     pub deferred: RefCell<VecDeque<Event>>,
     /// Whether [`StoreCore::on_turn`] is scheduled.
     pub is_turn_scheduled: Cell<bool>,
+    /// Whether [`StoreCore::on_poll`] is scheduled.
+    pub is_poll_scheduled: Cell<bool>,
     /// How long events have been handled since the event loop is known to have turned.
     pub time_slice: Cell<Duration>,
     pub late_replies: LateReplies,
@@ -115,6 +117,7 @@ impl StoreCore {
             records: Cell::default(),
             deferred: RefCell::default(),
             is_turn_scheduled: Cell::default(),
+            is_poll_scheduled: Cell::default(),
             time_slice: Cell::default(),
             late_replies: LateReplies::default(),
             has_ended: Cell::default(),
@@ -156,7 +159,7 @@ impl StoreCore {
         }
         match self.handle.send(calls, clock.read.into()) {
             Ok(Submitted::Done) => {}
-            Ok(Submitted::MayPoll) => self.callbacks.set_immediate(env, &self.poll),
+            Ok(Submitted::MayPoll) => self.schedule_poll(env),
             Err(Refused::Closed(calls)) => {
                 for (id, name, _) in calls {
                     self.fail(env, id, &StoreError::closed(name));

@@ -1,29 +1,17 @@
 //! Opens a TCP connection: resolves the host name, tries its addresses, sets the socket's options.
 
 use std::io;
-#[cfg(unix)]
-use std::io::Read;
 use std::net::SocketAddr;
-#[cfg(unix)]
-use std::os::fd::AsFd;
-#[cfg(all(unix, test))]
-use std::pin::Pin;
-#[cfg(unix)]
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use socket2::{SockRef, TcpKeepalive};
-#[cfg(unix)]
-use tokio::io::ReadBuf;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::sleep;
 
 #[cfg(test)]
 use super::test_network::{MemoryOrTcp, TestNetwork};
 use super::url::Family;
-#[cfg(unix)]
-use super::wire::Beside;
 use crate::error::{Code, ConnectError};
 
 /// A silent peer is probed after this time, then every [`KEEPALIVE_INTERVAL`].
@@ -39,49 +27,6 @@ const USER_TIMEOUT: Duration = Duration::from_secs(15);
 pub type Socket = TcpStream;
 #[cfg(test)]
 pub type Socket = Box<dyn MemoryOrTcp>;
-
-/// How to use a socket beside the runtime.
-#[cfg(unix)]
-pub const fn beside<S: AsFd>() -> Beside<S> {
-    Beside {
-        read: read_now::<S>,
-        #[cfg(target_os = "linux")]
-        watch: |socket, watch| drop(watch.once(socket)),
-        #[cfg(not(target_os = "linux"))]
-        watch: |_, watch| match *watch {},
-    }
-}
-
-/// Reads from a socket, whether or not the runtime knows yet that something has come.
-#[cfg(unix)]
-fn read_now<S: AsFd>(
-    socket: &mut S,
-    _: &mut Context,
-    buffer: &mut ReadBuf,
-) -> Poll<io::Result<()>> {
-    loop {
-        match (&*SockRef::from(&*socket)).read(buffer.initialize_unfilled()) {
-            Ok(count) => {
-                buffer.advance(count);
-                return Poll::Ready(Ok(()));
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Poll::Ready(Err(error)),
-        }
-    }
-}
-
-/// [`beside`] for a [`Socket`].
-#[cfg(all(unix, not(test)))]
-pub const BESIDE_SOCKET: Beside<Socket> = beside();
-#[cfg(all(unix, test))]
-pub const BESIDE_SOCKET: Beside<Socket> = Beside {
-    read: |socket, context, buffer| {
-        tokio::io::AsyncRead::poll_read(Pin::new(socket), context, buffer)
-    },
-    watch: |_, _| {},
-};
 
 /// How to open a TCP connection.
 #[derive(Clone, Default)]

@@ -19,6 +19,8 @@
 pub mod cluster;
 mod credentials;
 mod dial;
+#[cfg(unix)]
+mod direct_socket;
 mod login;
 mod open_connection;
 mod peer;

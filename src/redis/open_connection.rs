@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 use super::peer::Peer;
-use super::wire::{self, Beside, Direct, Sender, WireListener};
+use super::wire::{self, Direct, DirectStream, Sender, WireListener};
 
 /// An open connection. Dropping it closes the socket, and every batch in flight fails.
 pub struct OpenConnection {
@@ -36,16 +36,11 @@ impl OpenConnection {
 
     /// The same over a stream that other threads may use directly.
     #[cfg_attr(not(unix), allow(dead_code))] // Only on Unix a socket is read beside the runtime.
-    pub fn over_direct<S>(
-        stream: S,
-        beside: Beside<S>,
-        listener: WireListener,
-        peer: Peer,
-    ) -> OpenConnection
+    pub fn over_direct<S>(stream: S, listener: WireListener, peer: Peer) -> OpenConnection
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: DirectStream + 'static,
     {
-        let (sender, direct, driver) = wire::open_direct(stream, beside, listener);
+        let (sender, direct, driver) = wire::open_direct(stream, listener);
         OpenConnection::start(sender, Some(direct), driver, peer)
     }
 

@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::credentials::{Credential, Login};
 use super::dial::Dialer;
-#[cfg(unix)]
-use super::dial::{BESIDE_SOCKET, beside};
+#[cfg(target_os = "linux")]
+use super::direct_socket::DirectSocket;
 use super::login::{Protocol, log_in};
 use super::open_connection::OpenConnection;
 use super::peer::Peer;
@@ -354,16 +354,19 @@ impl Server {
             #[cfg(unix)]
             (Address::Unix(path), _) => {
                 let stream = UnixStream::connect(path).await?;
-                OpenConnection::over_direct(stream, beside(), listener, peer)
+                #[cfg(target_os = "linux")]
+                let stream = DirectSocket::new(stream.into_std()?)?;
+                OpenConnection::over_direct(stream, listener, peer)
             }
             // The options and lib/client/inspect.js refuse Unix sockets on such a system.
             #[cfg(not(unix))]
             (Address::Unix(_), _) => return Err(std::io::Error::from(Unsupported).into()),
             (Address::Tcp(host, port), None) => {
                 let stream = self.dialer.dial(host, *port).await?;
+                #[cfg(all(target_os = "linux", not(test)))]
+                let stream = DirectSocket::new(stream.into_std()?)?;
                 #[cfg(unix)]
-                let connection = OpenConnection::over_direct(stream, BESIDE_SOCKET, listener, peer);
-                // Elsewhere, what a socket is asked beside the runtime could keep it from waking.
+                let connection = OpenConnection::over_direct(stream, listener, peer);
                 #[cfg(not(unix))]
                 let connection = OpenConnection::over(stream, listener, peer);
                 connection

@@ -26,15 +26,20 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use redis::Value;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
+};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
 use super::resp::{Frame, Parser};
+use super::wire::DirectStream;
 
 /// Bytes that a stream holds before its writer has to wait.
 const STREAM_CAPACITY: usize = 64 * 1024;
@@ -45,6 +50,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub trait MemoryOrTcp: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> MemoryOrTcp for S {}
+
+impl DirectStream for Box<dyn MemoryOrTcp> {
+    fn read_now(&mut self, context: &mut Context, buffer: &mut ReadBuf) -> Poll<io::Result<()>> {
+        Pin::new(self).poll_read(context, buffer)
+    }
+}
 
 /// Which addresses have a server. Clones are the same network.
 #[derive(Clone, Default)]

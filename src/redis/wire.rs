@@ -101,7 +101,8 @@ impl Future for Replies {
 /// Writes to and reads from a stream on any thread, beside the future that does it otherwise.
 pub trait Direct: Send + Sync {
     /// Writes a batch now, if nothing is queued or in flight; else hands it back. The future writes
-    /// what the stream does not take at once. It wakes `reader` when it has read all the replies.
+    /// what the stream does not take at once. From here to [`Direct::leave`] it is not woken for what
+    /// comes, unless a batch is queued. It wakes `reader` when it has read all the replies.
     fn send(&self, batch: Batch, reader: &Waker) -> Result<Replies, Batch>;
 
     /// Reads and handles what has come.
@@ -109,14 +110,21 @@ pub trait Direct: Send + Sync {
 
     /// Lets `watch` tell when something comes that nobody has read. In doubt it does not.
     fn watch(&self, watch: &SocketWatch);
+
+    /// Leaves the reading to the future. What has come by now is read before this returns.
+    fn leave(&self);
 }
 
-/// How to use a stream beside the runtime.
-pub struct Beside<S> {
+/// A stream that can be used beside the runtime.
+pub trait DirectStream: AsyncRead + AsyncWrite + Unpin + Send {
     /// Reads without waiting for the runtime to learn that something has come.
-    pub read: fn(&mut S, &mut Context, &mut ReadBuf) -> Poll<io::Result<()>>,
-    /// As in [`Direct::watch`].
-    pub watch: fn(&S, &SocketWatch),
+    fn read_now(&mut self, context: &mut Context, buffer: &mut ReadBuf) -> Poll<io::Result<()>>;
+
+    /// See [`Direct::watch`].
+    fn watch(&self, _: &SocketWatch) {}
+
+    /// Keeps from the runtime that something has come; if false, no longer.
+    fn mute(&self, _: bool) {}
 }
 
 /// Returns a sender for a stream, and the future that reads and writes it. The future must be polled;
@@ -126,31 +134,27 @@ pub fn open<S>(stream: S, listener: WireListener) -> (Sender, impl Future<Output
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (sender, wire) = share(stream, listener);
+    let (sender, wire) = share(stream, listener, |_, _| {});
     (sender, drive(wire))
 }
 
 /// The same, and a way to use the stream directly.
 pub fn open_direct<S>(
     stream: S,
-    beside: Beside<S>,
     listener: WireListener,
 ) -> (Sender, Arc<dyn Direct>, impl Future<Output = ()>)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: DirectStream + 'static,
 {
-    let (sender, wire) = share(stream, listener);
-    let direct = DirectWire {
-        wire: wire.clone(),
-        beside,
-    };
+    let (sender, wire) = share(stream, listener, S::mute);
+    let direct = DirectWire(wire.clone());
     (sender, Arc::new(direct), drive(wire))
 }
 
 /// A stream that several threads use; `None` once it is closed.
 type SharedWire<S> = Arc<Mutex<Option<Wire<S>>>>;
 
-fn share<S>(stream: S, listener: WireListener) -> (Sender, SharedWire<S>) {
+fn share<S>(stream: S, listener: WireListener, mute: fn(&S, bool)) -> (Sender, SharedWire<S>) {
     let (sender, queue) = unbounded_channel();
     let wire = Wire {
         stream,
@@ -163,6 +167,8 @@ fn share<S>(stream: S, listener: WireListener) -> (Sender, SharedWire<S>) {
         parser: Parser::default(),
         is_paused: false,
         listener,
+        mute,
+        is_muted: false,
         driver: None,
         direct_input: Vec::new(),
         broken: None,
@@ -199,31 +205,31 @@ fn locked<S>(wire: &SharedWire<S>) -> MutexGuard<'_, Option<Wire<S>>> {
     wire.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct DirectWire<S> {
-    wire: SharedWire<S>,
-    beside: Beside<S>,
-}
+struct DirectWire<S>(SharedWire<S>);
 
-impl<S> Direct for DirectWire<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
+impl<S: DirectStream> Direct for DirectWire<S> {
     fn send(&self, batch: Batch, reader: &Waker) -> Result<Replies, Batch> {
-        match &mut *locked(&self.wire) {
+        match &mut *locked(&self.0) {
             Some(wire) => wire.send_now(batch, reader),
             None => Err(batch),
         }
     }
 
     fn read(&self) {
-        if let Some(wire) = &mut *locked(&self.wire) {
-            wire.read_now(&self.beside);
+        if let Some(wire) = &mut *locked(&self.0) {
+            wire.read_now();
         }
     }
 
     fn watch(&self, watch: &SocketWatch) {
-        if let Some(wire) = &*locked(&self.wire) {
-            (self.beside.watch)(&wire.stream, watch);
+        if let Some(wire) = &*locked(&self.0) {
+            wire.stream.watch(watch);
+        }
+    }
+
+    fn leave(&self) {
+        if let Some(wire) = &mut *locked(&self.0) {
+            wire.leave();
         }
     }
 }
@@ -244,6 +250,10 @@ struct Wire<S> {
     /// Whether input was left, for others to send first what follows from the head of a reply.
     is_paused: bool,
     listener: WireListener,
+    /// See [`DirectStream::mute`].
+    mute: fn(&S, bool),
+    /// Whether the driver does not learn that something has come.
+    is_muted: bool,
     /// Wakes the future that drives this, once it has been polled.
     driver: Option<Waker>,
     /// Where [`Direct`] reads.
@@ -286,6 +296,7 @@ where
                 result,
             } = queued;
             self.in_flight.push(&mut batch, queued, result);
+            self.set_muted(false);
             let bytes = batch.into_bytes();
             // An empty write would look like a stream that takes no more bytes.
             if !bytes.is_empty() {
@@ -357,58 +368,13 @@ where
         pin!(self.stream.read_buf(&mut self.input)).poll(context)
     }
 
-    /// See [`Direct::send`].
-    fn send_now(&mut self, mut batch: Batch, reader: &Waker) -> Result<Replies, Batch> {
-        let is_idle = self.queue.is_empty()
-            && self.unwritten.is_empty()
-            && self.is_flushed
-            && self.in_flight.0.is_empty();
-        let Some(driver) = self.driver.clone().filter(|_| is_idle) else {
-            return Err(batch);
-        };
-        let (result, replies) = oneshot::channel();
-        self.in_flight.push(&mut batch, Instant::now(), result);
-        if let Some(batch) = self.in_flight.0.back_mut() {
-            batch.reader = Some(reader.clone());
-        }
-        self.unwritten.push_back(batch.into_bytes());
-        // If the stream takes no more, this makes it wake the driver, which writes the rest.
-        if let Poll::Ready(Err(_)) = self.poll_write(&mut Context::from_waker(&driver)) {
-            driver.wake(); // It meets the same error, and ends the connection.
-        }
-        Ok(Replies::Awaited(replies))
-    }
-
-    /// See [`Direct::read`].
-    fn read_now(&mut self, beside: &Beside<S>) {
-        let Some(driver) = self.driver.clone().filter(|_| self.broken.is_none()) else {
-            return;
-        };
-        self.direct_input.resize(DIRECT_READ, 0);
-        loop {
-            let mut buffer = ReadBuf::new(&mut self.direct_input);
-            match (beside.read)(
-                &mut self.stream,
-                &mut Context::from_waker(&driver),
-                &mut buffer,
-            ) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
-                Poll::Pending => return,
-                // The driver meets the same end or error, and ends the connection.
-                Poll::Ready(_) => return driver.wake(),
-            }
-            let is_all = buffer.remaining() > 0;
-            self.input.extend_from_slice(buffer.filled());
-            if let Err(error) = self.handle_input() {
-                self.broken = Some(error);
-                return driver.wake();
-            }
-            if self.is_paused {
-                return driver.wake(); // It goes on.
-            }
-            if is_all {
-                return;
-            }
+    /// Keeps from the driver that something has come, or no longer.
+    fn set_muted(&mut self, is_muted: bool) {
+        // What a server says of keys must be handled whatever the JS thread does.
+        let is_tracked = matches!(self.listener, WireListener::Tracked(_));
+        if self.is_muted != is_muted && !is_tracked {
+            self.is_muted = is_muted;
+            (self.mute)(&self.stream, is_muted);
         }
     }
 
@@ -457,6 +423,72 @@ where
                 .push(&mut last.batch, last.queued, last.result);
         }
         self.in_flight.fail(error);
+    }
+}
+
+impl<S: DirectStream> Wire<S> {
+    /// See [`Direct::send`].
+    fn send_now(&mut self, mut batch: Batch, reader: &Waker) -> Result<Replies, Batch> {
+        let is_idle = self.queue.is_empty()
+            && self.unwritten.is_empty()
+            && self.is_flushed
+            && self.in_flight.0.is_empty();
+        let Some(driver) = self.driver.clone().filter(|_| is_idle) else {
+            return Err(batch);
+        };
+        let (result, replies) = oneshot::channel();
+        self.in_flight.push(&mut batch, Instant::now(), result);
+        if let Some(batch) = self.in_flight.0.back_mut() {
+            batch.reader = Some(reader.clone());
+        }
+        self.unwritten.push_back(batch.into_bytes());
+        self.set_muted(true);
+        // If the stream takes no more, this makes it wake the driver, which writes the rest.
+        if let Poll::Ready(Err(_)) = self.poll_write(&mut Context::from_waker(&driver)) {
+            driver.wake(); // It meets the same error, and ends the connection.
+        }
+        Ok(Replies::Awaited(replies))
+    }
+
+    /// See [`Direct::leave`].
+    fn leave(&mut self) {
+        self.set_muted(false);
+        if !self.in_flight.0.is_empty() {
+            self.read_now();
+        }
+    }
+
+    /// See [`Direct::read`].
+    fn read_now(&mut self) {
+        let Some(driver) = self.driver.clone().filter(|_| self.broken.is_none()) else {
+            return;
+        };
+        self.direct_input.resize(DIRECT_READ, 0);
+        loop {
+            let mut buffer = ReadBuf::new(&mut self.direct_input);
+            let context = &mut Context::from_waker(&driver);
+            match self.stream.read_now(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Pending => return,
+                // The driver meets the same end or error, and ends the connection.
+                Poll::Ready(_) => {
+                    self.set_muted(false);
+                    return driver.wake();
+                }
+            }
+            let is_all = buffer.remaining() > 0;
+            self.input.extend_from_slice(buffer.filled());
+            if let Err(error) = self.handle_input() {
+                self.broken = Some(error);
+                return driver.wake();
+            }
+            if self.is_paused {
+                return driver.wake(); // It goes on.
+            }
+            if is_all {
+                return;
+            }
+        }
     }
 }
 
@@ -604,14 +636,20 @@ mod tests {
         (sender, theirs)
     }
 
+    impl DirectStream for DuplexStream {
+        fn read_now(
+            &mut self,
+            context: &mut Context,
+            buffer: &mut ReadBuf,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(self).poll_read(context, buffer)
+        }
+    }
+
     /// The same with a way to use the stream directly; the driver has begun.
     async fn connect_direct(capacity: usize) -> (Sender, Arc<dyn Direct>, DuplexStream) {
         let (ours, theirs) = duplex(capacity);
-        let beside = Beside::<DuplexStream> {
-            read: |stream, context, buffer| Pin::new(stream).poll_read(context, buffer),
-            watch: |_, _| {},
-        };
-        let (sender, direct, driver) = open_direct(ours, beside, WireListener::Nobody);
+        let (sender, direct, driver) = open_direct(ours, WireListener::Nobody);
         tokio::spawn(driver);
         yield_now().await;
         (sender, direct, theirs)

@@ -1,0 +1,173 @@
+//! Sockets that another thread than the runtime's may use as well. Windows has none: what a socket is
+//! asked beside the runtime could keep it from waking there.
+
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::task::Poll;
+
+use socket2::SockRef;
+use tokio::io::ReadBuf;
+
+#[cfg(target_os = "linux")]
+pub use linux::DirectSocket;
+
+/// The most bytes that one read takes: memory for more would be zeroed each time.
+const READ: usize = 32 * 1024;
+
+/// Reads from a socket, whether or not the runtime knows yet that something has come.
+fn read_now(socket: impl AsFd, buffer: &mut ReadBuf) -> Poll<io::Result<()>> {
+    let size = buffer.remaining().min(READ);
+    loop {
+        match (&*SockRef::from(&socket)).read(buffer.initialize_unfilled_to(size)) {
+            Ok(count) => {
+                buffer.advance(count);
+                return Poll::Ready(Ok(()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod other_unix {
+    use std::task::Context;
+
+    use tokio::net::{TcpStream, UnixStream};
+
+    use super::*;
+    use crate::redis::wire::DirectStream;
+
+    impl DirectStream for TcpStream {
+        fn read_now(&mut self, _: &mut Context, buffer: &mut ReadBuf) -> Poll<io::Result<()>> {
+            read_now(&*self, buffer)
+        }
+    }
+
+    impl DirectStream for UnixStream {
+        fn read_now(&mut self, _: &mut Context, buffer: &mut ReadBuf) -> Poll<io::Result<()>> {
+            read_now(&*self, buffer)
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::io::{self, IoSlice, Write};
+    use std::net::Shutdown;
+    use std::os::fd::OwnedFd;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, ready};
+
+    use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+    use socket2::Socket;
+    use tokio::io::unix::AsyncFd;
+    use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+
+    use super::read_now;
+    use crate::redis::socket_watch::SocketWatch;
+    use crate::redis::wire::DirectStream;
+
+    /// A socket that can be muted. While the JS thread awaits what comes, the runtime should not be woken
+    /// for it, too: that would take the processor from a Redis on the same machine. So the runtime learns
+    /// what comes from an epoll of ours.
+    pub struct DirectSocket {
+        arrivals: AsyncFd<OwnedFd>,
+        socket: AsyncFd<Socket>,
+    }
+
+    impl DirectSocket {
+        /// Takes over a socket that does not block.
+        #[allow(deprecated)] // reason: sound for types that keep their descriptor; the other is `unsafe`
+        pub fn new(socket: impl Into<OwnedFd>) -> io::Result<DirectSocket> {
+            let socket = Socket::from(socket.into());
+            let arrivals = epoll::create(CreateFlags::CLOEXEC)?;
+            epoll::add(&arrivals, &socket, DATA, EventFlags::IN)?;
+            Ok(DirectSocket {
+                arrivals: AsyncFd::with_interest(arrivals, Interest::READABLE)?,
+                socket: AsyncFd::with_interest(socket, Interest::WRITABLE)?,
+            })
+        }
+    }
+
+    /// Nobody reads it.
+    const DATA: EventData = EventData::new_u64(0);
+
+    impl DirectStream for DirectSocket {
+        fn read_now(&mut self, _: &mut Context, buffer: &mut ReadBuf) -> Poll<io::Result<()>> {
+            read_now(self.socket.get_ref(), buffer)
+        }
+
+        fn watch(&self, watch: &SocketWatch) {
+            // If it fails, the replies wait until the supervisor looks.
+            let _ = watch.once(self.socket.get_ref());
+        }
+
+        fn mute(&self, is_muted: bool) {
+            let flags = match is_muted {
+                true => EventFlags::empty(),
+                false => EventFlags::IN,
+            };
+            let (arrivals, socket) = (self.arrivals.get_ref(), self.socket.get_ref());
+            // It cannot fail: both are open, and one holds the other.
+            let _ = epoll::modify(arrivals, socket, DATA, flags);
+        }
+    }
+
+    impl AsyncRead for DirectSocket {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            context: &mut Context,
+            buffer: &mut ReadBuf,
+        ) -> Poll<io::Result<()>> {
+            loop {
+                let mut arrived = ready!(self.arrivals.poll_read_ready(context))?;
+                match read_now(self.socket.get_ref(), buffer) {
+                    // Not before: the epoll says once that something came, and not that the end came, too.
+                    Poll::Pending => arrived.clear_ready(),
+                    result => return result,
+                }
+            }
+        }
+    }
+
+    impl AsyncWrite for DirectSocket {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            context: &mut Context,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+        }
+
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            context: &mut Context,
+            slices: &[IoSlice],
+        ) -> Poll<io::Result<usize>> {
+            loop {
+                let mut writable = ready!(self.socket.poll_write_ready(context))?;
+                match self.socket.get_ref().write_vectored(slices) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        writable.clear_ready();
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    result => return Poll::Ready(result),
+                }
+            }
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            true
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(())) // The system holds nothing back that it was given.
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context) -> Poll<io::Result<()>> {
+            Poll::Ready(self.socket.get_ref().shutdown(Shutdown::Write))
+        }
+    }
+}
