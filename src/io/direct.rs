@@ -21,14 +21,14 @@ use crate::io::limits::Limits;
 use crate::io::pipeline::{SentCalls, count_sent, encode};
 use crate::io::traffic::Traffic;
 use crate::redis::{Direct, Replies, SocketWatch};
-use crate::session::command::{Command, Read};
+use crate::session::command::Read;
 
 /// The most calls that go out directly. With more, it is better that two threads work on them.
 const MAX_CALLS: usize = 32;
-/// A call that reads a session counts as so many: the JS thread then has to parse the text.
-const CALLS_A_READ: usize = 2;
+/// The most that read a session: the JS thread then has to parse the texts.
+const MAX_READS: usize = 24;
 /// About the most bytes that they have.
-const MAX_BYTES: usize = 16 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 /// How long the JS thread looks for the replies.
 const PATIENCE: Duration = Duration::from_micros(150);
 /// The most batches whose replies the JS thread does not look for because others came late.
@@ -98,7 +98,9 @@ impl DirectCalls {
         let Some(route) = &self.route else {
             return Err(calls);
         };
-        let is_short = work(calls.iter().map(|call| &call.command)) <= MAX_CALLS
+        let reads = calls.iter().filter(|call| call.command.key_read().is_some());
+        let is_short = calls.len() <= MAX_CALLS
+            && reads.count() <= MAX_READS
             && calls.iter().all(|call| call.command.is_plain())
             && calls.iter().map(|call| call.command.size()).sum::<usize>() <= MAX_BYTES;
         if self.in_flight.is_some() || !is_short {
@@ -230,13 +232,6 @@ impl DirectCalls {
     }
 }
 
-/// How much work commands make, in calls that read nothing.
-fn work<'c>(commands: impl Iterator<Item = &'c Command>) -> usize {
-    commands
-        .map(|command| command.key_read().map_or(1, |_| CALLS_A_READ))
-        .sum()
-}
-
 /// Whether a reply can only be an answer.
 fn is_plain(reply: &Value) -> bool {
     !matches!(reply, Value::ServerError(_))
@@ -284,14 +279,6 @@ impl Pause {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::test_store::get;
-
-    #[test]
-    fn a_call_that_reads_counts_as_two() {
-        let (read, destroy) = (get("k"), Command::Destroy { key: b"k".into() });
-        assert_eq!(work([&read, &destroy].into_iter()), 3);
-        assert_eq!(work([].into_iter()), 0);
-    }
 
     #[test]
     fn the_pause_grows_while_replies_come_late_and_ends_when_one_comes_soon() {
