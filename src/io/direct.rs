@@ -98,7 +98,9 @@ impl DirectCalls {
         let Some(route) = &self.route else {
             return Err(calls);
         };
-        let reads = calls.iter().filter(|call| call.command.key_read().is_some());
+        let reads = calls
+            .iter()
+            .filter(|call| call.command.key_read().is_some());
         let is_short = calls.len() <= MAX_CALLS
             && reads.count() <= MAX_READS
             && calls.iter().all(|call| call.command.is_plain())

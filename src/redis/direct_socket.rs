@@ -66,7 +66,7 @@ mod linux {
     use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
     use super::read_now;
-    use crate::redis::socket_watch::SocketWatch;
+    use crate::redis::socket_watch::{SocketWatch, has_event};
     use crate::redis::wire::DirectStream;
 
     /// A socket that can be muted. While the JS thread awaits what comes, the runtime should not be woken
@@ -91,7 +91,7 @@ mod linux {
         }
     }
 
-    /// Nobody reads it.
+    /// What comes with an event; nobody reads it.
     const DATA: EventData = EventData::new_u64(0);
 
     impl DirectStream for DirectSocket {
@@ -124,6 +124,9 @@ mod linux {
             loop {
                 let mut arrived = ready!(self.arrivals.poll_read_ready(context))?;
                 match read_now(self.socket.get_ref(), buffer) {
+                    // Without this question the epoll goes on believing that the socket is readable. Then it
+                    // tells nothing new if something has come when the socket is muted no longer.
+                    Poll::Pending if has_event(self.arrivals.get_ref())? => {}
                     // Not before: the epoll says once that something came, and not that the end came, too.
                     Poll::Pending => arrived.clear_ready(),
                     result => return result,
@@ -168,6 +171,73 @@ mod linux {
 
         fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context) -> Poll<io::Result<()>> {
             Poll::Ready(self.socket.get_ref().shutdown(Shutdown::Write))
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use std::io::Write;
+        use std::os::unix::net::UnixStream;
+        use std::time::Duration;
+
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        use tokio::time::timeout;
+
+        use super::*;
+
+        const PATIENCE: Duration = Duration::from_secs(20);
+
+        fn pair() -> (DirectSocket, UnixStream) {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            (DirectSocket::new(ours).unwrap(), theirs)
+        }
+
+        async fn read(socket: &mut DirectSocket) -> u8 {
+            let read = timeout(PATIENCE, socket.read_u8()).await;
+            read.expect("the runtime does not wake").unwrap()
+        }
+
+        #[tokio::test]
+        async fn the_runtime_learns_what_came_while_the_socket_was_muted() {
+            let (mut socket, mut peer) = pair();
+            for round in 0..10 {
+                peer.write_all(&[round]).unwrap();
+                assert_eq!(read(&mut socket).await, round);
+                let nothing = timeout(Duration::from_millis(1), socket.read_u8()).await;
+                assert!(nothing.is_err());
+                socket.mute(true);
+                peer.write_all(&[100 + round]).unwrap();
+                let muted = timeout(Duration::from_millis(1), socket.read_u8()).await;
+                assert!(muted.is_err(), "the runtime wakes");
+                socket.mute(false);
+                assert_eq!(read(&mut socket).await, 100 + round);
+            }
+        }
+
+        #[tokio::test]
+        async fn the_end_is_read_after_what_came_before_it() {
+            let (mut socket, mut peer) = pair();
+            peer.write_all(b"last").unwrap();
+            drop(peer);
+            let mut text = Vec::new();
+            let all = timeout(PATIENCE, socket.read_to_end(&mut text)).await;
+            assert_eq!((all.unwrap().unwrap(), &text[..]), (4, &b"last"[..]));
+        }
+
+        #[tokio::test]
+        async fn more_than_the_socket_takes_at_once_is_written() {
+            let (mut socket, mut peer) = pair();
+            let sent = vec![7; 4 << 20];
+            let reader = std::thread::spawn(move || {
+                let mut received = Vec::new();
+                std::io::Read::read_to_end(&mut peer, &mut received).unwrap();
+                received
+            });
+            let written = timeout(PATIENCE, socket.write_all(&sent)).await;
+            written.unwrap().unwrap();
+            socket.shutdown().await.unwrap();
+            assert!(reader.join().unwrap() == sent);
         }
     }
 }

@@ -5,7 +5,7 @@
 //! watches an epoll of ours, from which the system removes a socket that is closed.
 
 #[cfg(target_os = "linux")]
-pub use linux::SocketWatch;
+pub use linux::{SocketWatch, has_event};
 
 /// Only Linux has it.
 #[cfg(not(target_os = "linux"))]
@@ -41,15 +41,24 @@ mod linux {
 
         /// Returns whether something has come, and is still to be read. Then the watch is over.
         pub fn take(&self) -> bool {
-            let mut events = [Event {
-                flags: EventFlags::empty(),
-                data: EventData::new_u64(0),
-            }];
-            let now = Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            };
-            epoll::wait(&self.0, &mut events[..], Some(&now)).is_ok_and(|count| count > 0)
+            has_event(&self.0).unwrap_or(false)
+        }
+    }
+
+    /// Returns whether an epoll has an event, and takes it.
+    pub fn has_event(epoll: impl AsFd) -> io::Result<bool> {
+        let mut events = [Event {
+            flags: EventFlags::empty(),
+            data: EventData::new_u64(0),
+        }];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        match epoll::wait(epoll, &mut events[..], Some(&now)) {
+            Ok(count) => Ok(count > 0),
+            Err(Errno::INTR) => Ok(true), // Look once more.
+            Err(error) => Err(error.into()),
         }
     }
 
