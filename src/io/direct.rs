@@ -7,7 +7,7 @@
 //! follow, when the connection is lost, and before the deadline.
 
 use std::mem::take;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -72,8 +72,8 @@ pub struct DirectCalls {
     route: Option<DirectRoute>,
     in_flight: Option<DirectBatch>,
     pause: Pause,
-    /// What the event loop watches; `None` until replies come late for the first time.
-    watch: Option<Arc<SocketWatch>>,
+    /// What the event loop watches, from the first time on that replies came late.
+    watch: Weak<SocketWatch>,
     /// Whether anything was sent since the last [`DirectCalls::take_used`].
     is_used: bool,
 }
@@ -153,9 +153,10 @@ impl DirectCalls {
         }
     }
 
-    /// From now on `watch` tells when late replies come; then [`DirectCalls::read_late`] must be called.
-    pub fn set_watch(&mut self, watch: Arc<SocketWatch>) {
-        self.watch = Some(watch);
+    /// From now on `watch` tells when late replies come; then [`DirectCalls::read_late`] must be
+    /// called. It does not keep `watch`.
+    pub fn set_watch(&mut self, watch: &Arc<SocketWatch>) {
+        self.watch = Arc::downgrade(watch);
         self.watch();
     }
 
@@ -171,8 +172,8 @@ impl DirectCalls {
 
     /// Lets somebody learn that replies have come that are late.
     fn watch(&self) {
-        match (&self.route, &self.watch) {
-            (Some(route), Some(watch)) => route.wire.watch(watch),
+        match (&self.route, self.watch.upgrade()) {
+            (Some(route), Some(watch)) => route.wire.watch(&watch),
             _ => self.leave(),
         }
     }

@@ -90,7 +90,7 @@ impl Handle {
     }
 
     /// See [`Shared::watch_direct`].
-    pub fn watch_direct(&self, watch: Arc<SocketWatch>) {
+    pub fn watch_direct(&self, watch: &Arc<SocketWatch>) {
         self.shared.watch_direct(watch);
     }
 

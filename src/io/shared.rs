@@ -255,8 +255,8 @@ impl Shared {
     }
 
     /// From now on `watch` tells when late replies to what [`Shared::submit`] has sent itself have come;
-    /// then [`Shared::read_direct`] must be called.
-    pub fn watch_direct(&self, watch: Arc<SocketWatch>) {
+    /// then [`Shared::read_direct`] must be called. It does not keep `watch`.
+    pub fn watch_direct(&self, watch: &Arc<SocketWatch>) {
         lock(&self.submissions).direct.set_watch(watch);
     }
 

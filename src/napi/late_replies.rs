@@ -52,6 +52,6 @@ fn start(env: &Env, handle: &Handle) -> Option<LoopWatch> {
         }
     };
     let watch = LoopWatch::new(env, &*socket, Box::new(on_readable))?;
-    handle.watch_direct(socket);
+    handle.watch_direct(&socket);
     Some(watch)
 }

@@ -1,0 +1,167 @@
+"use strict";
+
+// A Redis that is far away: the event loop watches the socket for the replies (src/io/direct.rs).
+
+const { setTimeout: wait } = require("node:timers/promises");
+const { useRedis } = require("./support/life-cycle.js");
+const { openStore } = require("./support/stores.js");
+const { startProxy } = require("./support/proxy.js");
+const { run } = require("./support/run.js");
+
+let server;
+let proxy;
+let closing;
+
+useRedis((used) => {
+  ({ server, closing } = used);
+});
+
+/** Opens a store whose replies take so many milliseconds. */
+async function openFar(ms, options) {
+  proxy = await startProxy(server);
+  closing.push(() => proxy.stop());
+  const store = openStore(closing, { url: proxy.url, ...options });
+  await store.set("a", { n: 0 });
+  proxy.delay(ms);
+  await store.get("a");
+  return store;
+}
+
+test("calls that follow one another get each its own answer", async () => {
+  const store = await openFar(2);
+  for (let n = 1; n <= 100; n += 1) {
+    await store.set("a", { n });
+    expect(await store.get("a")).toMatchObject({ n });
+  }
+});
+
+test("calls of all numbers get each its own answer, soon or late", async () => {
+  const store = await openFar(2);
+  for (let round = 0; round < 60; round += 1) {
+    proxy.delay(round % 3);
+    const sids = Array.from({ length: 1 + ((round * 7) % 40) }, (_, n) => `${n}`);
+    await Promise.all(sids.map((sid) => store.set(sid, { sid, round })));
+    const sessions = await Promise.all(sids.map((sid) => store.get(sid)));
+    expect(sessions.map(({ sid, round: at }) => [sid, at])).toEqual(sids.map((sid) => [sid, round]));
+  }
+});
+
+test("a reply that comes after others have been sent is waited for", async () => {
+  const store = await openFar(20);
+  const first = store.get("a");
+  await wait(5);
+  const second = store.set("b", { n: 2 });
+  await wait(1);
+  const third = store.length();
+  expect(await Promise.all([first, second])).toMatchObject([{ n: 0 }, null]);
+  expect(await third).toBe(2);
+});
+
+test("a reply that came while JS was busy is no timeout", async () => {
+  const store = openStore(closing, { url: server.url, commandTimeout: 300 });
+  await store.set("a", { n: 0 });
+  for (let round = 0; round < 3; round += 1) {
+    const reply = store.get("a");
+    await new Promise((resolve) => process.nextTick(resolve)); // The call is on its way.
+    const until = Date.now() + 700;
+    while (Date.now() < until);
+    expect(await reply).toMatchObject({ n: 0 });
+  }
+});
+
+test("a connection that is lost while a reply is awaited is replaced", async () => {
+  const store = await openFar(30);
+  for (let round = 1; round <= 5; round += 1) {
+    const reply = store.get("a");
+    await wait(10);
+    await proxy.refuse();
+    await proxy.heal();
+    expect(await reply).toMatchObject({ n: 0 });
+    proxy.delay(30);
+    await store.get("a");
+  }
+});
+
+test("a server that goes while a reply is awaited is an error in time", async () => {
+  const store = await openFar(30, { commandTimeout: 500 });
+  const reply = store.get("a");
+  await wait(10);
+  await proxy.refuse();
+  await expect(reply).rejects.toMatchObject({ code: "ECONNREFUSED" });
+});
+
+const FAR = `
+  import { createRequire } from "node:module";
+  const require = createRequire(process.cwd() + "/x.js");
+  const { RedisStore } = require("connect-redis-rs");
+`;
+
+test("a process with nothing to wait for ends, whether or not its store is closed", async () => {
+  await openFar(5);
+  for (const end of ["", "await store.close();"]) {
+    const result = await run(
+      `${FAR}
+       const store = new RedisStore({ url: process.env.URL });
+       for (let n = 0; n < 10; n += 1) await store.get("a");
+       console.log("done");
+       ${end}`,
+      { URL: proxy.url },
+    );
+    expect(result).toEqual({ code: 0, signal: null, stdout: "done\n", stderr: "" });
+  }
+});
+
+test("worker threads end while replies are awaited, and leave nothing open", async () => {
+  await openFar(5);
+  const result = await run(
+    `import { Worker } from "node:worker_threads";
+     import { readdirSync } from "node:fs";
+     const code = \`
+       const { parentPort } = require("node:worker_threads");
+       const { RedisStore } = require("connect-redis-rs");
+       const store = new RedisStore({ url: process.env.URL });
+       (async () => {
+         for (let n = 0; ; n += 1) {
+           if (n === 5) parentPort.postMessage("under way");
+           await store.get("a");
+         }
+       })();
+     \`;
+     const employ = async () => {
+       const worker = new Worker(code, { eval: true, execArgv: [] });
+       await new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
+       await new Promise((resolve) => setTimeout(resolve, Math.random() * 10));
+       await worker.terminate();
+     };
+     const opened = () => readdirSync("/proc/self/fd").length;
+     for (let n = 0; n < 3; n += 1) await employ();
+     const before = opened();
+     for (let n = 0; n < 12; n += 1) await employ();
+     await new Promise((resolve) => setTimeout(resolve, 100));
+     console.log(opened() <= before + 6);`,
+    { URL: proxy.url },
+  );
+  expect(result).toEqual({ code: 0, signal: null, stdout: "true\n", stderr: "" });
+}, 60_000);
+
+test("a store that is closed lets go of what it has watched", async () => {
+  await openFar(5);
+  const result = await run(
+    `${FAR}
+     import { readdirSync } from "node:fs";
+     const opened = () => readdirSync("/proc/self/fd").length;
+     const use = async () => {
+       const store = new RedisStore({ url: process.env.URL });
+       for (let n = 0; n < 5; n += 1) await store.get("a");
+       await store.close();
+     };
+     await use();
+     await new Promise((resolve) => setTimeout(resolve, 100));
+     const before = opened();
+     for (let n = 0; n < 20; n += 1) await use();
+     await new Promise((resolve) => setTimeout(resolve, 100));
+     console.log(opened() - before);`,
+    { URL: proxy.url },
+  );
+  expect(result).toEqual({ code: 0, signal: null, stdout: "0\n", stderr: "" });
+});
