@@ -42,7 +42,9 @@ test("calls of all numbers get each its own answer, soon or late", async () => {
     const sids = Array.from({ length: 1 + ((round * 7) % 40) }, (_, n) => `${n}`);
     await Promise.all(sids.map((sid) => store.set(sid, { sid, round })));
     const sessions = await Promise.all(sids.map((sid) => store.get(sid)));
-    expect(sessions.map(({ sid, round: at }) => [sid, at])).toEqual(sids.map((sid) => [sid, round]));
+    expect(sessions.map(({ sid, round: at }) => [sid, at])).toEqual(
+      sids.map((sid) => [sid, round]),
+    );
   }
 });
 
