@@ -2,47 +2,38 @@
 //! elsewhere the I/O thread reads them and wakes the JS thread.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use napi::Env;
 
 use crate::io::handle::Handle;
-#[cfg(target_os = "linux")]
 use crate::napi::raw::LoopWatch;
+use crate::redis::SocketWatch;
 
 /// The event loop's watch over the socket of a store.
 #[derive(Default)]
 pub struct LateReplies {
     /// Whether to try no more.
     is_decided: Cell<bool>,
-    #[cfg(target_os = "linux")]
     watch: RefCell<Option<LoopWatch>>,
 }
 
 impl LateReplies {
     /// Starts to watch, the first time.
-    #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
     pub fn watch(&self, env: &Env, handle: &Handle) {
-        if self.is_decided.replace(true) {
-            return;
+        if !self.is_decided.replace(true) {
+            self.watch.replace(start(env, handle));
         }
-        #[cfg(target_os = "linux")]
-        self.watch.replace(start(env, handle));
     }
 
     /// Stops for good.
     pub fn stop(&self) {
         self.is_decided.set(true);
-        #[cfg(target_os = "linux")]
         self.watch.take();
     }
 }
 
-#[cfg(target_os = "linux")]
 fn start(env: &Env, handle: &Handle) -> Option<LoopWatch> {
-    use std::sync::Arc;
-
-    use crate::redis::SocketWatch;
-
     let socket = Arc::new(SocketWatch::new().ok()?);
     let read = handle.late_reader();
     let watched = socket.clone();

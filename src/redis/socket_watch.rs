@@ -11,6 +11,17 @@ pub use linux::{SocketWatch, has_event};
 #[cfg(not(target_os = "linux"))]
 pub enum SocketWatch {}
 
+#[cfg(not(target_os = "linux"))]
+impl SocketWatch {
+    pub fn new() -> std::io::Result<SocketWatch> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
+    pub fn take(&self) -> bool {
+        match *self {}
+    }
+}
+
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io;

@@ -610,6 +610,7 @@ fn closed() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
     use tokio::task::yield_now;
@@ -636,23 +637,68 @@ mod tests {
         (sender, theirs)
     }
 
-    impl DirectStream for DuplexStream {
+    /// The same with a way to use the stream directly; the driver has begun.
+    async fn connect_direct(capacity: usize) -> (Sender, Arc<dyn Direct>, DuplexStream) {
+        let (sender, direct, theirs, _) = connect_mutable(capacity).await;
+        (sender, direct, theirs)
+    }
+
+    /// The same with whether the stream is muted.
+    async fn connect_mutable(
+        capacity: usize,
+    ) -> (Sender, Arc<dyn Direct>, DuplexStream, Arc<AtomicBool>) {
+        let (ours, theirs) = duplex(capacity);
+        let is_muted = Arc::new(AtomicBool::new(false));
+        let ours = Mutable(ours, is_muted.clone());
+        let (sender, direct, driver) = open_direct(ours, WireListener::Nobody);
+        tokio::spawn(driver);
+        yield_now().await;
+        (sender, direct, theirs, is_muted)
+    }
+
+    /// A stream that tells whether it is muted.
+    struct Mutable(DuplexStream, Arc<AtomicBool>);
+
+    impl AsyncRead for Mutable {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context,
+            buffer: &mut ReadBuf,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(context, buffer)
+        }
+    }
+
+    impl AsyncWrite for Mutable {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            context: &mut Context,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(context, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(context)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(context)
+        }
+    }
+
+    impl DirectStream for Mutable {
         fn read_now(
             &mut self,
             context: &mut Context,
             buffer: &mut ReadBuf,
         ) -> Poll<io::Result<()>> {
-            Pin::new(self).poll_read(context, buffer)
+            Pin::new(&mut self.0).poll_read(context, buffer)
         }
-    }
 
-    /// The same with a way to use the stream directly; the driver has begun.
-    async fn connect_direct(capacity: usize) -> (Sender, Arc<dyn Direct>, DuplexStream) {
-        let (ours, theirs) = duplex(capacity);
-        let (sender, direct, driver) = open_direct(ours, WireListener::Nobody);
-        tokio::spawn(driver);
-        yield_now().await;
-        (sender, direct, theirs)
+        fn mute(&self, is_muted: bool) {
+            self.1.store(is_muted, Ordering::Relaxed);
+        }
     }
 
     fn send_now(direct: &Arc<dyn Direct>, batch: Batch) -> Option<Replies> {
@@ -759,6 +805,41 @@ mod tests {
             assert_eq!(first.unwrap().await, Ok(vec![Value::Int(1)]));
             assert_eq!(second.await, Ok(vec![Value::Int(2)]));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_muted_from_a_direct_write_until_it_is_left_or_a_batch_is_queued() {
+        let (sender, direct, mut server, is_muted) = connect_mutable(1024).await;
+        let is_muted = || is_muted.load(Ordering::Relaxed);
+        assert!(!is_muted());
+        let mut replies = send_now(&direct, ping()).unwrap();
+        assert!(is_muted());
+        write(&mut server, ":1\r\n").await;
+        direct.read();
+        assert!(replies.take_now().is_some() && is_muted());
+        direct.leave();
+        assert!(!is_muted());
+
+        let mut replies = send_now(&direct, ping()).unwrap();
+        write(&mut server, ":2\r\n").await;
+        direct.leave();
+        assert!(!is_muted(), "the replies are left");
+        assert_eq!(replies.take_now(), Some(Ok(vec![Value::Int(2)])));
+
+        let _replies = send_now(&direct, ping()).unwrap();
+        drop(sender.send(ping()));
+        yield_now().await;
+        assert!(!is_muted(), "the driver must learn of the replies");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_muted_stream_ends_the_connection() {
+        let (sender, direct, server, is_muted) = connect_mutable(1024).await;
+        let _replies = send_now(&direct, ping()).unwrap();
+        drop(server);
+        direct.read();
+        assert!(!is_muted.load(Ordering::Relaxed));
+        assert!(sender.send(ping()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,7 +16,6 @@
 
 mod js_ref;
 mod js_waker;
-#[cfg(target_os = "linux")]
 mod loop_watch;
 mod numbers;
 mod scope;
@@ -25,7 +24,6 @@ mod values;
 
 pub use js_ref::{JsRef, function};
 pub use js_waker::JsWaker;
-#[cfg(target_os = "linux")]
 pub use loop_watch::LoopWatch;
 pub use numbers::{numbers, write_numbers};
 pub use scope::scoped;
