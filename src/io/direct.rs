@@ -172,9 +172,12 @@ impl DirectCalls {
 
     /// Lets somebody learn that replies have come that are late.
     fn watch(&self) {
-        match (&self.route, self.watch.upgrade()) {
+        let watched = match (&self.route, self.watch.upgrade()) {
             (Some(route), Some(watch)) => route.wire.watch(&watch),
-            _ => self.leave(),
+            _ => false,
+        };
+        if !watched {
+            self.leave();
         }
     }
 

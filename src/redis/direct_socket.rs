@@ -99,9 +99,8 @@ mod linux {
             read_now(self.socket.get_ref(), buffer)
         }
 
-        fn watch(&self, watch: &SocketWatch) {
-            // If it fails, the replies wait until the supervisor looks.
-            let _ = watch.once(self.socket.get_ref());
+        fn watch(&self, watch: &SocketWatch) -> bool {
+            watch.once(self.socket.get_ref()).is_ok()
         }
 
         fn mute(&self, is_muted: bool) {

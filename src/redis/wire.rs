@@ -108,10 +108,11 @@ pub trait Direct: Send + Sync {
     /// Reads and handles what has come.
     fn read(&self);
 
-    /// Lets `watch` tell when something comes that nobody has read. In doubt it does not.
-    fn watch(&self, watch: &SocketWatch);
+    /// Lets `watch` tell when something comes that nobody has read. Returns whether it will.
+    fn watch(&self, watch: &SocketWatch) -> bool;
 
-    /// Leaves the reading to the future. What has come by now is read before this returns.
+    /// Leaves the reading to the future. What has come by now is read before this returns; it wakes the
+    /// reader of a batch as the future does.
     fn leave(&self);
 }
 
@@ -121,7 +122,9 @@ pub trait DirectStream: AsyncRead + AsyncWrite + Unpin + Send {
     fn read_now(&mut self, context: &mut Context, buffer: &mut ReadBuf) -> Poll<io::Result<()>>;
 
     /// See [`Direct::watch`].
-    fn watch(&self, _: &SocketWatch) {}
+    fn watch(&self, _: &SocketWatch) -> bool {
+        false
+    }
 
     /// Keeps from the runtime that something has come; if false, no longer.
     fn mute(&self, _: bool) {}
@@ -217,14 +220,13 @@ impl<S: DirectStream> Direct for DirectWire<S> {
 
     fn read(&self) {
         if let Some(wire) = &mut *locked(&self.0) {
-            wire.read_now();
+            wire.read_now(); // Its reader calls this.
         }
     }
 
-    fn watch(&self, watch: &SocketWatch) {
-        if let Some(wire) = &*locked(&self.0) {
-            wire.stream.watch(watch);
-        }
+    fn watch(&self, watch: &SocketWatch) -> bool {
+        let wire = locked(&self.0);
+        wire.as_ref().is_some_and(|wire| wire.stream.watch(watch))
     }
 
     fn leave(&self) {
@@ -453,40 +455,47 @@ impl<S: DirectStream> Wire<S> {
     /// See [`Direct::leave`].
     fn leave(&mut self) {
         self.set_muted(false);
-        if !self.in_flight.0.is_empty() {
-            self.read_now();
+        if !self.in_flight.0.is_empty()
+            && let Some(reader) = self.read_now()
+        {
+            reader.wake();
         }
     }
 
-    /// See [`Direct::read`].
-    fn read_now(&mut self) {
-        let Some(driver) = self.driver.clone().filter(|_| self.broken.is_none()) else {
-            return;
-        };
+    /// See [`Direct::read`]. Returns who waits for a direct batch that is complete.
+    fn read_now(&mut self) -> Option<Waker> {
+        let driver = self.driver.clone().filter(|_| self.broken.is_none())?;
+        let mut reader = None;
         self.direct_input.resize(DIRECT_READ, 0);
         loop {
             let mut buffer = ReadBuf::new(&mut self.direct_input);
             let context = &mut Context::from_waker(&driver);
             match self.stream.read_now(context, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
-                Poll::Pending => return,
+                Poll::Pending => return reader,
                 // The driver meets the same end or error, and ends the connection.
                 Poll::Ready(_) => {
                     self.set_muted(false);
-                    return driver.wake();
+                    driver.wake();
+                    return reader;
                 }
             }
             let is_all = buffer.remaining() > 0;
             self.input.extend_from_slice(buffer.filled());
-            if let Err(error) = self.handle_input() {
-                self.broken = Some(error);
-                return driver.wake();
+            match self.handle_input() {
+                Ok(complete) => reader = complete.or(reader),
+                Err(error) => {
+                    self.broken = Some(error);
+                    driver.wake();
+                    return reader;
+                }
             }
             if self.is_paused {
-                return driver.wake(); // It goes on.
+                driver.wake(); // It goes on.
+                return reader;
             }
             if is_all {
-                return;
+                return reader;
             }
         }
     }
@@ -610,7 +619,8 @@ fn closed() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::task::Wake;
     use std::time::Duration;
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
     use tokio::task::yield_now;
@@ -698,6 +708,16 @@ mod tests {
 
         fn mute(&self, is_muted: bool) {
             self.1.store(is_muted, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Reader(AtomicUsize);
+
+    impl Wake for Reader {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -830,6 +850,22 @@ mod tests {
         drop(sender.send(ping()));
         yield_now().await;
         assert!(!is_muted(), "the driver must learn of the replies");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn replies_that_come_as_the_stream_is_left_wake_their_reader() {
+        let (_sender, direct, mut server) = connect_direct(1024).await;
+        let reader = Arc::new(Reader::default());
+        let mut replies = direct.send(ping(), &reader.clone().into()).ok().unwrap();
+        direct.leave();
+        assert_eq!(
+            (replies.take_now(), reader.0.load(Ordering::Relaxed)),
+            (None, 0)
+        );
+        write(&mut server, ":1\r\n").await;
+        direct.leave();
+        assert_eq!(reader.0.load(Ordering::Relaxed), 1);
+        assert!(replies.take_now().is_some());
     }
 
     #[tokio::test(start_paused = true)]
