@@ -302,7 +302,8 @@ describe("worker threads", () => {
     const [before, after] = JSON.parse(result.stdout);
     measured("50 worker threads ended in mid-flight", beforeAndAfter(before, after));
     expect(after.connections).toBeLessThanOrEqual(before.connections);
-    expect(after.descriptors).toBeLessThanOrEqual(before.descriptors);
+    // One for the store of this thread: it watches its socket once a reply came late.
+    expect(after.descriptors).toBeLessThanOrEqual(before.descriptors + 1);
     // A tenth of the threads of 50 workers: the runtime sometimes starts a thread of its own.
     expect(after.threads).toBeLessThanOrEqual(before.threads + 5);
     expect(after.megabytes - before.megabytes).toBeLessThan(120);
