@@ -92,17 +92,20 @@ test("a server that goes while a reply is awaited is an error in time", async ()
   await expect(reply).rejects.toMatchObject({ code: "ECONNREFUSED" });
 });
 
-const FAR = `
-  import { createRequire } from "node:module";
-  const require = createRequire(process.cwd() + "/x.js");
-  const { RedisStore } = require("connect-redis-rs");
+// What the processes below begin with.
+const BEGIN = `
+  import { readdirSync } from "node:fs";
+  import { setTimeout as wait } from "node:timers/promises";
+  import { Worker } from "node:worker_threads";
+  import { RedisStore } from "connect-redis-rs";
+  const opened = () => readdirSync("/proc/self/fd").length;
 `;
 
 test("a process with nothing to wait for ends, whether or not its store is closed", async () => {
   await openFar(5);
   for (const end of ["", "await store.close();"]) {
     const result = await run(
-      `${FAR}
+      `${BEGIN}
        const store = new RedisStore({ url: process.env.URL });
        for (let n = 0; n < 10; n += 1) await store.get("a");
        console.log("done");
@@ -116,8 +119,7 @@ test("a process with nothing to wait for ends, whether or not its store is close
 test("worker threads end while replies are awaited, and leave nothing open", async () => {
   await openFar(5);
   const result = await run(
-    `import { Worker } from "node:worker_threads";
-     import { readdirSync } from "node:fs";
+    `${BEGIN}
      const code = \`
        const { parentPort } = require("node:worker_threads");
        const { RedisStore } = require("connect-redis-rs");
@@ -132,14 +134,14 @@ test("worker threads end while replies are awaited, and leave nothing open", asy
      const employ = async () => {
        const worker = new Worker(code, { eval: true, execArgv: [] });
        await new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
-       await new Promise((resolve) => setTimeout(resolve, Math.random() * 10));
+       await wait(Math.random() * 10);
        await worker.terminate();
      };
-     const opened = () => readdirSync("/proc/self/fd").length;
      for (let n = 0; n < 3; n += 1) await employ();
      const before = opened();
      for (let n = 0; n < 12; n += 1) await employ();
-     await new Promise((resolve) => setTimeout(resolve, 100));
+     await wait(100);
+     // A leak of one descriptor a worker would be 12.
      console.log(opened() <= before + 6);`,
     { URL: proxy.url },
   );
@@ -149,19 +151,17 @@ test("worker threads end while replies are awaited, and leave nothing open", asy
 test("a store that is closed lets go of what it has watched", async () => {
   await openFar(5);
   const result = await run(
-    `${FAR}
-     import { readdirSync } from "node:fs";
-     const opened = () => readdirSync("/proc/self/fd").length;
+    `${BEGIN}
      const use = async () => {
        const store = new RedisStore({ url: process.env.URL });
        for (let n = 0; n < 5; n += 1) await store.get("a");
        await store.close();
      };
      await use();
-     await new Promise((resolve) => setTimeout(resolve, 100));
+     await wait(100);
      const before = opened();
      for (let n = 0; n < 20; n += 1) await use();
-     await new Promise((resolve) => setTimeout(resolve, 100));
+     await wait(100);
      console.log(opened() - before);`,
     { URL: proxy.url },
   );

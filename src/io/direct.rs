@@ -58,7 +58,7 @@ pub enum DirectPoll {
     Answered,
     /// They have not come: look again when the event loop has turned.
     Waiting,
-    /// They have not come soon: whoever learns first that they have come reads them.
+    /// They have not come soon: the event loop watches for them, or the I/O thread reads them.
     Late,
     /// The I/O thread reads them.
     Left,
@@ -160,7 +160,8 @@ impl DirectCalls {
         self.watch();
     }
 
-    /// The same after the watch has told that something has come.
+    /// Looks for late replies, after the watch has told that something has come. Answers are collected in
+    /// `events`.
     pub fn read_late(&mut self, traffic: &Traffic, events: &mut Vec<Event>) -> DirectPoll {
         let polled = self.read(traffic, events);
         match polled {
@@ -170,7 +171,7 @@ impl DirectCalls {
         polled
     }
 
-    /// Lets somebody learn that replies have come that are late.
+    /// Lets the watch tell when late replies come; without one, the I/O thread reads them.
     fn watch(&self) {
         let watched = match (&self.route, self.watch.upgrade()) {
             (Some(route), Some(watch)) => route.wire.watch(&watch),

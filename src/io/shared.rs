@@ -242,16 +242,7 @@ impl Shared {
     /// Looks for the replies to what [`Shared::submit`] has sent itself. The answers are queued without
     /// a wake of the JS thread, which calls this.
     pub fn poll_direct(&self) -> DirectPoll {
-        let mut events = Vec::new();
-        let polled = lock(&self.submissions)
-            .direct
-            .poll(&self.traffic, &mut events);
-        match polled {
-            DirectPoll::Answered => self.completions.push_unseen(events),
-            DirectPoll::Unanswered => self.wake.notify_one(),
-            DirectPoll::Waiting | DirectPoll::Late | DirectPoll::Left => {}
-        }
-        polled
+        self.look_for_replies(DirectCalls::poll, CompletionQueue::push_unseen)
     }
 
     /// From now on `watch` tells when late replies to what [`Shared::submit`] has sent itself have come;
@@ -262,15 +253,27 @@ impl Shared {
 
     /// Reads late replies. The JS thread is woken if there are answers.
     pub fn read_direct(&self) {
+        self.look_for_replies(DirectCalls::read_late, CompletionQueue::push);
+    }
+
+    /// Looks by `read`, and queues the answers by `push`.
+    fn look_for_replies(
+        &self,
+        read: fn(&mut DirectCalls, &Traffic, &mut Vec<Event>) -> DirectPoll,
+        push: fn(&CompletionQueue, Vec<Event>),
+    ) -> DirectPoll {
         let mut events = Vec::new();
-        let polled = lock(&self.submissions)
-            .direct
-            .read_late(&self.traffic, &mut events);
+        let polled = read(
+            &mut lock(&self.submissions).direct,
+            &self.traffic,
+            &mut events,
+        );
         match polled {
-            DirectPoll::Answered => self.completions.push(events),
+            DirectPoll::Answered => push(&self.completions, events),
             DirectPoll::Unanswered => self.wake.notify_one(),
             DirectPoll::Waiting | DirectPoll::Late | DirectPoll::Left => {}
         }
+        polled
     }
 
     /// Wakes the supervisor. It does not keep the store.

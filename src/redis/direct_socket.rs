@@ -123,10 +123,11 @@ mod linux {
             loop {
                 let mut arrived = ready!(self.arrivals.poll_read_ready(context))?;
                 match read_now(self.socket.get_ref(), buffer) {
-                    // Without this question the epoll goes on believing that the socket is readable. Then it
-                    // tells nothing new if something has come when the socket is muted no longer.
+                    // If it is not asked, the epoll takes the socket for readable still. Then it tells nothing
+                    // when the socket is muted no longer and something has come meanwhile.
                     Poll::Pending if has_event(self.arrivals.get_ref())? => {}
-                    // Not before: the epoll says once that something came, and not that the end came, too.
+                    // Only when all is read: the epoll tells once that something came, and does not tell that
+                    // the end of the stream came with it.
                     Poll::Pending => arrived.clear_ready(),
                     result => return result,
                 }

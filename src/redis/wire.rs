@@ -220,7 +220,7 @@ impl<S: DirectStream> Direct for DirectWire<S> {
 
     fn read(&self) {
         if let Some(wire) = &mut *locked(&self.0) {
-            wire.read_now(); // Its reader calls this.
+            wire.read_now(); // The caller is the reader, and need not be woken.
         }
     }
 
