@@ -48,6 +48,23 @@ test("calls of all numbers get each its own answer, soon or late", async () => {
   }
 });
 
+test("calls made while others are awaited get each its own answer", async () => {
+  const store = await openFar(1);
+  for (let round = 0; round < 30; round += 1) {
+    proxy.delay(round % 3);
+    const calls = Array.from({ length: 20 }, async (_, n) => {
+      if (n % 3 === 1) await wait((n * round) % 4);
+      if (n % 3 === 2) await new Promise((resolve) => setImmediate(resolve));
+      const sid = `${n}`;
+      await store.set(sid, { n, round });
+      expect(await store.get(sid)).toMatchObject({ n, round });
+      await store.destroy(sid);
+      expect(await store.get(sid)).toBe(null);
+    });
+    await Promise.all(calls);
+  }
+});
+
 test("a reply that comes after others have been sent is waited for", async () => {
   const store = await openFar(20);
   const first = store.get("a");
@@ -79,6 +96,23 @@ test("a connection that is lost while a reply is awaited is replaced", async () 
     await proxy.refuse();
     await proxy.heal();
     expect(await reply).toMatchObject({ n: 0 });
+    proxy.delay(30);
+    await store.get("a");
+  }
+});
+
+test("a connection that is lost while several replies are awaited is replaced", async () => {
+  const store = await openFar(30);
+  for (let round = 1; round <= 5; round += 1) {
+    const replies = [store.set("a", { n: round })];
+    for (let n = 0; n < 5; n += 1) {
+      await wait(2);
+      replies.push(store.get("a"));
+    }
+    await proxy.refuse();
+    await proxy.heal();
+    const [, ...sessions] = await Promise.all(replies);
+    expect(sessions.map(({ n }) => n)).toEqual(Array(5).fill(round));
     proxy.delay(30);
     await store.get("a");
   }

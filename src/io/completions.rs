@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use crate::io::event::Event;
 use crate::io::lock::lock;
 
-/// The fewest events that the JS thread drains at once, if there are so many.
-const MIN_DRAIN: usize = 32;
+/// The fewest events that the JS thread drains at once, if there are so many and it was woken for them.
+pub const MIN_DRAIN: usize = 32;
 
 /// Events for the JS thread.
 pub struct CompletionQueue {
@@ -47,12 +47,12 @@ impl CompletionQueue {
         }
     }
 
-    /// Drains half of the queue; true says that something is left. The JS thread handles these, and
+    /// Drains half of the queue, but `min` events if there are so many; true says that something is left. The JS thread handles these, and
     /// sends the calls that follow from them, before it drains the rest: so these calls are on their
     /// way meanwhile, and neither thread waits for the other.
-    pub fn drain(&self) -> (VecDeque<Event>, bool) {
+    pub fn drain(&self, min: usize) -> (VecDeque<Event>, bool) {
         let mut events = lock(&self.events);
-        let count = (events.len() / 2).max(MIN_DRAIN);
+        let count = (events.len() / 2).max(min);
         if events.len() <= count {
             return (take(&mut *events), false);
         }

@@ -1,11 +1,12 @@
-//! Few calls, made while nothing else is under way: the JS thread writes them to the socket itself, and
-//! reads their replies. If these do not come soon, its event loop watches the socket. So neither thread
-//! waits to be woken by the other, which takes longer than such a call.
+//! Calls made while few wait and the I/O thread has nothing to do: the JS thread writes them to the socket
+//! itself, and reads their replies. If these do not come soon, its event loop watches the socket. So neither
+//! thread waits to be woken by the other, which takes longer than such a call.
 //!
 //! All rules stay with the supervisor. Whenever it looks what was submitted, it takes over what was sent
-//! here, as a batch that is in flight. It looks when the I/O thread has read the replies, when calls
-//! follow, when the connection is lost, and before the deadline.
+//! here, as batches that are in flight. It looks when the I/O thread has read the replies, when calls
+//! follow that do not go directly, when the connection is lost, and before the deadline.
 
+use std::collections::VecDeque;
 use std::mem::take;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -23,14 +24,19 @@ use crate::io::traffic::Traffic;
 use crate::redis::{Direct, Replies, SocketWatch};
 use crate::session::command::Read;
 
-/// The most calls that go out directly. With more, it is better that two threads work on them.
-const MAX_CALLS: usize = 32;
-/// The most that read a session: the JS thread then has to parse the texts.
-const MAX_READS: usize = 24;
-/// About the most bytes that they have.
+/// The most calls that wait for an answer when some go out directly. With more, it is better that two
+/// threads work on them.
+const MAX_WAITING: usize = 512;
+/// The same for calls with a session's text: the JS thread has to write or parse those as well.
+const MAX_WAITING_WITH_TEXTS: usize = 48;
+/// About the most bytes that go out directly at once.
 const MAX_BYTES: usize = 64 * 1024;
-/// How long the JS thread looks for the replies.
+/// How long the JS thread looks for replies.
 const PATIENCE: Duration = Duration::from_micros(150);
+/// Replies that take longer say that Redis or the JS thread waits for a processor, or for the network.
+const ON_TIME: Duration = Duration::from_millis(1);
+/// After so many batches in a row that were answered on time, they are steadily so.
+const STEADY: u32 = 128;
 /// The most batches whose replies the JS thread does not look for because others came late.
 const MAX_PAUSE: u32 = 256;
 
@@ -55,7 +61,9 @@ pub struct DirectBatch {
 /// What came of looking for replies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum DirectPoll {
-    Answered,
+    /// `is_steady` says that replies have come on time for a while: then it pays to send the next calls
+    /// before all answers are handled.
+    Answered { is_steady: bool },
     /// They have not come: look again when the event loop has turned.
     Waiting,
     /// They have not come soon: the event loop watches for them, or the I/O thread reads them.
@@ -70,8 +78,11 @@ pub enum DirectPoll {
 #[derive(Default)]
 pub struct DirectCalls {
     route: Option<DirectRoute>,
-    in_flight: Option<DirectBatch>,
-    pause: Pause,
+    /// Oldest first.
+    in_flight: VecDeque<DirectBatch>,
+    pace: Pace,
+    /// Whether the watch tells when the replies come.
+    is_watched: bool,
     /// What the event loop watches, from the first time on that replies came late.
     watch: Weak<SocketWatch>,
     /// Whether anything was sent since the last [`DirectCalls::take_used`].
@@ -88,24 +99,28 @@ impl DirectCalls {
         self.route.is_some()
     }
 
-    /// Sends calls, or hands them back. Returns whether to look for the replies.
+    /// Sends calls, or hands them back. `waiting` is how many wait for an answer, these among them. Returns
+    /// whether to look for the replies.
     pub fn send(
         &mut self,
         mut calls: Vec<Call>,
+        waiting: usize,
         limits: Limits,
         traffic: &Traffic,
     ) -> Result<bool, Vec<Call>> {
         let Some(route) = &self.route else {
             return Err(calls);
         };
-        let reads = calls
-            .iter()
-            .filter(|call| call.command.key_read().is_some());
-        let is_short = calls.len() <= MAX_CALLS
-            && reads.count() <= MAX_READS
+        let most = match calls.iter().any(|call| call.command.has_text()) {
+            true => MAX_WAITING_WITH_TEXTS,
+            false => MAX_WAITING,
+        };
+        let is_short = waiting <= most
             && calls.iter().all(|call| call.command.is_plain())
             && calls.iter().map(|call| call.command.size()).sum::<usize>() <= MAX_BYTES;
-        if self.in_flight.is_some() || !is_short {
+        let last = self.in_flight.back();
+        let is_elsewhere = last.is_some_and(|last| last.socket != route.socket);
+        if is_elsewhere || !is_short {
             return Err(calls);
         }
         // If this panics, so does the I/O thread, where a panic has its rules: JS must not get this one.
@@ -121,7 +136,7 @@ impl DirectCalls {
         }
         count_sent(&calls, traffic, limits, sent);
         self.is_used = true;
-        self.in_flight = Some(DirectBatch {
+        self.in_flight.push_back(DirectBatch {
             socket: route.socket,
             sent: SentCalls {
                 calls,
@@ -129,7 +144,10 @@ impl DirectCalls {
                 sent,
             },
         });
-        let skips = self.pause.skip();
+        if self.is_watched {
+            return Ok(false);
+        }
+        let skips = self.pace.skip();
         if skips {
             self.watch();
         }
@@ -144,8 +162,9 @@ impl DirectCalls {
                 self.leave();
                 DirectPoll::Left
             }
+            DirectPoll::Waiting if self.is_watched => DirectPoll::Late,
             DirectPoll::Waiting if self.is_late() => {
-                self.pause.missed();
+                self.pace.missed();
                 self.watch();
                 DirectPoll::Late
             }
@@ -164,15 +183,20 @@ impl DirectCalls {
     /// `events`.
     pub fn read_late(&mut self, traffic: &Traffic, events: &mut Vec<Event>) -> DirectPoll {
         let polled = self.read(traffic, events);
-        match polled {
-            DirectPoll::Waiting => self.watch(), // for the rest
-            _ => self.leave(),
+        if polled != DirectPoll::Unanswered && !self.in_flight.is_empty() {
+            self.watch(); // for the rest
+        } else {
+            self.leave();
         }
         polled
     }
 
     /// Lets the watch tell when late replies come; without one, the I/O thread reads them.
-    fn watch(&self) {
+    fn watch(&mut self) {
+        if self.in_flight.is_empty() {
+            return;
+        }
+        self.is_watched = true;
         let watched = match (&self.route, self.watch.upgrade()) {
             (Some(route), Some(watch)) => route.wire.watch(&watch),
             _ => false,
@@ -184,7 +208,7 @@ impl DirectCalls {
 
     /// Whether the replies have not come soon.
     fn is_late(&self) -> bool {
-        let batch = self.in_flight.as_ref();
+        let batch = self.in_flight.front();
         batch.is_some_and(|batch| batch.sent.sent.elapsed() >= PATIENCE)
     }
 
@@ -193,41 +217,47 @@ impl DirectCalls {
         let Some(route) = &self.route else {
             return DirectPoll::Left;
         };
-        let Some(mut batch) = self.in_flight.take() else {
+        if self.in_flight.is_empty() {
             return DirectPoll::Left;
-        };
+        }
         route.wire.read();
-        let sent = &mut batch.sent;
-        let polled = match sent.replies.take_now() {
-            None => DirectPoll::Waiting,
-            Some(Ok(values)) if values.iter().all(is_plain) => {
-                let took = sent.sent.elapsed();
-                if took < PATIENCE {
-                    self.pause.hit();
+        let mut polled = DirectPoll::Waiting;
+        while let Some(batch) = self.in_flight.front_mut() {
+            let sent = &mut batch.sent;
+            match sent.replies.take_now() {
+                None => break,
+                Some(Ok(values)) if values.iter().all(is_plain) => {
+                    let took = sent.sent.elapsed();
+                    traffic.count_replied(sent.calls.len(), took);
+                    answer(&mut sent.calls, values, &route.server, events);
+                    self.in_flight.pop_front();
+                    self.is_watched = false;
+                    self.pace.answered(took);
+                    let is_steady = self.pace.is_steady();
+                    polled = DirectPoll::Answered { is_steady };
                 }
-                traffic.count_replied(sent.calls.len(), took);
-                answer(&mut sent.calls, values, &route.server, events);
-                return DirectPoll::Answered;
+                Some(other) => {
+                    sent.replies = Replies::Here(Some(other));
+                    return DirectPoll::Unanswered;
+                }
             }
-            Some(other) => {
-                sent.replies = Replies::Here(Some(other));
-                DirectPoll::Unanswered
-            }
-        };
-        self.in_flight = Some(batch);
+        }
         polled
     }
 
-    /// Takes what was sent and has no answer yet.
-    pub fn take(&mut self) -> Option<DirectBatch> {
-        let batch = self.in_flight.take()?;
-        // Before a deadline is looked at: a reply that has come is an answer.
-        self.leave();
-        Some(batch)
+    /// Takes what was sent and has no answer yet, oldest first.
+    pub fn take(&mut self) -> VecDeque<DirectBatch> {
+        if !self.in_flight.is_empty() {
+            self.pace.interrupted();
+            // Before a deadline is looked at: a reply that has come is an answer.
+            self.leave();
+        }
+        take(&mut self.in_flight)
     }
 
     /// From here on the I/O thread reads.
-    fn leave(&self) {
+    fn leave(&mut self) {
+        self.is_watched = false;
         if let Some(route) = &self.route {
             route.wire.leave();
         }
@@ -255,31 +285,50 @@ fn answer(calls: &mut [Call], values: Vec<Value>, server: &str, events: &mut Vec
     }
 }
 
-/// When not to look for replies, because others have come late: the server is far away, or the machine
-/// is busy.
+/// How soon replies come. If they come late, because the server is far away or the machine is busy, the JS
+/// thread does not look for them for a while.
 #[derive(Default)]
-struct Pause {
+struct Pace {
     /// How many batches the last pause had.
-    last: u32,
+    last_pause: u32,
     /// How many this one still has.
-    left: u32,
+    pause: u32,
+    /// How many batches in a row were answered on time.
+    on_time: u32,
 }
 
-impl Pause {
+impl Pace {
     /// Whether not to look for the replies to the next batch.
     fn skip(&mut self) -> bool {
-        let skips = self.left > 0;
-        self.left = self.left.saturating_sub(1);
+        let skips = self.pause > 0;
+        self.pause = self.pause.saturating_sub(1);
         skips
     }
 
-    fn hit(&mut self) {
-        self.last = 0;
+    /// The JS thread has looked for the replies to a batch in vain.
+    fn missed(&mut self) {
+        self.last_pause = (self.last_pause * 2).clamp(1, MAX_PAUSE);
+        self.pause = self.last_pause;
     }
 
-    fn missed(&mut self) {
-        self.last = (self.last * 2).clamp(1, MAX_PAUSE);
-        self.left = self.last;
+    /// The JS thread has read the replies to a batch.
+    fn answered(&mut self, took: Duration) {
+        if took < PATIENCE {
+            self.last_pause = 0;
+        }
+        self.on_time = match took < ON_TIME {
+            true => self.on_time.saturating_add(1),
+            false => 0,
+        };
+    }
+
+    /// The I/O thread reads what was awaited.
+    fn interrupted(&mut self) {
+        self.on_time = 0;
+    }
+
+    fn is_steady(&self) -> bool {
+        self.on_time >= STEADY
     }
 }
 
@@ -289,15 +338,31 @@ mod tests {
 
     #[test]
     fn the_pause_grows_while_replies_come_late_and_ends_when_one_comes_soon() {
-        let mut pause = Pause::default();
-        let skipped = |pause: &mut Pause| (0..1000).take_while(|_| pause.skip()).count();
-        assert_eq!(skipped(&mut pause), 0);
+        let mut pace = Pace::default();
+        let skipped = |pace: &mut Pace| (0..1000).take_while(|_| pace.skip()).count();
+        assert_eq!(skipped(&mut pace), 0);
         for expected in [1, 2, 4, 8, 16, 32, 64, 128, 256, 256] {
-            pause.missed();
-            assert_eq!(skipped(&mut pause), expected);
+            pace.missed();
+            assert_eq!(skipped(&mut pace), expected);
         }
-        pause.hit();
-        pause.missed();
-        assert_eq!(skipped(&mut pause), 1);
+        pace.answered(PATIENCE / 2);
+        pace.missed();
+        assert_eq!(skipped(&mut pace), 1);
+    }
+
+    #[test]
+    fn the_pace_is_steady_after_many_replies_on_time_and_until_one_is_late() {
+        let mut pace = Pace::default();
+        let ends: [fn(&mut Pace); 2] = [|pace| pace.answered(ON_TIME), Pace::interrupted];
+        for end in ends {
+            for _ in 1..STEADY {
+                pace.answered(ON_TIME / 2);
+                assert!(!pace.is_steady());
+            }
+            pace.answered(ON_TIME / 2);
+            assert!(pace.is_steady());
+            end(&mut pace);
+        }
+        assert!(!pace.is_steady());
     }
 }

@@ -74,8 +74,13 @@ impl Handle {
 
     /// Sends calls, which were made at `called`. Each gets an
     /// [`Event::Answer`](crate::io::event::Event::Answer).
-    pub fn send(&self, calls: Vec<NewCall>, called: Instant) -> Result<Submitted, Refused> {
-        self.shared.submit(calls, called).map_err(|calls| {
+    pub fn send(
+        &self,
+        calls: Vec<NewCall>,
+        waiting: usize,
+        called: Instant,
+    ) -> Result<Submitted, Refused> {
+        self.shared.submit(calls, waiting, called).map_err(|calls| {
             if self.has_handed_back() {
                 Refused::HandedBack(calls)
             } else {

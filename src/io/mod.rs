@@ -2,7 +2,7 @@
 //!
 //! A call is submitted to [`shared`], which the JS thread holds as a [`handle`]. The [`supervisor`]
 //! gives it to one of the [`servers`], whose [`connection`] sends it in a [`sent_batch`]; its answer goes
-//! back as an [`event`] of the [`completions`]. Few calls at once go a shorter way: they are [`direct`].
+//! back as an [`event`] of the [`completions`]. Calls go a shorter way while few wait: they are [`direct`].
 
 mod busy_poll;
 pub mod call;

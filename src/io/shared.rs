@@ -4,6 +4,7 @@
 //! Native addons are slow if they cross threads for each call. Here the calls that one run of JS makes
 //! are queued and wake the I/O thread once, which sends them as one pipeline.
 
+use std::collections::VecDeque;
 use std::mem::take;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -97,7 +98,7 @@ pub enum Closing {
 /// What was submitted since the supervisor last looked.
 pub struct Arrivals {
     /// What the JS thread has sent itself, before the calls.
-    pub direct: Option<DirectBatch>,
+    pub direct: VecDeque<DirectBatch>,
     /// Whether it has sent anything.
     pub was_direct_used: bool,
     pub calls: Vec<Call>,
@@ -219,7 +220,12 @@ impl Shared {
 
     /// Submits calls of JS, made at `called`; or sends them, if nothing else is under way. A closed
     /// store hands them back.
-    pub fn submit(&self, calls: Vec<NewCall>, called: Instant) -> Result<Submitted, Vec<NewCall>> {
+    pub fn submit(
+        &self,
+        calls: Vec<NewCall>,
+        waiting: usize,
+        called: Instant,
+    ) -> Result<Submitted, Vec<NewCall>> {
         let mut submissions = lock(&self.submissions);
         if submissions.closing == Some(Closing::Now) {
             return Err(calls);
@@ -227,7 +233,10 @@ impl Shared {
         let of_js = |call| Call::of_js(call, called, self.completions.clone());
         let mut calls: Vec<Call> = calls.into_iter().map(of_js).collect();
         if submissions.is_quiet && submissions.calls.is_empty() && submissions.closing.is_none() {
-            match submissions.direct.send(calls, self.limits, &self.traffic) {
+            match submissions
+                .direct
+                .send(calls, waiting, self.limits, &self.traffic)
+            {
                 Ok(true) => return Ok(Submitted::MayPoll),
                 Ok(false) => return Ok(Submitted::Done),
                 Err(unsent) => calls = unsent,
@@ -268,10 +277,11 @@ impl Shared {
             &self.traffic,
             &mut events,
         );
-        match polled {
-            DirectPoll::Answered => push(&self.completions, events),
-            DirectPoll::Unanswered => self.wake.notify_one(),
-            DirectPoll::Waiting | DirectPoll::Late | DirectPoll::Left => {}
+        if !events.is_empty() {
+            push(&self.completions, events);
+        }
+        if polled == DirectPoll::Unanswered {
+            self.wake.notify_one();
         }
         polled
     }

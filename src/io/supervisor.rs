@@ -44,8 +44,9 @@ impl Drop for AnnounceEnd {
         self.0.close(Closing::Now);
         // Calls may have come before the close. (The JS thread rejects open scans at the end.)
         let arrivals = self.0.arrivals();
-        let direct = arrivals.direct.map(|direct| direct.sent.calls);
-        reject(&self.0, direct.unwrap_or_default());
+        for direct in arrivals.direct {
+            reject(&self.0, direct.sent.calls);
+        }
         reject(&self.0, arrivals.calls);
         self.0.completions.push([Event::End]);
     }
@@ -86,7 +87,7 @@ impl Supervisor {
             let others = batches.len() + scans.len();
             busy_poll.calls_arrived(arrivals.calls.len(), others, real_now);
             let is_polling = busy_poll.is_on(real_now);
-            if let Some(direct) = arrivals.direct {
+            for direct in arrivals.direct {
                 self.take_over(direct);
                 batches.extend(self.servers.next_batch());
             }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::error::StoreError;
-use crate::io::completions::CompletionQueue;
+use crate::io::completions::{CompletionQueue, MIN_DRAIN};
 use crate::io::direct::DirectPoll;
 use crate::io::event::{CallId, Event, Status};
 use crate::io::limits::Limits;
@@ -109,14 +109,15 @@ impl TestStore {
 
     /// Makes a call now. Returns its id.
     pub fn call(&self, command: Command) -> CallId {
-        self.submit(command).0
+        self.submit(command, 1).0
     }
 
-    fn submit(&self, command: Command) -> (CallId, Submitted) {
+    /// Makes a call when so many wait for an answer.
+    pub fn submit(&self, command: Command, waiting: usize) -> (CallId, Submitted) {
         let mut next = lock(&self.next_id);
         *next += 1;
         let calls = vec![(*next, "call", command)];
-        match self.shared.submit(calls, Instant::now()) {
+        match self.shared.submit(calls, waiting, Instant::now()) {
             Ok(submitted) => (*next, submitted),
             Err(_) => panic!("the store is closed"),
         }
@@ -132,14 +133,21 @@ impl TestStore {
 
     /// Makes a call, which must go out directly.
     pub fn call_directly(&self, command: Command) -> CallId {
-        let (id, submitted) = self.submit(command);
+        let (id, submitted) = self.submit(command, 1);
         assert_eq!(submitted, Submitted::MayPoll, "it is queued");
         id
     }
 
     /// Makes a call, which must not go out directly.
     pub fn call_queued(&self, command: Command) -> CallId {
-        let (id, submitted) = self.submit(command);
+        let (id, submitted) = self.submit(command, 1);
+        assert_eq!(submitted, Submitted::Done, "it is sent directly");
+        id
+    }
+
+    /// Makes a call while so many wait that it does not go out directly.
+    pub fn call_among_many(&self, command: Command) -> CallId {
+        let (id, submitted) = self.submit(command, 1000);
         assert_eq!(submitted, Submitted::Done, "it is sent directly");
         id
     }
@@ -207,7 +215,7 @@ impl TestStore {
 
     fn drain(&self) {
         loop {
-            let (events, is_more) = self.shared.completions.drain();
+            let (events, is_more) = self.shared.completions.drain(MIN_DRAIN);
             for event in events {
                 match event {
                     Event::Answer(id, answer) => {

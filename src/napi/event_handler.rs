@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use napi::Env;
 
 use crate::error::{ConnectError, StoreError};
+use crate::io::completions::MIN_DRAIN;
 use crate::io::direct::DirectPoll;
 use crate::io::event::{CallId, Chunk, Event, Status};
 use crate::napi::answers::Answers;
@@ -24,14 +25,23 @@ const POLL: Duration = Duration::from_micros(10);
 const UNMEASURED: usize = 32 * 1024;
 
 impl StoreCore {
-    /// Drains and handles events, for as long as the time slice lasts.
+    /// Handles events, for as long as the time slice lasts. If some are left, this is called again.
     pub fn handle_events(&self, env: &Env) {
+        if self.handle_some(env, MIN_DRAIN) {
+            self.waker.wake();
+        }
+        self.rest(env);
+    }
+
+    /// Handles half of the events, but `min` if there are so many. Returns whether some are left that
+    /// nobody else handles.
+    fn handle_some(&self, env: &Env, min: usize) -> bool {
         let before = self.time_slice.get();
         if before > TIME_SLICE {
-            return; // `on_turn` is scheduled, and goes on.
+            return false; // `on_turn` is scheduled, and goes on.
         }
         let started = Instant::now();
-        let (mut events, more) = self.completions.drain();
+        let (mut events, more) = self.completions.drain(min);
         let mut answers = self.answers.take();
         let mut unmeasured = 0;
         while let Some(event) = events.pop_front() {
@@ -58,14 +68,11 @@ impl StoreCore {
             if self.time_slice.get() > TIME_SLICE && (more || !events.is_empty()) {
                 self.completions.put_back(events);
                 self.answers.set(answers);
-                return;
+                return false;
             }
         }
         self.answers.set(answers);
-        if more {
-            self.waker.wake();
-        }
-        self.rest(env);
+        more
     }
 
     /// Handles an event that is not the answer of a call.
@@ -135,20 +142,33 @@ impl StoreCore {
     /// directly.
     pub fn on_poll(&self, env: &Env) {
         self.is_poll_scheduled.set(false);
+        if self.has_left_answers.get() {
+            return self.handle_direct(env, usize::MAX);
+        }
         let started = Instant::now();
         loop {
             match self.handle.poll_direct() {
-                DirectPoll::Answered => {
-                    self.handle_events(env);
-                    // If no call has followed by then, that leaves the reading to the I/O thread.
-                    return self.schedule_poll(env);
+                DirectPoll::Answered { is_steady: true } => {
+                    return self.handle_direct(env, self.waiting().div_ceil(2));
                 }
+                DirectPoll::Answered { .. } => return self.handle_direct(env, MIN_DRAIN),
                 DirectPoll::Late => return self.late_replies.watch(env, &self.handle),
-                DirectPoll::Left | DirectPoll::Unanswered => return,
+                DirectPoll::Unanswered => return self.handle_events(env),
+                DirectPoll::Left => return,
                 DirectPoll::Waiting if started.elapsed() < POLL => spin_loop(),
                 DirectPoll::Waiting => return self.schedule_poll(env),
             }
         }
+    }
+
+    /// Handles half of the answers to what was sent directly, but `min` if there are so many. The calls that
+    /// follow from them are sent before the rest is handled: so Redis works meanwhile.
+    fn handle_direct(&self, env: &Env, min: usize) {
+        let has_left = self.handle_some(env, min);
+        self.has_left_answers.set(has_left);
+        self.rest(env);
+        // If no call has followed by then, that leaves the reading to the I/O thread.
+        self.schedule_poll(env);
     }
 
     /// Adds the answer of a call. Whatever goes wrong stays with this call.

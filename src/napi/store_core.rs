@@ -60,6 +60,8 @@ pub struct StoreCore {
     pub is_turn_scheduled: Cell<bool>,
     /// Whether [`StoreCore::on_poll`] is scheduled.
     pub is_poll_scheduled: Cell<bool>,
+    /// Whether [`StoreCore::on_poll`] has left answers in the queue.
+    pub has_left_answers: Cell<bool>,
     /// How long events have been handled since the event loop is known to have turned.
     pub time_slice: Cell<Duration>,
     pub late_replies: LateReplies,
@@ -118,6 +120,7 @@ impl StoreCore {
             deferred: RefCell::default(),
             is_turn_scheduled: Cell::default(),
             is_poll_scheduled: Cell::default(),
+            has_left_answers: Cell::default(),
             time_slice: Cell::default(),
             late_replies: LateReplies::default(),
             has_ended: Cell::default(),
@@ -157,7 +160,10 @@ impl StoreCore {
         for (id, error) in failed {
             self.fail(env, id, &error);
         }
-        match self.handle.send(calls, clock.read.into()) {
+        match self
+            .handle
+            .send(calls, self.waiting.get(), clock.read.into())
+        {
             Ok(Submitted::Done) => {}
             Ok(Submitted::MayPoll) => self.schedule_poll(env),
             Err(Refused::Closed(calls)) => {
@@ -241,6 +247,11 @@ impl StoreCore {
             self.waker.hold_process(env, true);
         }
         self.waiting.set(waiting + more);
+    }
+
+    /// How much waits for an answer.
+    pub fn waiting(&self) -> usize {
+        self.waiting.get()
     }
 
     /// One that waited has its answer.

@@ -177,6 +177,14 @@ impl Command {
         }
     }
 
+    /// Whether it or its reply may have a session's text.
+    pub fn has_text(&self) -> bool {
+        !matches!(
+            self,
+            Command::Touch { .. } | Command::Destroy { .. } | Command::Ask { .. }
+        )
+    }
+
     /// Adds the call's Redis commands to a batch.
     pub fn add_to(&self, batch: &mut Batch) {
         panic_at("the sending", self.key());
