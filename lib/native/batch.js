@@ -1,8 +1,10 @@
 "use strict";
 
 // Calls on their way to the native RedisStore (src/napi/store.rs): the calls of one run of JS cross
-// together, because to cross for each call costs more than all else that a call needs.
+// together, because to cross for each call costs more than all else that a call needs. While others are
+// awaited, so do the calls of one turn of the event loop, because to write to the socket wakes Redis.
 
+const { setImmediate } = require("node:timers");
 const { fullMessage } = require("../full-queue.js");
 const { Save } = require("./bases.js");
 const { SINGLE } = require("../observe/counts.js");
@@ -160,8 +162,16 @@ class Batch {
       // A Buffer is the app's, who may write to it as soon as this returns.
       const isFull = this.count === MAX_CALLS || this.text.length >= MAX_TEXT;
       if (isFull || this.others !== undefined) this.flush();
-      else if (this.count === 1) resolved.then(this.handOver);
+      else if (this.count === 1) this.schedule();
     });
+  }
+
+  /** Schedules the hand-over of a batch that begins. */
+  schedule() {
+    const { pending } = this;
+    // A call that follows from an answer goes at once: Redis may have nothing to do.
+    if (pending.length === 1 || pending.hasSettled) resolved.then(this.handOver);
+    else setImmediate(this.handOver);
   }
 
   /**
@@ -179,6 +189,7 @@ class Batch {
   /** Sends the batch. */
   flush() {
     const { count, numbers, text, others, pending } = this;
+    pending.hasSettled = false;
     if (count === 0) return;
     this.count = 0;
     this.text = "";

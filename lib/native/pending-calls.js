@@ -67,6 +67,8 @@ class PendingCalls {
     this.length = 0;
     /** @type {(() => void)[]} */
     this.idlers = [];
+    /** Whether answers were handed out since calls were last sent. */
+    this.hasSettled = false;
     this.answers = roomForAnswers();
     /**
      * Those of the native object, once there is one.
@@ -180,6 +182,7 @@ class PendingCalls {
    * @param {number} [first] the place of the first of these
    */
   settle(count, text, others, end, saves, batchNumber, first) {
+    this.hasSettled = true;
     const texts = new PackedStrings(this.answers, text, others);
     const { bases } = this;
     if (saves !== undefined && bases !== undefined) bases.saves = saves;
