@@ -8,7 +8,7 @@ use redis::{Cmd, Value};
 
 use crate::error::StoreError;
 use crate::io::call::Call;
-use crate::io::completions::CompletionQueue;
+use crate::io::completions::{CompletionQueue, MIN_DRAIN};
 use crate::io::event::{Event, Record, ScanAnswer};
 use crate::io::limits::Limits;
 use crate::io::scan;
@@ -68,7 +68,7 @@ pub fn run(request: ScanRequest, mut answer: Answer, is_cluster: bool) -> Outcom
 
 fn drain(completions: &CompletionQueue, outcome: &mut Outcome) {
     loop {
-        let (events, is_more) = completions.drain();
+        let (events, is_more) = completions.drain(MIN_DRAIN);
         for event in events {
             match event {
                 Event::ScanChunk(_, chunk) => outcome.records.extend(chunk.records),
