@@ -3,6 +3,7 @@
 // Calls of one run of JS go to the native side in one batch, and so do their results
 // (lib/native/pending-calls.js): each call must get its own.
 
+const { setTimeout: wait } = require("node:timers/promises");
 const fc = require("fast-check");
 const { startRedisServer } = require("../scripts/redis-server.js");
 const { RedisStore } = require("..");
@@ -67,6 +68,20 @@ test("different calls in one batch are carried out in order", async () => {
     store.get("a"),
   ]);
   expect(seen).toEqual([null, null, { n: 1 }, null, { text: "größer 😀" }, null, null, null]);
+});
+
+test("a call that is refused before it is sent does not cost the connection", async () => {
+  const store = open({ hashIds: true });
+  await store.set("a", {});
+  const [handle] = await store.ids();
+  const heard = [];
+  store.on("reconnecting", () => heard.push("reconnecting"));
+  for (let n = 0; n < 3; n += 1) {
+    await expect(store.set(handle, {})).rejects.toThrow(/id/);
+    expect(await store.get("a")).toEqual({});
+  }
+  await wait(50);
+  expect(heard).toEqual([]);
 });
 
 test("an invalid call rejects alone", async () => {

@@ -113,6 +113,18 @@ async fn direct_calls_that_follow_one_another_are_answered_as_their_replies_come
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_of_no_calls_is_not_sent() {
+    let (store, mut peer, _listener) = connected().await;
+    assert_eq!(store.submit_nothing(), Submitted::Done);
+    yield_now().await;
+    let call = store.call_directly(get("a"));
+    peer.expect(&["GET", "a"]).await;
+    peer.reply("$1\r\n1\r\n").await;
+    assert_eq!(store.poll_direct(), ANSWERED);
+    assert_eq!(store.answer(call).await, Ok(text("1")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn if_many_wait_calls_go_by_way_of_the_io_thread_sooner_if_they_have_texts() {
     for (command, most) in [(get as fn(&str) -> Command, 48), (touch, 512)] {
         let (store, mut peer, _listener) = connected().await;

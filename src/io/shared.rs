@@ -218,8 +218,8 @@ impl Shared {
         }
     }
 
-    /// Submits calls of JS, made at `called`; or sends them, if nothing else is under way. A closed
-    /// store hands them back.
+    /// Submits calls of JS, made at `called`; or sends them, if the supervisor has nothing to do and few are
+    /// among the `waiting` ones. A closed store hands them back.
     pub fn submit(
         &self,
         calls: Vec<NewCall>,
@@ -229,6 +229,9 @@ impl Shared {
         let mut submissions = lock(&self.submissions);
         if submissions.closing == Some(Closing::Now) {
             return Err(calls);
+        }
+        if calls.is_empty() {
+            return Ok(Submitted::Done); // Nothing could be made of any. An empty write would look like an error.
         }
         let of_js = |call| Call::of_js(call, called, self.completions.clone());
         let mut calls: Vec<Call> = calls.into_iter().map(of_js).collect();

@@ -123,6 +123,11 @@ impl TestStore {
         }
     }
 
+    pub fn submit_nothing(&self) -> Submitted {
+        let submitted = self.shared.submit(Vec::new(), 1, Instant::now());
+        submitted.unwrap_or_else(|_| panic!("the store is closed"))
+    }
+
     pub fn get(&self, key: &str) -> CallId {
         self.call(get(key))
     }
