@@ -3,6 +3,7 @@
 // What saves compare with (`concurrency`): whatever text is stored, and however many others were read
 // since, it is byte for byte what the session was loaded with.
 
+const { setTimeout: wait } = require("node:timers/promises");
 const { useRedis } = require("./support/life-cycle.js");
 const { untilCopied } = require("./support/near-cache.js");
 const { loadSession, openStore } = require("./support/stores.js");
@@ -197,4 +198,23 @@ test("a session that was read by another store is saved as if it were new", asyn
   await other.set(SID, session);
   expect(JSON.parse(await inspector.get(KEY)).n).toBe(2);
   expect(other.heard).toEqual([]);
+});
+
+test("a save compares with the one before it, whose answer comes while JS is busy", async () => {
+  const store = open();
+  await store.set(SID, { cookie: {}, n: 0 });
+  const session = await load(store);
+  for (let n = 1; n <= 5; n += 1) {
+    // Both in one turn of the event loop, but not in one run of JS.
+    const saves = [n, -n].map(async (own) => {
+      await wait(5);
+      const saved = store.set(SID, Object.assign(session, { n: own }));
+      const until = performance.now() + 20;
+      while (own < 0 && performance.now() < until);
+      await saved;
+    });
+    await Promise.all(saves);
+    expect(JSON.parse(await inspector.get(KEY)).n).toBe(-n);
+  }
+  expect(store.heard).toEqual([]);
 });

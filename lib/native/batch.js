@@ -2,7 +2,7 @@
 
 // Calls on their way to the native RedisStore (src/napi/store.rs): the calls of one run of JS cross
 // together, because to cross for each call costs more than all else that a call needs. While others are
-// awaited, so do the calls of one turn of the event loop, because to write to the socket wakes Redis.
+// awaited, so do the calls of one turn of the event loop, because each write to the socket wakes Redis.
 
 const { setImmediate } = require("node:timers");
 const { fullMessage } = require("../full-queue.js");
@@ -40,6 +40,8 @@ class Batch {
     /** @type {unknown[] | undefined} */
     this.others = undefined;
     this.handOver = () => this.flush();
+    /** Whether they are sent when the JS that runs has ended. */
+    this.isUrgent = false;
   }
 
   /**
@@ -162,16 +164,22 @@ class Batch {
       // A Buffer is the app's, who may write to it as soon as this returns.
       const isFull = this.count === MAX_CALLS || this.text.length >= MAX_TEXT;
       if (isFull || this.others !== undefined) this.flush();
-      else if (this.count === 1) this.schedule();
+      else if (!this.isUrgent) this.schedule(save !== undefined);
     });
   }
 
-  /** Schedules the hand-over of a batch that begins. */
-  schedule() {
+  /**
+   * A call was added: schedules the hand-over, if that must be sooner than it is now.
+   * @param {boolean} hasBase
+   */
+  schedule(hasBase) {
     const { pending } = this;
-    // A call that follows from an answer goes at once: Redis may have nothing to do.
-    if (pending.length === 1 || pending.hasSettled) resolved.then(this.handOver);
-    else setImmediate(this.handOver);
+    // A call that follows from an answer goes soon, since Redis may have nothing to do; and so does a
+    // save that compares, since answers change where the native side finds what it compares with.
+    if (hasBase || pending.hasSettled || pending.length === 1) {
+      this.isUrgent = true;
+      resolved.then(this.handOver);
+    } else if (this.count === 1) setImmediate(this.handOver);
   }
 
   /**
@@ -190,6 +198,7 @@ class Batch {
   flush() {
     const { count, numbers, text, others, pending } = this;
     pending.hasSettled = false;
+    this.isUrgent = false;
     if (count === 0) return;
     this.count = 0;
     this.text = "";

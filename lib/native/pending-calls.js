@@ -249,9 +249,11 @@ class PendingCalls {
    */
   end(handsBack) {
     const { calls, scans, closers } = this;
+    // No number is used again: calls that are not sent yet may still be sent under theirs.
     this.free = [];
-    for (const call of calls.splice(0)) {
+    for (const [id, call] of calls.entries()) {
       if (call === undefined) continue;
+      calls[id] = undefined;
       this.answered(call);
       this.reject(call, this.closed(METHODS[call.method]));
     }

@@ -47,9 +47,9 @@ impl CompletionQueue {
         }
     }
 
-    /// Drains half of the queue, but `min` events if there are so many; true says that something is left. The JS thread handles these, and
-    /// sends the calls that follow from them, before it drains the rest: so these calls are on their
-    /// way meanwhile, and neither thread waits for the other.
+    /// Drains half of the queue, or `min` events if that is more; true says that something is left. The JS
+    /// thread handles these, and sends the calls that follow from them, before it drains the rest: so these
+    /// calls are on their way meanwhile, and neither thread waits for the other.
     pub fn drain(&self, min: usize) -> (VecDeque<Event>, bool) {
         let mut events = lock(&self.events);
         let count = (events.len() / 2).max(min);

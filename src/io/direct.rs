@@ -31,9 +31,10 @@ const MAX_WAITING: usize = 512;
 const MAX_WAITING_WITH_TEXTS: usize = 48;
 /// About the most bytes that go out directly at once.
 const MAX_BYTES: usize = 64 * 1024;
-/// How long the JS thread looks for replies.
+/// How long the JS thread looks for the replies to the oldest batch.
 const PATIENCE: Duration = Duration::from_micros(150);
-/// Replies that take longer say that Redis or the JS thread waits for a processor, or for the network.
+/// Replies that take longer say that Redis waits for a processor or for the network, or that the JS thread
+/// has other things to do.
 const ON_TIME: Duration = Duration::from_millis(1);
 /// After so many batches in a row that were answered on time, they are steadily so.
 const STEADY: u32 = 128;
@@ -81,7 +82,7 @@ pub struct DirectCalls {
     /// Oldest first.
     in_flight: VecDeque<DirectBatch>,
     pace: Pace,
-    /// Whether the watch tells when the replies come.
+    /// Whether it is left to the watch to tell when the replies come. (If not, it may tell as well.)
     is_watched: bool,
     /// What the event loop watches, from the first time on that replies came late.
     watch: Weak<SocketWatch>,
@@ -144,18 +145,17 @@ impl DirectCalls {
                 sent,
             },
         });
-        if self.is_watched {
-            return Ok(false);
-        }
-        let skips = self.pace.skip();
-        if skips {
+        let looks = !self.pace.skip();
+        if looks {
+            self.is_watched = false;
+        } else if !self.is_watched {
             self.watch();
         }
-        Ok(!skips)
+        Ok(looks)
     }
 
-    /// Looks for the replies to what was sent; if nothing is, the I/O thread reads from here on. Answers
-    /// are collected in `events`.
+    /// Looks for the replies to what was sent. If nothing is in flight, the I/O thread reads from here on.
+    /// Answers are collected in `events`.
     pub fn poll(&mut self, traffic: &Traffic, events: &mut Vec<Event>) -> DirectPoll {
         match self.read(traffic, events) {
             DirectPoll::Left => {

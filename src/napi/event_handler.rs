@@ -33,9 +33,9 @@ impl StoreCore {
         self.rest(env);
     }
 
-    /// Handles half of the events, but `min` if there are so many. Returns whether some are left that
-    /// nobody else handles.
-    fn handle_some(&self, env: &Env, min: usize) -> bool {
+    /// Handles half of the events, or `min` if that is more. Returns whether some are left, and no turn is
+    /// scheduled that goes on with them.
+    pub fn handle_some(&self, env: &Env, min: usize) -> bool {
         let before = self.time_slice.get();
         if before > TIME_SLICE {
             return false; // `on_turn` is scheduled, and goes on.
@@ -161,13 +161,13 @@ impl StoreCore {
         }
     }
 
-    /// Handles half of the answers to what was sent directly, but `min` if there are so many. The calls that
+    /// Handles half of the answers to what was sent directly, or `min` if that is more. The calls that
     /// follow from them are sent before the rest is handled: so Redis works meanwhile.
     fn handle_direct(&self, env: &Env, min: usize) {
         let has_left = self.handle_some(env, min);
         self.has_left_answers.set(has_left);
         self.rest(env);
-        // If no call has followed by then, that leaves the reading to the I/O thread.
+        // If nothing is in flight by then, that poll leaves the reading to the I/O thread.
         self.schedule_poll(env);
     }
 

@@ -60,7 +60,7 @@ pub struct StoreCore {
     pub is_turn_scheduled: Cell<bool>,
     /// Whether [`StoreCore::on_poll`] is scheduled.
     pub is_poll_scheduled: Cell<bool>,
-    /// Whether [`StoreCore::on_poll`] has left answers in the queue.
+    /// Whether [`StoreCore::on_poll`] has left events in the queue for the next poll.
     pub has_left_answers: Cell<bool>,
     /// How long events have been handled since the event loop is known to have turned.
     pub time_slice: Cell<Duration>,
@@ -172,6 +172,9 @@ impl StoreCore {
                 }
             }
             Err(Refused::HandedBack(calls)) => {
+                // Those that were made before these are handed back before them.
+                self.time_slice.set(Duration::ZERO);
+                self.handle_some(env, usize::MAX);
                 for (id, _, command) in calls {
                     self.hand_back(env, id, &command, self.handle.limits().command);
                 }

@@ -100,9 +100,10 @@ impl Future for Replies {
 
 /// Writes to and reads from a stream on any thread, beside the future that does it otherwise.
 pub trait Direct: Send + Sync {
-    /// Writes a batch now, if nothing is queued, and nothing in flight that was sent otherwise; else hands
-    /// it back. The future writes what the stream does not take at once. From here to [`Direct::leave`] it is not woken for what
-    /// comes, unless a batch is queued. It wakes `reader` when it has read all the replies.
+    /// Writes a batch now, which must not be empty, if nothing is queued, and nothing in flight that was sent
+    /// otherwise; else hands it back. The future writes what the stream does not take at once. From here to
+    /// [`Direct::leave`] it is not woken for what comes, unless a batch is queued. It wakes `reader` when it
+    /// has read all the replies.
     fn send(&self, batch: Batch, reader: &Waker) -> Result<Replies, Batch>;
 
     /// Reads and handles what has come.
@@ -557,7 +558,8 @@ impl InFlight {
         });
     }
 
-    /// Whether all was sent directly. What was not goes out after all that was.
+    /// Whether all was sent directly. What is sent otherwise follows what was sent directly, never the
+    /// reverse, so the last one tells.
     fn is_all_direct(&self) -> bool {
         let last = self.0.back();
         last.is_none_or(|last| last.reader.is_some())
