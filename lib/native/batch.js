@@ -19,7 +19,7 @@ const {
 /** The commands that write nothing to a session. */
 const READS = new Set([COMMANDS.GET, COMMANDS.GET_BASE, COMMANDS.GET_RECORD, COMMANDS.PTTL]);
 
-/** Calls, and characters of text, that are sent before the JS that runs has ended. */
+/** Calls, and characters of text, with which a batch is sent at once. */
 const MAX_CALLS = 256;
 const MAX_TEXT = 256 * 1024;
 
@@ -169,13 +169,13 @@ class Batch {
   }
 
   /**
-   * A call was added: schedules the hand-over, if that must be sooner than it is now.
+   * A call was added: schedules the hand-over, if it is not scheduled yet or must come sooner.
    * @param {boolean} hasBase
    */
   schedule(hasBase) {
     const { pending } = this;
-    // A call that follows from an answer goes soon, since Redis may have nothing to do; and so does a
-    // save that compares, since answers change where the native side finds what it compares with.
+    // A call that follows from an answer must not wait, since Redis may have nothing to do; nor a save
+    // that compares, since the answers of this turn may move what it compares with.
     if (hasBase || pending.hasSettled || pending.length === 1) {
       this.isUrgent = true;
       resolved.then(this.handOver);

@@ -116,12 +116,12 @@ impl DirectCalls {
             true => MAX_WAITING_WITH_TEXTS,
             false => MAX_WAITING,
         };
-        let is_short = waiting <= most
+        let may_go = waiting <= most
             && calls.iter().all(|call| call.command.is_plain())
             && calls.iter().map(|call| call.command.size()).sum::<usize>() <= MAX_BYTES;
         let last = self.in_flight.back();
         let is_elsewhere = last.is_some_and(|last| last.socket != route.socket);
-        if is_elsewhere || !is_short {
+        if is_elsewhere || !may_go {
             return Err(calls);
         }
         // If this panics, so does the I/O thread, where a panic has its rules: JS must not get this one.
@@ -196,12 +196,11 @@ impl DirectCalls {
         if self.in_flight.is_empty() {
             return;
         }
-        self.is_watched = true;
-        let watched = match (&self.route, self.watch.upgrade()) {
+        self.is_watched = match (&self.route, self.watch.upgrade()) {
             (Some(route), Some(watch)) => route.wire.watch(&watch),
             _ => false,
         };
-        if !watched {
+        if !self.is_watched {
             self.leave();
         }
     }

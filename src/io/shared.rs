@@ -218,8 +218,8 @@ impl Shared {
         }
     }
 
-    /// Submits calls of JS, made at `called`; or sends them, if the supervisor has nothing to do and few are
-    /// among the `waiting` ones. A closed store hands them back.
+    /// Submits calls of JS, made at `called`; or sends them, if the supervisor has nothing to do and few calls
+    /// wait for an answer. `waiting` is how many do, these among them. A closed store hands them back.
     pub fn submit(
         &self,
         calls: Vec<NewCall>,

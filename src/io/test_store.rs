@@ -145,14 +145,16 @@ impl TestStore {
 
     /// Makes a call, which must not go out directly.
     pub fn call_queued(&self, command: Command) -> CallId {
-        let (id, submitted) = self.submit(command, 1);
-        assert_eq!(submitted, Submitted::Done, "it is sent directly");
-        id
+        self.submit_queued(command, 1)
     }
 
     /// Makes a call while so many wait that it does not go out directly.
     pub fn call_among_many(&self, command: Command) -> CallId {
-        let (id, submitted) = self.submit(command, 1000);
+        self.submit_queued(command, 1000)
+    }
+
+    fn submit_queued(&self, command: Command, waiting: usize) -> CallId {
+        let (id, submitted) = self.submit(command, waiting);
         assert_eq!(submitted, Submitted::Done, "it is sent directly");
         id
     }

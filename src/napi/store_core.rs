@@ -160,10 +160,7 @@ impl StoreCore {
         for (id, error) in failed {
             self.fail(env, id, &error);
         }
-        match self
-            .handle
-            .send(calls, self.waiting.get(), clock.read.into())
-        {
+        match self.handle.send(calls, self.waiting(), clock.read.into()) {
             Ok(Submitted::Done) => {}
             Ok(Submitted::MayPoll) => self.schedule_poll(env),
             Err(Refused::Closed(calls)) => {
