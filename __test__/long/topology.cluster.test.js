@@ -324,6 +324,9 @@ test("a wrong password is said as such", async () => {
   }
 }, 60_000);
 
+// The order matters. A replica that takes over twice within four seconds counts the votes of its first
+// election again (Redis 7.0): it calls itself master, and the cluster ignores it. Here no replica
+// takes over twice.
 describe("a node goes", () => {
   let cluster;
 
@@ -353,6 +356,52 @@ describe("a node goes", () => {
       return longest;
     };
   }
+
+  test("when a master hangs its calls end within commandTimeout, and go to the replica that takes over", async () => {
+    const [first] = await mastersOf(cluster);
+    const commandTimeout = 1000;
+    const store = open({ cluster: cluster.urls, commandTimeout });
+    const sids = await sidsAt(first, 20);
+    await Promise.all(sids.map((sid) => store.set(sid, { sid })));
+    process.kill(first.pid, "SIGSTOP");
+    let [longest, works] = [0, 0];
+    try {
+      const ms = stopwatch();
+      for (;;) {
+        const failed = await failures(sids.map((sid) => store.get(sid)));
+        longest = Math.max(longest, failed.longest);
+        if (failed.errors.every((error) => error === undefined)) break;
+        expect(ms()).toBeLessThan(20_000);
+      }
+      works = ms();
+    } finally {
+      process.kill(first.pid, "SIGCONT");
+    }
+    expect(longest).toBeLessThan(commandTimeout + NOISE_MS);
+    await waitUntil("it is a replica", async () =>
+      (await send(first.port, "INFO", "replication")).includes("role:slave"),
+    );
+    expect(await untilWorks(() => store.set(sids[0], {}))).toBeLessThan(5000);
+    await waitUntil("only masters are connected", async () => (await connections(first)) === 0);
+    measured(
+      "a master hangs (SIGSTOP)",
+      `commandTimeout ${commandTimeout} ms: the longest call took ${longest} ms; all works ${works} ms after`,
+    );
+  }, 60_000);
+
+  test("when a master hangs and goes on before it is replaced, the store goes on with it", async () => {
+    const [first] = await mastersOf(cluster);
+    const store = open({ cluster: cluster.urls, commandTimeout: 10_000 });
+    const sids = await sidsAt(first, 20);
+    await store.set(sids[0], {});
+    process.kill(first.pid, "SIGSTOP");
+    const calls = sids.map((sid) => store.set(sid, { sid }));
+    await new Promise(setImmediate);
+    process.kill(first.pid, "SIGCONT");
+    await Promise.all(calls);
+    // The server may notice late that the connections of the tests before are closed.
+    await waitUntil("the store alone is there", async () => (await connections(first)) === 1);
+  });
 
   test("when a master is killed its calls wait for the replica, the others go on, and what was replicated is there", async () => {
     const [first, second] = await mastersOf(cluster);
@@ -412,52 +461,6 @@ describe("a node goes", () => {
       `${calls} of ${calls} calls with the right answer; the longest took ${longest} ms`,
     );
   }, 60_000);
-
-  test("when a master hangs its calls end within commandTimeout, and go to the replica that takes over", async () => {
-    const [first] = await mastersOf(cluster);
-    const commandTimeout = 1000;
-    const store = open({ cluster: cluster.urls, commandTimeout });
-    const sids = await sidsAt(first, 20);
-    await Promise.all(sids.map((sid) => store.set(sid, { sid })));
-    process.kill(first.pid, "SIGSTOP");
-    let [longest, works] = [0, 0];
-    try {
-      const ms = stopwatch();
-      for (;;) {
-        const failed = await failures(sids.map((sid) => store.get(sid)));
-        longest = Math.max(longest, failed.longest);
-        if (failed.errors.every((error) => error === undefined)) break;
-        expect(ms()).toBeLessThan(20_000);
-      }
-      works = ms();
-    } finally {
-      process.kill(first.pid, "SIGCONT");
-    }
-    expect(longest).toBeLessThan(commandTimeout + NOISE_MS);
-    await waitUntil("it is a replica", async () =>
-      (await send(first.port, "INFO", "replication")).includes("role:slave"),
-    );
-    expect(await untilWorks(() => store.set(sids[0], {}))).toBeLessThan(5000);
-    await waitUntil("only masters are connected", async () => (await connections(first)) === 0);
-    measured(
-      "a master hangs (SIGSTOP)",
-      `commandTimeout ${commandTimeout} ms: the longest call took ${longest} ms; all works ${works} ms after`,
-    );
-  }, 60_000);
-
-  test("when a master hangs and goes on before it is replaced, the store goes on with it", async () => {
-    const [first] = await mastersOf(cluster);
-    const store = open({ cluster: cluster.urls, commandTimeout: 10_000 });
-    const sids = await sidsAt(first, 20);
-    await store.set(sids[0], {});
-    process.kill(first.pid, "SIGSTOP");
-    const calls = sids.map((sid) => store.set(sid, { sid }));
-    await new Promise(setImmediate);
-    process.kill(first.pid, "SIGCONT");
-    await Promise.all(calls);
-    // The server may notice late that the connections of the tests before are closed.
-    await waitUntil("the store alone is there", async () => (await connections(first)) === 1);
-  });
 
   test("with a node down and nobody in its place the store waits quietly, and says what is missing", async () => {
     const [first] = await mastersOf(cluster);
