@@ -166,7 +166,7 @@ impl Code {
                 " (Redis cannot write its data to disk, and so takes no writes: see its log)"
             }
             Code::ReadOnly => " (this server is a replica: connect to its master)",
-            Code::WrongType => " (this key holds something other than a session)",
+            Code::WrongType => " (this key holds what the store did not write)",
             _ => "",
         }
     }

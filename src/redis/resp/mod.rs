@@ -2,6 +2,7 @@
 
 mod batch;
 mod parser;
+mod script_error;
 
 pub use batch::{Batch, HeadSender, Heads};
 pub use parser::{Frame, Parser, protocol_error};
