@@ -156,8 +156,11 @@ describe("how old a copy may be", () => {
     const near = open();
     await near.set(SID, session(1));
     await untilCopied(near, SID);
-    await inspector.configSet({ "maxmemory-policy": "allkeys-random", maxmemory: "1" });
-    closing.push(() => inspector.configSet({ "maxmemory-policy": "noeviction", maxmemory: "0" }));
+    // One by one, because Redis 6.2 sets one setting at a time.
+    closing.push(() => inspector.configSet("maxmemory-policy", "noeviction"));
+    closing.push(() => inspector.configSet("maxmemory", "0"));
+    await inspector.configSet("maxmemory-policy", "allkeys-random");
+    await inspector.configSet("maxmemory", "1");
     await inspector.sendCommand(["SET", "x", "y"]).catch(() => {});
     await untilRead(near, null, SID);
   });
@@ -315,7 +318,7 @@ describe("if there can be no near cache", () => {
   });
 
   test.each([
-    ["without the right to it", ["--user", "ada on nopass ~* +@all -client|tracking"], "ada@"],
+    ["without the right to it", ["--user", "ada on nopass ~* +@all -client"], "ada@"],
     ["without HELLO", ["--rename-command", "HELLO", ""], ""],
   ])("%s_it_warns_once_and_reads_each_session", async (_, args, user) => {
     const refusing = await startRedisServer({
@@ -339,7 +342,7 @@ describe("if there can be no near cache", () => {
 });
 
 test("nothing_that_was_read_while_no_write_was_heard_of_is_served_later", async () => {
-  await inspector.sendCommand("ACL SETUSER ada on nopass ~* +@all -client|tracking".split(" "));
+  await inspector.sendCommand("ACL SETUSER ada on nopass ~* +@all -client".split(" "));
   closing.push(() => inspector.sendCommand(["ACL", "DELUSER", "ada"]));
   const near = open({ url: server.url.replace("//", "//ada@") });
   const other = open({ cache: false });
