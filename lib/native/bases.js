@@ -15,6 +15,7 @@ const {
   baseIsInFlight: IS_IN_FLIGHT,
   baseIsSaved: IS_SAVED,
 } = require("../addon/crossing.js");
+const { ownText } = require("./own-text.js");
 
 /** In the place of a text's length: the native side has the base, and only this session uses it. */
 const KEPT = -1;
@@ -134,7 +135,7 @@ class Base {
   alone() {
     const { source, place, length, replaced } = this;
     if (source instanceof BaseBatch) return this;
-    const own = new BaseTexts(source.bases, `>${this.whole}`.slice(1), source.start + place);
+    const own = new BaseTexts(source.bases, ownText(this.whole), source.start + place);
     return new Base(own, 0, length, replaced);
   }
 

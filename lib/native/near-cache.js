@@ -7,6 +7,7 @@
 const { idInSessionKey } = require("../addon/load.js");
 const { warnOfNoCache } = require("../cache.js");
 const { monotonic } = require("../clock.js");
+const { ownText } = require("./own-text.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
 const { byteLength } = Buffer;
@@ -192,9 +193,9 @@ class NearCache {
     const bytes = OVERHEAD + 2 * id.length + ofText * (isTwice ? 2 : 1);
     if (bytes > this.half || HALF_A_CHARACTER.test(id)) return;
     this.drop(id);
-    // A copy of the text: it is a part of those of many answers.
+    // The text is a part of those of many answers.
     const base = rest.base?.alone();
-    this.add(id, { text: base?.text ?? `>${text}`.slice(1), ...rest, base, bytes });
+    this.add(id, { text: base?.text ?? ownText(text), ...rest, base, bytes });
   }
 
   /**

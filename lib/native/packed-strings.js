@@ -14,6 +14,7 @@ const {
   conflict: CONFLICT,
 } = require("../addon/crossing.js");
 const { Base, BaseTexts, KEPT, lengthOfOld } = require("./bases.js");
+const { ownText } = require("./own-text.js");
 
 /**
  * What became of a save, if it is not that it was written as it is.
@@ -129,9 +130,9 @@ class PackedStrings {
    */
   record(base) {
     const { expires } = this;
-    // A copy: an app that keeps a part of this text must not keep all others with it. (What is no text
-    // is a Buffer.)
-    const text = typeof this.own === "string" ? `>${this.own}`.slice(1) : this.own;
+    // An app that keeps a part of this text must not keep all others with it. (What is no text is a
+    // Buffer.)
+    const text = typeof this.own === "string" ? ownText(this.own) : this.own;
     const record = expires === undefined ? { text } : { text, expires };
     return base === undefined ? record : { ...record, base };
   }
