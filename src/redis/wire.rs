@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::Instant;
 
-use super::resp::{Batch, Frame, HeadSender, Heads, Parser, protocol_error};
+use super::resp::{Batch, Frame, HeadSender, Heads, Parser, protocol_error, without_script};
 use super::socket_watch::SocketWatch;
 use super::tracking::TrackedConnection;
 
@@ -397,7 +397,7 @@ where
             };
             match (frame, &self.listener) {
                 (Frame::Reply(reply), listener) => {
-                    let Some(complete) = self.in_flight.add_reply(reply)? else {
+                    let Some(complete) = self.in_flight.add_reply(without_script(reply))? else {
                         continue;
                     };
                     if let (WireListener::Tracked(connection), Some(queued)) =

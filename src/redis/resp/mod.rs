@@ -6,3 +6,4 @@ mod script_error;
 
 pub use batch::{Batch, HeadSender, Heads};
 pub use parser::{Frame, Parser, protocol_error};
+pub use script_error::without_script;

@@ -2,8 +2,6 @@
 
 use redis::{ErrorKind, RedisError, Value, VerbatimFormat, parse_redis_value};
 
-use super::script_error::bare;
-
 /// The deepest nesting of aggregates, the same as in the redis crate.
 const MAX_DEPTH: usize = 100;
 /// The longest line in bytes, of an error, a status or a number. Redis's own are far shorter.
@@ -288,9 +286,8 @@ fn pairs(elements: Vec<Value>) -> Vec<(Value, Value)> {
 
 /// Only the redis crate can make this value. Its blob form allows any bytes.
 fn server_error(text: &[u8]) -> Result<Value, RedisError> {
-    let text = String::from_utf8_lossy(text);
-    let error = bare(&text);
-    parse_redis_value(format!("!{}\r\n{error}\r\n", error.len()).as_bytes())
+    let length = text.len().to_string();
+    parse_redis_value(&[b"!", length.as_bytes(), b"\r\n", text, b"\r\n"].concat())
 }
 
 fn verbatim(bytes: &[u8]) -> Result<Value, RedisError> {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use redis::{Value, parse_redis_value};
+
 /// What Redis 6.2 puts before the error of a script's `redis.call`, and then the digest.
 const CALL: &str = "ERR Error running script (call to f_";
 /// Before an error in a script, once or twice; then the line.
@@ -15,10 +17,27 @@ const NO_PERMISSION: [&str; 2] = [
     "ACL failure in script",
 ];
 
-/// Returns an error as it is if the command was sent without a script, so that its code has one
-/// meaning: Redis 6.2 answers `ERR Error running script (call to f_…): @user_script:1: WRONGTYPE …`, or
-/// `@user_script: 1: -READONLY …` to `pcall`.
-pub fn bare(error: &str) -> Cow<'_, str> {
+/// Returns a reply; if it is an error, as it is if the command was sent without a script, so that its code
+/// has one meaning: Redis 6.2 answers `ERR Error running script (call to f_…): @user_script:1: WRONGTYPE …`,
+/// or `@user_script: 1: -READONLY …` to `pcall`.
+pub fn without_script(reply: Value) -> Value {
+    let Value::ServerError(error) = &reply else {
+        return reply;
+    };
+    let said = match error.details() {
+        Some(details) => format!("{} {details}", error.code()),
+        None => error.code().to_string(),
+    };
+    let bare = bare_text(&said);
+    if *bare == said {
+        return reply;
+    }
+    // Only the redis crate can make this value.
+    let blob = format!("!{}\r\n{bare}\r\n", bare.len());
+    parse_redis_value(blob.as_bytes()).unwrap_or(reply)
+}
+
+fn bare_text(error: &str) -> Cow<'_, str> {
     let bare = without_place(error);
     let is_placed = bare.len() < error.len();
     let bare = bare
@@ -61,7 +80,23 @@ fn begins_with_code(error: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::bare;
+    use super::*;
+
+    #[test]
+    fn a_reply_is_as_it_is_without_a_script() {
+        let read = |reply: &str| parse_redis_value(reply.as_bytes()).unwrap();
+        let said = read("-@user_script: 1: -READONLY You can't write.\r\n");
+        assert_eq!(without_script(said), read("-READONLY You can't write.\r\n"));
+        for other in [
+            "-ERR\r\n",
+            "-\r\n",
+            "-ERR no\r\n",
+            "+OK\r\n",
+            "$3\r\n@us\r\n",
+        ] {
+            assert_eq!(without_script(read(other)), read(other));
+        }
+    }
 
     #[test]
     fn an_error_is_the_same_in_a_script() {
@@ -86,7 +121,7 @@ mod tests {
                 format!("{error} script: on @user_script:1."),
                 error.to_string(),
             ] {
-                assert_eq!(bare(&said), error, "{said}");
+                assert_eq!(bare_text(&said), error, "{said}");
             }
         }
     }
@@ -108,7 +143,7 @@ mod tests {
             (format!("ERR {new} script: a9, on @user_script:1."), new),
             (format!("ERR {new}"), new),
         ] {
-            assert_eq!(bare(&said), format!("NOPERM {details}"), "{said}");
+            assert_eq!(bare_text(&said), format!("NOPERM {details}"), "{said}");
         }
     }
 
@@ -125,8 +160,8 @@ mod tests {
             "@user_script:x: y",
             "ERR Error running script (call to f_",
         ] {
-            assert_eq!(bare(error), error);
+            assert_eq!(bare_text(error), error);
         }
-        assert_eq!(bare("@user_script: 1: 'x' is nil"), "ERR 'x' is nil");
+        assert_eq!(bare_text("@user_script: 1: 'x' is nil"), "ERR 'x' is nil");
     }
 }
