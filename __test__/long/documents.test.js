@@ -5,7 +5,8 @@
 const { existsSync, readdirSync, readFileSync } = require("node:fs");
 const path = require("node:path");
 const { RedisStore } = require("connect-redis-rs");
-const { send, startRedisServer } = require("../../scripts/redis-server.js");
+const { createClient } = require("redis");
+const { send, startRedisServer, waitUntil } = require("../../scripts/redis-server.js");
 const { scripts } = require("../../package.json");
 const { run } = require("../support/run.js");
 
@@ -147,9 +148,32 @@ test("the user of docs/operating.md may do all that a store does", async () => {
   const soon = { originalMaxAge: 20, expires: new Date(Date.now() + 20) };
   await knowing.set("short", { cookie: soon, userId: "eve" });
   expect(await expired).toBe("short");
+  const signedIn = await knowing.get("c");
+  delete signedIn.userId;
+  await knowing.set("c", signedIn);
+  expect(await knowing.countOf("ada")).toBe(0);
   await knowing.destroy("c");
   await knowing.clear();
   await knowing.close();
+  // A list whose entries are old enough to be looked at.
+  const hasty = new RedisStore({ url, user: "userId", commandTimeout: 100 });
+  await hasty.set("b", { ...session, userId: "ada" });
+  await store.destroy("b");
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(await hasty.sessionsOf("ada")).toEqual([]);
+  await hasty.close();
+  // The near cache, and a client.
+  const client = createClient({ url });
+  await client.connect();
+  const near = new RedisStore({ client, cache: true, touchAfter: 60 });
+  await near.set("a", session);
+  await waitUntil("it has copies", async () => {
+    await near.get("a");
+    return near.metrics().cache.hits > 0;
+  });
+  expect(near.transport).toBe("native");
+  await near.close();
+  client.destroy();
   await store.set("a", session);
   await store.destroy("a");
   await store.clear();

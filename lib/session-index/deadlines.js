@@ -44,7 +44,10 @@ function watch(sweeper, interval) {
     const alive = sweeper.deref();
     if (alive === undefined) return;
     // What cannot be looked at now, because Redis is away, is looked at later.
-    const goesOn = await alive.sweep().catch(() => true);
+    const goesOn = await alive.sweep().catch((error) => {
+      if (error?.code === "NOPERM") warnOfNoRight(error);
+      return true;
+    });
     if (goesOn) start(interval);
   };
   const start = (/** @type {number} */ ms) => {
@@ -54,6 +57,17 @@ function watch(sweeper, interval) {
   // Processes that were started together do not look together.
   start(Math.random() * interval);
   return () => clearTimeout(timer);
+}
+
+let hasWarned = false;
+
+/** @param {Error} error */
+function warnOfNoRight({ message }) {
+  if (hasWarned) return;
+  hasWarned = true;
+  process.emitWarning(`RedisStore: the event expired does not come: ${message}`, {
+    code: "CONNECT_REDIS_RS_NO_EXPIRED",
+  });
 }
 
 /**

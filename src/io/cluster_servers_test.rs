@@ -154,6 +154,27 @@ async fn ask_sends_asking_first_and_moves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_asking_is_the_answer_to_its_call() {
+    let network = TestNetwork::new();
+    let slot = slot_of(OF_A.as_bytes());
+    let ask = format!("-ASK {slot} b:6379\r\n");
+    let _a = serve(network.listen("a:6379"), node(move |_| Some(ask.clone())));
+    let _b = serve(
+        network.listen("b:6379"),
+        node(move |command| {
+            Some(match command[0].as_str() {
+                "ASKING" => "-NOPERM this user has no permissions to run it\r\n".into(),
+                _ => format!("-MOVED {slot} a:6379\r\n"),
+            })
+        }),
+    );
+    let store = TestStore::over_cluster(seeds(&network));
+    let (code, message) = store.error(store.set(OF_A)).await;
+    assert_eq!(code, "NOPERM");
+    assert!(message.contains("Redis at b:6379"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nodes_that_send_a_call_to_and_fro_are_an_error_in_the_end() {
     let network = TestNetwork::new();
     let slot = slot_of(OF_A.as_bytes());

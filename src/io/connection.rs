@@ -488,10 +488,10 @@ impl Connection {
             events.reserve(calls.len());
             for mut call in calls {
                 let count = call.command.replies();
-                let mut without_asking;
+                let mut own;
                 let replies = if call.asking {
-                    without_asking = skip_asking(values.by_ref().take(2 * count));
-                    &mut without_asking
+                    own = without_asking(values.by_ref().take(2 * count));
+                    &mut own
                 } else {
                     &mut values
                 };
@@ -615,8 +615,15 @@ impl Connection {
     }
 }
 
-/// Returns the replies to the commands alone, if each had an ASKING before it.
-fn skip_asking(replies: impl Iterator<Item = Value>) -> std::vec::IntoIter<Value> {
-    let own: Vec<Value> = replies.skip(1).step_by(2).collect();
+/// Returns the replies to the commands alone, if each had an ASKING before it. If that was refused, so
+/// was the command, and the first error says why.
+fn without_asking(mut replies: impl Iterator<Item = Value>) -> std::vec::IntoIter<Value> {
+    let mut own = Vec::new();
+    while let (Some(asking), Some(reply)) = (replies.next(), replies.next()) {
+        own.push(match (asking, reply) {
+            (refused @ Value::ServerError(_), Value::ServerError(_)) => refused,
+            (_, reply) => reply,
+        });
+    }
     own.into_iter()
 }

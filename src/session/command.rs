@@ -443,6 +443,8 @@ impl Command {
 fn json_of(reply: &Value) -> serde_json::Value {
     match reply {
         Value::Int(number) => (*number).into(),
+        // JSON has no infinite numbers.
+        Value::Double(number) if !number.is_finite() => number.to_string().into(),
         Value::Double(number) => (*number).into(),
         Value::BulkString(text) => String::from_utf8_lossy(text).into(),
         Value::SimpleString(text) => text.as_str().into(),
@@ -456,6 +458,17 @@ fn json_of(reply: &Value) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_score_without_end_is_what_resp2_says() {
+        for (number, json) in [
+            (f64::INFINITY, "\"inf\""),
+            (f64::NEG_INFINITY, "\"-inf\""),
+            (1.5, "1.5"),
+        ] {
+            assert_eq!(json_of(&Value::Double(number)).to_string(), json);
+        }
+    }
 
     fn packed(command: &Command) -> String {
         let mut batch = Batch::default();
