@@ -49,8 +49,8 @@ async function nodeRedis(options) {
   return client;
 }
 
-function ioredis(options) {
-  const client = new Redis(server.url, options);
+function ioredis({ url = server.url, ...options } = {}) {
+  const client = new Redis(url, options);
   client.on("error", () => {});
   opened.push(() => client.disconnect());
   return client;
@@ -262,6 +262,32 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
       await inspector.configSet("maxclients", "10000");
     }
     expect(await inspector.exists("sess:a")).toBe(0);
+  });
+
+  test("when the server is gone: of calls that are handed back none overtakes another", async () => {
+    const own = await startRedisServer();
+    opened.push(() => own.stop());
+    const client = await open({ url: own.url });
+    if (client.status) await client.ping(); // ready
+    const store = makeStore({ client, commandTimeout: 30_000 });
+    await store.set("first", {});
+    expect(store.transport).toBe("native");
+    process.kill(own.pid, "SIGSTOP");
+    const sids = Array.from({ length: 20_000 }, (_, n) => `s${n}`);
+    const calls = sids.map((sid) => store.set(sid, {}));
+    await new Promise(setImmediate); // They are on their way.
+    process.kill(own.pid, "SIGKILL");
+    // Until the I/O thread has handed them back; the event loop does not turn meanwhile.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+    calls.push(store.destroy(sids.at(-1)));
+    await own.kill();
+    await own.restart();
+    await Promise.all(calls);
+    const left = await openInspector(own);
+    left.on("error", () => {}); // The server ends before it.
+    opened.push(() => left.destroy());
+    expect(await left.dbSize()).toBe(sids.length - 1);
+    expect(await left.exists(`sess:${sids.at(-1)}`)).toBe(0);
   });
 
   test("when it changes its database: earlier calls go to the old database", async () => {

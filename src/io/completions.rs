@@ -47,6 +47,10 @@ impl CompletionQueue {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        lock(&self.events).is_empty()
+    }
+
     /// Drains half of the queue, or `min` events if that is more; true says that something is left. The JS
     /// thread handles these, and sends the calls that follow from them, before it drains the rest: so these
     /// calls are on their way meanwhile, and neither thread waits for the other.

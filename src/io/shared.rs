@@ -118,6 +118,20 @@ impl Wake for SupervisorWaker {
     }
 }
 
+impl Submissions {
+    fn take(&mut self) -> Arrivals {
+        self.is_quiet = false;
+        Arrivals {
+            direct: self.direct.take(),
+            was_direct_used: self.direct.take_used(),
+            calls: take(&mut self.calls),
+            scans: take(&mut self.scans),
+            masters: take(&mut self.masters),
+            closing: self.closing,
+        }
+    }
+}
+
 impl Shared {
     pub fn new(
         carrier: Carrier,
@@ -348,16 +362,17 @@ impl Shared {
 
     /// Takes what was submitted.
     pub fn arrivals(&self) -> Arrivals {
+        lock(&self.submissions).take()
+    }
+
+    /// Closes the store as [`Shared::close`] does. What was submitted is given to `answer`; only then are
+    /// later calls refused, so that none of them overtakes what is handed back.
+    pub fn end(&self, answer: impl FnOnce(Arrivals)) {
         let mut submissions = lock(&self.submissions);
-        submissions.is_quiet = false;
-        Arrivals {
-            direct: submissions.direct.take(),
-            was_direct_used: submissions.direct.take_used(),
-            calls: take(&mut submissions.calls),
-            scans: take(&mut submissions.scans),
-            masters: take(&mut submissions.masters),
-            closing: submissions.closing,
-        }
+        submissions.closing = Some(Closing::Now);
+        answer(submissions.take());
+        drop(submissions);
+        self.status.store(Status::Closed as u8, Ordering::Release);
     }
 
     /// Executes commands for a task of the I/O thread, within `commandTimeout`. They are on their way

@@ -41,13 +41,13 @@ struct AnnounceEnd(Arc<Shared>);
 
 impl Drop for AnnounceEnd {
     fn drop(&mut self) {
-        self.0.close(Closing::Now);
-        // Calls may have come before the close. (The JS thread rejects open scans at the end.)
-        let arrivals = self.0.arrivals();
-        for direct in arrivals.direct {
-            reject(&self.0, direct.sent.calls);
-        }
-        reject(&self.0, arrivals.calls);
+        // Calls may have come that nobody has looked at. (The JS thread rejects open scans at the end.)
+        self.0.end(|arrivals| {
+            for direct in arrivals.direct {
+                reject(&self.0, direct.sent.calls);
+            }
+            reject(&self.0, arrivals.calls);
+        });
         self.0.completions.push([Event::End]);
     }
 }

@@ -75,6 +75,14 @@ impl StoreCore {
         more
     }
 
+    /// Handles all events that have come, however long that takes.
+    pub fn handle_all(&self, env: &Env) {
+        while !self.completions.is_empty() {
+            self.time_slice.set(Duration::ZERO);
+            self.handle_some(env, usize::MAX);
+        }
+    }
+
     /// Handles an event that is not the answer of a call.
     fn handle_event(&self, env: &Env, event: Event) {
         match event {

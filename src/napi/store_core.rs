@@ -170,8 +170,7 @@ impl StoreCore {
             }
             Err(Refused::HandedBack(calls)) => {
                 // Those that were made before these are handed back before them.
-                self.time_slice.set(Duration::ZERO);
-                self.handle_some(env, usize::MAX);
+                self.handle_all(env);
                 for (id, _, command) in calls {
                     self.hand_back(env, id, &command, self.handle.limits().command);
                 }
