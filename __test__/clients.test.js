@@ -9,6 +9,7 @@ const { createClient } = require("redis");
 const { Redis } = require("ioredis");
 const { RedisStore } = require("..");
 const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
+const { startProxy } = require("./support/proxy.js");
 const { countClients, openInspector, waitUntilAlone } = require("./support/inspector.js");
 
 let server;
@@ -288,6 +289,24 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
     opened.push(() => left.destroy());
     expect(await left.dbSize()).toBe(sids.length - 1);
     expect(await left.exists(`sess:${sids.at(-1)}`)).toBe(0);
+  });
+
+  test("when it is left between the calls of a session that moves (hashIds)", async () => {
+    const proxy = await startProxy(server);
+    opened.push(() => proxy.stop());
+    const client = await open({ url: proxy.url });
+    if (client.status) await client.ping(); // ready
+    const store = makeStore({ client, hashIds: "migrate" });
+    await store.set("a", { n: 1 });
+    await store.set("b", { n: 2 });
+    expect(store.transport).toBe("native");
+    proxy.delay(50);
+    const calls = [store.destroy("a"), store.touch("b", {}), store.get("c")];
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    client.get = client.get.bind(client); // The client's methods are others now.
+    calls.push(store.get("b"));
+    expect(await Promise.all(calls)).toEqual([null, null, null, { n: 2 }]);
+    expect(await inspector.dbSize()).toBe(1);
   });
 
   test("when it changes its database: earlier calls go to the old database", async () => {

@@ -59,16 +59,18 @@ class MovingBackend {
    * @param {import("./types.js").HandOut} handOut
    * @param {boolean} [readsThrough] as for the native backend
    */
-  async get(sid, serializer, handOut, readsThrough) {
+  get(sid, serializer, handOut, readsThrough) {
     const { to, from } = this;
-    if (isHandle(sid)) return null;
-    const found = await to.get(sid, serializer, handOut, readsThrough);
-    if (found !== null) return found;
-    const other = await from.get(sid, serializer, handOut);
-    if (other === null) return to.get(sid, serializer, handOut);
-    // The request does not wait for it. If it fails, the next save moves the session, or fails.
-    to.move(sid).catch(() => {});
-    return other;
+    return to.inSequence(async () => {
+      if (isHandle(sid)) return null;
+      const found = await to.get(sid, serializer, handOut, readsThrough);
+      if (found !== null) return found;
+      const other = await from.get(sid, serializer, handOut);
+      if (other === null) return to.get(sid, serializer, handOut);
+      // The request does not wait for it. If it fails, the next save moves the session, or fails.
+      to.move(sid).catch(() => {});
+      return other;
+    });
   }
 
   /**
@@ -81,19 +83,21 @@ class MovingBackend {
    * @param {number} [end]
    * @param {import("./types.js").Comparison} [comparison]
    */
-  async set(sid, payload, now, expires, ttl, isLoaded, end, comparison) {
+  set(sid, payload, now, expires, ttl, isLoaded, end, comparison) {
     const { to, from } = this;
-    if (isHandle(sid)) throw invalid(NO_SID);
-    // It may be stored a second time, when the app has changed the session.
-    const text = typeof payload === "function" ? payload() : stringify(payload);
-    const set = () => to.set(sid, () => text, now, expires, ttl, isLoaded, end, comparison);
-    const done = await set();
-    if (done === "discarded") {
-      await to.move(sid);
-      return set();
-    }
-    await from.destroy(sid);
-    return done;
+    return to.inSequence(async () => {
+      if (isHandle(sid)) throw invalid(NO_SID);
+      // It may be stored a second time, when the app has changed the session.
+      const text = typeof payload === "function" ? payload() : stringify(payload);
+      const set = () => to.set(sid, () => text, now, expires, ttl, isLoaded, end, comparison);
+      const done = await set();
+      if (done === "discarded") {
+        await to.move(sid);
+        return set();
+      }
+      await from.destroy(sid);
+      return done;
+    });
   }
 
   /**
@@ -104,11 +108,14 @@ class MovingBackend {
    * @param {number} [end]
    * @param {number} [loadedUntil]
    */
-  async touch(sid, now, expires, ttl, end, loadedUntil) {
-    if (isHandle(sid)) return null;
-    // The expiry at the old key goes with a move; so the old key is first.
-    await this.from.touch(sid, now, expires, ttl, end, loadedUntil);
-    return this.to.touch(sid, now, expires, ttl, end, loadedUntil);
+  touch(sid, now, expires, ttl, end, loadedUntil) {
+    const { to, from } = this;
+    return to.inSequence(async () => {
+      if (isHandle(sid)) return null;
+      // The expiry at the old key goes with a move; so the old key is first.
+      await from.touch(sid, now, expires, ttl, end, loadedUntil);
+      return to.touch(sid, now, expires, ttl, end, loadedUntil);
+    });
   }
 
   /**
@@ -124,18 +131,16 @@ class MovingBackend {
    * As in native/native-backend.js; likewise the next four.
    * @param {string} sid
    */
-  async readForUpdate(sid) {
-    await this.moveIfOld(sid);
-    return isHandle(sid) ? null : /** @type {NativeBackend} */ (this.to).readForUpdate(sid);
+  readForUpdate(sid) {
+    return this.afterMove(sid, async (to) => (isHandle(sid) ? null : to.readForUpdate(sid)));
   }
 
   /**
    * @param {string} method
    * @param {string} sid
    */
-  async readRecord(method, sid) {
-    await this.moveIfOld(sid);
-    return /** @type {NativeBackend} */ (this.to).readRecord(method, sid);
+  readRecord(method, sid) {
+    return this.afterMove(sid, (to) => to.readRecord(method, sid));
   }
 
   /** @param {Parameters<NativeBackend["replace"]>} save */
@@ -147,9 +152,8 @@ class MovingBackend {
    * @param {string} sid
    * @param {string} [method]
    */
-  async pttl(sid, method) {
-    await this.moveIfOld(sid);
-    return /** @type {NativeBackend} */ (this.to).pttl(sid, method);
+  pttl(sid, method) {
+    return this.afterMove(sid, (to) => to.pttl(sid, method));
   }
 
   /**
@@ -157,14 +161,22 @@ class MovingBackend {
    * @param {number} ms
    * @param {string} [method]
    */
-  async end(sid, ms, method) {
-    await this.moveIfOld(sid);
-    return /** @type {NativeBackend} */ (this.to).end(sid, ms, method);
+  end(sid, ms, method) {
+    return this.afterMove(sid, (to) => to.end(sid, ms, method));
   }
 
-  /** @param {string} sid */
-  async moveIfOld(sid) {
-    if (!isHandle(sid)) await this.to.move(sid);
+  /**
+   * Makes a call after the session has been moved, if it must be.
+   * @template T
+   * @param {string} sid
+   * @param {(to: NativeBackend) => Promise<T>} call
+   */
+  afterMove(sid, call) {
+    const to = /** @type {NativeBackend} */ (this.to);
+    return to.inSequence(async () => {
+      if (!isHandle(sid)) await to.move(sid);
+      return call(to);
+    });
   }
 
   /** What `update` reads. */
@@ -177,10 +189,13 @@ class MovingBackend {
   }
 
   /** @param {string} sid */
-  async destroy(sid) {
-    await this.from.destroy(sid);
-    await this.to.destroy(sid);
-    return this.from.destroy(sid);
+  destroy(sid) {
+    const { to, from } = this;
+    return to.inSequence(async () => {
+      await from.destroy(sid);
+      await to.destroy(sid);
+      return from.destroy(sid);
+    });
   }
 
   clear() {

@@ -332,6 +332,15 @@ class ClientBackend {
     return this.native.move(sid);
   }
 
+  /**
+   * As in native/native-backend.js; the app's client is never left.
+   * @template T
+   * @param {() => Promise<T>} make
+   */
+  inSequence(make) {
+    return make();
+  }
+
   close() {
     return this.native.close();
   }

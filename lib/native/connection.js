@@ -126,8 +126,10 @@ class Connection {
     return this.batch.close();
   }
 
-  /** Closes it once what is pending is answered. */
-  retire() {
+  /** Closes it once what is pending is answered; resolves then. */
+  async retire() {
+    this.batch.flush();
+    await this.idle();
     this.batch.retire();
   }
 }

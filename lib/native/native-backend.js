@@ -359,6 +359,15 @@ class NativeBackend {
     return batch.call(caller, bounds, method, command, sid, value, ms, handOut);
   }
 
+  /**
+   * Makes calls one after the other: the connection is not left before the last of them.
+   * @template T
+   * @param {() => Promise<T>} make
+   */
+  inSequence(make) {
+    return this.batch.pending.inSequence(make);
+  }
+
   /** Resolves to null when the connection is closed; what is pending rejects. */
   close() {
     return this.batch.close();

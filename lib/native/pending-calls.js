@@ -63,8 +63,9 @@ class PendingCalls {
     this.calls = [];
     /** @type {number[]} */
     this.free = [];
-    /** How many there are, and who waits until none is left. */
+    /** How many there are, and how many sequences of calls; and who waits until none is left. */
     this.length = 0;
+    this.sequences = 0;
     /** @type {(() => void)[]} */
     this.idlers = [];
     /** Whether answers were handed out since calls were last sent. */
@@ -135,15 +136,38 @@ class PendingCalls {
     caller.length -= 1;
     caller.bytes -= bytes;
     this.length -= 1;
-    if (this.length === 0) for (const resolve of this.idlers.splice(0)) resolve();
+    if (this.isIdle) this.tellIdlers();
+  }
+
+  get isIdle() {
+    return this.length === 0 && this.sequences === 0;
+  }
+
+  tellIdlers() {
+    for (const resolve of this.idlers.splice(0)) resolve();
   }
 
   /** Resolves when each call that is pending now has its answer. */
   idle() {
     return new Promise((/** @type {(nothing?: undefined) => void} */ resolve) => {
-      if (this.length === 0) resolve();
+      if (this.isIdle) resolve();
       else this.idlers.push(resolve);
     });
+  }
+
+  /**
+   * Makes calls one after the other; `idle` waits for the last of them.
+   * @template T
+   * @param {() => Promise<T>} make
+   */
+  async inSequence(make) {
+    this.sequences += 1;
+    try {
+      return await make();
+    } finally {
+      this.sequences -= 1;
+      if (this.isIdle) this.tellIdlers();
+    }
   }
 
   /**

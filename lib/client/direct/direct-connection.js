@@ -392,11 +392,10 @@ class DirectConnection {
     const { own } = this;
     if (own === undefined) return;
     this.own = undefined;
-    const parting = own.idle().then(() => {
+    const parting = own.retire().then(() => {
       if (this.parting === parting) this.parting = undefined;
     });
     this.parting = parting;
-    own.retire();
   }
 
   /**
