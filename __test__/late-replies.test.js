@@ -9,11 +9,12 @@ const { startProxy } = require("./support/proxy.js");
 const { run } = require("./support/run.js");
 
 let server;
+let inspector;
 let proxy;
 let closing;
 
 useRedis((used) => {
-  ({ server, closing } = used);
+  ({ server, inspector, closing } = used);
 });
 
 /** Opens a store whose replies take so many milliseconds. */
@@ -86,6 +87,20 @@ test("a reply that came while JS was busy is no timeout", async () => {
     while (Date.now() < until);
     expect(await reply).toMatchObject({ n: 0 });
   }
+});
+
+test("a reply that came while JS was busy makes no session live longer", async () => {
+  const store = openStore(closing, { url: server.url });
+  const ends = Date.now() + 60_000;
+  const stale = { cookie: { originalMaxAge: 10_000, expires: new Date() } };
+  await inspector.set("sess:a", JSON.stringify(stale), { PXAT: ends });
+  await store.get("a");
+  const reply = store.get("a");
+  await new Promise((resolve) => process.nextTick(resolve)); // The call is on its way.
+  const until = Date.now() + 1000;
+  while (Date.now() < until);
+  const { cookie } = await reply;
+  expect(Math.abs(Date.parse(cookie.expires) - ends)).toBeLessThan(500);
 });
 
 test("a connection that is lost while a reply is awaited is replaced", async () => {

@@ -228,7 +228,14 @@ impl DirectCalls {
                 Some(Ok(values)) if values.iter().all(is_plain) => {
                     let took = sent.sent.elapsed();
                     traffic.count_replied(sent.calls.len(), took);
-                    answer(&mut sent.calls, values, &route.server, events);
+                    // Late ones may have lain in the socket while the JS thread was busy: then an expiry
+                    // is rather too soon than too late.
+                    let came = if took < ON_TIME {
+                        sent.sent + took
+                    } else {
+                        sent.sent
+                    };
+                    answer(&mut sent.calls, values, &route.server, came, events);
                     self.in_flight.pop_front();
                     self.is_watched = false;
                     self.pace.answered(took);
@@ -273,9 +280,15 @@ fn is_plain(reply: &Value) -> bool {
     !matches!(reply, Value::ServerError(_))
 }
 
-fn answer(calls: &mut [Call], values: Vec<Value>, server: &str, events: &mut Vec<Event>) {
+fn answer(
+    calls: &mut [Call],
+    values: Vec<Value>,
+    server: &str,
+    came: Instant,
+    events: &mut Vec<Event>,
+) {
     let mut values = values.into_iter();
-    let came = Instant::now().into_std();
+    let came = came.into_std();
     for call in calls {
         match call.command.read(&mut values, call.name, server, came) {
             Read::Answer(answer) => call.answer(answer, events),
