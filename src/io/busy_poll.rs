@@ -27,6 +27,12 @@ impl BusyPoll {
         }
     }
 
+    /// The JS thread sends calls itself: it would find this thread awake, and leave the replies to it.
+    pub fn stop(&mut self) {
+        self.is_close = false;
+        self.last = None;
+    }
+
     /// A batch has been answered.
     pub fn answered(&mut self, now: Instant) {
         self.last = Some(now);
@@ -63,5 +69,9 @@ mod tests {
         assert!(!busy_poll.is_on(at(1041)), "there are many");
         busy_poll.calls_arrived(1, 1, at(1050));
         assert!(!busy_poll.is_on(at(1051)), "it is not alone");
+        busy_poll.calls_arrived(1, 0, at(1060));
+        busy_poll.stop();
+        busy_poll.answered(at(1062));
+        assert!(!busy_poll.is_on(at(1063)), "calls go directly");
     }
 }

@@ -85,6 +85,9 @@ impl Supervisor {
             let real_now = std::time::Instant::now();
             // A scan's calls are long ones, and it has other work until they are answered.
             let others = batches.len() + scans.len();
+            if arrivals.was_direct_used {
+                busy_poll.stop();
+            }
             busy_poll.calls_arrived(arrivals.calls.len(), others, real_now);
             let is_polling = busy_poll.is_on(real_now);
             for direct in arrivals.direct {
