@@ -21,11 +21,12 @@ const VALKEYS = ["9"];
 /**
  * The test files that this command does not run: those that take minutes (each version of each
  * client, a client's options, failovers; behaviour.own has a cluster and a sentinel), those that need
- * other programs (vitest, tsx, cargo), and those whose result is the same on each runtime and server
- * (the benchmark, the packages, old versions of express-session).
+ * other programs (vitest, tsx, cargo, a browser), those that start servers of all versions themselves,
+ * and those whose result is the same on each runtime and server (the benchmark, the packages, old versions
+ * of express-session).
  */
 const ELSEWHERE =
-  /^(behaviour\.(usual|node-redis|ioredis|alike|fakes)|clients\.(options|partial|shared|tracers)|topology\.(cluster|sentinel)|bench|documents|examples|express-session\.versions|packages|panics|published)\./;
+  /^(behaviour\.(usual|node-redis|ioredis|alike|fakes)|clients\.(options|partial|shared|tracers)|topology\.(cluster|sentinel)|near-cache\.model|[\w-]+\.servers|script-errors|admin\.(browser|million)|bench|bench-figures|documents|examples|express-session\.versions|packages|panics|published)\./;
 
 /** The reason in the name of a test that this redis-server cannot run. */
 const LEFT_OUT = /\[left out: ([^\]]+)\]/;

@@ -195,6 +195,28 @@ test.each([
   await store.close();
 });
 
+test("without the right to look for sessions that have ended one warning says so", async () => {
+  const { port } = server;
+  const rules = ["on", ">sesame", "allkeys", "+@all", "-zrangebyscore"];
+  await send(port, "ACL", "SETUSER", "blind", ...rules);
+  const warn = jest.spyOn(process, "emitWarning").mockImplementation(() => {});
+  const url = `redis://blind:sesame@127.0.0.1:${port}`;
+  const store = new RedisStore({ url, events: { interval: 10 } });
+  await store.set("the-sid", { cookie: { originalMaxAge: null } });
+  await waitUntil("it warns", () => warn.mock.calls.length > 0);
+  // A second warning must not come, so there is nothing to wait for.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await store.close();
+  const warnings = warn.mock.calls;
+  warn.mockRestore();
+  expect(warnings).toEqual([
+    [
+      expect.stringMatching(/the event expired does not come: .* NOPERM .*docs\/operating\.md/),
+      { code: "CONNECT_REDIS_RS_NO_EXPIRED" },
+    ],
+  ]);
+});
+
 test("the page of devices in docs/sessions-of-a-user.md ends one of them, and a fourth", async () => {
   const sample = sampleOf("docs/sessions-of-a-user.md", "/devices");
   await served(sample, async (ask, jar) => {
