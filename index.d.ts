@@ -369,8 +369,7 @@ declare class RedisStore extends Store {
   /**
    * Adds all stored sessions to their users' lists (SCAN, GET, PTTL), for those that were stored before
    * the option `user` was given, or that connect-redis has saved. Returns how many have a user. It may
-   * run beside everything else, and again. Each step may take
-   * `commandTimeout`.
+   * run beside everything else, and again. Each step may take `commandTimeout`.
    *
    * Rejects with a `TypeError` of the code `ERR_INVALID_ARG_VALUE` without the option `user`, and with
    * `hashIds`, because keys do not hold the sids then. (With `hashIds: "read"` it adds those whose keys

@@ -148,6 +148,15 @@ describe("options that cannot be are a TypeError at construction", () => {
   });
 });
 
+test.each([false, "read"])("with hashIds %p reindex passes over handles", async (hashIds) => {
+  const session = { cookie: {}, userId: "ada" };
+  await open({ user: undefined, hashIds: true }).set("hashed", session);
+  await open({ user: undefined }).set("plain", session);
+  const store = open({ hashIds });
+  expect(await store.reindex()).toBe(1);
+  expect(await store.sessionsOf("ada")).toMatchObject([{ id: "plain" }]);
+});
+
 test("an error names neither the user nor the session", async () => {
   const store = open({ commandTimeout: 200 });
   await inspector.set(userKey("ada-the-user"), "of another type");

@@ -5,6 +5,7 @@
 
 const { monotonic, nextTick, setImmediate } = require("../clock.js");
 const { needsUser } = require("../errors.js");
+const { isHandle } = require("../hashed-ids.js");
 const { parseOne } = require("../serializer.js");
 const { Turns } = require("../turns.js");
 const { intervalOf, sweepDeadlines, watch } = require("./deadlines.js");
@@ -362,7 +363,9 @@ class SessionIndex {
       );
     }
     /** @type {string[]} */
-    const sids = await this.means.use("reindex", (native) => native.ids());
+    const ids = await this.means.use("reindex", (native) => native.ids());
+    // Keys that hold a handle do not say the sid; there are some if `hashIds` was on before.
+    const sids = ids.filter((id) => !isHandle(id));
     let count = 0;
     for (let at = 0; at < sids.length; at += READ_AT_ONCE) {
       const some = sids.slice(at, at + READ_AT_ONCE);
