@@ -10,6 +10,7 @@ const { Redis } = require("ioredis");
 const { RedisStore } = require("..");
 const { startRedisServer, waitUntil } = require("../scripts/redis-server.js");
 const { startProxy } = require("./support/proxy.js");
+const { loadSession } = require("./support/stores.js");
 const { countClients, openInspector, waitUntilAlone } = require("./support/inspector.js");
 
 let server;
@@ -308,6 +309,30 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
     expect(await Promise.all(calls)).toEqual([null, null, null, { n: 2 }]);
     expect(await inspector.dbSize()).toBe(1);
   });
+
+  test.each(["client", undefined])(
+    "when the app gives the store another client between such calls (transport: %p)",
+    async (transport) => {
+      const proxy = await startProxy(server);
+      opened.push(() => proxy.stop());
+      const client = await open({ url: proxy.url });
+      const store = makeStore({ client, hashIds: "migrate", transport });
+      await store.set("c", { n: 3 });
+      expect(store.transport).toBe(transport ?? "native");
+      const discarded = await loadSession(store, "c");
+      await inspector.flushAll();
+      await store.set("a", { n: 1 });
+      await store.set("b", { n: 2 });
+      proxy.delay(50);
+      // "c" is gone, so it is looked for at its old key, too.
+      const calls = [store.destroy("a"), store.touch("b", {}), store.set("c", discarded)];
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      store.client = await open();
+      calls.push(store.get("b"));
+      expect(await Promise.all(calls)).toEqual([null, null, null, { n: 2 }]);
+      expect(await inspector.dbSize()).toBe(1);
+    },
+  );
 
   test("when it changes its database: earlier calls go to the old database", async () => {
     const client = await open();

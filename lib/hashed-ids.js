@@ -47,6 +47,16 @@ class MovingBackend {
     this.from = from;
   }
 
+  /**
+   * Makes calls one after the other.
+   * @template T
+   * @param {() => Promise<T>} make
+   */
+  inSequence(make) {
+    const { to, from } = this;
+    return to.inSequence(() => from.inSequence(make));
+  }
+
   /** @param {import("./types.js").NativeFields} fields */
   configure(fields) {
     this.to.configure(fields);
@@ -61,7 +71,7 @@ class MovingBackend {
    */
   get(sid, serializer, handOut, readsThrough) {
     const { to, from } = this;
-    return to.inSequence(async () => {
+    return this.inSequence(async () => {
       if (isHandle(sid)) return null;
       const found = await to.get(sid, serializer, handOut, readsThrough);
       if (found !== null) return found;
@@ -85,7 +95,7 @@ class MovingBackend {
    */
   set(sid, payload, now, expires, ttl, isLoaded, end, comparison) {
     const { to, from } = this;
-    return to.inSequence(async () => {
+    return this.inSequence(async () => {
       if (isHandle(sid)) throw invalid(NO_SID);
       // It may be stored a second time, when the app has changed the session.
       const text = typeof payload === "function" ? payload() : stringify(payload);
@@ -110,7 +120,7 @@ class MovingBackend {
    */
   touch(sid, now, expires, ttl, end, loadedUntil) {
     const { to, from } = this;
-    return to.inSequence(async () => {
+    return this.inSequence(async () => {
       if (isHandle(sid)) return null;
       // The expiry at the old key goes with a move; so the old key is first.
       await from.touch(sid, now, expires, ttl, end, loadedUntil);
@@ -173,7 +183,7 @@ class MovingBackend {
    */
   afterMove(sid, call) {
     const to = /** @type {NativeBackend} */ (this.to);
-    return to.inSequence(async () => {
+    return this.inSequence(async () => {
       if (!isHandle(sid)) await to.move(sid);
       return call(to);
     });
@@ -191,7 +201,7 @@ class MovingBackend {
   /** @param {string} sid */
   destroy(sid) {
     const { to, from } = this;
-    return to.inSequence(async () => {
+    return this.inSequence(async () => {
       await from.destroy(sid);
       await to.destroy(sid);
       return from.destroy(sid);

@@ -333,12 +333,12 @@ class ClientBackend {
   }
 
   /**
-   * As in native/native-backend.js; the app's client is never left.
+   * As in native/native-backend.js.
    * @template T
    * @param {() => Promise<T>} make
    */
   inSequence(make) {
-    return make();
+    return this.calls.sequences.run(make);
   }
 
   close() {
@@ -346,7 +346,7 @@ class ClientBackend {
   }
 
   retire() {
-    this.native.retire();
+    this.calls.sequences.after(() => this.native.retire());
   }
 
   get status() {

@@ -8,6 +8,7 @@ const { fullMessage } = require("../full-queue.js");
 const { lateMessage } = require("../addon/load.js");
 const { closed: CLOSED, repeatedArguments: REPEATED_ARGUMENTS } = require("../addon/crossing.js");
 const { Queue } = require("./queue.js");
+const { Sequences } = require("../sequences.js");
 
 /** What Redis's own errors begin with: WRONGTYPE, NOAUTH, OOM … */
 const SERVERS_WORD = /^([A-Z][A-Z0-9_]+)(?: |$)/;
@@ -49,6 +50,7 @@ class Calls {
     this.failure = failure;
     this.isClosed = false;
     this.waiting = new Queue();
+    this.sequences = new Sequences();
     /** @type {NodeJS.Timeout | undefined} */
     this.timer = undefined;
     /**
@@ -162,7 +164,7 @@ class Calls {
     return call;
   }
 
-  /** Resolves when each call that the client carries now has its answer. */
+  /** Resolves when each call that the client carries now has its answer, and those that follow from it. */
   async carried() {
     const answered = [];
     for (let call = this.waiting.first; call !== undefined; call = call.after) {
@@ -177,6 +179,9 @@ class Calls {
       answered.push(new Promise(wait));
     }
     await Promise.all(answered);
+    await new Promise((/** @type {(nothing?: undefined) => void} */ resolve) =>
+      this.sequences.after(resolve),
+    );
   }
 
   /**

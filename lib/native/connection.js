@@ -101,7 +101,9 @@ class Connection {
    * @param {boolean} isAtOnce whether what it still waits for rejects
    */
   leave(caller, isAtOnce) {
-    this.batch.leave(caller, isAtOnce);
+    const leave = () => this.batch.leave(caller, isAtOnce);
+    if (isAtOnce) leave();
+    else caller.sequences.after(leave);
   }
 
   /** Touches a session that is not there: rejects if that is not allowed here. */

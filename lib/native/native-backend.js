@@ -365,7 +365,8 @@ class NativeBackend {
    * @param {() => Promise<T>} make
    */
   inSequence(make) {
-    return this.batch.pending.inSequence(make);
+    const { batch, caller } = this;
+    return batch.pending.sequences.run(() => caller.sequences.run(make));
   }
 
   /** Resolves to null when the connection is closed; what is pending rejects. */

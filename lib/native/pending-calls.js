@@ -7,6 +7,7 @@ const { closed: CLOSED, methods: METHODS } = require("../addon/crossing.js");
 const { SINGLE } = require("../observe/counts.js");
 const { PackedStrings, roomForAnswers } = require("./packed-strings.js");
 const { ScanResults } = require("./scan-results.js");
+const { Sequences } = require("../sequences.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
 const { parse } = JSON;
@@ -31,6 +32,7 @@ class Caller {
     this.again = again;
     this.counts = counts;
     this.cache = cache;
+    this.sequences = new Sequences();
     /** How many calls of the store are pending, and their bytes. */
     this.length = 0;
     this.bytes = 0;
@@ -63,9 +65,9 @@ class PendingCalls {
     this.calls = [];
     /** @type {number[]} */
     this.free = [];
-    /** How many there are, and how many sequences of calls; and who waits until none is left. */
+    this.sequences = new Sequences();
+    /** How many there are, and who waits until none is left. */
     this.length = 0;
-    this.sequences = 0;
     /** @type {(() => void)[]} */
     this.idlers = [];
     /** Whether answers were handed out since calls were last sent. */
@@ -136,38 +138,19 @@ class PendingCalls {
     caller.length -= 1;
     caller.bytes -= bytes;
     this.length -= 1;
-    if (this.isIdle) this.tellIdlers();
+    if (this.length === 0) for (const look of this.idlers.splice(0)) look();
   }
 
-  get isIdle() {
-    return this.length === 0 && this.sequences === 0;
-  }
-
-  tellIdlers() {
-    for (const resolve of this.idlers.splice(0)) resolve();
-  }
-
-  /** Resolves when each call that is pending now has its answer. */
+  /** Resolves when each call that is pending now has its answer, and those that follow from it. */
   idle() {
     return new Promise((/** @type {(nothing?: undefined) => void} */ resolve) => {
-      if (this.isIdle) resolve();
-      else this.idlers.push(resolve);
+      const look = () => {
+        if (this.sequences.count > 0) this.sequences.after(look);
+        else if (this.length > 0) this.idlers.push(look);
+        else resolve();
+      };
+      look();
     });
-  }
-
-  /**
-   * Makes calls one after the other; `idle` waits for the last of them.
-   * @template T
-   * @param {() => Promise<T>} make
-   */
-  async inSequence(make) {
-    this.sequences += 1;
-    try {
-      return await make();
-    } finally {
-      this.sequences -= 1;
-      if (this.isIdle) this.tellIdlers();
-    }
   }
 
   /**
