@@ -27,7 +27,7 @@ impl BusyPoll {
         }
     }
 
-    /// The JS thread sends calls itself: it would find this thread awake, and leave the replies to it.
+    /// The JS thread sends calls itself. If the I/O thread stayed awake, it would take them over.
     pub fn stop(&mut self) {
         self.is_close = false;
         self.last = None;

@@ -615,8 +615,8 @@ impl Connection {
     }
 }
 
-/// Returns the replies to the commands alone, if each had an ASKING before it. If that was refused, so
-/// was the command, and the first error says why.
+/// Returns the replies to the commands alone, if each had an ASKING before it. If both were refused, the
+/// first error says why.
 fn without_asking(mut replies: impl Iterator<Item = Value>) -> std::vec::IntoIter<Value> {
     let mut own = Vec::new();
     while let (Some(asking), Some(reply)) = (replies.next(), replies.next()) {

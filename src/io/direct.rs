@@ -228,8 +228,8 @@ impl DirectCalls {
                 Some(Ok(values)) if values.iter().all(is_plain) => {
                     let took = sent.sent.elapsed();
                     traffic.count_replied(sent.calls.len(), took);
-                    // Late ones may have lain in the socket while the JS thread was busy: then an expiry
-                    // is rather too soon than too late.
+                    // Late ones may have lain in the socket while the JS thread was busy: an expiry is
+                    // better too early than too late.
                     let came = if took < ON_TIME {
                         sent.sent + took
                     } else {

@@ -17,7 +17,7 @@ const NO_PERMISSION: [&str; 2] = [
     "ACL failure in script",
 ];
 
-/// Returns a reply; if it is an error, as it is if the command was sent without a script, so that its code
+/// Returns an error of a script as the command alone would give it; any other reply as it is. So a code
 /// has one meaning: Redis 6.2 answers `ERR Error running script (call to f_…): @user_script:1: WRONGTYPE …`,
 /// or `@user_script: 1: -READONLY …` to `pcall`.
 pub fn without_script(reply: Value) -> Value {
