@@ -2,9 +2,12 @@
 
 // Private Redis Clusters and Sentinels, for the tests and the examples.
 
+const { setTimeout: wait } = require("node:timers/promises");
 const { freePort, send, startRedisServer, waitUntil } = require("./redis-server.js");
 
 const SLOTS = 16384;
+/** How long a node with a cluster-node-timeout of 1 s keeps the votes of an election, and some more. */
+const ELECTION_MS = 5000;
 /** A master waits 5 s for more replicas before it copies its data to the first. */
 const SYNC_AT_ONCE = ["--repl-diskless-sync-delay", "0"];
 /** A node's bus port is its port plus this; only Redis 7 and newer can change it. */
@@ -165,6 +168,19 @@ async function moveSlots(cluster, from, to, slots) {
   }
 }
 
+/** The slots of a master. */
+async function slotsOf(node) {
+  const lines = (await send(node.port, "CLUSTER", "NODES")).split("\n");
+  const [, , , , , , , , ...ranges] = lines
+    .find((line) => line.includes("myself"))
+    .trim()
+    .split(" ");
+  return ranges.flatMap((range) => {
+    const [from, to = from] = range.split("-").map(Number);
+    return Array.from({ length: to - from + 1 }, (_, n) => from + n);
+  });
+}
+
 /** The masters of a cluster that run. */
 async function mastersOf(cluster) {
   const masters = [];
@@ -181,6 +197,24 @@ async function replicaOf(cluster, master) {
     if (!node.isDown && (await replication(node)).includes(follows)) return node;
   }
   throw new Error(`no replica of the master at port ${master.port}`);
+}
+
+/**
+ * Makes the replica of a master of a cluster take over. Resolves when all nodes know it.
+ *
+ * A replica that takes over twice within four seconds counts the votes of its first election again
+ * (Redis 7.0): it calls itself master, and the cluster ignores it. So it waits for that time.
+ */
+async function failOver(cluster, master) {
+  const replica = await replicaOf(cluster, master);
+  await wait(Math.max((replica.tookOverAt ?? 0) + ELECTION_MS - Date.now(), 0));
+  replica.tookOverAt = Date.now();
+  const reply = await send(replica.port, "CLUSTER", "FAILOVER");
+  if (!reply.startsWith("+OK")) throw new Error(`CLUSTER FAILOVER: ${reply}`);
+  await waitUntil("the master is a replica", async () =>
+    /role:slave/.test(await replication(master)),
+  );
+  await cluster.isWhole();
 }
 
 const replication = (server) => send(server.port, "INFO", "replication");
@@ -261,9 +295,11 @@ async function startRedisSentinel({
 
 module.exports = {
   SYNC_AT_ONCE,
+  failOver,
   mastersOf,
   moveSlots,
   replicaOf,
+  slotsOf,
   startRedisCluster,
   startRedisSentinel,
 };

@@ -7,9 +7,10 @@ const { setTimeout: wait } = require("node:timers/promises");
 const { RedisStore } = require("../..");
 const { send, startRedisServer } = require("../../scripts/redis-server.js");
 const {
+  failOver,
   mastersOf,
   moveSlots,
-  replicaOf,
+  slotsOf,
   startRedisCluster,
 } = require("../../scripts/redis-topologies.js");
 const { interleave } = require("../support/near-cache-model.js");
@@ -105,21 +106,17 @@ test(
     await soak(near, nodes, async () => {
       const masters = await mastersOf(cluster);
       const [from] = masters.splice(random(masters.length), 1);
-      if (random(2)) {
-        const replica = await replicaOf(cluster, from).catch(() => undefined);
-        if (replica) await send(replica.port, "CLUSTER", "FAILOVER");
-        await wait(500);
+      if (random(4) === 0) {
+        await failOver(cluster, from);
         return;
       }
-      const to = oneOf(masters);
-      const slots = (await send(from.port, "CLUSTER", "SLOTS")).matchAll(/^:(\d+)\r$/gm);
-      const first = Number(slots.next().value?.[1] ?? 0);
+      const slots = await slotsOf(from);
       await moveSlots(
         cluster,
         from,
-        to,
-        Array.from({ length: 20 }, (_, n) => first + n),
-      ).catch(() => {});
+        oneOf(masters),
+        slots.slice(random(slots.length - 20)).slice(0, 20),
+      );
       await wait(200);
     });
   },

@@ -6,6 +6,7 @@ const { once } = require("node:events");
 const net = require("node:net");
 const { freePort, send, waitUntil } = require("../../scripts/redis-server.js");
 const {
+  failOver,
   mastersOf,
   moveSlots,
   replicaOf,
@@ -446,11 +447,7 @@ describe("a node goes", () => {
     const load = startLoad(store);
     await load.more(500);
     for (const master of await mastersOf(cluster)) {
-      const replica = await replicaOf(cluster, master);
-      expect(await send(replica.port, "CLUSTER", "FAILOVER")).toBe("+OK\r\n");
-      await waitUntil("the replica is the master", async () =>
-        (await send(master.port, "INFO", "replication")).includes("role:slave"),
-      );
+      await failOver(cluster, master);
       await load.more(500);
     }
     const { calls, errors, wrong, longest } = await load.stop();
