@@ -206,6 +206,8 @@ async function replicaOf(cluster, master) {
  * (Redis 7.0): it calls itself master, and the cluster ignores it. So it waits for that time.
  */
 async function failOver(cluster, master) {
+  // A replica that has not heard of a slot's move would claim the slot again.
+  await cluster.isWhole();
   const replica = await replicaOf(cluster, master);
   await wait(Math.max((replica.tookOverAt ?? 0) + ELECTION_MS - Date.now(), 0));
   replica.tookOverAt = Date.now();

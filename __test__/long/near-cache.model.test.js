@@ -117,7 +117,7 @@ test(
         oneOf(masters),
         slots.slice(random(slots.length - 20)).slice(0, 20),
       );
-      await wait(200);
+      await cluster.isWhole();
     });
   },
   LIMIT,
