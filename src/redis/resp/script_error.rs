@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use redis::{Value, parse_redis_value};
 
+use crate::error::Code;
+
 /// What Redis 6.2 puts before the error of a script's `redis.call`, and then the digest.
 const CALL: &str = "ERR Error running script (call to f_";
 /// Before an error in a script, once or twice; then the line.
@@ -47,7 +49,7 @@ fn bare_text(error: &str) -> Cow<'_, str> {
     let details = bare.strip_prefix("ERR ").unwrap_or(bare);
     if NO_PERMISSION.iter().any(|begin| details.starts_with(begin)) {
         format!("NOPERM {details}").into()
-    } else if is_placed && !begins_with_code(details) {
+    } else if is_placed && has_no_code(details) {
         format!("ERR {details}").into()
     } else {
         bare.into()
@@ -73,9 +75,9 @@ fn without_place(error: &str) -> &str {
     placed.strip_prefix('-').unwrap_or(placed)
 }
 
-fn begins_with_code(error: &str) -> bool {
+fn has_no_code(error: &str) -> bool {
     let word = error.split(' ').next().unwrap_or_default();
-    word.len() > 1 && word.bytes().all(|c| c.is_ascii_uppercase())
+    Code::of_server(word) == Code::ServerError
 }
 
 #[cfg(test)]
