@@ -113,14 +113,23 @@ async function startRedisCluster({ masters = 3, replicas = 0, args = [], tls } =
  * undefined as long as it has no link to one of them.
  */
 async function viewOf(node, others) {
-  const lines = (await send(node.port, "CLUSTER", "NODES")).split("\n");
-  const known = others.map(({ id }) => {
-    const line = lines.find((line) => line.startsWith(id));
-    const [, , flags, master, , , , link, ...slots] = line?.trim().split(" ") ?? [];
+  const known = await knownTo(node);
+  const views = others.map(({ id }) => {
+    const { flags, master, link, slots } = known.find((other) => other.id === id) ?? {};
     const role = /master|slave/.exec(flags)?.[0];
     return link === "connected" ? [id, role, master, ...slots].join(" ") : undefined;
   });
-  return known.includes(undefined) ? undefined : known.join("\n");
+  return views.includes(undefined) ? undefined : views.join("\n");
+}
+
+/** Resolves to what CLUSTER NODES says of each node that a node knows. */
+async function knownTo(node) {
+  // A line with the reply's length, and then one for each node.
+  const [, ...lines] = (await send(node.port, "CLUSTER", "NODES")).trim().split("\n");
+  return lines.map((line) => {
+    const [id, , flags, master, , , , link, ...slots] = line.trim().split(" ");
+    return { id, flags, master, link, slots };
+  });
 }
 
 /** Resolves to a free port whose bus port is also free. */
@@ -170,12 +179,8 @@ async function moveSlots(cluster, from, to, slots) {
 
 /** The slots of a master. */
 async function slotsOf(node) {
-  const lines = (await send(node.port, "CLUSTER", "NODES")).split("\n");
-  const [, , , , , , , , ...ranges] = lines
-    .find((line) => line.includes("myself"))
-    .trim()
-    .split(" ");
-  return ranges.flatMap((range) => {
+  const { slots } = (await knownTo(node)).find(({ id }) => id === node.id);
+  return slots.flatMap((range) => {
     const [from, to = from] = range.split("-").map(Number);
     return Array.from({ length: to - from + 1 }, (_, n) => from + n);
   });
