@@ -292,7 +292,7 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
     expect(await left.exists(`sess:${sids.at(-1)}`)).toBe(0);
   });
 
-  test("when it is left between the calls of a session that moves (hashIds)", async () => {
+  test("when the direct connection is left between the calls of a session that moves (hashIds)", async () => {
     const proxy = await startProxy(server);
     opened.push(() => proxy.stop());
     const client = await open({ url: proxy.url });
@@ -304,14 +304,14 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
     proxy.delay(50);
     const calls = [store.destroy("a"), store.touch("b", {}), store.get("c")];
     await new Promise((resolve) => setTimeout(resolve, 20));
-    client.get = client.get.bind(client); // The client's methods are others now.
+    client.get = client.get.bind(client); // From here on the client carries the calls.
     calls.push(store.get("b"));
     expect(await Promise.all(calls)).toEqual([null, null, null, { n: 2 }]);
     expect(await inspector.dbSize()).toBe(1);
   });
 
   test.each(["client", undefined])(
-    "when the app gives the store another client between such calls (transport: %p)",
+    "when the app gives the store another client between the calls of a session that moves (transport: %p)",
     async (transport) => {
       const proxy = await startProxy(server);
       opened.push(() => proxy.stop());

@@ -48,7 +48,7 @@ class MovingBackend {
   }
 
   /**
-   * Makes calls one after the other.
+   * Makes calls one after the other: what carries them is not left before the last of them.
    * @template T
    * @param {() => Promise<T>} make
    */

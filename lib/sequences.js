@@ -1,6 +1,6 @@
 "use strict";
 
-/** Calls that follow one another, of which something must wait for the last. */
+/** Calls that are made one after the other. Who closes what carries them waits for the last. */
 class Sequences {
   constructor() {
     this.count = 0;
