@@ -292,6 +292,46 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
     expect(await left.exists(`sess:${sids.at(-1)}`)).toBe(0);
   });
 
+  test("when the server is gone: what is over time is not made after a later call", async () => {
+    const own = await startRedisServer();
+    opened.push(() => own.stop());
+    const client = await open({ url: own.url });
+    if (client.status) await client.ping(); // ready
+    const store = makeStore({ client, commandTimeout: 300 });
+    await store.set("a", { n: 1 });
+    expect(store.transport).toBe("native");
+    process.kill(own.pid, "SIGSTOP");
+    const saved = store.set("a", { n: 2 });
+    await new Promise(setImmediate); // It is on its way.
+    await own.kill();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const calls = await Promise.allSettled([saved, store.destroy("a")]);
+    expect(calls.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    await own.restart();
+    await client.ping().catch(() => client.ping()); // What the client had still to send is sent.
+    expect(await client.exists("sess:a")).toBe(0);
+  });
+
+  test("when the server is gone, and the store has a client of another by then: the call rejects", async () => {
+    const own = await startRedisServer();
+    opened.push(() => own.stop());
+    const client = await open({ url: own.url });
+    if (client.status) await client.ping(); // ready
+    const store = makeStore({ client });
+    await store.set("a", { n: 1 });
+    expect(store.transport).toBe("native");
+    process.kill(own.pid, "SIGSTOP");
+    const saved = store.set("a", { n: 2 }).catch((error) => error);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    store.client = await open();
+    expect(await store.get("a")).toBeNull();
+    await own.kill();
+    const error = await saved;
+    expect(error).toMatchObject({ name: "RedisStoreError", code: "ECONNRESET" });
+    expect(error.message).toContain("another client");
+    expect(await inspector.dbSize()).toBe(0);
+  });
+
   test("when the direct connection is left between the calls of a session that moves (hashIds)", async () => {
     const proxy = await startProxy(server);
     opened.push(() => proxy.stop());

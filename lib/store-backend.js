@@ -365,10 +365,12 @@ function attachTo(store, state) {
   const first = firstFields(store, options);
   // Only now: most stores have no client, and to load its room takes a fifth of the package's time.
   const { attach } = require("./client/attach.js");
+  // What was loaded by the client before was loaded elsewhere.
+  const origin = {};
   const attached = attach(checkClient({ client }, invalid), {
     options,
     transport,
-    terms: termsOf(store, options),
+    terms: termsOf(store, options, origin),
     first: nativeFields(first),
     emit,
     away,
@@ -379,8 +381,6 @@ function attachTo(store, state) {
   const { clientBackend, inspected, statusOf, readsBytes, calls, attachment } = attached;
   const { direct } = attachment;
   const carrier = { ...clientBackend, sent: first, isClient: true, isCounting: false };
-  // What was loaded by the client before was loaded elsewhere.
-  const origin = {};
   Object.assign(state, { client, origin, carrier, inspected, statusOf, readsBytes, calls });
   Object.assign(state, { attachment, direct });
   state.directBackend = undefined;
@@ -391,8 +391,9 @@ function attachTo(store, state) {
  * What a store's calls need beside its fields. Nothing in it holds the store.
  * @param {Store} store
  * @param {Record<string, any>} options
+ * @param {object} [origin] of the client they go beside
  */
-function termsOf(store, options) {
+function termsOf(store, options, origin = store[kState].origin) {
   const reference = new WeakRef(store);
   return {
     bounds: boundsOf(options),
@@ -416,7 +417,11 @@ function termsOf(store, options) {
     again(name, ...call) {
       const alive = reference.deref();
       if (alive === undefined) throw failure(`${name}: the store is gone`, "ECLOSED");
-      const { carrier } = alive[kState];
+      const { carrier, origin: present } = alive[kState];
+      if (present !== origin) {
+        const lost = `${name}: the connection to Redis was lost, and the store has another client by now`;
+        throw failure(lost, "ECONNRESET");
+      }
       if (name === "move") {
         return /** @type {Moving} */ (withFields(alive, carrier).native).move(
           /** @type {string} */ (call[0]),

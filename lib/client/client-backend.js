@@ -19,9 +19,6 @@ const {
 const { isHalfOver, putExpiry } = require("../serializer.js");
 const { open, seal } = require("./sealed.js");
 
-/** The codes of a client's errors if its connection was lost. */
-const LOST = /^(ECLIENT|ECONN[A-Z]+|EPIPE)$/;
-
 /**
  * @typedef {import("../types.js").HandOut} HandOut
  * @typedef {import("../types.js").NativeFields} NativeFields
@@ -250,12 +247,8 @@ class ClientBackend {
      */
     const make = (answer, command, ...args) => {
       const attempt = () => calls.make(name, key, answer, command, ...args);
-      // The client may not have noticed yet that its own connection is lost, too.
-      const again = (/** @type {any} */ error) => {
-        if (!LOST.test(error?.code)) throw error;
-        return attempt();
-      };
-      return calls.within(left, name, attempt().catch(again));
+      const made = calls.handedBack.make(key, command !== "GET", left, attempt);
+      return calls.within(left, name, made);
     };
     const seconds = ms === undefined ? undefined : wholeSeconds(ms);
     const isChecked = onlyExisting && commands.canSetOnlyExisting;

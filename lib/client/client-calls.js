@@ -7,6 +7,7 @@ const { clearTimeout, monotonic, setTimeout } = require("../clock.js");
 const { fullMessage } = require("../full-queue.js");
 const { lateMessage } = require("../addon/load.js");
 const { closed: CLOSED, repeatedArguments: REPEATED_ARGUMENTS } = require("../addon/crossing.js");
+const { HandedBack } = require("./handed-back.js");
 const { Queue } = require("./queue.js");
 const { Sequences } = require("../sequences.js");
 
@@ -51,6 +52,7 @@ class Calls {
     this.isClosed = false;
     this.waiting = new Queue();
     this.sequences = new Sequences();
+    this.handedBack = new HandedBack();
     /** @type {NodeJS.Timeout | undefined} */
     this.timer = undefined;
     /**
@@ -75,6 +77,7 @@ class Calls {
    * @returns {Promise<any>}
    */
   make(name, key, answer, command, first, second, third, fourth) {
+    this.handedBack.made(name, key);
     return new Promise((resolve, reject) => {
       const call = this.enter(name, reject, sizeOf(second), true);
       if (call === undefined) return;

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::error::{ConnectError, ServerName, StoreError};
 use crate::io::call::{Call, ConnectionId};
 use crate::io::call_queue::CallQueue;
-use crate::io::direct::{DirectBatch, DirectRoute};
+use crate::io::direct::{DirectBatch, DirectRoute, came_by};
 use crate::io::event::Status;
 use crate::io::pipeline::SentCalls;
 use crate::io::refusal::{READONLY, Refusal, Role, SentAgain};
@@ -236,7 +236,9 @@ impl Connection {
     /// Sends a batch of what waits, if there is something to send and the connection is open. One that
     /// was taken over comes first.
     pub fn next_batch(&mut self) -> Option<impl Future<Output = BatchOutcome> + use<>> {
-        let (batch, generation) = match self.taken_over.take() {
+        let taken_over = self.taken_over.take();
+        let was_direct = taken_over.is_some();
+        let (batch, generation) = match taken_over {
             Some(DirectBatch { sent, socket }) => {
                 let generation = Generation {
                     socket,
@@ -251,6 +253,7 @@ impl Connection {
             BatchOutcome {
                 connection,
                 generation,
+                was_direct,
                 result: await_replies(batch, shared, name).await,
             }
         })
@@ -405,7 +408,11 @@ impl Connection {
             BatchEnd::Replied(calls, values, sent) => {
                 let now = Instant::now();
                 self.shared.traffic.count_replied(calls.len(), now - sent);
-                let (unanswered, must_leave) = self.answer_calls(calls, values, was_left, now);
+                let came = match outcome.was_direct {
+                    true => came_by(sent, now),
+                    false => now,
+                };
+                let (unanswered, must_leave) = self.answer_calls(calls, values, was_left, came);
                 if must_leave && is_current {
                     let at = Instant::now();
                     self.left = Some(Left { socket, at });

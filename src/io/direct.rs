@@ -228,13 +228,7 @@ impl DirectCalls {
                 Some(Ok(values)) if values.iter().all(is_plain) => {
                     let took = sent.sent.elapsed();
                     traffic.count_replied(sent.calls.len(), took);
-                    // Late ones may have lain in the socket while the JS thread was busy: an expiry is
-                    // better too early than too late.
-                    let came = if took < ON_TIME {
-                        sent.sent + took
-                    } else {
-                        sent.sent
-                    };
+                    let came = came_by(sent.sent, sent.sent + took);
                     answer(&mut sent.calls, values, &route.server, came, events);
                     self.in_flight.pop_front();
                     self.is_watched = false;
@@ -273,6 +267,12 @@ impl DirectCalls {
     pub fn take_used(&mut self) -> bool {
         take(&mut self.is_used)
     }
+}
+
+/// When replies came that are read `now`, as far as an expiry depends on it. Late ones may have lain in the
+/// socket while the JS thread was busy: an expiry is better too early than too late.
+pub fn came_by(sent: Instant, now: Instant) -> Instant {
+    if now - sent < ON_TIME { now } else { sent }
 }
 
 /// Whether a reply can only be an answer.

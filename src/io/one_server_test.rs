@@ -261,6 +261,23 @@ async fn beside_a_client_a_lost_connection_hands_back_what_is_in_flight_and_ends
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_just_before_the_end_is_handed_back_with_all_of_its_time() {
+    let (server, listener, _network) = server();
+    let store = TestStore::beside_a_client(server);
+    let _peer = listener.accept_and_log_in().await;
+    store.status(Status::Ready).await;
+    store.call_among_many(Command::Destroy { key: b"a".to_vec() });
+    store.shared.set_handed_back();
+    store.supervisor.abort();
+    let time_left = |event: &Event| match event {
+        Event::HandedBack(_, call) => Some(call.deadline - Instant::now()),
+        _ => None,
+    };
+    let left = store.event("what is handed back", time_left).await;
+    assert_eq!(left, COMMAND_TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
 async fn close_rejects_what_waits_and_says_the_end() {
     let (server, listener, _network) = server();
     let store = TestStore::over(server);

@@ -46,7 +46,9 @@ impl Drop for AnnounceEnd {
             for direct in arrivals.direct {
                 reject(&self.0, direct.sent.calls);
             }
-            reject(&self.0, arrivals.calls);
+            let mut calls = arrivals.calls;
+            begin(&mut calls, &self.0, Instant::now());
+            reject(&self.0, calls);
         });
         self.0.completions.push([Event::End]);
     }
@@ -176,16 +178,22 @@ impl Supervisor {
     }
 
     /// Gives new calls their place and deadline, and sends them on.
-    fn route(&mut self, calls: Vec<Call>, now: Instant) {
-        let deadline = now + self.shared.limits.command;
+    fn route(&mut self, mut calls: Vec<Call>, now: Instant) {
+        begin(&mut calls, &self.shared, now);
         for mut call in calls {
             self.sequence += 1;
             call.sequence = self.sequence;
-            call.deadline = deadline;
             if let Some(call) = self.turns.admit(call) {
                 self.servers.route(call);
             }
         }
+    }
+}
+
+/// Gives new calls their deadline.
+fn begin(calls: &mut [Call], shared: &Shared, now: Instant) {
+    for call in calls {
+        call.deadline = now + shared.limits.command;
     }
 }
 

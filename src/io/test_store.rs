@@ -54,7 +54,7 @@ pub fn set(key: &str) -> Command {
 }
 
 pub struct TestStore {
-    shared: Arc<Shared>,
+    pub shared: Arc<Shared>,
     woken: Arc<Notify>,
     answers: Mutex<HashMap<CallId, Result<Reply, StoreError>>>,
     others: Mutex<Vec<Event>>,

@@ -1,0 +1,62 @@
+"use strict";
+
+// Calls under which the store's own connection was lost, so that the app's client makes them. The client
+// may not have noticed yet that its own connection is lost, too: then they are made once more.
+
+const { monotonic } = require("../clock.js");
+
+/** The codes of errors that say so. */
+const LOST = /^(ECLIENT|ECONN[A-Z]+|EPIPE)$/;
+
+/** Calls that undo nothing if they come late. */
+const UNDOES_NOTHING = new Set(["get", "touch"]);
+
+class HandedBack {
+  constructor() {
+    /**
+     * Those that may be made once more, by key.
+     * @type {Map<string, Set<object>>}
+     */
+    this.repeatable = new Map();
+  }
+
+  /**
+   * A call is made. What was handed back before must not come after it: a save that is repeated would
+   * bring back a session that was destroyed meanwhile.
+   * @param {string} name
+   * @param {string} key
+   */
+  made(name, key) {
+    if (this.repeatable.size !== 0 && !UNDOES_NOTHING.has(name)) this.repeatable.delete(key);
+  }
+
+  /**
+   * Makes a call, and once more if that is due.
+   * @template T
+   * @param {string} key
+   * @param {boolean} isWrite
+   * @param {number} left milliseconds until its deadline, after which the app has its error
+   * @param {() => Promise<T>} attempt
+   * @returns {Promise<T>}
+   */
+  async make(key, isWrite, left, attempt) {
+    const deadline = monotonic() + left;
+    const made = attempt();
+    const mark = {};
+    const marks = this.repeatable.get(key) ?? new Set();
+    this.repeatable.set(key, marks.add(mark));
+    try {
+      return await made;
+    } catch (error) {
+      const isLost = LOST.test(/** @type {any} */ (error)?.code);
+      const isSuperseded = isWrite && !this.repeatable.get(key)?.has(mark);
+      if (!isLost || isSuperseded || monotonic() >= deadline) throw error;
+    } finally {
+      marks.delete(mark);
+      if (marks.size === 0 && this.repeatable.get(key) === marks) this.repeatable.delete(key);
+    }
+    return attempt();
+  }
+}
+
+module.exports = { HandedBack };
