@@ -219,7 +219,7 @@ describe.each(LIBRARIES)("a direct connection beside %s", (_name, open, close, r
   });
 });
 
-describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
+describe.each(LIBRARIES)("beside %s, nothing is lost", (name, open, close) => {
   test("when the client is closed right after the first calls", async () => {
     const client = await open();
     if (client.status) await client.ping(); // ready
@@ -269,7 +269,9 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (_name, open, close) => {
   test("when the server is gone: of calls that are handed back none overtakes another", async () => {
     const own = await startRedisServer();
     opened.push(() => own.stop());
-    const client = await open({ url: own.url });
+    // node-redis's own limit, of five seconds, is too short for a busy machine.
+    const unlimited = name === "node-redis" ? { commandOptions: { timeout: undefined } } : {};
+    const client = await open({ url: own.url, ...unlimited });
     if (client.status) await client.ping(); // ready
     const store = makeStore({ client, commandTimeout: 30_000 });
     await store.set("first", {});
@@ -594,10 +596,10 @@ test("commandTimeout limits the whole call, and null means its default", async (
     const store = makeStore({ client: own, transport, commandTimeout: null });
     expect(await store.set("a", { n: 1 })).toBeNull();
   }
-  const store = makeStore({ client, commandTimeout: 400 });
+  const store = makeStore({ client, commandTimeout: 2000 });
   const started = Date.now();
   await expect(store.set("a", {})).rejects.toMatchObject({ code: "ECONNREFUSED" });
-  expect(Date.now() - started).toBeLessThan(790);
+  expect(Date.now() - started).toBeLessThan(3900);
 });
 
 test.each([

@@ -97,7 +97,7 @@ describe("by url", () => {
 
   test("no message contains the password", async () => {
     const server = await startWithUser("default", "sesame");
-    const store = open({ url: server.url, password: () => "secret", commandTimeout: 300 });
+    const store = open({ url: server.url, password: () => "secret", commandTimeout: 1000 });
     const error = await failure(store.get("a"));
     expect(error.code).toBe("WRONGPASS");
     expect(`${error.message} ${error.cause.message}`).not.toContain("secret");
@@ -151,7 +151,7 @@ describe("a function that returns no usable credential", () => {
       const server = await startWithUser("default", "sesame");
       let fails = true;
       const options = { url: server.url, password: () => (fails ? give() : "sesame") };
-      const store = open({ ...options, commandTimeout: 300 });
+      const store = open({ ...options, commandTimeout: 1000 });
       const error = await failure(store.get("a"));
       expect(error.name).toBe("RedisStoreError");
       expect(error.code).toBe("ECREDENTIALS");

@@ -78,12 +78,12 @@ test("a reply that comes after others have been sent is waited for", async () =>
 });
 
 test("a reply that came while JS was busy is no timeout", async () => {
-  const store = openStore(closing, { url: server.url, commandTimeout: 300 });
+  const store = openStore(closing, { url: server.url, commandTimeout: 1000 });
   await store.set("a", { n: 0 });
-  for (let round = 0; round < 3; round += 1) {
+  for (let round = 0; round < 2; round += 1) {
     const reply = store.get("a");
     await new Promise((resolve) => process.nextTick(resolve)); // The call is on its way.
-    const until = Date.now() + 700;
+    const until = Date.now() + 1500;
     while (Date.now() < until);
     expect(await reply).toMatchObject({ n: 0 });
   }
@@ -100,7 +100,7 @@ test("a reply that came while JS was busy makes no session live longer", async (
   const until = Date.now() + 1000;
   while (Date.now() < until);
   const { cookie } = await reply;
-  expect(Math.abs(Date.parse(cookie.expires) - ends)).toBeLessThan(500);
+  expect(Date.parse(cookie.expires) - ends).toBeLessThan(500);
 });
 
 test("a connection that is lost while a reply is awaited is replaced", async () => {

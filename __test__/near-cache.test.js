@@ -63,7 +63,7 @@ async function warningsOf(body) {
 
 describe("how old a copy may be", () => {
   test("behind_a_network_that_stalls_nothing_older_than_maxStale_is_served", async () => {
-    const [proxy, near] = await proxied({ cache: { maxStale: 200 }, commandTimeout: 1500 });
+    const [proxy, near] = await proxied({ cache: { maxStale: 1000 }, commandTimeout: 1500 });
     const other = open({ cache: false });
     await other.set(SID, session(1));
     await untilCopied(near, SID);
@@ -72,12 +72,12 @@ describe("how old a copy may be", () => {
     const destroyed = performance.now();
     let served = 0;
     let failed = 0;
-    while (performance.now() - destroyed < 1000) {
+    while (performance.now() - destroyed < 2000) {
       const asked = performance.now();
       const call = near.get(SID).then(
         (found) => {
           if (found === null) return;
-          expect(asked - destroyed).toBeLessThanOrEqual(200);
+          expect(asked - destroyed).toBeLessThanOrEqual(1000);
           served += 1;
         },
         ({ code }) => {
@@ -85,7 +85,7 @@ describe("how old a copy may be", () => {
           failed += 1;
         },
       );
-      if (asked - destroyed > 300) closing.push(() => call);
+      if (asked - destroyed > 1100) closing.push(() => call);
       else await call;
       await wait(20);
     }
@@ -110,7 +110,7 @@ describe("how old a copy may be", () => {
   });
 
   test("while_the_copies_are_used_their_lease_is_renewed_and_then_no_more", async () => {
-    const near = open({ cache: { maxStale: 60 } });
+    const near = open({ cache: { maxStale: 300 } });
     const other = open({ cache: false });
     await other.set(SID, session(1));
     await untilCopied(near, SID);

@@ -158,7 +158,7 @@ test.each([false, "read"])("with hashIds %p reindex passes over handles", async 
 });
 
 test("an error names neither the user nor the session", async () => {
-  const store = open({ commandTimeout: 200 });
+  const store = open();
   await inspector.set(userKey("ada-the-user"), "of another type");
   const error = await failure(store.set("the-sid", { cookie: {}, userId: "ada-the-user" }));
   expect(error).toMatchObject({ code: "WRONGTYPE" });
@@ -215,11 +215,11 @@ describe("events", () => {
   test("what expires while Redis is away is heard when it is back", async () => {
     const proxy = await startProxy(server);
     closing.push(() => proxy.stop());
-    const store = open({ url: proxy.url, commandTimeout: 300, events: { interval: 20 } });
+    const store = open({ url: proxy.url, commandTimeout: 1500, events: { interval: 20 } });
     const seen = watchEvents(store);
     await Promise.all(
       Array.from({ length: 20 }, (_, n) =>
-        store.set(`s${n}`, { cookie: inMs(400), userId: "ada" }),
+        store.set(`s${n}`, { cookie: inMs(2000), userId: "ada" }),
       ),
     );
     await proxy.refuse();

@@ -156,10 +156,10 @@ test("the user of docs/operating.md may do all that a store does", async () => {
   await knowing.clear();
   await knowing.close();
   // A list whose entries are old enough to be looked at.
-  const hasty = new RedisStore({ url, user: "userId", commandTimeout: 100 });
+  const hasty = new RedisStore({ url, user: "userId", commandTimeout: 1000 });
   await hasty.set("b", { ...session, userId: "ada" });
   await store.destroy("b");
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await new Promise((resolve) => setTimeout(resolve, 4500));
   expect(await hasty.sessionsOf("ada")).toEqual([]);
   await hasty.close();
   // The near cache, and a client.

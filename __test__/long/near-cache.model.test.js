@@ -105,16 +105,19 @@ test(
     closing.push(() => cluster.stop());
     const nodes = { cluster: cluster.urls };
     const near = open(nodes);
+    const changes = { failovers: 0, moves: 0 };
     const change = async () => {
       const masters = await mastersOf(cluster);
       const [from] = masters.splice(random(masters.length), 1);
-      if (random(4) === 0) {
+      if ((changes.failovers + changes.moves) % 4 === 0) {
         await failOver(cluster, from);
+        changes.failovers += 1;
         return;
       }
       const slots = await slotsOf(from);
       const some = slots.slice(random(slots.length - 20)).slice(0, 20);
       await moveSlots(cluster, from, oneOf(masters), some);
+      changes.moves += 1;
       await wait(200);
     };
     // Nodes that do not agree are left alone until they do.
@@ -124,6 +127,8 @@ test(
         .then(change)
         .catch(() => {}),
     );
+    expect(changes.failovers).toBeGreaterThan(0);
+    expect(changes.moves).toBeGreaterThan(0);
   },
   LIMIT,
 );

@@ -242,11 +242,11 @@ class ClientBackend {
     const key = clientsKey.slice(/** @type {string} */ (fields.clientPrefix).length);
     /**
      * @param {(reply: any) => unknown} answer
-     * @param {(...args: any[]) => any} command
+     * @param {(...args: any[]) => any} send
      * @param {[first?: unknown, second?: unknown, third?: unknown, fourth?: unknown]} args
      */
-    const make = (answer, command, ...args) => {
-      const attempt = () => calls.make(name, key, answer, command, ...args);
+    const make = (answer, send, ...args) => {
+      const attempt = () => calls.make(name, key, answer, send, ...args);
       const made = calls.handedBack.make(key, command !== "GET", left, attempt);
       return calls.within(left, name, made);
     };
