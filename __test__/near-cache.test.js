@@ -166,6 +166,56 @@ describe("how old a copy may be", () => {
   });
 });
 
+describe("whoever writes, no copy is served", () => {
+  test.each([
+    ["SET", (key) => inspector.set(key, JSON.stringify(session(2))), 2],
+    ["DEL", (key) => inspector.del(key), null],
+    ["UNLINK", (key) => inspector.unlink(key), null],
+    ["PEXPIRE", (key) => inspector.pExpire(key, 1), null],
+    ["GETDEL", (key) => inspector.getDel(key), null],
+    ["RENAME", (key) => inspector.rename(key, "elsewhere"), null],
+    [
+      "a script",
+      (key) =>
+        inspector.eval("redis.call('SET', KEYS[1], ARGV[1])", {
+          keys: [key],
+          arguments: [JSON.stringify(session(3))],
+        }),
+      3,
+    ],
+    [
+      "a transaction",
+      (key) =>
+        inspector
+          .multi()
+          .set("x", "y")
+          .set(key, JSON.stringify(session(4)))
+          .exec(),
+      4,
+    ],
+    ["FLUSHDB", () => inspector.flushDb(), null],
+    ["FLUSHALL", () => inspector.flushAll(), null],
+  ])("%s", async (_, write, found) => {
+    const near = open({ cache: { maxStale: 60_000 } });
+    await near.set(SID, session(1));
+    await untilCopied(near, SID);
+    await write(`sess:${SID}`);
+    await untilRead(near, found, SID);
+  });
+
+  test.each([
+    ["PERSIST", (key) => inspector.persist(key)],
+    ["GETEX", (key) => inspector.getEx(key, { type: "PX", value: 600_000 })],
+    ["EXPIRE", (key) => inspector.expire(key, 600)],
+  ])("%s drops the copy, whose expiry is another now", async (_, write) => {
+    const near = open({ cache: { maxStale: 60_000 } });
+    await near.set(SID, session(1));
+    await untilCopied(near, SID);
+    await write(`sess:${SID}`);
+    await waitUntil("it is read", async () => (await look(near, SID))[1] === "read");
+  });
+});
+
 describe("what is kept", () => {
   test("no_more_than_maxBytes_and_what_is_used_stays", async () => {
     const near = open({ cache: { maxBytes: 100_000, maxStale: 10_000 } });
@@ -256,6 +306,78 @@ describe("what is kept", () => {
     expect((await near.get(SID)).n).toBe(1);
   });
 
+  test("a_session_that_is_destroyed_by_its_handle_is_gone_at_once", async () => {
+    const near = open({ hashIds: true, cache: { maxStale: 60_000 } });
+    await near.set(SID, session(1));
+    await untilCopied(near, SID);
+    const [handle] = await near.ids();
+    const [, found] = await Promise.all([near.destroy(handle), near.get(SID)]);
+    expect(found).toBeNull();
+  });
+
+  test("what_is_read_while_all_is_cleared_is_not_kept", async () => {
+    const [proxy, near] = await proxied({ cache: { maxStale: 60_000 } });
+    await near.set(SID, session(1));
+    await untilCopied(near, SID);
+    proxy.delay(20);
+    let isCleared = false;
+    const cleared = near.clear().then(() => {
+      isCleared = true;
+    });
+    while (!isCleared) {
+      await near.get(SID);
+      await wait(1);
+    }
+    await cleared;
+    expect(near.metrics().cache.copies).toBe(0);
+    expect(await near.get(SID)).toBeNull();
+  });
+
+  test("after_the_machine_was_suspended_each_session_is_read", async () => {
+    const near = open({ cache: { maxStale: 10_000 } });
+    await near.set(SID, session(1));
+    await untilCopied(near, SID);
+    const wallClock = Date.now;
+    const suspended = jest.spyOn(Date, "now").mockImplementation(() => wallClock() + 20_000);
+    try {
+      await wait(1);
+      expect(await look(near, SID)).toEqual([1, "read"]);
+      await untilCopied(near, SID);
+    } finally {
+      suspended.mockRestore();
+    }
+  });
+
+  test("half_a_character_in_the_prefix_changes_nothing", async () => {
+    const near = open({ prefix: "\ud800:", cache: { maxStale: 60_000 } });
+    await near.set(SID, session(1));
+    await untilCopied(near, SID);
+    await inspector.del(`\ufffd:${SID}`);
+    await untilRead(near, null, SID);
+  });
+
+  test("what_is_not_UTF_8_is_read_each_time", async () => {
+    const serializer = {
+      stringify: (sess) => Buffer.concat([Buffer.from([0xff]), Buffer.from(JSON.stringify(sess))]),
+      parse: (text) => JSON.parse(Buffer.from(text).subarray(1).toString()),
+    };
+    const near = open({ serializer });
+    await near.set(SID, session(1));
+    for (let n = 0; n < 3; n += 1) expect(await look(near, SID)).toEqual([1, "read"]);
+  });
+
+  test("with_a_rotated_key_a_copy_is_as_what_is_read", async () => {
+    const [before, after] = [1, 2].map((id) => ({ id, secret: randomBytes(32) }));
+    const near = open({ encryption: { keys: [after, before] }, cache: { maxStale: 60_000 } });
+    const other = open({ encryption: { keys: [before] }, cache: false });
+    await other.set(SID, session(1));
+    await untilCopied(near, SID);
+    expect(await look(near, SID)).toEqual([1, "copy"]);
+    await near.rewrite();
+    expect(await look(near, SID)).toEqual([1, "read"]);
+    await untilCopied(near, SID);
+  });
+
   test("a_corrupt_record_rejects_each_time", async () => {
     const near = open();
     await inspector.set(`sess:${SID}`, "{not json");
@@ -339,6 +461,29 @@ describe("if there can be no near cache", () => {
     expect(warnings[0]).toMatch(`127.0.0.1:${refusing.port} refuses:`);
     expect(warnings[0]).not.toMatch("planted-sid");
   });
+});
+
+test("without_the_right_to_PTTL_it_warns", async () => {
+  await inspector.sendCommand("ACL SETUSER eve on nopass ~* +@all -pttl".split(" "));
+  closing.push(() => inspector.sendCommand(["ACL", "DELUSER", "eve"]));
+  const url = server.url.replace("//", "//eve@");
+  await open({ cache: false }).set(SID, session(1));
+  const warnings = await warningsOf(`
+    const store = new RedisStore({
+      url: ${JSON.stringify(url)}, cache: { maxStale: 20 }, touchAfter: 60,
+    });
+    while (codes.length === 0) {
+      await store.get(${JSON.stringify(SID)});
+      await wait(5);
+    }
+    await wait(50);
+    const before = store.metrics().cache.hits;
+    for (let n = 0; n < 10; n += 1) await store.get(${JSON.stringify(SID)});
+    if (store.metrics().cache.hits !== before) throw new Error("it is served");
+    await store.close();`);
+  expect(warnings).toHaveLength(1);
+  expect(warnings[0]).toMatch(NO_CACHE);
+  expect(warnings[0]).toMatch(/refuses: .*pttl/i);
 });
 
 test("nothing_that_was_read_while_no_write_was_heard_of_is_served_later", async () => {

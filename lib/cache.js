@@ -61,14 +61,15 @@ function checkNumber(name, given, unit, invalid) {
   );
 }
 
-let hasWarned = false;
+/** @type {Set<string>} */
+const reasons = new Set();
 
 /** @param {string} why */
 function warnOfNoCache(why) {
-  if (hasWarned) return;
-  hasWarned = true;
+  if (reasons.has(why)) return;
+  reasons.add(why);
   process.emitWarning(
-    `RedisStore: the option cache does nothing, each session is read from Redis: ${why}. The near cache needs CLIENT TRACKING over RESP3: Redis 6 or later, and a user with the right to CLIENT TRACKING (docs/near-cache.md)`,
+    `RedisStore: the option cache does nothing, each session is read from Redis: ${why}. The near cache needs CLIENT TRACKING over RESP3: Redis 6 or later, and a user with the rights to CLIENT TRACKING and PTTL (docs/near-cache.md)`,
     { code: "CONNECT_REDIS_RS_NO_CACHE" },
   );
 }

@@ -76,7 +76,7 @@ class MovingBackend {
       const found = await to.get(sid, serializer, handOut, readsThrough);
       if (found !== null) return found;
       const other = await from.get(sid, serializer, handOut);
-      if (other === null) return to.get(sid, serializer, handOut);
+      if (other === null) return to.get(sid, serializer, handOut, readsThrough);
       // The request does not wait for it. If it fails, the next save moves the session, or fails.
       to.move(sid).catch(() => {});
       return other;

@@ -47,6 +47,8 @@ class CacheWatch {
     /** @type {Set<NearCache>} */
     this.caches = new Set();
     this.lookedAt = Number.NEGATIVE_INFINITY;
+    /** How far the wall clock was ahead of `performance.now()`. */
+    this.wallAhead = Number.POSITIVE_INFINITY;
     /** Until when copies may be served. */
     this.servedUntil = Number.NEGATIVE_INFINITY;
   }
@@ -61,10 +63,23 @@ class CacheWatch {
     const now = monotonic();
     if (now - this.lookedAt < LOOK_EVERY) return now;
     this.lookedAt = now;
+    this.heedSuspension(now);
     const news = this.native.deref()?.look();
     if (typeof news === "number") this.servedUntil = now + this.maxStale - news;
     else this.heard(news, now);
     return now;
+  }
+
+  /**
+   * While the machine is suspended, only the wall clock goes on: then no copy is as new as it seems.
+   * @param {number} now
+   */
+  heedSuspension(now) {
+    const wallAhead = Date.now() - now;
+    if (wallAhead - this.wallAhead > this.maxStale) {
+      for (const cache of this.caches) cache.forgetAll();
+    }
+    this.wallAhead = wallAhead;
   }
 
   /**
@@ -120,7 +135,8 @@ class NearCache {
    */
   configure({ prefix, hasHandles = false }) {
     this.forgetAll();
-    this.prefix = prefix;
+    // As it stands in keys: half a character is another one there.
+    this.prefix = Buffer.from(prefix).toString();
     this.hasHandles = hasHandles;
   }
 
@@ -219,7 +235,8 @@ class NearCache {
    */
   writes(sid) {
     try {
-      this.forget(this.idOf(sid));
+      // The way of `destroy`, to which a handle may be given.
+      this.forget(this.hasHandles ? idInSessionKey(sid, "destroy") : sid);
     } catch {
       // It is no sid, so nothing will be written.
     }

@@ -155,6 +155,9 @@ class ScanResults {
   take(id) {
     const scan = this.scans.get(id);
     this.scans.delete(id);
+    // What was read while it wrote may be older than what it wrote.
+    if (scan?.name === "clear") scan.caller.cache?.forgetAll();
+    if (scan?.sid !== undefined) scan.caller.cache?.writes(scan.sid);
     return scan;
   }
 }

@@ -26,7 +26,9 @@ use crate::io::retry::back_off;
 use crate::io::sent_batch::{BatchEnd, BatchOutcome, Generation, await_replies, send_batch};
 use crate::io::shared::Shared;
 use crate::redis::cluster::slots::{Node, Redirect, redirect};
-use crate::redis::{Batch, OpenConnection, Replies, Sender, Target, is_transient, within};
+use crate::redis::{
+    Batch, OpenConnection, Replies, Sender, Target, Untracked, is_transient, within,
+};
 use crate::session::command::Read;
 use crate::session::compare_and_set::Form;
 
@@ -294,6 +296,10 @@ impl Connection {
                 let node = self.node.as_ref();
                 if node.is_some_and(|node| redirect(error, &node.host).is_some()) {
                     self.shared.suspect();
+                }
+                if error.code() == "NOPERM" {
+                    let (server, reason) = (self.name.clone(), ConnectError::from(error).reason);
+                    tracking.refused(number, Untracked { server, reason });
                 }
                 tracking.drop_all();
             }

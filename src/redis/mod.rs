@@ -50,6 +50,6 @@ pub use target::Target;
 pub use timeout::within;
 pub use tls::{Tls, TlsOptions};
 pub use topology::Topology;
-pub use tracking::{Freshness, Tracking, Written};
+pub use tracking::{Freshness, Tracking, Untracked, Written};
 pub use url::Timeouts;
 pub use wire::{Direct, Replies, Sender};

@@ -30,10 +30,18 @@ pub enum TrueExpiry {
 impl TrueExpiry {
     /// Applies PTTL's reply, which came when `Date.now()` returned `now`: puts the expiry into the
     /// text, or returns it to go beside the text. An error (no right to PTTL), -1 (no expiry) and -2
-    /// (just gone) leave the session as stored.
+    /// (just gone) leave the session as stored; one that is just gone expires `now`, so that no copy of it
+    /// is served.
     pub fn apply(self, text: &mut Vec<u8>, pttl: &Value, now: f64) -> Applied {
-        let Value::Int(ttl @ 0..) = *pttl else {
-            return Applied::default();
+        let ttl = match *pttl {
+            Value::Int(ttl @ 0..) => ttl,
+            Value::Int(-2) => {
+                return Applied {
+                    beside: (self != TrueExpiry::InText).then_some(now),
+                    replaced: None,
+                };
+            }
+            _ => return Applied::default(),
         };
         let expires = now + ttl as f64;
         let is_in_text = matches!(self, TrueExpiry::InText | TrueExpiry::InTextAndBeside);
