@@ -84,7 +84,7 @@ class NativeBackend {
             ? { text, expires }
             : handOut(parse(text), expires, base?.copy(), text);
         counts.answered(BY_GET, found);
-        return Promise.resolve(found);
+        return cache.serve(found);
       }
       return cache.read(id, (keep) => {
         if (handOut === undefined) {

@@ -6,7 +6,7 @@
 
 const { idInSessionKey } = require("../addon/load.js");
 const { warnOfNoCache } = require("../cache.js");
-const { monotonic } = require("../clock.js");
+const { monotonic, setImmediate } = require("../clock.js");
 const { ownText } = require("./own-text.js");
 
 // Taken when the module is loaded: an app's tests may put fakes in their place later.
@@ -126,6 +126,11 @@ class NearCache {
     this.oldBytes = 0;
     /** @type {Map<string, Reading>} */
     this.readings = new Map();
+    /**
+     * Resolves when the event loop has read what came, if something was served since it began to.
+     * @type {Promise<void> | undefined}
+     */
+    this.turn = undefined;
     watch.caches.add(this);
   }
 
@@ -165,6 +170,23 @@ class NearCache {
     }
     if (now < this.watch.servedUntil && now < copy.until) return copy;
     return undefined;
+  }
+
+  /**
+   * Resolves to a session: the first one in a turn of the event loop at once, the others when the loop has
+   * read what came. An app that answers each request as it comes gets a third fewer of them done.
+   * @param {any} found
+   * @returns {Promise<any>}
+   */
+  serve(found) {
+    if (this.turn !== undefined) return this.turn.then(() => found);
+    this.turn = new Promise((resolve) => {
+      setImmediate(() => {
+        this.turn = undefined;
+        resolve();
+      });
+    });
+    return Promise.resolve(found);
   }
 
   /**
