@@ -1,11 +1,13 @@
 "use strict";
 
-// get, set and touch: peers in turn, by size of the session and by concurrent calls.
+// get, set and touch: peers in turn, by size of the session and by concurrent calls; a few once more while
+// other processes keep all cores busy.
 
 const { spawnSync } = require("node:child_process");
 const path = require("node:path");
 const { findRedisServer, send } = require("../scripts/redis-server.js");
-const { BARE, BUN, FLOOR, LIMIT, OURS, REFERENCE } = require("./names.js");
+const { keepCoresBusy } = require("./busy.js");
+const { BARE, BUN, CACHE, FLOOR, LIMIT, OURS, REFERENCE } = require("./names.js");
 const { outputOf, startProcess } = require("./processes.js");
 const { makeSession, sizeOf } = require("./sessions.js");
 const { ratio, takeTurns } = require("./statistics.js");
@@ -15,22 +17,29 @@ const OPERATIONS = ["get", "set", "touch"];
 const PEER_PROCESS = path.join(__dirname, "peer-process.js");
 /** The time of a measurement beside its slices, in seconds: IPC, the last replies. */
 const AROUND_SECONDS = 0.02;
-/** A figure that does not depend on the concurrency is measured once. */
+/** What is measured at one concurrency only. */
 const ONLY_AT = 64;
 
 /** Whether a peer is measured with this operation at this concurrency. */
 function takesPart(name, operation, concurrency) {
   if ([FLOOR, BARE, LIMIT].includes(name) && operation === "touch") return false;
-  return ![BARE, LIMIT].includes(name) || concurrency === ONLY_AT;
+  // The cache is measured as part of requests; here only a copy to JSON alone.
+  if (name === CACHE && operation !== "get") return false;
+  return ![BARE, LIMIT, CACHE].includes(name) || concurrency === ONLY_AT;
 }
 
 function cellsOf({ sizes, rounds, seconds }) {
-  return sizes.flatMap((row) =>
+  const loads = sizes.flatMap(({ busy, ...row }) => [
+    { ...row, load: "idle" },
+    ...(busy ? [{ ...row, ...busy, load: "busy" }] : []),
+  ]);
+  return loads.flatMap((row) =>
     OPERATIONS.flatMap((operation) =>
       row.concurrencies.map((concurrency) => {
         const peers = row.peers.filter((name) => takesPart(name, operation, concurrency));
         const turns = peers.length * (row.rounds ?? rounds);
         return {
+          load: row.load,
           size: row.size,
           operation,
           concurrency,
@@ -51,19 +60,24 @@ function plan(settings) {
 async function run({ redis, settings, results, progress, leaveOut }) {
   const cells = cellsOf(settings);
   results.operations = [];
+  results.busyOperations = [];
   for (const { size, peers } of settings.sizes) {
     const made = makeSession(size);
     const opened = await openAll(peers, redis, made, leaveOut);
+    let others = [];
     for (const cell of cells.filter((one) => one.size === size)) {
-      const { operation, concurrency, rounds } = cell;
+      const { load, operation, concurrency, rounds } = cell;
+      if (load === "busy" && others.length === 0) others = await keepCoresBusy();
       const names = cell.peers.filter((name) => opened.has(name));
       const turns = await takeTurns(names, rounds, (name) =>
         opened.get(name).measure({ operation, concurrency, seconds: settings.seconds }),
       );
       const measured = { operation, size, bytes: sizeOf(made), concurrency, ...turns };
-      results.operations.push(measured);
-      progress.done(lineOf(measured), cell.estimate);
+      const found = load === "busy" ? results.busyOperations : results.operations;
+      found.push(measured);
+      progress.done(`${load === "busy" ? "busy " : ""}${lineOf(measured)}`, cell.estimate);
     }
+    await Promise.all(others.map((other) => other.stop()));
     for (const peer of opened.values()) await peer.stop();
     await send(redis.port, "FLUSHALL");
   }

@@ -69,7 +69,7 @@ function imagesOf(charts, from) {
   });
 }
 
-function aboutLine({ date, machine, versions, mode }) {
+function aboutLine({ date, machine, versions, mode, settings }) {
   const day = new Date(date).toLocaleDateString("en-GB", {
     day: "numeric",
     month: "long",
@@ -82,10 +82,18 @@ function aboutLine({ date, machine, versions, mode }) {
     `share with the server; Node ${versions.node}, Redis ${versions["redis-server"]}, connect-redis ` +
     `${versions["connect-redis"]} with node-redis ${versions.redis}, connect-redis ` +
     `${versions["connect-redis-8"]} with ioredis ${versions.ioredis}, connect-redis-rs ` +
-    `${versions["connect-redis-rs"]} (${versions.commit}). All are medians of rounds in ` +
-    `which the peers take turns; ratios are of each round's own figures, and to connect-redis 10 ` +
+    `${versions["connect-redis-rs"]} (${versions.commit}). All are medians of ${roundsOf(settings)} ` +
+    `rounds in which the peers take turns; ratios are of each round's own figures, and to connect-redis 10 ` +
     `with node-redis.${how}`
   );
+}
+
+/** How many rounds there were, from the fewest to the most. */
+function roundsOf({ parts, ...settings }) {
+  const of = ({ rounds, sizes = [] }) => [rounds, ...sizes.map((size) => size.rounds)];
+  const all = parts.flatMap((part) => of(settings[part])).filter((rounds) => rounds !== undefined);
+  const [least, most] = [Math.min(...all), Math.max(...all)];
+  return least === most ? `${least}` : `${least} to ${most}`;
 }
 
 /** The figures that have targets, and their ratios. */
@@ -101,10 +109,13 @@ function operationTable({ operations = [] }) {
     times(ratio(cell, "p99", N.OURS, N.REFERENCE)),
     both(cell, "jsCpu", (us) => us.toFixed(1)),
     times(ratio(cell, "jsCpu", N.OURS, N.REFERENCE)),
+    both(cell, "cpu", (us) => us.toFixed(1)),
+    times(ratio(cell, "cpu", N.OURS, N.REFERENCE)),
     percent(ratio(cell, "rate", N.OURS, N.FLOOR)),
   ]);
   const header = ["", "calls at once", "connect-redis, k/s", "connect-redis-rs, k/s", ""];
-  header.push("p99, ms", "", "JS-thread CPU, µs", "", "share of JSON alone");
+  header.push("p99, ms", "", "JS-thread CPU, µs", "", "process CPU, µs", "");
+  header.push("share of JSON alone");
   return {
     title:
       `Store operations on sessions of ${cells[0]?.bytes} bytes, in thousands a second (k/s), and ` +
@@ -132,6 +143,21 @@ function shortTable({ operations = [] }) {
     title: `Sessions of ${cells[0]?.bytes} bytes, in thousands of calls a second`,
     header: ["", "calls at once", "connect-redis", "connect-redis-rs", "", "p99, ms"],
     rows,
+  };
+}
+
+function busyTable({ busyOperations = [] }) {
+  const cells = busyOperations.filter(isCompared);
+  return {
+    title: "One call at a time while other processes keep all cores busy, in thousands a second",
+    header: ["", "connect-redis", "connect-redis-rs", "", "p99, ms"],
+    rows: cells.map((cell) => [
+      cell.operation,
+      thousands(cell.medians[N.REFERENCE].rate),
+      thousands(cell.medians[N.OURS].rate),
+      bold(times(ratio(cell, "rate", N.OURS, N.REFERENCE))),
+      both(cell, "p99", milliseconds),
+    ]),
   };
 }
 
@@ -395,6 +421,7 @@ const TABLES = [
   requestCpuTable,
   distanceTable,
   operationTable,
+  busyTable,
   peerTable,
   sizeTable,
   topologyTable,

@@ -4,9 +4,9 @@
 // nothing else to do, and on one whose cores are all busy. Of ten requests nine only read the session of a
 // signed-in user, and one changes it.
 
-const os = require("node:os");
 const path = require("node:path");
 const { costOf, openApp } = require("./apps.js");
+const { keepCoresBusy } = require("./busy.js");
 const { ofOther } = require("./cpu.js");
 const { startDistance } = require("./distance.js");
 const { OURS, REFERENCE } = require("./names.js");
@@ -16,7 +16,6 @@ const { roundTrips } = require("./redis-wait.js");
 const { takeTurns } = require("./statistics.js");
 
 const BROWSERS = path.join(__dirname, "browser-process.js");
-const BUSY = path.join(__dirname, "busy-process.js");
 /** Requests of a measurement at least: with fewer, p99 says nothing. */
 const LEAST = 150;
 const WARM_UP = { seconds: 0.05, least: 5 };
@@ -91,13 +90,6 @@ async function openApps(peers, url, browsers, leaveOut) {
     }
   }
   return apps;
-}
-
-/** Starts as many processes as there are cores, each of which wants one. */
-async function keepCoresBusy() {
-  const others = os.cpus().map(() => startProcess(BUSY));
-  await Promise.all(others.map((other) => other.call("ready")));
-  return others;
 }
 
 /** Measures all peers at all distances, in turns: a round has every pair of them. */

@@ -144,8 +144,18 @@ async function measureAll(settings, file) {
 
 /** The peers that failed, in all cells. */
 function failuresIn({ startup, idle, ...results }) {
-  const { operations = [], server = [], bulk = [], topologies = [], requests = [] } = results;
-  const cells = [...operations, ...server, ...bulk, ...topologies, ...requests, startup, idle];
+  const { operations = [], busyOperations = [], server = [], bulk = [] } = results;
+  const { topologies = [], requests = [] } = results;
+  const cells = [
+    ...operations,
+    ...busyOperations,
+    ...server,
+    ...bulk,
+    ...topologies,
+    ...requests,
+    startup,
+    idle,
+  ];
   return cells.filter(Boolean).flatMap((cell) => {
     const { topology, framework, route, operation, size, count, concurrency } = cell;
     const { load, distance } = cell;
@@ -166,7 +176,8 @@ function failuresIn({ startup, idle, ...results }) {
 function publish(file, out) {
   // Always from the file, so that rendering it again gives the same.
   const results = JSON.parse(readFileSync(file, "utf8"));
-  const isFull = results.mode === "full" && results.settings.parts.length === PARTS.length;
+  const { parts, isShortened } = results.settings;
+  const isFull = results.mode === "full" && parts.length === PARTS.length && !isShortened;
   const isProjects = isFull && results.isComplete && out === undefined;
   const folder = isProjects ? __dirname : path.resolve(out ?? SCRATCH);
   mkdirSync(folder, { recursive: true });

@@ -8,7 +8,7 @@ const { SIZES } = require("./sessions.js");
 const PAIR = [N.REFERENCE, N.OURS];
 const MAIN = [N.REFERENCE, N.IOREDIS, N.MEMORY, N.OURS, N.FLOOR];
 const REQUESTS = [N.REFERENCE, N.OURS, N.BACKGROUND, N.TOUCH_AFTER, N.CACHE];
-const EVERYBODY = [...MAIN, N.DIRECT, N.THROUGH, N.BARE, N.BUN, N.LIMIT];
+const EVERYBODY = [...MAIN, N.DIRECT, N.THROUGH, N.CACHE, N.BARE, N.BUN, N.LIMIT];
 
 /** About a minute. */
 const SHORT = {
@@ -46,7 +46,9 @@ const FULL = {
     sizes: SIZES.map((size) => ({
       size,
       concurrencies: [1, 16, 64, 512],
-      ...(size === 600 ? { peers: EVERYBODY } : { peers: MAIN, rounds: 5 }),
+      ...(size === 600
+        ? { peers: EVERYBODY, busy: { concurrencies: [1], peers: PAIR } }
+        : { peers: MAIN, rounds: 5 }),
     })),
   },
   server: {
@@ -83,6 +85,7 @@ function settingsFor({ full = false, only, rounds, seconds }) {
   const settings = structuredClone(full ? FULL : SHORT);
   settings.mode = full ? "full" : "short";
   settings.parts = only ?? settings.parts;
+  settings.isShortened = rounds !== undefined || seconds !== undefined;
   for (const part of FULL.parts) {
     const own = settings[part];
     if (seconds !== undefined && own.seconds !== undefined) own.seconds = seconds;
