@@ -644,13 +644,14 @@ declare namespace RedisStore {
      */
     tls?: boolean | TlsOptions | null | undefined;
     /**
-     * The user to log in as (AUTH), instead of the url's. An empty string counts as left out. A
-     * `TypeError` without a `url`, `cluster` or `sentinel`.
+     * The user to log in as (AUTH), instead of the url's. An empty string counts as left out. Beside a
+     * `client` it does nothing, with a warning; without one, and without a `url`, `cluster` or
+     * `sentinel`, a `TypeError`.
      */
     username?: Credential | null | undefined;
     /**
      * The password to log in with (AUTH), instead of the url's. An empty string counts as left out.
-     * A `TypeError` without a `url`, `cluster` or `sentinel`. No message ever contains it.
+     * It needs what `username` needs. No message ever contains it.
      */
     password?: Credential | null | undefined;
     /**
@@ -803,7 +804,7 @@ declare namespace RedisStore {
      * user appears or changes takes one round trip more; other saves send nothing more.
      *
      * It needs a connection of the store's own, as `concurrency` does: a `TypeError` with
-     * `transport: "client"`, and with a client that shows no server. It needs a `prefix` that no key of
+     * `transport: "client"`, and with a client that shows no server; and with `resurrect`. It needs a `prefix` that no key of
      * the lists begins with: a `TypeError` with `""`.
      */
     user?: string | ((session: SessionData) => UserId | null | undefined) | null | undefined;
@@ -814,8 +815,8 @@ declare namespace RedisStore {
      */
     maxSessions?: number | ((user: string) => number) | null | undefined;
     /**
-     * Emits `created`, `destroyed` and `expired`, for an audit log: each once over all processes, without
-     * any setting in Redis. `interval` is how often this process looks for sessions that have expired, in
+     * Emits `created`, `destroyed` and `expired`, for an audit log: each at most once over all processes,
+     * without any setting in Redis. `interval` is how often this process looks for sessions that have expired, in
      * milliseconds from 1. It needs a connection of its own and a prefix, as `user` does.
      * @default false; with true, an interval of 1000
      */
@@ -855,7 +856,8 @@ declare namespace RedisStore {
     commandsQueueMaxBytes?: number | null | undefined;
     /**
      * Writes a session that was destroyed while a request had it loaded, as connect-redis does. By
-     * default it stays destroyed, and the store emits `discarded`.
+     * default it stays destroyed, and the store emits `discarded`. A `TypeError` with `user` or
+     * `concurrency`.
      * @default false
      */
     resurrect?: boolean | null | undefined;
@@ -1178,8 +1180,8 @@ declare namespace RedisStore {
      * What kind of error it is:
      * - the first word of Redis's error: `WRONGTYPE`, `NOAUTH`, `WRONGPASS`, `NOPERM`, `OOM`,
      *   `READONLY` …
-     * - no connection: `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`, `EHOSTUNREACH`, or Node's codes
-     *   for TLS
+     * - no connection: `ECONNREFUSED`, `ECONNRESET`, `ENOTFOUND`, `EHOSTUNREACH`, `ENETUNREACH`,
+     *   `EACCES` (a Unix socket), `EPROTO` (what answers is not Redis), or Node's codes for TLS
      * - `ETIMEDOUT`: no answer within `commandTimeout`
      * - `ENOBUFS`: too many calls or bytes wait
      * - `ECLOSED`: the store or its client is closed
