@@ -294,11 +294,15 @@ test("the expiry of 50,000 sessions is heard, each once over two processes", asy
   await waitUntil("the sessions are over", async () => Date.now() >= end, 60_000);
   // On a machine that stood still the last ones may have come too late to be stored.
   expect(created).toBeGreaterThan(LENGTH / 2);
-  await waitUntil("all are heard", async () => heard.size >= created, 60_000).catch(async (error) => {
-    const left = await inspector.keys("*");
-    const figures = JSON.stringify(stores.map((store) => store.metrics()));
-    throw new Error(`${error.message}: ${heard.size} of ${created}; ${left.length} keys; ${figures}`);
-  });
+  await waitUntil("all are heard", async () => heard.size >= created, 60_000).catch(
+    async (error) => {
+      const left = await inspector.keys("*");
+      const figures = JSON.stringify(stores.map((store) => store.metrics()));
+      throw new Error(
+        `${error.message}: ${heard.size} of ${created}; ${left.length} keys; ${figures}`,
+      );
+    },
+  );
   measured("50,000 sessions expire at once", `heard ${Date.now() - end} ms later`);
   expect(heard.size).toBe(created);
   expect(Math.max(...heard.values())).toBe(1);
