@@ -51,6 +51,8 @@ serve({
       return requests[draw() % requests.length];
     };
     const connections = await Promise.all(Array.from({ length: concurrency }, () => connect(port)));
+    // A server takes one new connection in a turn of its event loop: who comes last would wait for that.
+    await Promise.all(connections.map(({ ask }) => ask(next())));
     const latencies = [];
     const started = performance.now();
     const until = started + seconds * 1000;
