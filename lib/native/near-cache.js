@@ -49,6 +49,8 @@ class CacheWatch {
     this.lookedAt = Number.NEGATIVE_INFINITY;
     /** How far the wall clock was ahead of `performance.now()`. */
     this.wallAhead = Number.POSITIVE_INFINITY;
+    /** Once, although in a cluster each server may refuse. */
+    this.hasWarned = false;
     /** Until when copies may be served. */
     this.servedUntil = Number.NEGATIVE_INFINITY;
   }
@@ -93,7 +95,9 @@ class CacheWatch {
       if (news === undefined || news.isAllWritten) cache.forgetAll();
       else for (const key of news.written) cache.written(key);
     }
-    if (news?.refusal !== undefined) warnOfNoCache(news.refusal);
+    if (news?.refusal === undefined || this.hasWarned) return;
+    this.hasWarned = true;
+    warnOfNoCache(news.refusal);
   }
 }
 
