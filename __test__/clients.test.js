@@ -299,7 +299,7 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (name, open, close) => {
     opened.push(() => own.stop());
     const client = await open({ url: own.url });
     if (client.status) await client.ping(); // ready
-    const store = makeStore({ client, commandTimeout: 300 });
+    const store = makeStore({ client, commandTimeout: 1000 });
     await store.set("a", { n: 1 });
     expect(store.transport).toBe("native");
     process.kill(own.pid, "SIGSTOP");
@@ -332,6 +332,25 @@ describe.each(LIBRARIES)("beside %s, nothing is lost", (name, open, close) => {
     expect(error).toMatchObject({ name: "RedisStoreError", code: "ECONNRESET" });
     expect(error.message).toContain("another client");
     expect(await inspector.dbSize()).toBe(0);
+  });
+
+  test("when the store is given another client before it is decided who carries the call", async () => {
+    const own = await startRedisServer();
+    opened.push(() => own.stop());
+    const proxy = await startProxy(own);
+    opened.push(() => proxy.stop());
+    const client = await open({ url: proxy.url });
+    if (client.status) await client.ping(); // ready
+    const store = makeStore({ client });
+    proxy.delay(50);
+    const saved = store.set("a", { n: 1 });
+    store.client = await open();
+    expect(await store.get("a")).toBeNull();
+    expect(await saved).toBeNull();
+    expect(await client.exists("sess:a")).toBe(1);
+    expect(await inspector.dbSize()).toBe(0);
+    expect(await store.set("b", { n: 2 })).toBeNull();
+    expect(await inspector.exists("sess:b")).toBe(1);
   });
 
   test("when the direct connection is left between the calls of a session that moves (hashIds)", async () => {

@@ -3,6 +3,8 @@
 // Calls that the app's client makes because the store's own connection was lost: when they are made once
 // more, since the client has lost its connection, too.
 
+const { Calls } = require("../lib/client/client-calls.js");
+const { failure } = require("../lib/errors.js");
 const { HandedBack } = require("../lib/client/handed-back.js");
 
 const LOST = Object.assign(new Error("the connection was lost"), { code: "ECONNRESET" });
@@ -31,7 +33,7 @@ test.each([
   ["set", true],
   ["destroy", true],
   ["rotate", true],
-  ["touch", false],
+  ["touch", true],
   ["get", false],
 ])("a save is not made once more after a later %s: %p", async (name, isLast) => {
   const { made, attempt } = attempts();
@@ -43,6 +45,37 @@ test.each([
   expect(await call.catch(({ code }) => code)).toBe(isLast ? "ECONNRESET" : "again");
   expect(made.length).toBe(isLast ? 1 : 2);
   expect(handedBack.repeatable.size).toBe(0);
+});
+
+test("a save is not made once more after all sessions are cleared", async () => {
+  const { made, attempt } = attempts();
+  const handedBack = new HandedBack();
+  const call = handedBack.make("a", true, 60_000, attempt);
+  handedBack.cleared();
+  made[0].reject(LOST);
+  await expect(call).rejects.toBe(LOST);
+});
+
+test("the stores of a client share what was handed back", () => {
+  const client = {};
+  expect(HandedBack.of(client)).toBe(HandedBack.of(client));
+  expect(HandedBack.of({})).not.toBe(HandedBack.of(client));
+});
+
+test("a save is made once more after one that was refused, and so never made", async () => {
+  const { made, attempt } = attempts();
+  const bounds = { limit: 60_000, length: 0, bytes: 0, failFast: false };
+  const calls = new Calls({ bounds, client: "a client", failure });
+  const call = calls.handedBack.make("a", true, 60_000, attempt);
+  const refused = calls.make(
+    "set",
+    "a",
+    () => null,
+    async () => null,
+  );
+  await expect(refused).rejects.toMatchObject({ code: "ENOBUFS" });
+  made[0].reject(LOST);
+  expect(await call).toBe("again");
 });
 
 test("a read is made once more whatever comes after it", async () => {

@@ -486,6 +486,20 @@ test("without_the_right_to_PTTL_it_warns", async () => {
   expect(warnings[0]).toMatch(/refuses: .*pttl/i);
 });
 
+test("once_it_has_the_right_to_PTTL_again_copies_are_served", async () => {
+  await inspector.sendCommand("ACL SETUSER eve on nopass ~* +@all -pttl".split(" "));
+  closing.push(() => inspector.sendCommand(["ACL", "DELUSER", "eve"]));
+  const near = open({ url: server.url.replace("//", "//eve@"), cache: { maxStale: 40 } });
+  await open({ cache: false }).set(SID, session(1));
+  for (let n = 0; n < 10; n += 1) {
+    await near.get(SID);
+    await wait(20);
+  }
+  expect(await look(near, SID)).toEqual([1, "read"]);
+  await inspector.sendCommand(["ACL", "SETUSER", "eve", "+pttl"]);
+  await untilCopied(near, SID);
+});
+
 test("nothing_that_was_read_while_no_write_was_heard_of_is_served_later", async () => {
   await inspector.sendCommand("ACL SETUSER ada on nopass ~* +@all -client".split(" "));
   closing.push(() => inspector.sendCommand(["ACL", "DELUSER", "ada"]));

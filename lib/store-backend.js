@@ -117,7 +117,7 @@ function use(store, name, call, given) {
  * @returns {Promise<any>}
  */
 function make(store, name, call, message, given) {
-  const { carrier, direct, calls, isClosed, counts } = stateOf(store);
+  const { carrier, direct, calls, isClosed, counts, origin } = stateOf(store);
   if (direct === undefined || isClosed) {
     return through(carrier, given ?? store, name, call, message, counts);
   }
@@ -132,7 +132,11 @@ function make(store, name, call, message, given) {
     direct.park((decided, error) => {
       const makeNow = () => {
         isMade = true;
-        const backend = backendFor(store, /** @type {DirectCarrier} */ (decided));
+        // If the store has another client by now, the one that it had carries the call.
+        const hasMoved = store[kState].origin !== origin;
+        const backend = hasMoved
+          ? carrier
+          : backendFor(store, /** @type {DirectCarrier} */ (decided));
         return through(backend, fields, name, call, message, counts);
       };
       if (error) reject(error);

@@ -18,6 +18,7 @@ const { commandsOf } = require("./client-commands.js");
 const { isAway, relayOf, statusOf, troubleOf, watch } = require("./client-status.js");
 const { CLIENT_TYPES, inspect } = require("./inspect.js");
 const { ClientScans } = require("./client-scans.js");
+const { HandedBack } = require("./handed-back.js");
 
 /** connect-redis's own step, for clients of unknown kind: they see just what it would ask. */
 const CONNECT_REDIS_SCAN_COUNT = 100;
@@ -48,7 +49,7 @@ function attach(client, { options, transport, terms, first, emit, away }) {
   if (isForced && inspected.why) throw invalid(`RedisStore: ${cannot(inspected.why)}`);
 
   const name = inspected.at === undefined ? inspected.name : `${inspected.name}, ${inspected.at}`;
-  const calls = new Calls({ bounds, client: name, failure });
+  const calls = new Calls({ bounds, client: name, failure, handedBack: HandedBack.of(client) });
   const isConnectRedis = inspected.dialect === "connect-redis";
   const commands = commandsOf(client, inspected);
   /** @param {Record<string, any>} own */

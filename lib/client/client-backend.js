@@ -293,6 +293,7 @@ class ClientBackend {
   }
 
   clear() {
+    this.calls.handedBack.cleared();
     return this.native.clear();
   }
 

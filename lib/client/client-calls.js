@@ -42,8 +42,9 @@ class Calls {
    * @param {Bounds} terms.bounds
    * @param {string} terms.client what messages call the client
    * @param {(message: string, code: string, cause?: Error) => Error} terms.failure
+   * @param {InstanceType<typeof HandedBack>} [terms.handedBack] the client's
    */
-  constructor({ bounds, client, failure }) {
+  constructor({ bounds, client, failure, handedBack = new HandedBack() }) {
     this.bounds = bounds;
     this.limit = bounds.limit;
     /** What messages call the client. */
@@ -52,7 +53,7 @@ class Calls {
     this.isClosed = false;
     this.waiting = new Queue();
     this.sequences = new Sequences();
-    this.handedBack = new HandedBack();
+    this.handedBack = handedBack;
     /** @type {NodeJS.Timeout | undefined} */
     this.timer = undefined;
     /**
@@ -77,10 +78,10 @@ class Calls {
    * @returns {Promise<any>}
    */
   make(name, key, answer, command, first, second, third, fourth) {
-    this.handedBack.made(name, key);
     return new Promise((resolve, reject) => {
       const call = this.enter(name, reject, sizeOf(second), true);
       if (call === undefined) return;
+      this.handedBack.made(name, key);
       const replied = (/** @type {any} */ reply) => {
         if (!this.waiting.take(call)) return;
         try {

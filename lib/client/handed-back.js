@@ -8,10 +8,22 @@ const { monotonic } = require("../clock.js");
 /** The codes of errors that say so. */
 const LOST = /^(ECLIENT|ECONN[A-Z]+|EPIPE)$/;
 
-/** Calls that undo nothing if they come late. */
-const UNDOES_NOTHING = new Set(["get", "touch"]);
+/**
+ * Each client's, whichever stores use it.
+ * @type {WeakMap<object, HandedBack>}
+ */
+const ofClients = new WeakMap();
 
 class HandedBack {
+  /** @param {object} client */
+  static of(client) {
+    const known = ofClients.get(client);
+    if (known !== undefined) return known;
+    const made = new HandedBack();
+    ofClients.set(client, made);
+    return made;
+  }
+
   constructor() {
     /**
      * Those that may be made once more, by key.
@@ -23,11 +35,16 @@ class HandedBack {
   /**
    * A call is made. What was handed back before must not come after it: a save that is repeated would
    * bring back a session that was destroyed meanwhile.
-   * @param {string} name
+   * @param {string} name the store's method
    * @param {string} key
    */
   made(name, key) {
-    if (this.repeatable.size !== 0 && !UNDOES_NOTHING.has(name)) this.repeatable.delete(key);
+    if (this.repeatable.size !== 0 && name !== "get") this.repeatable.delete(key);
+  }
+
+  /** All sessions are being deleted. */
+  cleared() {
+    this.repeatable.clear();
   }
 
   /**

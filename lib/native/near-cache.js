@@ -16,6 +16,8 @@ const { byteLength } = Buffer;
 const OVERHEAD = 200;
 /** Milliseconds within which it is not asked again what was written. */
 const LOOK_EVERY = 0.1;
+/** Milliseconds by which the wall clock may be set forward without a suspension being suspected. */
+const CLOCK_STEP = 50;
 /** Two sids with such a thing can have one key. */
 const HALF_A_CHARACTER = /\p{Surrogate}/u;
 
@@ -78,7 +80,7 @@ class CacheWatch {
    */
   heedSuspension(now) {
     const wallAhead = Date.now() - now;
-    if (wallAhead - this.wallAhead > this.maxStale) {
+    if (wallAhead - this.wallAhead > Math.min(this.maxStale, CLOCK_STEP)) {
       for (const cache of this.caches) cache.forgetAll();
     }
     this.wallAhead = wallAhead;

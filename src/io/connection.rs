@@ -297,11 +297,14 @@ impl Connection {
                 if node.is_some_and(|node| redirect(error, &node.host).is_some()) {
                     self.shared.suspect();
                 }
-                if error.code() == "NOPERM" {
-                    let (server, reason) = (self.name.clone(), ConnectError::from(error).reason);
+                // Not for one key, which another store on this connection may have asked for.
+                let (server, reason) = (self.name.clone(), ConnectError::from(error).reason);
+                if error.code() == "NOPERM" && reason.contains("pttl") {
                     tracking.refused(number, Untracked { server, reason });
                 }
                 tracking.drop_all();
+            } else {
+                tracking.accepted(number);
             }
         }
         if tracking.renewal(number)? <= now {

@@ -108,6 +108,11 @@ impl Tracking {
         self.state().refusals.insert(connection, refusal);
     }
 
+    /// The server does again.
+    pub fn accepted(&self, connection: u64) {
+        self.state().refusals.remove(&connection);
+    }
+
     /// What was written since the last time, and how fresh all else is.
     pub fn look(&self) -> (Written, Freshness) {
         let now = Instant::now();
