@@ -361,6 +361,18 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_is_just_gone_expires_now_and_one_without_an_expiry_never() {
+        let before = br#"{"cookie":{"expires":"2026-01-01T12:00:00.123Z"}}"#;
+        for (pttl, beside) in [(-2, Some(NOON)), (-1, None)] {
+            let mut text = before.to_vec();
+            let applied = TrueExpiry::InTextAndBeside.apply(&mut text, &Value::Int(pttl), NOON);
+            assert_eq!(applied.beside, beside);
+            assert_eq!(applied.replaced, None);
+            assert_eq!(text, before);
+        }
+    }
+
+    #[test]
     fn the_expiry_is_replaced_and_every_other_byte_stays() {
         let text = r#" {"a":-0, "cookie" : {"originalMaxAge":1000,"expires":"2020-01-01T00:00:00.000Z","path":"/"},"n":1e400,"s":"\ud800"} "#;
         assert_eq!(
