@@ -651,7 +651,7 @@ declare namespace RedisStore {
     username?: Credential | null | undefined;
     /**
      * The password to log in with (AUTH), instead of the url's. An empty string counts as left out.
-     * It needs what `username` needs. No message ever contains it.
+     * Beside a `client`, and without a server, it is as with `username`. No message ever contains it.
      */
     password?: Credential | null | undefined;
     /**
@@ -804,8 +804,8 @@ declare namespace RedisStore {
      * user appears or changes takes one round trip more; other saves send nothing more.
      *
      * It needs a connection of the store's own, as `concurrency` does: a `TypeError` with
-     * `transport: "client"`, and with a client that shows no server; and with `resurrect`. It needs a `prefix` that no key of
-     * the lists begins with: a `TypeError` with `""`.
+     * `transport: "client"`, with a client that shows no server, and with `resurrect`. It needs a
+     * `prefix` that no key of the lists begins with: a `TypeError` with `""`.
      */
     user?: string | ((session: SessionData) => UserId | null | undefined) | null | undefined;
     /**
@@ -816,8 +816,8 @@ declare namespace RedisStore {
     maxSessions?: number | ((user: string) => number) | null | undefined;
     /**
      * Emits `created`, `destroyed` and `expired`, for an audit log: each at most once over all processes,
-     * without any setting in Redis. `interval` is how often this process looks for sessions that have expired, in
-     * milliseconds from 1. It needs a connection of its own and a prefix, as `user` does.
+     * without any setting in Redis. `interval` is how often this process looks for sessions that have
+     * expired, in milliseconds from 1. It needs a connection of its own and a prefix, as `user` does.
      * @default false; with true, an interval of 1000
      */
     events?: boolean | EventOptions | null | undefined;

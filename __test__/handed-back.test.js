@@ -23,7 +23,7 @@ function attempts() {
 test("a call is made once more if the client has lost its connection", async () => {
   const { made, attempt } = attempts();
   const handedBack = new HandedBack();
-  const call = handedBack.make("a", true, 60_000, attempt);
+  const call = handedBack.carry("a", true, 60_000, attempt);
   made[0].reject(LOST);
   expect(await call).toBe("again");
   expect(handedBack.repeatable.size).toBe(0);
@@ -38,9 +38,9 @@ test.each([
 ])("a save is not made once more after a later %s: %p", async (name, isLast) => {
   const { made, attempt } = attempts();
   const handedBack = new HandedBack();
-  const call = handedBack.make("a", true, 60_000, attempt);
-  handedBack.made(name, "another");
-  handedBack.made(name, "a");
+  const call = handedBack.carry("a", true, 60_000, attempt);
+  handedBack.supersede(name, "another");
+  handedBack.supersede(name, "a");
   made[0].reject(LOST);
   expect(await call.catch(({ code }) => code)).toBe(isLast ? "ECONNRESET" : "again");
   expect(made.length).toBe(isLast ? 1 : 2);
@@ -50,8 +50,8 @@ test.each([
 test("a save is not made once more after all sessions are cleared", async () => {
   const { made, attempt } = attempts();
   const handedBack = new HandedBack();
-  const call = handedBack.make("a", true, 60_000, attempt);
-  handedBack.cleared();
+  const call = handedBack.carry("a", true, 60_000, attempt);
+  handedBack.supersedeAll();
   made[0].reject(LOST);
   await expect(call).rejects.toBe(LOST);
 });
@@ -66,7 +66,7 @@ test("a save is made once more after one that was refused, and so never made", a
   const { made, attempt } = attempts();
   const bounds = { limit: 60_000, length: 0, bytes: 0, failFast: false };
   const calls = new Calls({ bounds, client: "a client", failure });
-  const call = calls.handedBack.make("a", true, 60_000, attempt);
+  const call = calls.handedBack.carry("a", true, 60_000, attempt);
   const refused = calls.make(
     "set",
     "a",
@@ -81,8 +81,8 @@ test("a save is made once more after one that was refused, and so never made", a
 test("a read is made once more whatever comes after it", async () => {
   const { made, attempt } = attempts();
   const handedBack = new HandedBack();
-  const call = handedBack.make("a", false, 60_000, attempt);
-  handedBack.made("set", "a");
+  const call = handedBack.carry("a", false, 60_000, attempt);
+  handedBack.supersede("set", "a");
   made[0].reject(LOST);
   expect(await call).toBe("again");
 });
@@ -92,7 +92,7 @@ test.each([
   ["after an error of Redis", 60_000, Object.assign(new Error("OOM"), { code: "OOM" })],
 ])("a call is not made once more %s", async (_, left, error) => {
   const { made, attempt } = attempts();
-  const call = new HandedBack().make("a", true, left, attempt);
+  const call = new HandedBack().carry("a", true, left, attempt);
   made[0].reject(error);
   await expect(call).rejects.toBe(error);
   expect(made.length).toBe(1);

@@ -61,7 +61,10 @@ function checkNumber(name, given, unit, invalid) {
   );
 }
 
-/** @type {Set<string>} */
+/**
+ * Those that were told.
+ * @type {Set<string>}
+ */
 const reasons = new Set();
 
 /** @param {string} why */

@@ -133,8 +133,8 @@ function make(store, name, call, message, given) {
       const makeNow = () => {
         isMade = true;
         // If the store has another client by now, the one that it had carries the call.
-        const hasMoved = store[kState].origin !== origin;
-        const backend = hasMoved
+        const hasOtherClient = store[kState].origin !== origin;
+        const backend = hasOtherClient
           ? carrier
           : backendFor(store, /** @type {DirectCarrier} */ (decided));
         return through(backend, fields, name, call, message, counts);
@@ -395,7 +395,7 @@ function attachTo(store, state) {
  * What a store's calls need beside its fields. Nothing in it holds the store.
  * @param {Store} store
  * @param {Record<string, any>} options
- * @param {object} [origin] of the client they go beside
+ * @param {object} [origin] stands for the client that they go beside
  */
 function termsOf(store, options, origin = store[kState].origin) {
   const reference = new WeakRef(store);

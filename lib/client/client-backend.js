@@ -247,7 +247,7 @@ class ClientBackend {
      */
     const make = (answer, send, ...args) => {
       const attempt = () => calls.make(name, key, answer, send, ...args);
-      const made = calls.handedBack.make(key, command !== "GET", left, attempt);
+      const made = calls.handedBack.carry(key, command !== "GET", left, attempt);
       return calls.within(left, name, made);
     };
     const seconds = ms === undefined ? undefined : wholeSeconds(ms);
@@ -293,7 +293,7 @@ class ClientBackend {
   }
 
   clear() {
-    this.calls.handedBack.cleared();
+    this.calls.handedBack.supersedeAll();
     return this.native.clear();
   }
 

@@ -42,7 +42,7 @@ class Calls {
    * @param {Bounds} terms.bounds
    * @param {string} terms.client what messages call the client
    * @param {(message: string, code: string, cause?: Error) => Error} terms.failure
-   * @param {InstanceType<typeof HandedBack>} [terms.handedBack] the client's
+   * @param {InstanceType<typeof HandedBack>} [terms.handedBack] the one of the client
    */
   constructor({ bounds, client, failure, handedBack = new HandedBack() }) {
     this.bounds = bounds;
@@ -81,7 +81,7 @@ class Calls {
     return new Promise((resolve, reject) => {
       const call = this.enter(name, reject, sizeOf(second), true);
       if (call === undefined) return;
-      this.handedBack.made(name, key);
+      this.handedBack.supersede(name, key);
       const replied = (/** @type {any} */ reply) => {
         if (!this.waiting.take(call)) return;
         try {

@@ -1,15 +1,15 @@
 "use strict";
 
-// Calls under which the store's own connection was lost, so that the app's client makes them. The client
+// Calls under which the store's own connection was lost, so that the app's client carries them. The client
 // may not have noticed yet that its own connection is lost, too: then they are made once more.
 
 const { monotonic } = require("../clock.js");
 
-/** The codes of errors that say so. */
+/** The codes of a client's errors if its connection was lost. */
 const LOST = /^(ECLIENT|ECONN[A-Z]+|EPIPE)$/;
 
 /**
- * Each client's, whichever stores use it.
+ * One for each client, since several stores may use it.
  * @type {WeakMap<object, HandedBack>}
  */
 const ofClients = new WeakMap();
@@ -17,38 +17,36 @@ const ofClients = new WeakMap();
 class HandedBack {
   /** @param {object} client */
   static of(client) {
-    const known = ofClients.get(client);
-    if (known !== undefined) return known;
-    const made = new HandedBack();
-    ofClients.set(client, made);
-    return made;
+    const handedBack = ofClients.get(client) ?? new HandedBack();
+    ofClients.set(client, handedBack);
+    return handedBack;
   }
 
   constructor() {
     /**
-     * Those that may be made once more, by key.
+     * Marks of the calls that may be made once more, by key.
      * @type {Map<string, Set<object>>}
      */
     this.repeatable = new Map();
   }
 
   /**
-   * A call is made. What was handed back before must not come after it: a save that is repeated would
+   * A call is made: no write that was handed back before may be made once more after it. A save would
    * bring back a session that was destroyed meanwhile.
    * @param {string} name the store's method
    * @param {string} key
    */
-  made(name, key) {
+  supersede(name, key) {
     if (this.repeatable.size !== 0 && name !== "get") this.repeatable.delete(key);
   }
 
-  /** All sessions are being deleted. */
-  cleared() {
+  /** All sessions are being deleted: no write is made once more. */
+  supersedeAll() {
     this.repeatable.clear();
   }
 
   /**
-   * Makes a call, and once more if that is due.
+   * Lets the client carry a call, and once more if its connection was lost under it.
    * @template T
    * @param {string} key
    * @param {boolean} isWrite
@@ -56,7 +54,7 @@ class HandedBack {
    * @param {() => Promise<T>} attempt
    * @returns {Promise<T>}
    */
-  async make(key, isWrite, left, attempt) {
+  async carry(key, isWrite, left, attempt) {
     const deadline = monotonic() + left;
     const made = attempt();
     const mark = {};

@@ -51,7 +51,7 @@ class CacheWatch {
     this.lookedAt = Number.NEGATIVE_INFINITY;
     /** How far the wall clock was ahead of `performance.now()`. */
     this.wallAhead = Number.POSITIVE_INFINITY;
-    /** Once, although in a cluster each server may refuse. */
+    /** Whether the refusal of a server was told: once, although in a cluster each may refuse. */
     this.hasWarned = false;
     /** Until when copies may be served. */
     this.servedUntil = Number.NEGATIVE_INFINITY;

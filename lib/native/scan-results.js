@@ -155,7 +155,7 @@ class ScanResults {
   take(id) {
     const scan = this.scans.get(id);
     this.scans.delete(id);
-    // What was read while it wrote may be older than what it wrote.
+    // What was read while the scan was under way may be older than what the scan has written.
     if (scan?.name === "clear") scan.caller.cache?.forgetAll();
     if (scan?.sid !== undefined) scan.caller.cache?.writes(scan.sid);
     return scan;

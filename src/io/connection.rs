@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::error::{ConnectError, ServerName, StoreError};
 use crate::io::call::{Call, ConnectionId};
 use crate::io::call_queue::CallQueue;
-use crate::io::direct::{DirectBatch, DirectRoute, came_by};
+use crate::io::direct::{DirectBatch, DirectRoute, arrival};
 use crate::io::event::Status;
 use crate::io::pipeline::SentCalls;
 use crate::io::refusal::{READONLY, Refusal, Role, SentAgain};
@@ -297,7 +297,8 @@ impl Connection {
                 if node.is_some_and(|node| redirect(error, &node.host).is_some()) {
                     self.shared.suspect();
                 }
-                // Not for one key, which another store on this connection may have asked for.
+                // Another store on this connection may read where PTTL is allowed: if only this key is
+                // forbidden, copies go on.
                 let (server, reason) = (self.name.clone(), ConnectError::from(error).reason);
                 if error.code() == "NOPERM" && reason.contains("pttl") {
                     tracking.refused(number, Untracked { server, reason });
@@ -418,7 +419,7 @@ impl Connection {
                 let now = Instant::now();
                 self.shared.traffic.count_replied(calls.len(), now - sent);
                 let came = match outcome.was_direct {
-                    true => came_by(sent, now),
+                    true => arrival(sent, now),
                     false => now,
                 };
                 let (unanswered, must_leave) = self.answer_calls(calls, values, was_left, came);

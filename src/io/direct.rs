@@ -228,7 +228,7 @@ impl DirectCalls {
                 Some(Ok(values)) if values.iter().all(is_plain) => {
                     let took = sent.sent.elapsed();
                     traffic.count_replied(sent.calls.len(), took);
-                    let came = came_by(sent.sent, sent.sent + took);
+                    let came = arrival(sent.sent, sent.sent + took);
                     answer(&mut sent.calls, values, &route.server, came, events);
                     self.in_flight.pop_front();
                     self.is_watched = false;
@@ -269,9 +269,9 @@ impl DirectCalls {
     }
 }
 
-/// When replies came that are read `now`, as far as an expiry depends on it. Late ones may have lain in the
-/// socket while the JS thread was busy: an expiry is better too early than too late.
-pub fn came_by(sent: Instant, now: Instant) -> Instant {
+/// When replies that are read `now` arrived, for the expiry that PTTL's reply says. Late ones may have lain
+/// in the socket while the JS thread was busy: an expiry is better too early than too late.
+pub fn arrival(sent: Instant, now: Instant) -> Instant {
     if now - sent < ON_TIME { now } else { sent }
 }
 

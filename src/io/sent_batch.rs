@@ -20,7 +20,7 @@ const SILENCE: u32 = 2;
 pub struct BatchOutcome {
     pub connection: ConnectionId,
     pub generation: Generation,
-    /// Whether the JS thread has sent it, and its replies may have lain in the socket.
+    /// Whether the JS thread has sent it: then its replies may have lain in the socket.
     pub was_direct: bool,
     pub result: BatchEnd,
 }

@@ -47,7 +47,7 @@ impl Drop for AnnounceEnd {
                 reject(&self.0, direct.sent.calls);
             }
             let mut calls = arrivals.calls;
-            begin(&mut calls, &self.0, Instant::now());
+            set_deadlines(&mut calls, &self.0, Instant::now());
             reject(&self.0, calls);
         });
         self.0.completions.push([Event::End]);
@@ -179,7 +179,7 @@ impl Supervisor {
 
     /// Gives new calls their place and deadline, and sends them on.
     fn route(&mut self, mut calls: Vec<Call>, now: Instant) {
-        begin(&mut calls, &self.shared, now);
+        set_deadlines(&mut calls, &self.shared, now);
         for mut call in calls {
             self.sequence += 1;
             call.sequence = self.sequence;
@@ -191,7 +191,7 @@ impl Supervisor {
 }
 
 /// Gives new calls their deadline.
-fn begin(calls: &mut [Call], shared: &Shared, now: Instant) {
+fn set_deadlines(calls: &mut [Call], shared: &Shared, now: Instant) {
     for call in calls {
         call.deadline = now + shared.limits.command;
     }

@@ -108,7 +108,7 @@ impl Tracking {
         self.state().refusals.insert(connection, refusal);
     }
 
-    /// The server does again.
+    /// The server has answered: whatever it refused, it refuses no more.
     pub fn accepted(&self, connection: u64) {
         self.state().refusals.remove(&connection);
     }

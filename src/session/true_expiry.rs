@@ -33,18 +33,13 @@ impl TrueExpiry {
     /// (just gone) leave the session as stored; one that is just gone expires `now`, so that no copy of it
     /// is served.
     pub fn apply(self, text: &mut Vec<u8>, pttl: &Value, now: f64) -> Applied {
-        let ttl = match *pttl {
-            Value::Int(ttl @ 0..) => ttl,
-            Value::Int(-2) => {
-                return Applied {
-                    beside: (self != TrueExpiry::InText).then_some(now),
-                    replaced: None,
-                };
-            }
+        let (expires, is_there) = match *pttl {
+            Value::Int(ttl @ 0..) => (now + ttl as f64, true),
+            Value::Int(-2) => (now, false),
             _ => return Applied::default(),
         };
-        let expires = now + ttl as f64;
-        let is_in_text = matches!(self, TrueExpiry::InText | TrueExpiry::InTextAndBeside);
+        let is_in_text =
+            is_there && matches!(self, TrueExpiry::InText | TrueExpiry::InTextAndBeside);
         Applied {
             beside: (self != TrueExpiry::InText).then_some(expires),
             replaced: is_in_text.then(|| put_true_expiry(text, expires)).flatten(),
